@@ -1,0 +1,189 @@
+"""Pass-1 counts to codings, and columns to codes and ranks.
+
+Numbers are compared through *sortable keys*: unsigned integers in the order of
+the values. Bin edges are keys, so coding is exact for every type and does not
+depend on row order, sharding or floating-point rounding.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featflow.columns import MISSING, CategoryCoding, Coding, Column, NumberCoding
+
+__all__ = [
+    "bucket",
+    "category_coding",
+    "encode",
+    "float_values",
+    "key_values",
+    "number_coding",
+    "ranks",
+    "sortable_keys",
+    "values_and_presence",
+]
+
+SIGN_64 = np.uint64(1 << 63)
+SIGN_32 = np.uint32(1 << 31)
+MIX = np.uint64(0x9E3779B97F4A7C15)
+"""Odd multiplier near 2^64 / golden ratio: spreads CRC-32 over the buckets (Knuth, TAOCP 3, 6.4)."""
+
+
+def values_and_presence(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and a mask of those that are neither null nor NaN, both shape (rows,)."""
+    if array.null_count:
+        present = array.is_valid().to_numpy(zero_copy_only=False)
+        values = array.fill_null(0).to_numpy(zero_copy_only=False)
+    else:
+        present = np.ones(len(array), dtype=bool)
+        values = array.to_numpy(zero_copy_only=False)
+    if values.dtype.kind == "f":
+        present &= ~np.isnan(values)
+    return values, present
+
+
+def float_values(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return values as float64, 0 where absent, and a mask of the finite ones, both shape (rows,)."""
+    values, present = values_and_presence(array)
+    values = values.astype(np.float64)
+    present = present & np.isfinite(values)
+    values[~present] = 0.0
+    return values, present
+
+
+def sortable_keys(values: np.ndarray) -> np.ndarray:
+    """Return uint64 keys in the order of the values; equal values, -0.0 and 0.0 among them, have equal keys.
+
+    Examples
+    --------
+    >>> keys = sortable_keys(np.array([-np.inf, -1.5, -0.0, 0.0, 2.0]))
+    >>> bool((np.diff(keys.astype(object)) >= 0).all()), bool(keys[2] == keys[3])
+    (True, True)
+    """
+    if values.dtype == np.float64:
+        bits = (values + 0.0).view(np.uint64)
+        return np.where(bits & SIGN_64, ~bits, bits | SIGN_64)
+    if values.dtype == np.float32:
+        bits = (values + np.float32(0.0)).view(np.uint32)
+        return np.where(bits & SIGN_32, ~bits, bits | SIGN_32).astype(np.uint64)
+    if values.dtype == np.uint64:
+        return values
+    return values.astype(np.int64).view(np.uint64) ^ SIGN_64
+
+
+def key_values(keys: np.ndarray, kind: str) -> np.ndarray:
+    """Return the float64 values whose `sortable_keys` are ``keys``; the inverse for a canonical type.
+
+    Examples
+    --------
+    >>> key_values(sortable_keys(np.array([-3, 7])), "int64").tolist()
+    [-3.0, 7.0]
+    """
+    if kind == "float64":
+        return np.where(keys & SIGN_64, keys ^ SIGN_64, ~keys).view(np.float64)
+    if kind == "float32":
+        bits = keys.astype(np.uint32)
+        return np.where(bits & SIGN_32, bits ^ SIGN_32, ~bits).view(np.float32).astype(np.float64)
+    if kind == "uint64":
+        return keys.astype(np.float64)
+    return (keys ^ SIGN_64).view(np.int64).astype(np.float64)
+
+
+def _edges(counts: np.ndarray, bins: int) -> np.ndarray:
+    """Return the cells after which a quantile bin ends, never the last cell: ``bins`` at most."""
+    total = int(counts.sum())
+    cumulative = np.cumsum(counts)
+    wanted = np.array([total * k for k in range(1, bins)], dtype=np.int64)
+    ends = np.unique(np.searchsorted(cumulative * bins, wanted, side="left"))
+    return ends[ends < len(counts) - 1]
+
+
+def number_coding(column: Column, cells: np.ndarray, counts: np.ndarray, shift: int, bins: tuple[int, int]) -> NumberCoding:
+    """Return the quantile bins of a number.
+
+    A bin is closed above: it ends at the smallest value whose cumulative share reaches k / bins. A
+    column of no more values than bins has one bin a value.
+
+    Parameters
+    ----------
+    cells, counts
+        Lowest key and rows of every occupied histogram cell, ascending.
+    shift
+        Cells are ``2**shift`` keys wide; 0 when every value has its own.
+    bins
+        Number of fine and of pair bins.
+    """
+    fine, pair = bins
+    if shift == 0 and len(cells) <= fine:
+        ends = np.arange(max(len(cells) - 1, 0))
+    else:
+        ends = _edges(counts, fine)
+    pair_ends = np.arange(max(len(cells) - 1, 0)) if shift == 0 and len(cells) <= pair else _edges(counts, pair)
+    ends = np.union1d(ends, pair_ends).astype(np.int64)
+    width = np.uint64(1 << shift)
+    edges = cells[ends] + width if len(ends) else np.empty(0, np.uint64)
+    groups = np.concatenate([[MISSING, 1], 1 + np.searchsorted(pair_ends, ends, side="right")]).astype(np.uint8)
+    total = max(int(counts.sum()), 1)
+    mean_rank = (np.cumsum(counts) - counts + (counts + 1) / 2) / total
+    share = counts / total
+    variance = 0.0 if shift == 0 else float((share * (share**2 - 1 / total**2)).sum() / 12)
+    return NumberCoding(column, edges, groups, cells, mean_rank, variance)
+
+
+def category_coding(column: Column, levels: list[str], counts: list[int], buckets: int, pair_bins: int) -> CategoryCoding:
+    """Return the levels of a category; in pairs the most frequent ones, ties by value, and "other".
+
+    Parameters
+    ----------
+    levels, counts
+        All levels and their rows, or the heavy ones where ``buckets`` take the others.
+    """
+    order = sorted(range(len(levels)), key=lambda index: (-counts[index], levels[index]))
+    kept = len(levels) if len(levels) <= pair_bins and buckets == 1 else min(len(levels), pair_bins - 1)
+    by_value = sorted(range(len(levels)), key=lambda index: levels[index])
+    rank = {index: code for code, index in enumerate(sorted(order[:kept], key=lambda index: levels[index]), start=1)}
+    other = kept + 1
+    groups = [MISSING, *(rank.get(index, other) for index in by_value), *([other] * buckets)]
+    return CategoryCoding(column, pa.array([levels[i] for i in by_value], pa.string()), np.array(groups, np.uint8), buckets)
+
+
+def bucket(values: pa.Array, buckets: int) -> np.ndarray:
+    """Return the hash bucket of every string, shape (values,), int64; the same on every machine and in every release."""
+    if buckets == 1:
+        return np.zeros(len(values), np.int64)
+    crc = np.fromiter((zlib.crc32(value.encode()) for value in values.to_pylist()), np.uint64, len(values))
+    return ((crc * MIX >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
+
+
+def encode(array: pa.Array, coding: Coding) -> np.ndarray:
+    """Return the fine code of every row, shape (rows,), int32: 0 missing, infinities in the outer bins."""
+    if isinstance(coding, NumberCoding):
+        values, present = values_and_presence(array)
+        codes = np.searchsorted(coding.edges, sortable_keys(values), side="right").astype(np.int32) + 1
+        codes[~present] = MISSING
+        return codes
+    dictionary = array.dictionary
+    code = pc.index_in(dictionary, value_set=coding.levels).fill_null(-1).to_numpy(zero_copy_only=False) + 1
+    unknown = np.flatnonzero(code == 0)
+    if len(unknown):
+        code = code.copy()
+        code[unknown] = 1 + len(coding.levels) + bucket(dictionary.take(pa.array(unknown)), coding.buckets)
+    lookup = np.concatenate([code, [MISSING]]).astype(np.int32)
+    return lookup[array.indices.fill_null(len(code)).to_numpy(zero_copy_only=False)]
+
+
+def ranks(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rank of every value as a share of the codebook's values, and a mask of finite ones, shape (rows,)."""
+    values, present = values_and_presence(array)
+    if values.dtype.kind == "f":
+        present = present & np.isfinite(values)
+    if not len(coding.cells):
+        return np.zeros(len(values)), present
+    cell = np.searchsorted(coding.cells, sortable_keys(values), side="right") - 1
+    result = coding.ranks[np.maximum(cell, 0)]
+    result[~present] = 0.0
+    return result, present

@@ -1,0 +1,146 @@
+"""Shards to record batches of five types, and no other type after this.
+
+int64, uint64, float32 and float64 hold numbers and times (times in microseconds
+since 1970 UTC); dictionary<int32, string> holds categories and text. An integer
+that is a category becomes its decimal string, so identity survives beyond 2^53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from featflow.columns import Column, Kind
+from featflow.dataset import HIVE_NULL, Quarantined, Shard, leaves
+from featflow.errors import InfrastructureError, SchemaError
+from featflow.storage import first_line, is_corruption, open_parquet
+
+__all__ = ["batch_rows", "read_batches"]
+
+BATCH_CELLS = 4 * 2**20
+"""Values in one batch: 32 MiB as float64, so that a task's working set stays near 100 MiB at any width."""
+CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
+
+
+def batch_rows(columns: int) -> int:
+    """Return the rows of a batch of so many columns."""
+    return max(1024, min(2**17, BATCH_CELLS // max(columns, 1)))
+
+
+def read_batches(
+    shard: Shard, columns: tuple[Column, ...], options: dict[str, Any], rows: int
+) -> Iterator[pa.RecordBatch | Quarantined]:
+    """Yield the shard's batches of canonical types, in order.
+
+    A row group that cannot be read yields one `Quarantined` when the fault is met; batches of its
+    rows before the fault may have come already, so the caller drops what it made of the shard.
+
+    Raises
+    ------
+    SchemaError
+        A column set to be a number holds something else.
+    InfrastructureError
+        Storage failed; the data may be sound.
+    """
+    try:
+        with open_parquet(shard.file.uri, options) as file:
+            paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
+            wanted = [".".join(paths[column.name]) for column in columns if column.name in paths]
+            wanted = wanted or [".".join(next(iter(paths.values())))]  # for the number of rows
+            for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
+                try:
+                    for raw in file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted):
+                        yield _canonical_batch(raw, columns, paths, dict(shard.file.partitions))
+                except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                    if not is_corruption(error):
+                        raise
+                    culprit = _culprit(file, group, wanted)
+                    yield Quarantined(
+                        shard.file.uri, "unreadable_row_group", first_line(error), group, culprit, group_rows
+                    )
+    except (pa.ArrowException, OSError) as error:
+        raise InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry") from error
+
+
+def _culprit(file: pq.ParquetFile, group: int, wanted: list[str]) -> str | None:
+    for name in wanted:
+        try:
+            for batch in file.iter_batches(row_groups=[group], columns=[name]):
+                batch.validate(full=True)
+        except (pa.ArrowException, OSError):
+            return name
+    return None
+
+
+def _canonical_batch(
+    raw: pa.RecordBatch, columns: tuple[Column, ...], paths: dict[str, tuple[str, ...]], partitions: dict[str, str]
+) -> pa.RecordBatch:
+    arrays = []
+    for column in columns:
+        if column.name in paths:
+            first, *rest = paths[column.name]
+            array = raw.column(first)
+            for name in rest:
+                array = pc.struct_field(array, name)
+        else:
+            value = partitions.get(column.name)
+            value = None if value == HIVE_NULL else value
+            array = pa.nulls(raw.num_rows) if value is None else pa.array([value] * raw.num_rows, pa.string())
+        arrays.append(_canonical(array, column))
+    if not arrays:
+        return raw
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _canonical(array: pa.Array, column: Column) -> pa.Array:
+    if pa.types.is_null(array.type):
+        return pa.nulls(len(array), CATEGORY_TYPE if column.type == "string" else pa.type_for_alias(column.type))
+    try:
+        if column.type == "string":
+            return _category(array, column.null_values)
+        return _number(array, column)
+    except pa.ArrowInvalid as error:
+        if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+            raise SchemaError(f"column '{column.name}' is no {column.kind}: {first_line(error)}") from None
+        raise
+
+
+def _category(array: pa.Array, null_values: tuple[str, ...]) -> pa.Array:
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.large_string())
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    if encoded.dictionary.null_count:  # missing is said by the indices alone
+        encoded = encoded.dictionary_decode().dictionary_encode()
+    values = encoded.dictionary
+    if pa.types.is_duration(values.type):
+        values = values.cast(pa.int64())
+    values = values.cast(pa.string())
+    values.validate(full=True)  # bytes that are no UTF-8 are a fault of the file
+    indices = encoded.indices.cast(pa.int32())
+    if null_values:
+        missing = pc.is_in(values, value_set=pa.array(null_values, pa.string())).take(indices)
+        indices = pc.if_else(pc.fill_null(missing, fill_value=False), None, indices)
+    return pa.DictionaryArray.from_arrays(indices, values)
+
+
+def _number(array: pa.Array, column: Column) -> pa.Array:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if column.null_values:
+        array = pc.if_else(pc.is_in(array, value_set=pa.array(column.null_values, array.type)), None, array)
+    microseconds = pa.timestamp("us")
+    if pa.types.is_timestamp(array.type):
+        array = array.cast(pa.timestamp("us", array.type.tz), safe=False)
+    elif pa.types.is_date(array.type) or (column.kind is Kind.TIME and not pa.types.is_integer(array.type)):
+        array = array.cast(pa.time64("us") if pa.types.is_time(array.type) else microseconds, safe=False)
+    elif pa.types.is_duration(array.type):
+        array = array.cast(pa.duration("us"), safe=False)
+    elif pa.types.is_time(array.type):
+        array = array.cast(pa.time64("us"), safe=False)
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.int8())
+    return array.cast(pa.type_for_alias(column.type), safe=False)

@@ -1,0 +1,254 @@
+"""Object storage: list, read, write once. The only importer of fsspec.
+
+Nothing is renamed on an object store and nothing is overwritten but ``LATEST``
+and the lock: a path names its content, so a second writer writes the same.
+Credentials travel in ``options`` only and appear in no repr and no message.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from featflow.errors import ConfigurationError, DatasetError, InfrastructureError
+
+__all__ = ["DataFile", "Store", "first_line", "is_corruption", "list_data_files", "open_parquet"]
+
+PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
+STREAM_BYTES = 2**20
+"""Read-ahead of one column chunk; keeps a row group out of memory while its batches are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One input file as it was when listed."""
+
+    uri: str
+    """Full URI."""
+    size: int
+    """Bytes."""
+    version: str
+    """ETag, or time of modification: changes when the content does."""
+    partitions: tuple[tuple[str, str], ...] = ()
+    """Hive partition keys and values, from the path below the source."""
+
+
+def _resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
+    """Return the filesystem of a URI and the path in it."""
+    try:
+        protocol = fsspec.core.split_protocol(uri)[0]
+        if protocol in {None, "file", "local"}:  # options are the object store's, not the local disk's
+            options = {}
+        filesystem, path = fsspec.url_to_fs(uri, **options)
+    except (ValueError, ImportError) as error:
+        raise ConfigurationError(f"{uri}: no such kind of storage: {error}") from None
+    return filesystem, str(path)
+
+
+def list_data_files(sources: list[str], options: dict[str, Any]) -> list[DataFile]:
+    """Return the Parquet files of all sources, sorted by URI within each source.
+
+    Raises
+    ------
+    DatasetError
+        A source does not exist, or holds no Parquet file.
+    InfrastructureError
+        Storage did not answer.
+    """
+    files: dict[str, DataFile] = {}
+    for source in sources:
+        found = _list_source(source, options)
+        if not found:
+            suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
+            raise DatasetError(f"{source}: no Parquet files there ({suffixes}); check dataset.source")
+        files.update({file.uri: file for file in found})
+    return list(files.values())
+
+
+def _list_source(source: str, options: dict[str, Any]) -> list[DataFile]:
+    filesystem, path = _resolve(source, options)
+    try:
+        if any(character in path for character in "*?["):
+            root = path.split("*")[0].split("?")[0].split("[")[0].rpartition("/")[0]
+            infos = {key: info for key, info in filesystem.glob(path, detail=True).items() if info["type"] == "file"}
+        elif filesystem.isdir(path):
+            root = path
+            infos = filesystem.find(path, detail=True)
+        else:
+            root = path.rpartition("/")[0]
+            infos = {path: filesystem.info(path)}
+            return [_data_file(filesystem, key, info, root) for key, info in infos.items()]
+    except FileNotFoundError:
+        raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
+    except Exception as error:
+        raise InfrastructureError(f"{source}: cannot list it: {_reason(error)}") from error
+    return [
+        _data_file(filesystem, key, info, root)
+        for key, info in sorted(infos.items())
+        if key.endswith(PARQUET_SUFFIXES) and not _hidden(key.removeprefix(root))
+    ]
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in PurePosixPath(path).parts)
+
+
+def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
+    version = next((str(info[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
+    folders = PurePosixPath(path.removeprefix(root)).parts[:-1]
+    partitions = tuple((key, value) for key, mark, value in (part.partition("=") for part in folders) if mark)
+    uri = path if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(path)
+    return DataFile(uri, int(info["size"] or 0), version.strip('"'), partitions)
+
+
+@contextmanager
+def open_parquet(uri: str, options: dict[str, Any]) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for streaming reads; local files without Python in between."""
+    filesystem, path = _resolve(uri, options)
+    if isinstance(filesystem, LocalFileSystem):
+        with pq.ParquetFile(path, buffer_size=STREAM_BYTES) as file:
+            yield file
+        return
+    # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
+    with (
+        filesystem.open(path, "rb", cache_type="none") as source,
+        pq.ParquetFile(source, pre_buffer=True) as file,
+    ):
+        yield file
+
+
+@dataclass(frozen=True)
+class Store:
+    """One output root and what lies below it."""
+
+    root: str
+    """URI of the root."""
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Options of its filesystem."""
+
+    def uri(self, path: str) -> str:
+        """Return the full URI of a path below the root."""
+        return f"{self.root.rstrip('/')}/{path}"
+
+    def _locate(self, path: str) -> tuple[Any, str]:
+        if ".." in PurePosixPath(path).parts or path.startswith("/"):
+            raise ConfigurationError(f"{path!r} leaves the output {self.root}")
+        return _resolve(self.uri(path), self.options)
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes at a path; FileNotFoundError if there is nothing."""
+        filesystem, location = self._locate(path)
+        try:
+            return bytes(filesystem.cat_file(location))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise InfrastructureError(f"{self.uri(path)}: cannot read it: {_reason(error)}") from error
+
+    def write(self, path: str, data: bytes) -> str:
+        """Write bytes whole or not at all, and return the URI."""
+        filesystem, location = self._locate(path)
+        try:
+            if isinstance(filesystem, LocalFileSystem):
+                Path(location).parent.mkdir(parents=True, exist_ok=True)
+                partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
+                partial.write_bytes(data)
+                os.replace(partial, location)
+            else:
+                filesystem.pipe_file(location, data)
+        except Exception as error:
+            raise InfrastructureError(f"{self.uri(path)}: cannot write it: {_reason(error)}") from error
+        return self.uri(path)
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is something at a path."""
+        filesystem, location = self._locate(path)
+        filesystem.invalidate_cache()
+        return bool(filesystem.exists(location))
+
+    def names(self, folder: str) -> list[str]:
+        """Return the sorted names directly below a folder, none if it does not exist."""
+        filesystem, location = self._locate(folder)
+        filesystem.invalidate_cache()
+        try:
+            return sorted(PurePosixPath(name).name for name in filesystem.ls(location, detail=False))
+        except FileNotFoundError:
+            return []
+        except Exception as error:
+            raise InfrastructureError(f"{self.uri(folder)}: cannot list it: {_reason(error)}") from error
+
+    def write_arrow(self, path: str, table: pa.Table) -> str:
+        """Write a state as a compressed Arrow IPC file."""
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+            writer.write_table(table)
+        return self.write(path, sink.getvalue())
+
+    def read_arrow(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """Read a state, or some of its columns, from an Arrow IPC file."""
+        filesystem, location = self._locate(path)
+        source: Any = pa.memory_map(location) if isinstance(filesystem, LocalFileSystem) else pa.py_buffer(self.read(path))
+        with pa.ipc.open_file(source) as reader:
+            if columns is None:
+                return reader.read_all()
+            indices = [reader.schema.get_field_index(name) for name in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=indices)
+        with pa.ipc.open_file(source, options=options) as reader:
+            return reader.read_all()
+
+    def write_parquet(self, path: str, table: pa.Table) -> tuple[str, bytes]:
+        """Write a table as Parquet; return its URI and bytes, for a digest."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        data = sink.getvalue().to_pybytes()
+        return self.write(path, data), data
+
+    def read_parquet(self, path: str) -> pa.Table:
+        """Read a Parquet file, or all parts of a directory in the order of their names."""
+        if self.exists(path) and (parts := [n for n in self.names(path) if n.endswith(".parquet") and n != Path(path).name]):
+            return pa.concat_tables([self.read_parquet(f"{path}/{part}") for part in parts])
+        return pq.read_table(pa.BufferReader(self.read(path)))
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write bytes where there is nothing yet.
+
+        Raises
+        ------
+        FileExistsError
+            There is something. A store without conditional writes may overwrite instead: read back what counts.
+        """
+        filesystem, location = self._locate(path)
+        if isinstance(filesystem, LocalFileSystem):
+            Path(location).parent.mkdir(parents=True, exist_ok=True)
+        filesystem.pipe_file(location, data, mode="create")
+
+    def remove(self, path: str) -> None:
+        """Remove what is at a path, if there is something."""
+        filesystem, location = self._locate(path)
+        with suppress(FileNotFoundError):
+            filesystem.rm_file(location)
+
+
+def is_corruption(error: Exception) -> bool:
+    """Return whether the bytes are at fault. Arrow reports those without an errno; networks and disks give one or a subclass."""
+    return isinstance(error, pa.ArrowException | UnicodeDecodeError) or (type(error) is OSError and error.errno is None)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"

@@ -1,0 +1,60 @@
+"""Mergeable summaries, one a file; `SUMMARIZERS` is the catalogue that the laws are tested over."""
+
+from featflow.summaries.agreement import Agreement, AgreementSummarizer
+from featflow.summaries.codes import Codes, CodesSummarizer
+from featflow.summaries.comoments import CoMoments, CoMomentsSummarizer, RankCoMomentsSummarizer
+from featflow.summaries.contingency import TargetCounts, TargetCountsSummarizer
+from featflow.summaries.grouped import GroupedMoments, GroupedMomentsSummarizer
+from featflow.summaries.levels import Levels, LevelsSummarizer
+from featflow.summaries.moments import Moments, MomentsSummarizer
+from featflow.summaries.pair_counts import PairCounts, PairCountsSummarizer
+from featflow.summaries.protocol import Summarizer, Summary, digest
+from featflow.summaries.quantiles import Quantiles, QuantilesSummarizer
+from featflow.summaries.sketches import DistinctSummarizer, FrequentSummarizer, QuantileSketchSummarizer, Sketches
+
+__all__ = [
+    "SUMMARIZERS",
+    "Agreement",
+    "AgreementSummarizer",
+    "CoMoments",
+    "CoMomentsSummarizer",
+    "Codes",
+    "CodesSummarizer",
+    "DistinctSummarizer",
+    "FrequentSummarizer",
+    "GroupedMoments",
+    "GroupedMomentsSummarizer",
+    "Levels",
+    "LevelsSummarizer",
+    "Moments",
+    "MomentsSummarizer",
+    "PairCounts",
+    "PairCountsSummarizer",
+    "QuantileSketchSummarizer",
+    "Quantiles",
+    "QuantilesSummarizer",
+    "RankCoMomentsSummarizer",
+    "Sketches",
+    "Summarizer",
+    "Summary",
+    "TargetCounts",
+    "TargetCountsSummarizer",
+    "digest",
+]
+
+SUMMARIZERS = (
+    AgreementSummarizer,
+    CodesSummarizer,
+    CoMomentsSummarizer,
+    DistinctSummarizer,
+    FrequentSummarizer,
+    GroupedMomentsSummarizer,
+    LevelsSummarizer,
+    MomentsSummarizer,
+    PairCountsSummarizer,
+    QuantileSketchSummarizer,
+    QuantilesSummarizer,
+    RankCoMomentsSummarizer,
+    TargetCountsSummarizer,
+)
+"""Every spec there is."""

@@ -1,0 +1,95 @@
+"""The pair codes of a shard's rows: what all-pairs counts are made from.
+
+All-pairs counts outweigh the data of a shard, its codes do not: one byte a cell.
+The state is a multiset of coded rows. Merging joins the multisets, and nothing
+computed from it depends on the order of rows. It is never merged across shards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.binning import encode
+from featflow.columns import Coding, Column, target_classes
+
+__all__ = ["Codes", "CodesSummarizer", "target_field"]
+
+
+def target_field(name: str) -> str:
+    """Return the field that holds a target's classes, beside the column's own pair codes."""
+    return f"target:{name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """Coded rows.
+
+    Examples
+    --------
+    >>> left = Codes(2, ("x",), np.array([[1, 0]], np.uint8))
+    >>> left.merge(Codes(1, ("x",), np.array([[2]], np.uint8))).codes.tolist()
+    [[1, 0, 2]]
+    """
+
+    rows: int
+    """Rows seen."""
+    names: tuple[str, ...]
+    """Column names, then `target_field` of every target."""
+    codes: np.ndarray
+    """Codes, shape (names, rows), uint8; 0 is missing."""
+
+    def merge(self, other: Self) -> Self:
+        """Return the rows of both operands."""
+        return type(self)(self.rows + other.rows, self.names, np.concatenate([self.codes, other.codes], axis=1))
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row a row."""
+        table = pa.Table.from_arrays([pa.array(row) for row in self.codes], names=list(self.names))
+        return table.replace_schema_metadata({"version": "1", "rows": str(self.rows)})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Self:
+        """Rebuild the state, or a projection of it."""
+        codes = np.stack([column.to_numpy() for column in table.columns])
+        return cls(table.num_rows, tuple(table.column_names), codes)
+
+
+@dataclass(frozen=True, slots=True)
+class CodesSummarizer:
+    """Spec of `Codes`."""
+
+    codings: tuple[Coding, ...]
+    """Codings of all columns that take part in pairs."""
+    targets: tuple[Coding, ...]
+    """Codings of the targets, whose classes are kept too."""
+    shard_rows: int = field(default=0, repr=False)
+    """Rows of the largest shard, for `nbytes`."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "codes"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All of the columns."""
+        return tuple(dict.fromkeys(coding.column for coding in self.codings + self.targets))
+
+    def empty(self) -> Codes:
+        """Return no rows."""
+        names = tuple(c.column.name for c in self.codings) + tuple(target_field(t.column.name) for t in self.targets)
+        return Codes(0, names, np.empty((len(names), 0), np.uint8))
+
+    def summarize(self, batch: pa.RecordBatch) -> Codes:
+        """Return the codes of a batch."""
+        rows = [coding.groups[encode(batch.column(coding.column.name), coding)] for coding in self.codings]
+        rows += [target_classes(target)[encode(batch.column(target.column.name), target)] for target in self.targets]
+        return Codes(batch.num_rows, self.empty().names, np.stack(rows))
+
+    def nbytes(self) -> int:
+        """Return the bytes of the largest shard's codes."""
+        return self.shard_rows * (len(self.codings) + len(self.targets))

@@ -1,0 +1,161 @@
+"""Joint counts of all pairs of two blocks of columns, alone or by a target's class.
+
+All pairs at once are one integer matrix product of one-hot codes; rows grouped
+by class give one product a class. Counts are integers, exact in int32 for the
+rows of one product. Cost: 8 bytes x classes x (levels of left) x (levels of right).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from featflow.columns import Coding, Column, pair_cardinality, target_classes
+from featflow.summaries.codes import target_field
+
+__all__ = ["PairCounts", "PairCountsSummarizer", "one_hot_product"]
+
+ONE_HOT_BYTES = 32 * 2**20
+"""Bytes of one block's one-hot codes in one product."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairCounts:
+    """Joint counts of every left level with every right level, by class of each target."""
+
+    rows: int
+    """Rows seen."""
+    counts: tuple[np.ndarray, ...]
+    """One array a target, or one in all if there is none: shape (classes, left levels, right levels), int64."""
+
+    def merge(self, other: Self) -> Self:
+        """Return the counts of both operands' rows."""
+        pairs = zip(self.counts, other.counts, strict=True)
+        return type(self)(self.rows + other.rows, tuple(ours + theirs for ours, theirs in pairs))
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row a cell, target by target."""
+        shapes = ";".join(",".join(map(str, array.shape)) for array in self.counts)
+        table = pa.table({"counts": np.concatenate([array.ravel() for array in self.counts])})
+        return table.replace_schema_metadata({"version": "1", "rows": str(self.rows), "shapes": shapes})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Self:
+        """Rebuild the state."""
+        metadata = table.schema.metadata
+        shapes = [tuple(map(int, text.split(","))) for text in metadata[b"shapes"].decode().split(";")]
+        cuts = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+        parts = np.split(table.column("counts").to_numpy(), cuts)
+        return cls(int(metadata[b"rows"]), tuple(part.reshape(s) for part, s in zip(parts, shapes, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class PairCountsSummarizer:
+    """Spec of `PairCounts`; its batches hold codes (see `featflow.summaries.codes`), not values.
+
+    Examples
+    --------
+    >>> from featflow.binning import category_coding
+    >>> from featflow.columns import Column, Kind
+    >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 1, 16) for n in "xy")
+    >>> spec = PairCountsSummarizer((x,), (y,), ())
+    >>> batch = pa.record_batch({n: pa.array(v, pa.uint8()) for n, v in (("x", [1, 1, 2]), ("y", [1, 2, 1]))})
+    >>> spec.summarize(batch).counts[0][0, 1:3, 1:3].tolist()
+    [[1, 1], [1, 0]]
+    """
+
+    left: tuple[Coding, ...]
+    """Codings of the first block."""
+    right: tuple[Coding, ...]
+    """Codings of the second block; the same for a diagonal block."""
+    targets: tuple[Coding, ...]
+    """Codings of the targets."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "pair_counts"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of both blocks and the targets."""
+        return tuple(dict.fromkeys(coding.column for coding in self.left + self.right + self.targets))
+
+    @property
+    def fields(self) -> list[str]:
+        """Fields of the codes that it reads."""
+        names = dict.fromkeys(coding.column.name for coding in self.left + self.right)
+        return [*names, *(target_field(target.column.name) for target in self.targets)]
+
+    def classes(self) -> list[int]:
+        """Return the number of classes of every target, "missing" included; [1] without targets."""
+        return [int(target_classes(target).max()) + 1 for target in self.targets] or [1]
+
+    def empty(self) -> PairCounts:
+        """Return the counts of no rows."""
+        shape = (_width(self.left), _width(self.right))
+        return PairCounts(0, tuple(np.zeros((classes, *shape), np.int64) for classes in self.classes()))
+
+    def summarize(self, batch: pa.RecordBatch) -> PairCounts:
+        """Return the counts of a batch of codes."""
+        left = _columns(batch, self.left)
+        right = left if self.left == self.right else _columns(batch, self.right)
+        targets = [batch.column(target_field(target.column.name)).to_numpy() for target in self.targets]
+        targets = targets or [np.zeros(batch.num_rows, np.uint8)]
+        pairs = zip(targets, self.classes(), strict=True)
+        return PairCounts(batch.num_rows, tuple(self._by_class(left, right, target, k) for target, k in pairs))
+
+    def _by_class(self, left: np.ndarray, right: np.ndarray, target: np.ndarray, classes: int) -> np.ndarray:
+        counts = np.zeros((classes, _width(self.left), _width(self.right)), np.int64)
+        order = np.argsort(target, kind="stable")
+        ends = np.cumsum(np.bincount(target, minlength=classes))
+        step = max(1, ONE_HOT_BYTES // max(*counts.shape[1:], 1))
+        for code, end in enumerate(ends):
+            first = ends[code - 1] if code else 0
+            for start in range(int(first), int(end), step):
+                rows = order[start : min(start + step, int(end))]
+                a = _one_hot(left[:, rows], self.left)
+                b = a if right is left else _one_hot(right[:, rows], self.right)
+                counts[code] += one_hot_product(a, b).numpy()
+        return counts
+
+    def nbytes(self) -> int:
+        """Return the bytes of a state."""
+        return 8 * sum(self.classes()) * _width(self.left) * _width(self.right)
+
+
+def _width(codings: tuple[Coding, ...]) -> int:
+    return sum(pair_cardinality(coding) for coding in codings)
+
+
+def _columns(batch: pa.RecordBatch, codings: tuple[Coding, ...]) -> np.ndarray:
+    return np.stack([batch.column(coding.column.name).to_numpy() for coding in codings])
+
+
+def _one_hot(codes: np.ndarray, codings: tuple[Coding, ...]) -> torch.Tensor:
+    """Return one-hot rows of all levels, shape (levels, rows), int8."""
+    offsets = np.cumsum([0, *(pair_cardinality(coding) for coding in codings)])
+    index = torch.from_numpy(codes.astype(np.int64) + offsets[:-1, None])
+    one_hot = torch.zeros((int(offsets[-1]), codes.shape[1]), dtype=torch.int8)
+    return one_hot.scatter_(0, index, 1)
+
+
+def one_hot_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return ``left @ right.T`` exactly, shape (left levels, right levels), int32 or float32.
+
+    ``torch._int_mm`` is what VNNI, AMX and tensor cores are fastest at; its name is private, so float32 is the
+    fallback, exact below 2^24 rows.
+
+    Examples
+    --------
+    >>> one_hot_product(torch.tensor([[1, 0, 1]], dtype=torch.int8), torch.tensor([[1, 1, 1]], dtype=torch.int8)).item()
+    2
+    """
+    try:
+        return torch._int_mm(left, right.T)  # noqa: SLF001
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return (left.to(torch.float32) @ right.to(torch.float32).T).to(torch.int32)

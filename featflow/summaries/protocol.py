@@ -1,0 +1,74 @@
+"""What a summary is: the protocol that every file of this folder implements, and the laws' other half.
+
+A `Summary` is frozen and forms a commutative monoid: ``empty`` is the identity,
+``merge`` is associative and commutative and touches neither operand. The tests
+check this for every summary that the package lists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+
+import pyarrow as pa
+
+from featflow.columns import Column
+
+__all__ = ["Summarizer", "Summary", "digest"]
+
+
+@runtime_checkable
+class Summary(Protocol):
+    """Sufficient statistics of some rows."""
+
+    @property
+    def rows(self) -> int:
+        """Rows seen."""
+        ...
+
+    def merge(self, other: Self) -> Self:
+        """Return the summary of both operands' rows."""
+        ...
+
+    def to_arrow(self) -> pa.Table:
+        """Return the complete state."""
+        ...
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Self:
+        """Rebuild a state from `to_arrow`."""
+        ...
+
+
+S = TypeVar("S", bound=Summary)
+
+
+class Summarizer(Protocol[S]):
+    """What to compute: a frozen dataclass whose ``repr`` holds all that decides the state."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        ...
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns it reads."""
+        ...
+
+    def empty(self) -> S:
+        """Return the summary of no rows."""
+        ...
+
+    def summarize(self, batch: pa.RecordBatch) -> S:
+        """Return the summary of a batch of canonical types (see `featflow.reading`)."""
+        ...
+
+    def nbytes(self) -> int:
+        """Return an upper bound on the bytes of a state in memory."""
+        ...
+
+
+def digest(summarizer: Summarizer[Any]) -> str:
+    """Return the name of a spec: SHA-256 of its ``repr``."""
+    return hashlib.sha256(repr(summarizer).encode()).hexdigest()[:24]

@@ -1,0 +1,187 @@
+"""The Arrow schema of every output table: the contract with readers.
+
+Tables are long and typed. A statistic that does not exist is null, never NaN
+or infinity. Information quantities are in nats, said in the field's metadata.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.errors import ConfigurationError
+
+__all__ = ["QUANTILE_PROBABILITIES", "SCHEMAS", "build", "describe", "schema"]
+
+QUANTILE_PROBABILITIES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+TEXT, INTEGER, REAL = pa.string(), pa.int64(), pa.float64()
+NAMES = pa.list_(pa.string())
+
+
+def _field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
+    metadata = {"description": description} | ({"unit": unit} if unit else {})
+    return pa.field(name, kind, metadata=metadata)
+
+
+def _nats(name: str, description: str) -> pa.Field:
+    return _field(name, REAL, description, "nats")
+
+
+_TESTS = (
+    _field("p_value", REAL, "Probability of a score at least this large under the null; null until it is computed."),
+    _field("q_value", REAL, "False-discovery rate at which this row would be reported; null until it is computed."),
+)
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "profile": pa.schema(
+        [
+            _field("column", TEXT, "Column name; fields of structs are dotted."),
+            _field("type", TEXT, "Arrow type in the files."),
+            _field("kind", TEXT, "category, number, time or text."),
+            _field("role", TEXT, "feature, target or event_time."),
+            _field("rows", INTEGER, "Rows read."),
+            _field("missing", INTEGER, "Rows in which the value is null."),
+            _field("nonfinite", INTEGER, "Rows that hold NaN or an infinity; they take no part in moments."),
+            _field("distinct", INTEGER, "Distinct values, nulls left out; an estimate where the bounds differ."),
+            _field("distinct_low", INTEGER, "Lower bound of distinct, two standard errors."),
+            _field("distinct_high", INTEGER, "Upper bound of distinct, two standard errors."),
+            _field("mean", REAL, "Mean of the finite values; of times, microseconds since 1970 UTC."),
+            _field("std", REAL, "Standard deviation, ddof 1."),
+            _field("skewness", REAL, "Skewness m3 / m2^1.5, biased as in scipy.stats.skew."),
+            _field("kurtosis", REAL, "Excess kurtosis m4 / m2^2 - 3, biased as in scipy.stats.kurtosis."),
+            _field("min", REAL, "Smallest finite value."),
+            _field("max", REAL, "Largest finite value."),
+            _field("quantiles", pa.list_(REAL), f"Quantiles at {', '.join(map(str, QUANTILE_PROBABILITIES))}."),
+            _field("quantile_rank_error", REAL, "Largest share of values that one histogram cell cannot tell apart."),
+            _field(
+                "top_values",
+                pa.list_(pa.struct([("value", TEXT), ("count", INTEGER)])),
+                "Most frequent values; lower bounds of the counts where distinct is an estimate.",
+            ),
+            _nats("entropy", "Plug-in entropy of the values, missing as one more; null where values are not exact."),
+            _field("alerts", NAMES, "What to look at before using the column."),
+            _field("quantile_sketch", pa.binary(), "Apache DataSketches KLL (doubles, k=200) of the finite values."),
+            _field("distinct_sketch", pa.binary(), "Apache DataSketches HLL (lg k = 12, HLL_4) of the values."),
+            _field("frequent_sketch", pa.binary(), "Apache DataSketches frequent strings of the values."),
+        ]
+    ),
+    "correlation": pa.schema(
+        [
+            _field("method", TEXT, "pearson, spearman, cramers_v, correlation_ratio or mutual_information (in nats)."),
+            _field("feature_a", TEXT, "First column; the category in a correlation ratio."),
+            _field("feature_b", TEXT, "Second column; the number in a correlation ratio."),
+            _field("n", INTEGER, "Rows used: both present, or for mutual_information all rows, missing as a level."),
+            _field("value", REAL, "The statistic; null where a column does not vary over the rows used."),
+            _field("expected", REAL, "Mean of the statistic under independence, for mutual_information, in nats."),
+            _field("error_bound", REAL, "For spearman: bound on the distance from the exact rank correlation."),
+            _field("standard_error", REAL, "Standard error of value; null until it is computed."),
+            *_TESTS,
+        ]
+    ),
+    "ranking": pa.schema(
+        [
+            _field("target", TEXT, "Target column."),
+            _field("rank", INTEGER, "1 for the highest corrected_mi of the target."),
+            _field("feature", TEXT, "Feature column."),
+            _field("n", INTEGER, "Rows in which the target is present."),
+            _field("cardinality", INTEGER, "Levels of the feature seen in these rows, missing counted as one."),
+            _nats("mi", "Plug-in mutual information with the target."),
+            _nats("expected_mi", "Exact mean of mi over permutations of the target, both margins fixed."),
+            _nats("corrected_mi", "mi - expected_mi."),
+            _field("normalized_mi", REAL, "corrected_mi / (H(target) - expected_mi)."),
+            _nats("null_std", "Standard deviation of mi under the null; null until it is computed."),
+            _field("z", REAL, "corrected_mi / null_std; null until it is computed."),
+            *_TESTS,
+            _field("significant", pa.bool_(), "Whether q_value passes the level; null until it is computed."),
+            _nats("ci_low", "Lower end of the confidence interval of corrected_mi; null until it is computed."),
+            _nats("ci_high", "Upper end of the confidence interval of corrected_mi; null until it is computed."),
+            _field("rank_low", INTEGER, "Best rank compatible with the intervals; null until it is computed."),
+            _field("rank_high", INTEGER, "Worst rank compatible with the intervals; null until it is computed."),
+            _nats("missing_mi", "Corrected information in whether the feature is missing."),
+            _nats("value_mi", "Corrected information in its values where present; adds up to corrected_mi."),
+            _field("alerts", NAMES, "Alerts of the feature's profile, and of its relation to the target."),
+        ]
+    ),
+    "interaction": pa.schema(
+        [
+            _field("target", TEXT, "Target column."),
+            _field("rank", INTEGER, "1 for the highest synergy of the target."),
+            _field("feature_a", TEXT, "First feature."),
+            _field("feature_b", TEXT, "Second feature."),
+            _field("n", INTEGER, "Rows in which the target is present."),
+            _nats("joint_mi", "Plug-in mutual information of the pair with the target."),
+            _nats("expected_mi", "Exact mean of joint_mi over permutations of the target."),
+            _nats("corrected_joint_mi", "joint_mi - expected_mi."),
+            _nats("synergy", "corrected_joint_mi less the corrected information of each feature alone."),
+            _nats("standard_error", "Standard error of synergy; null until it is computed."),
+            _field("z", REAL, "synergy / standard_error; null until it is computed."),
+            *_TESTS,
+        ]
+    ),
+    "quarantine": pa.schema(
+        [
+            _field("uri", TEXT, "File."),
+            _field("row_group", INTEGER, "Row group; null for a whole file."),
+            _field("row", INTEGER, "Row within the row group; null for a whole row group."),
+            _field("column", TEXT, "Column at fault, where known."),
+            _field("rows", INTEGER, "Rows lost; null where the footer cannot be read."),
+            _field("reason", TEXT, "unreadable_file or unreadable_row_group."),
+            _field("detail", TEXT, "What the reader said."),
+        ]
+    ),
+}
+
+
+def schema(name: str) -> pa.Schema:
+    """Return the schema of the table ``name``.
+
+    Raises
+    ------
+    ConfigurationError
+        No such table; the message lists those there are.
+    """
+    if name not in SCHEMAS:
+        raise ConfigurationError(f"no table '{name}'; tables are {', '.join(SCHEMAS)}")
+    return SCHEMAS[name]
+
+
+def build(name: str, columns: dict[str, Any]) -> pa.Table:
+    """Return table ``name`` from its columns; absent columns are null, NaN and infinities become null.
+
+    Parameters
+    ----------
+    columns
+        Arrays or lists of one length, by field name.
+
+    Examples
+    --------
+    >>> build("quarantine", {"uri": ["a.parquet"], "reason": ["unreadable_file"]}).column("rows").null_count
+    1
+    """
+    length = len(next(iter(columns.values())))
+    unknown = set(columns) - set(SCHEMAS[name].names)
+    if unknown:
+        raise KeyError(f"table {name} has no column {sorted(unknown)}")
+    arrays = [_array(columns.get(field.name), field.type, length) for field in SCHEMAS[name]]
+    return pa.Table.from_arrays(arrays, schema=SCHEMAS[name])
+
+
+def _array(values: Any, kind: pa.DataType, length: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(length, kind)
+    if kind == REAL:
+        real = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        return pa.array(real, kind, mask=~np.isfinite(real))
+    return pa.array(values, kind)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Return the published JSON description of a table: field names, types, units, meanings."""
+    fields = []
+    for field in schema(name):
+        metadata = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        fields.append({"name": field.name, "type": str(field.type), **metadata})
+    return {"table": name, "fields": fields}
