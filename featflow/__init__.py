@@ -1,1 +1,28 @@
-"""featflow."""
+"""featflow: mergeable feature statistics of large Parquet datasets, on Ray.
+
+>>> import featflow
+>>> featflow.run  # doctest: +ELLIPSIS
+<function run at ...>
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from featflow import config as _config
+from featflow import job as _job
+from featflow.errors import FeatflowError
+from featflow.runs import Run, list_runs
+
+__all__ = ["FeatflowError", "Run", "list_runs", "run"]
+
+
+def run(config: dict[str, Any] | str) -> Run:
+    """Run the job of a configuration, given as a mapping or as the path of a YAML file.
+
+    Raises
+    ------
+    FeatflowError
+        See `featflow.errors` for its kinds.
+    """
+    return _job.run(_config.load(config) if isinstance(config, str) else _config.parse(config))

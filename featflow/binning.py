@@ -102,7 +102,9 @@ def _edges(counts: np.ndarray, bins: int) -> np.ndarray:
     return ends[ends < len(counts) - 1]
 
 
-def number_coding(column: Column, cells: np.ndarray, counts: np.ndarray, shift: int, bins: tuple[int, int]) -> NumberCoding:
+def number_coding(
+    column: Column, cells: np.ndarray, counts: np.ndarray, shift: int, bins: tuple[int, int]
+) -> NumberCoding:
     """Return the quantile bins of a number.
 
     A bin is closed above: it ends at the smallest value whose cumulative share reaches k / bins. A
@@ -134,7 +136,9 @@ def number_coding(column: Column, cells: np.ndarray, counts: np.ndarray, shift: 
     return NumberCoding(column, edges, groups, cells, mean_rank, variance)
 
 
-def category_coding(column: Column, levels: list[str], counts: list[int], buckets: int, pair_bins: int) -> CategoryCoding:
+def category_coding(
+    column: Column, levels: list[str], counts: list[int], buckets: int, pair_bins: int
+) -> CategoryCoding:
     """Return the levels of a category; in pairs the most frequent ones, ties by value, and "other".
 
     Parameters
@@ -148,7 +152,9 @@ def category_coding(column: Column, levels: list[str], counts: list[int], bucket
     rank = {index: code for code, index in enumerate(sorted(order[:kept], key=lambda index: levels[index]), start=1)}
     other = kept + 1
     groups = [MISSING, *(rank.get(index, other) for index in by_value), *([other] * buckets)]
-    return CategoryCoding(column, pa.array([levels[i] for i in by_value], pa.string()), np.array(groups, np.uint8), buckets)
+    return CategoryCoding(
+        column, pa.array([levels[i] for i in by_value], pa.string()), np.array(groups, np.uint8), buckets
+    )
 
 
 def bucket(values: pa.Array, buckets: int) -> np.ndarray:

@@ -16,7 +16,17 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["CategoryCoding", "Codebook", "Coding", "Column", "Kind", "NumberCoding", "Role", "pair_cardinality", "target_classes"]
+__all__ = [
+    "CategoryCoding",
+    "Codebook",
+    "Coding",
+    "Column",
+    "Kind",
+    "NumberCoding",
+    "Role",
+    "pair_cardinality",
+    "target_classes",
+]
 
 MISSING = 0
 """Code of a missing value in every coding."""

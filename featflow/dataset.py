@@ -70,7 +70,11 @@ class Shard:
 
     def without(self, row_groups: set[int]) -> Shard:
         """Return the shard less some row groups; another shard with another name."""
-        kept = [(group, rows) for group, rows in zip(self.row_groups, self.group_rows, strict=True) if group not in row_groups]
+        kept = [
+            (group, rows)
+            for group, rows in zip(self.row_groups, self.group_rows, strict=True)
+            if group not in row_groups
+        ]
         return replace(self, row_groups=tuple(g for g, _ in kept), group_rows=tuple(r for _, r in kept))
 
 
@@ -126,7 +130,9 @@ def open_dataset(options: DatasetOptions) -> Dataset:
     quarantined = tuple(outcome for outcome in outcomes if isinstance(outcome, Quarantined))
     if not footers:
         first = quarantined[0]
-        raise DatasetError(f"{first.uri}: not a readable Parquet file: {first.detail} ({len(files)} of {len(files)} files)")
+        raise DatasetError(
+            f"{first.uri}: not a readable Parquet file: {first.detail} ({len(files)} of {len(files)} files)"
+        )
     columns, notes = _columns(footers, options)
     shards = tuple(shard for footer in footers for shard in _shards(footer, len(columns), int(options.shard_bytes)))
     if not sum(shard.rows for shard in shards):
@@ -184,7 +190,9 @@ def _columns(footers: list[_Footer], options: DatasetOptions) -> tuple[tuple[Col
         null_values = tuple(options.null_values) if family == "string" else ()
         columns.append(Column(name, canonical, kind, null_values, role, source_type))
         if "|" in source_type:
-            notes.append(f"column '{name}' is {source_type.replace('|', ' and ')} in different files, read as {canonical}")
+            notes.append(
+                f"column '{name}' is {source_type.replace('|', ' and ')} in different files, read as {canonical}"
+            )
     if not any(column.role is not Role.EVENT_TIME for column in columns):
         raise SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
     return tuple(columns), tuple(notes)
@@ -234,7 +242,9 @@ def _family(kind: pa.DataType) -> tuple[str, str]:
     return next((name for name, test in tests if test(kind)), "other"), "int64"
 
 
-def leaves(fields: Iterable[pa.Field], path: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...], pa.DataType]]:
+def leaves(
+    fields: Iterable[pa.Field], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[str, ...], pa.DataType]]:
     """Yield name, path and type of every column of a file, those of structs dotted."""
     for field in fields:
         here = (*path, field.name)
@@ -266,7 +276,9 @@ def _unify(footers: list[_Footer]) -> dict[str, tuple[str, str, str, str]]:
             partitions.setdefault(key, set()).add(value)
     for key, values in partitions.items():
         if key in found:
-            raise SchemaError(f"column '{key}' is both in {found[key][3]} and a partition folder; exclude is no help, rename one")
+            raise SchemaError(
+                f"column '{key}' is both in {found[key][3]} and a partition folder; exclude is no help, rename one"
+            )
         values.discard(HIVE_NULL)
         if values and all(re.fullmatch(r"-?\d{1,18}", value) for value in values):
             found[key] = ("number", "int64", "int64", "")

@@ -104,7 +104,9 @@ def _hidden(path: str) -> bool:
 
 
 def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
-    version = next((str(info[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
+    version = next(
+        (str(info[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), ""
+    )
     folders = PurePosixPath(path.removeprefix(root)).parts[:-1]
     partitions = tuple((key, value) for key, mark, value in (part.partition("=") for part in folders) if mark)
     uri = path if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(path)
@@ -198,7 +200,9 @@ class Store:
     def read_arrow(self, path: str, columns: list[str] | None = None) -> pa.Table:
         """Read a state, or some of its columns, from an Arrow IPC file."""
         filesystem, location = self._locate(path)
-        source: Any = pa.memory_map(location) if isinstance(filesystem, LocalFileSystem) else pa.py_buffer(self.read(path))
+        source: Any = (
+            pa.memory_map(location) if isinstance(filesystem, LocalFileSystem) else pa.py_buffer(self.read(path))
+        )
         with pa.ipc.open_file(source) as reader:
             if columns is None:
                 return reader.read_all()
@@ -215,9 +219,7 @@ class Store:
         return self.write(path, data), data
 
     def read_parquet(self, path: str) -> pa.Table:
-        """Read a Parquet file, or all parts of a directory in the order of their names."""
-        if self.exists(path) and (parts := [n for n in self.names(path) if n.endswith(".parquet") and n != Path(path).name]):
-            return pa.concat_tables([self.read_parquet(f"{path}/{part}") for part in parts])
+        """Read one Parquet file."""
         return pq.read_table(pa.BufferReader(self.read(path)))
 
     def create(self, path: str, data: bytes) -> None:

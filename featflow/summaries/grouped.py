@@ -104,7 +104,9 @@ class GroupedMomentsSummarizer:
         offsets, rows = self.offsets(), batch.num_rows
         codes = np.stack([c.groups[encode(batch.column(c.column.name), c)] for c in self.categories]).astype(np.int64)
         codes += offsets[:-1, None]
-        x, finite = (np.stack(arrays) for arrays in zip(*(float_values(batch.column(c.name)) for c in self.numbers), strict=True))
+        x, finite = (
+            np.stack(arrays) for arrays in zip(*(float_values(batch.column(c.name)) for c in self.numbers), strict=True)
+        )
         centre = x.sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
         x = np.where(finite, x - centre[:, None], 0.0)
         sums = torch.zeros((3, int(offsets[-1]), len(self.numbers)), dtype=torch.float64)

@@ -109,7 +109,9 @@ class Levels:
         for index in range(table.num_rows):
             levels = table.column("levels")[index]
             counts = table.column("counts")[index].values.to_numpy()
-            columns.append(LevelCounts(table.column("missing")[index].as_py(), levels.values if levels.is_valid else None, counts))
+            columns.append(
+                LevelCounts(table.column("missing")[index].as_py(), levels.values if levels.is_valid else None, counts)
+            )
         metadata = table.schema.metadata
         return cls(int(metadata[b"rows"]), int(metadata[b"limit"]), tuple(columns))
 
@@ -148,4 +150,3 @@ class LevelsSummarizer:
     def nbytes(self) -> int:
         """Return the bytes of a state, levels of 24 bytes assumed."""
         return len(self.columns) * max(32 * self.limit, 8 * BUCKETS)
-

@@ -1,0 +1,34 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: demo test check schemas clean
+
+# Makes .venv and installs, once for each change of the dependencies.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+# Makes a dataset with planted truths, runs the job on a local Ray, prints what it found.
+demo: $(STAMP)
+	$(BIN)/featflow demo
+
+# Runs all tests.
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+# Lint, types, import contracts.
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Writes schemas/ from tables.py and config.py.
+schemas: $(STAMP)
+	$(BIN)/python schemas/generate.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache featflow-demo

@@ -1,0 +1,170 @@
+"""Which summaries each analysis needs, over which blocks of columns.
+
+Blocks are cut so that a state fits its share of ``budget.memory``. The cut
+depends on the columns and the budget alone: not on the engine, the rows or the shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any, TypeVar
+
+from featflow.columns import CategoryCoding, Codebook, Coding, Column, Kind, NumberCoding, Role
+from featflow.config import Config
+from featflow.measures.codebook import histogram_cells
+from featflow.summaries import (
+    AgreementSummarizer,
+    CodesSummarizer,
+    CoMomentsSummarizer,
+    DistinctSummarizer,
+    FrequentSummarizer,
+    GroupedMomentsSummarizer,
+    LevelsSummarizer,
+    MomentsSummarizer,
+    PairCountsSummarizer,
+    QuantileSketchSummarizer,
+    QuantilesSummarizer,
+    RankCoMomentsSummarizer,
+    Summarizer,
+    TargetCountsSummarizer,
+)
+
+__all__ = ["ProfileSpecs", "RelationSpecs", "profile_specs", "relation_specs", "state_bytes"]
+
+STATE_SHARE = 16
+"""A task's states may take this part of ``budget.memory``: two tasks a core and `WORKING_COPIES` of each fit in half of it."""
+
+Item = TypeVar("Item")
+
+
+def state_bytes(config: Config) -> int:
+    """Return the bytes that the states of one task may take."""
+    return int(config.budget.memory) // STATE_SHARE
+
+
+@dataclass(frozen=True)
+class ProfileSpecs:
+    """Pass 1."""
+
+    moments: MomentsSummarizer
+    quantiles: QuantilesSummarizer
+    quantile_sketches: QuantileSketchSummarizer
+    levels: LevelsSummarizer
+    frequent: FrequentSummarizer
+    distinct: DistinctSummarizer
+
+    def all(self) -> tuple[Summarizer[Any], ...]:
+        """Return the specs in one order."""
+        return (self.moments, self.quantiles, self.quantile_sketches, self.levels, self.frequent, self.distinct)
+
+
+def profile_specs(columns: Sequence[Column], config: Config) -> ProfileSpecs:
+    """Return the specs of pass 1."""
+    numbers = tuple(column for column in columns if column.is_numeric)
+    categories = tuple(column for column in columns if not column.is_numeric)
+    return ProfileSpecs(
+        MomentsSummarizer(numbers),
+        QuantilesSummarizer(numbers, histogram_cells(config.codebook, len(numbers))),
+        QuantileSketchSummarizer(numbers),
+        LevelsSummarizer(categories, config.codebook.levels),
+        FrequentSummarizer(categories),
+        DistinctSummarizer(numbers + categories),
+    )
+
+
+@dataclass(frozen=True)
+class RelationSpecs:
+    """Pass 2."""
+
+    targets: tuple[TargetCountsSummarizer, ...]
+    """Features against targets, by block of features."""
+    comoments: tuple[CoMomentsSummarizer, ...]
+    """Numbers against numbers, by block pair."""
+    ranks: tuple[RankCoMomentsSummarizer, ...]
+    """Ranks against ranks, by block pair."""
+    grouped: tuple[GroupedMomentsSummarizer, ...]
+    """Categories against numbers, by block pair."""
+    agreement: tuple[AgreementSummarizer, ...]
+    """Columns that may be duplicates."""
+    codes: tuple[CodesSummarizer, ...]
+    """Codes of all columns in pairs; one spec, or none if no pair is wanted."""
+    pairs: tuple[PairCountsSummarizer, ...]
+    """Columns against columns on codes, by block pair; counted from the codes, not from the shards."""
+
+    def over_shards(self) -> tuple[Summarizer[Any], ...]:
+        """Return the specs that are computed from shards and merged."""
+        return (*self.targets, *self.comoments, *self.ranks, *self.grouped, *self.agreement)
+
+
+def relation_specs(
+    codebook: Codebook, config: Config, duplicates: tuple[tuple[Column, Column], ...], shard_rows: int
+) -> RelationSpecs:
+    """Return the specs of pass 2.
+
+    Parameters
+    ----------
+    duplicates
+        Pairs of columns to compare row by row.
+    shard_rows
+        Rows of the largest shard.
+    """
+    limit, analyses = state_bytes(config), config.analyses
+    codings = tuple(coding for coding in codebook.codings if coding.column.role is not Role.EVENT_TIME)
+    features = tuple(coding for coding in codings if coding.column.role is Role.FEATURE)
+    targets = tuple(coding for coding in codings if coding.column.role is Role.TARGET)
+    numbers = tuple(coding for coding in codings if isinstance(coding, NumberCoding))
+    categories = tuple(c for c in codings if isinstance(c, CategoryCoding) and c.column.kind is Kind.CATEGORY)
+    methods = set(analyses.correlation.methods) if analyses.correlation else set()
+    columns = tuple(coding.column for coding in numbers)
+    interactions = analyses.interaction is not None and bool(targets)
+    pairs = interactions or bool(methods & {"cramers_v", "mutual_information"})
+    pair_targets = targets if interactions else ()
+    return RelationSpecs(
+        targets=tuple(
+            TargetCountsSummarizer(block, targets)
+            for block in _blocks(features, lambda block: TargetCountsSummarizer(block, targets).nbytes(), limit)
+            if targets and analyses.ranking is not None
+        ),
+        comoments=_block_pairs(CoMomentsSummarizer, columns, limit) if "pearson" in methods else (),
+        ranks=_block_pairs(RankCoMomentsSummarizer, numbers, limit) if "spearman" in methods else (),
+        grouped=tuple(
+            GroupedMomentsSummarizer(left, right)
+            for left in _blocks(categories, lambda block: GroupedMomentsSummarizer(block, columns[:64]).nbytes(), limit)
+            for right in _blocks(
+                columns, lambda block, left=left: GroupedMomentsSummarizer(left, block).nbytes(), limit
+            )
+            if "correlation_ratio" in methods
+        ),
+        agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
+        codes=(CodesSummarizer(codings, pair_targets, shard_rows),) if pairs else (),
+        pairs=_block_pairs(lambda left, right: PairCountsSummarizer(left, right, pair_targets), codings, limit)
+        if pairs
+        else (),
+    )
+
+
+def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], limit: int) -> list[tuple[Item, ...]]:
+    """Cut items into runs whose state is at most ``limit`` bytes, or of one item each."""
+    blocks: list[tuple[Item, ...]] = []
+    start = 0
+    while start < len(items):
+        fits, too_many = 1, len(items) - start + 1
+        while too_many - fits > 1:  # the state grows with the block
+            middle = (fits + too_many) // 2
+            fits, too_many = (middle, too_many) if nbytes(items[start : start + middle]) <= limit else (fits, middle)
+        blocks.append(items[start : start + fits])
+        start += fits
+    return blocks
+
+
+Spec = TypeVar("Spec", bound=Summarizer[Any])
+
+
+def _block_pairs(
+    make: Callable[[tuple[Any, ...], tuple[Any, ...]], Spec], items: tuple[Column, ...] | tuple[Coding, ...], limit: int
+) -> tuple[Spec, ...]:
+    """Return a spec for every pair of blocks, the first not after the second."""
+    blocks = _blocks(tuple(items), lambda block: make(block, block).nbytes(), limit)
+    return tuple(make(left, right) for left, right in combinations_with_replacement(blocks, 2))

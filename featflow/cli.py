@@ -1,0 +1,227 @@
+"""The command line: parse, build, call."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from featflow import demo as demonstration
+from featflow import job
+from featflow import plan as planning
+from featflow.config import Config, load
+from featflow.errors import FeatflowError
+from featflow.progress import LogProgress, Reporter, TerminalProgress
+from featflow.runs import Run, list_runs
+from featflow.tables import SCHEMAS, describe
+
+__all__ = ["app", "main"]
+
+EPILOG = "Exit codes: 0 done; 2 the configuration or the data's schema is wrong; 3 bad data above the error budget; 4 infrastructure failed, retry is safe; 5 another run holds the lock."
+DEFAULT_DEMO_ROWS = 200_000
+SHOWN = 8
+"""Features of each target shown on the terminal."""
+
+app = typer.Typer(
+    help="Feature statistics of large Parquet datasets: correlation, mutual-information ranking and interactions, on Ray.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+ConfigPath = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="YAML configuration; 'featflow schema config' lists its keys.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key of the configuration; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+
+
+@app.command("run")
+def run_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Run the job: read the dataset, write the tables, publish the run."""
+    parsed = load(config, overrides)
+    finished = job.run(parsed, _reporter())
+    if as_json:
+        _print_json(_summary(finished))
+    else:
+        _print_run(finished)
+
+
+@app.command("plan")
+def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Show what a run would read, compute and reuse; reads footers only."""
+    parsed = load(config, overrides)
+    planned = planning.plan(parsed)
+    if as_json:
+        _print_json(planned.public())
+    else:
+        _print_plan(parsed, planned)
+
+
+@app.command("demo")
+def demo_command(
+    rows: Annotated[int, typer.Option(min=20_000, help="Rows to generate.")] = DEFAULT_DEMO_ROWS,
+    output: Annotated[str, typer.Option(help="Folder for the dataset and the results.")] = "featflow-demo",
+) -> None:
+    """Make a dataset with planted truths, run the job on it, and say what was found."""
+    err.print(f"Writing {rows:,} rows with planted truths to {output}/data")
+    source = demonstration.write_dataset(output, rows)
+    finished = job.run(demonstration.configuration(source, f"{output}/results"), _reporter())
+    _print_run(finished)
+    found = demonstration.findings(finished)
+    table = Table("", "planted", "found", title="Planted against found", title_justify="left")
+    for finding in found:
+        table.add_row(
+            "[green]✓[/green]" if finding.ok else "[red]✗[/red]", escape(finding.planted), escape(finding.found)
+        )
+    out.print(table)
+    if not all(finding.ok for finding in found):
+        raise typer.Exit(1)
+
+
+@app.command("schema")
+def schema_command(
+    table: Annotated[str | None, typer.Argument(help="Table name, or 'config'; all table names if left out.")] = None,
+) -> None:
+    """Print the published schema of a table or of the configuration."""
+    if table is None:
+        listing = Table("table", "columns")
+        for name, schema in SCHEMAS.items():
+            listing.add_row(name, ", ".join(schema.names))
+        out.print(listing)
+    else:
+        _print_json(Config.model_json_schema() if table == "config" else describe(table))
+
+
+@app.command("runs")
+def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_json: AsJson = False) -> None:  # noqa: FBT002
+    """List the finished runs at an output, oldest first."""
+    found = list_runs(output)
+    if as_json:
+        _print_json([_summary(run) for run in found])
+        return
+    listing = Table("run", "rows", "shards computed", "reused", "seconds", "warnings")
+    for run in found:
+        shards, seconds = run.manifest["shards"], run.manifest["seconds"]["total"]
+        counts = (run.manifest["rows"]["read"], shards["computed"], shards["reused"])
+        listing.add_row(
+            run.run_id, *(f"{count:,}" for count in counts), f"{seconds:.1f}", str(len(run.manifest["warnings"]))
+        )
+    out.print(listing if found else f"no finished run at {output}")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with featflow's code."""
+    try:
+        app(standalone_mode=False)
+    except FeatflowError as error:
+        if "--json" in sys.argv:
+            _print_json({"status": "failed", "exit_code": error.exit_code, "error": str(error)})
+        err.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
+            error.show()
+            sys.exit(error.exit_code)
+        raise
+    sys.exit(0)
+
+
+def _reporter() -> Reporter:
+    return TerminalProgress(err) if err.is_terminal else LogProgress()
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    manifest = run.manifest
+    return {
+        "status": manifest["status"],
+        "run": run.run_id,
+        "tables": run.tables,
+        "rows": manifest["rows"],
+        "shards": manifest["shards"],
+        "seconds": manifest["seconds"],
+        "warnings": manifest["warnings"],
+    }
+
+
+def _print_run(run: Run) -> None:
+    manifest = run.manifest
+    rows, shards = manifest["rows"], manifest["shards"]
+    out.print(
+        f"[bold]{run.run_id}[/bold]  {rows['read']:,} rows, {rows['quarantined']:,} quarantined; "
+        f"{shards['computed']} of {shards['total']} shards computed, {shards['reused']} reused; {manifest['seconds']['total']:.1f} s"
+    )
+    for warning in manifest["warnings"]:
+        out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
+    if "ranking" in run.tables:
+        _print_ranking(run)
+    for name, uri in run.tables.items():
+        out.print(f"  {name:<12} {manifest['tables'][name]['rows']:>9,} rows  {escape(uri)}", soft_wrap=True)
+
+
+def _print_ranking(run: Run) -> None:
+    ranked = run.table("ranking")
+    for target in ranked["target"].unique(maintain_order=True):
+        of_target = ranked.filter(ranked["target"] == target)
+        table = Table(title=f"What tells about {escape(target)} (nats)", title_justify="left")
+        for name in ("rank", "feature", "corrected", "raw", "noise", "share", "alerts"):
+            table.add_column(name, justify="left" if name in {"feature", "alerts"} else "right")
+        for row in of_target.head(SHOWN).to_dicts():
+            share = "" if row["normalized_mi"] is None else f"{row['normalized_mi']:.1%}"
+            values = (f"{row[key]:.5f}" for key in ("corrected_mi", "mi", "expected_mi"))
+            table.add_row(str(row["rank"]), escape(row["feature"]), *values, share, escape(", ".join(row["alerts"])))
+        if of_target.height > SHOWN:
+            table.caption = f"{of_target.height - SHOWN} more in the ranking table"
+        out.print(table)
+
+
+def _print_plan(config: Config, planned: planning.Plan) -> None:
+    table = Table(
+        show_header=False, title=f"Plan for {escape(', '.join(config.dataset.sources))}", title_justify="left"
+    )
+    kinds = ", ".join(f"{count} {kind}" for kind, count in planned.columns.items())
+    later = "known once pass 1 has run"
+    states = ", ".join(f"{name} {_size(size)}" for name, size in planned.state_bytes.items())
+    table.add_row("input", f"{planned.files:,} files, {_size(planned.file_bytes)}, {planned.rows:,} rows")
+    table.add_row("columns", f"{kinds}; targets {', '.join(planned.targets) or 'none'}")
+    table.add_row("shards", f"{planned.shards:,}, the largest about {_size(planned.largest_shard_bytes)} decoded")
+    table.add_row(
+        "pass 1", f"{planned.profile_shards:,} to compute, {planned.shards - planned.profile_shards:,} reused"
+    )
+    relation = planned.relation_shards
+    table.add_row(
+        "pass 2", later if relation is None else f"{relation:,} to compute, {planned.shards - relation:,} reused"
+    )
+    table.add_row("states at most", states)
+    table.add_row("memory", f"about {_size(planned.memory_bytes)}; budget {_size(planned.memory_budget)}")
+    for note in planned.notes:
+        table.add_row("note", escape(note))
+    out.print(table)
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.1f} MiB"
+
+
+if __name__ == "__main__":
+    main()

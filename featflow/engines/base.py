@@ -1,0 +1,58 @@
+"""What an engine is: something that maps a function over items. It knows nothing of statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+__all__ = ["Engine", "Resources"]
+
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one call needs."""
+
+    cpus: float = 1.0
+    """Cores."""
+    memory: int = 0
+    """Bytes; 0 where they do not matter."""
+
+
+class Engine(Protocol):
+    """Maps functions over items."""
+
+    name: str
+
+    def map(
+        self,
+        function: Callable[[Shared, Item], Result],
+        shared: Shared,
+        items: Iterable[Item],
+        resources: Resources,
+    ) -> Iterator[Result]:
+        """Yield ``function(shared, item)`` for every item, in the order of the items.
+
+        Few items are under way at a time, so results that are not taken do not pile up.
+
+        Parameters
+        ----------
+        shared
+            Sent once, not once an item.
+
+        Raises
+        ------
+        FeatflowError
+            Whatever the function raised of that kind.
+        InfrastructureError
+            The engine failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+        ...

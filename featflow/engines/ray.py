@@ -1,0 +1,95 @@
+"""Ray tasks. The only importer of ray.
+
+Bounded in flight by ``ray.wait``; what runs at once is bounded by the declared
+cores and memory. A task that dies with its worker or node is tried again: its
+output is written whole under a name that says what it is, so twice does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from featflow.engines.base import Resources
+from featflow.errors import FeatflowError, InfrastructureError
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+import ray  # noqa: E402  reads the environment when imported
+
+__all__ = ["RayEngine"]
+
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LOCAL_STORE_BYTES = 256 * 2**20
+"""Object store of a local Ray: tasks exchange names and small tables, states go through storage."""
+TASK_RETRIES = 3
+
+
+class RayEngine:
+    """Tasks on a local Ray that it starts, or on a cluster that it joins."""
+
+    name = "ray"
+
+    def __init__(self, address: str | None, in_flight: int) -> None:
+        self._started = not ray.is_initialized()
+        if self._started:
+            options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+            if address is None:
+                options |= {"include_dashboard": False, "object_store_memory": LOCAL_STORE_BYTES}
+            try:
+                ray.init(address=address or "local", **options)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise InfrastructureError(f"engine.address: no Ray at {address or 'this machine'}: {error}") from error
+        self.cores = int(ray.cluster_resources().get("CPU", 1))
+        self._window = max(1, in_flight * self.cores)
+
+    def map(
+        self,
+        function: Callable[[Shared, Item], Result],
+        shared: Shared,
+        items: Iterable[Item],
+        resources: Resources,
+    ) -> Iterator[Result]:
+        """Yield the results in order."""
+        task = ray.remote(_call).options(
+            num_cpus=resources.cpus, memory=resources.memory or None, max_retries=TASK_RETRIES, name=function.__name__
+        )
+        reference = ray.put((function, shared))
+        pending: deque[Any] = deque()
+        try:
+            for item in items:
+                if len(pending) >= self._window:
+                    yield _get(pending.popleft())
+                pending.append(task.remote(reference, item))
+            while pending:
+                yield _get(pending.popleft())
+        finally:
+            for leftover in pending:
+                ray.cancel(leftover, force=False)
+
+    def close(self) -> None:
+        """Stop the Ray that was started here; leave a cluster as it is."""
+        if self._started:
+            ray.shutdown()
+
+
+def _call(work: tuple[Callable[[Any, Any], Any], Any], item: Any) -> Any:
+    function, shared = work
+    return function(shared, item)
+
+
+def _get(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, FeatflowError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        raise InfrastructureError(f"Ray could not finish a task: {type(error).__name__}: {error}; retry") from error

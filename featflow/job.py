@@ -1,0 +1,313 @@
+"""The whole job on one page.
+
+Two passes over the shards, written as plain calls: pass 1 gives the profile and
+the codebook, pass 2 the relations between columns. Then measures, tables, commit.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+
+from featflow import lock, passes
+from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
+from featflow.columns import Codebook, Role
+from featflow.config import Config
+from featflow.dataset import Dataset, Quarantined, open_dataset
+from featflow.engines.base import Engine, Resources
+from featflow.errors import BadDataError, InfrastructureError, SchemaError
+from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
+from featflow.measures.correlation import correlation_ratio, pearson, spearman
+from featflow.measures.pairs import PairMeasures, measure_pairs, top
+from featflow.measures.profile import alerts_by_column, profile, target_values
+from featflow.measures.ranking import ranking
+from featflow.passes import Computed, Workspace
+from featflow.progress import Reporter, SilentProgress
+from featflow.runs import Run, RunWriter, new_run_id
+from featflow.storage import Store
+from featflow.summaries import PairCountsSummarizer
+from featflow.tables import build
+
+__all__ = ["run"]
+
+SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketches", "scipy")
+
+
+def run(config: Config, progress: Reporter | None = None) -> Run:
+    """Run the job and return the finished run.
+
+    Raises
+    ------
+    InputError
+        The configuration or the data's schema is wrong.
+    BadDataError
+        More rows are unreadable than the budget allows; the quarantine table of the run says which.
+    LockedError
+        Another run holds the output's lock.
+    InfrastructureError
+        Storage or the cluster failed; a retry continues where this run stopped.
+    """
+    watch = _Stopwatch()
+    store = Store(config.output, config.dataset.storage_options)
+    with lock.hold(store):
+        dataset = open_dataset(config.dataset)
+        watch.lap("plan")
+        engine = open_engine(config)
+        try:
+            options = config.dataset.storage_options
+            workspace = Workspace(store, engine, progress or SilentProgress(), state_bytes(config), options)
+            return _run(config, workspace, dataset, watch)
+        finally:
+            engine.close()
+
+
+def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: _Stopwatch) -> Run:
+    writer = RunWriter(workspace.store, new_run_id(watch.began))
+    record = _Record(config, dataset, workspace.engine.name, watch)
+
+    specs = profile_specs(dataset.columns, config)
+    first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile")
+    record.add(first)
+    _check_budget(config, record, writer)
+    states = _column_states(workspace, first, specs)
+    record.rows_read = states.moments.rows or states.levels.rows
+    codebook = build_codebook(dataset.columns, states, config.codebook)
+    workspace.store.write_arrow(f"states/codebook/{codebook.digest}.arrow", codebook.to_arrow())
+    _check_targets(dataset, states)
+    watch.lap("profile")
+
+    duplicates = duplicate_candidates(states)
+    relations = relation_specs(codebook, config, duplicates, max(shard.rows for shard in first.shards))
+    second = passes.compute(workspace, first.shards, (*relations.over_shards(), *relations.codes), "reading: relations")
+    record.add(second)
+    if second.quarantined:  # readable a moment ago: the file changed or storage is failing
+        raise InfrastructureError(f"{second.quarantined[0].uri}: became unreadable during the run; run again")
+    names = passes.merge(workspace, first.shards, relations.over_shards(), "merging")
+    whole = dict(zip(relations.over_shards(), names, strict=True))
+    watch.lap("relations")
+    pair_names = (
+        passes.count_pairs(workspace, first.shards, relations.codes[0], relations.pairs, "counting pairs")
+        if relations.codes
+        else []
+    )
+    pairs = _measured_pairs(workspace, config, relations, pair_names)
+    watch.lap("pairs")
+
+    def state(spec: Any) -> Any:
+        return passes.load(workspace.store, spec, whole[spec])
+
+    equal = _duplicates(relations, state)
+    profiled = profile(dataset.columns, states, equal)
+    alerts = alerts_by_column(profiled)
+    if config.analyses.profile:
+        writer.write("profile", [profiled])
+    if config.analyses.ranking and relations.targets:
+        scored = pa.concat_tables([ranking(spec, state(spec), alerts) for spec in relations.targets])
+        writer.write("ranking", [_ranked(scored)])
+    interactions = [build("interaction", {"target": []})]
+    if config.analyses.correlation:
+        present = dict(zip((c.name for c in states.numbers), states.moments.n.tolist(), strict=True))
+        writer.write("correlation", _correlations(relations, state, present, pairs, interactions))
+    else:
+        interactions += [measured.interaction for measured in pairs]
+    if config.analyses.interaction and any(column.role is Role.TARGET for column in dataset.columns):
+        writer.write("interaction", [top(pa.concat_tables(interactions), config.analyses.interaction.keep)])
+    writer.write("quarantine", [_quarantine(record.quarantined)])
+    watch.lap("tables")
+    return writer.commit(record.manifest(writer, codebook, "done"))
+
+
+def open_engine(config: Config) -> Engine:
+    """Return the engine of the configuration; Ray is imported only where it is used."""
+    if config.engine.kind == "serial":
+        from featflow.engines.serial import SerialEngine  # noqa: PLC0415
+
+        return SerialEngine()
+    from featflow.engines.ray import RayEngine  # noqa: PLC0415
+
+    return RayEngine(config.engine.address, config.engine.in_flight)
+
+
+def _column_states(workspace: Workspace, first: Computed, specs: ProfileSpecs) -> ColumnStates:
+    wanted = [spec for spec in specs.all() if spec.columns]
+    names = dict(zip(wanted, passes.merge(workspace, first.shards, wanted, "merging"), strict=True))
+
+    def state(spec: Any) -> Any:
+        return passes.load(workspace.store, spec, names[spec]) if spec in names else spec.empty()
+
+    numbers, categories = specs.moments.columns, specs.levels.columns
+    return ColumnStates(numbers, categories, *(state(spec) for spec in specs.all()))
+
+
+def _measured_pairs(
+    workspace: Workspace, config: Config, relations: RelationSpecs, names: list[str]
+) -> Iterator[PairMeasures]:
+    """Yield the measures of every block pair, computed where the engine runs."""
+    methods = tuple(config.analyses.correlation.methods) if config.analyses.correlation else ()
+    keep = config.analyses.interaction.keep if config.analyses.interaction else 0
+    items = list(zip(relations.pairs, names, strict=True))
+    memory = 8 * max((spec.nbytes() for spec in relations.pairs), default=0)
+    shared = (workspace.store, methods, keep)
+    return workspace.engine.map(_measure_block, shared, items, Resources(memory=memory))
+
+
+def _measure_block(shared: tuple[Store, tuple[str, ...], int], item: tuple[PairCountsSummarizer, str]) -> PairMeasures:
+    (store, methods, keep), (spec, name) = shared, item
+    return measure_pairs(spec, passes.load(store, spec, name), methods, keep)
+
+
+def _correlations(
+    relations: RelationSpecs,
+    state: Any,
+    present: dict[str, int],
+    pairs: Iterator[PairMeasures],
+    interactions: list[pa.Table],
+) -> Iterator[pa.Table]:
+    """Yield the correlation table block by block; what the pairs say of interactions is put aside on the way."""
+    for moments in relations.comoments:
+        yield pearson(moments, state(moments))
+    for ranks in relations.ranks:
+        yield spearman(ranks, state(ranks), present)
+    for grouped in relations.grouped:
+        yield correlation_ratio(grouped, state(grouped))
+    for measured in pairs:
+        interactions.append(measured.interaction)
+        yield measured.correlation
+
+
+def _ranked(scored: pa.Table) -> pa.Table:
+    """Rank the features of each target over all blocks."""
+    order = [("target", "ascending"), ("corrected_mi", "descending"), ("feature", "ascending")]
+    scored = scored.sort_by(order)
+    ranks: list[int] = []
+    previous = None
+    for target in scored.column("target").to_pylist():
+        ranks.append(ranks[-1] + 1 if target == previous else 1)
+        previous = target
+    index = scored.schema.get_field_index("rank")
+    return scored.set_column(index, scored.schema.field("rank"), pa.array(ranks, pa.int64()))
+
+
+def _duplicates(relations: RelationSpecs, state: Any) -> dict[str, str]:
+    """Return the earlier column that a column equals in every row."""
+    found = {}
+    for spec in relations.agreement:
+        agreement = state(spec)
+        for (first, second), equal in zip(spec.pairs, agreement.equal, strict=True):
+            if equal == agreement.rows:
+                found[second.name] = first.name
+    return found
+
+
+def _check_targets(dataset: Dataset, states: ColumnStates) -> None:
+    for target in dataset.with_role(Role.TARGET):
+        values = target_values(states, target)
+        if values < 2:
+            said = "no value: every row is null" if values == 0 else "one value in all rows"
+            raise SchemaError(f"dataset.targets: '{target.name}' has {said}; nothing can be said about it, take it out")
+
+
+def _check_budget(config: Config, record: _Record, writer: RunWriter) -> None:
+    lost = sum(entry.rows or 0 for entry in record.quarantined)
+    # A file without a readable footer counts by its share of the bytes.
+    share = lost / record.dataset.rows + sum(e.nbytes for e in record.quarantined) / max(record.dataset.nbytes, 1)
+    if record.quarantined and (share > config.budget.bad_rows or lost == record.dataset.rows):
+        writer.write("quarantine", [_quarantine(record.quarantined)])
+        writer.save_manifest(record.manifest(writer, None, "bad data"))
+        entry = record.quarantined[0]
+        where = entry.uri + (f", row group {entry.row_group}" if entry.row_group is not None else "")
+        where += f", column '{entry.column}'" if entry.column else ""
+        raise BadDataError(
+            f"{len(record.quarantined)} unreadable piece(s), {share:.2%} of the data against budget.bad_rows "
+            f"{config.budget.bad_rows:.2%}; the first is {where}: {entry.detail}. All are in "
+            f"{writer.store.uri(writer.tables['quarantine']['path'])}; mend them, or raise budget.bad_rows to go on without"
+        )
+
+
+def _quarantine(entries: list[Quarantined]) -> pa.Table:
+    names = ("uri", "row_group", "column", "rows", "reason", "detail")
+    return build("quarantine", {name: [getattr(entry, name) for entry in entries] for name in names})
+
+
+class _Stopwatch:
+    """Wall-clock seconds of every stage."""
+
+    def __init__(self) -> None:
+        self.began = datetime.now(UTC)
+        self._start = self._last = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.monotonic()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+
+    def total(self) -> dict[str, float]:
+        return self.seconds | {"total": round(time.monotonic() - self._start, 3)}
+
+
+@dataclass
+class _Record:
+    """What goes into the manifest, gathered on the way."""
+
+    config: Config
+    dataset: Dataset
+    engine: str
+    watch: _Stopwatch
+
+    def __post_init__(self) -> None:
+        self.quarantined: list[Quarantined] = list(self.dataset.quarantined)
+        self.computed: set[str] = set()
+        self.shards: set[str] = set()
+        self.rows_read = 0
+
+    def add(self, done: Computed) -> None:
+        self.quarantined += done.quarantined
+        self.computed |= done.computed
+        self.shards |= {shard.digest for shard in done.shards}
+
+    def manifest(self, writer: RunWriter, codebook: Codebook | None, status: str) -> dict[str, Any]:
+        lost = sum(entry.rows or 0 for entry in self.quarantined)
+        if codebook and self.rows_read + lost != self.dataset.rows:
+            raise InfrastructureError(
+                f"{self.rows_read} rows read and {lost} quarantined are not the {self.dataset.rows} of the footers; "
+                "the input changed during the run, run again"
+            )
+        computed = len(self.computed & self.shards)
+        return {
+            "run": writer.run_id,
+            "status": status,
+            "started": self.watch.began.isoformat(),
+            "config": self.config.public(),
+            "engine": self.engine,
+            "codebook": codebook.digest if codebook else None,
+            "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": lost},
+            "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
+            "tables": writer.tables,
+            "seconds": self.watch.total(),
+            "warnings": [
+                *self.dataset.notes,
+                *(
+                    f"{e.uri}: {e.reason}{'' if e.row_group is None else f' {e.row_group}'}: {e.detail}"
+                    for e in self.quarantined
+                ),
+            ],
+            "inputs": [
+                {
+                    "uri": s.file.uri,
+                    "size": s.file.size,
+                    "version": s.file.version,
+                    "row_groups": list(s.row_groups),
+                    "rows": s.rows,
+                }
+                for s in self.dataset.shards
+            ],
+            "software": {"python": platform.python_version(), **{name: version(name) for name in SOFTWARE}},
+        }

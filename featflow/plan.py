@@ -1,0 +1,110 @@
+"""What a run would read, compute and reuse, and what it would take. Reads footers and states, never data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from featflow import passes
+from featflow.analyses import profile_specs, relation_specs, state_bytes
+from featflow.columns import Role
+from featflow.config import Config
+from featflow.dataset import open_dataset
+from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
+from featflow.reading import BATCH_CELLS
+from featflow.storage import Store
+
+__all__ = ["Plan", "plan"]
+
+PROCESS_BYTES = 350 * 2**20
+"""A Python process with numpy, pyarrow, torch and ray loaded."""
+BATCH_COPIES = 6
+"""A batch as Arrow, float64, mask and products at once."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Estimates of one run."""
+
+    files: int
+    file_bytes: int
+    rows: int
+    columns: dict[str, int]
+    """Columns by kind."""
+    targets: list[str]
+    shards: int
+    largest_shard_bytes: int
+    """Decoded."""
+    profile_shards: int
+    """Shards that pass 1 would read; the others are reused."""
+    relation_shards: int | None
+    """Shards that pass 2 would read; None until there is a codebook."""
+    state_bytes: dict[str, int]
+    """Upper bound of one state, by summary; pass 2 appears once there is a codebook."""
+    memory_bytes: int
+    """Estimated peak of the whole process tree on this machine."""
+    memory_budget: int
+    notes: list[str]
+
+    def public(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return asdict(self)
+
+
+def plan(config: Config) -> Plan:
+    """Return what a run would do.
+
+    Raises
+    ------
+    InputError
+        As `featflow.job.run` would, before reading: also when a state cannot fit the budget.
+    """
+    dataset = open_dataset(config.dataset)
+    store = Store(config.output, config.dataset.storage_options)
+    first = profile_specs(dataset.columns, config)
+    wanted = [spec for spec in first.all() if spec.columns]
+    lacking = passes.missing_partials(store, dataset.shards, wanted)
+    sizes = {spec.name: spec.nbytes() for spec in wanted}
+    passes.check_sizes(wanted, state_bytes(config))
+    states = _states(store, config, dataset.shards, wanted, first) if not lacking else None
+    relation_shards = None
+    if states is not None:
+        codebook = build_codebook(dataset.columns, states, config.codebook)
+        rows = max(shard.rows for shard in dataset.shards)
+        relations = relation_specs(codebook, config, duplicate_candidates(states), rows)
+        second = (*relations.over_shards(), *relations.codes)
+        relation_shards = len(passes.missing_partials(store, dataset.shards, second))
+        for spec in (*second, *relations.pairs):
+            sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
+        passes.check_sizes((*second, *relations.pairs), state_bytes(config))
+    cores = (os.cpu_count() or 1) if config.engine.kind == "ray" else 1
+    task = passes.WORKING_COPIES * min(sum(sizes.values()), state_bytes(config)) + BATCH_COPIES * 8 * BATCH_CELLS
+    kinds = [column.kind.value for column in dataset.columns]
+    return Plan(
+        files=dataset.files,
+        file_bytes=dataset.nbytes,
+        rows=dataset.rows,
+        columns={kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        targets=[column.name for column in dataset.with_role(Role.TARGET)],
+        shards=len(dataset.shards),
+        largest_shard_bytes=max(shard.nbytes for shard in dataset.shards),
+        profile_shards=len(lacking),
+        relation_shards=relation_shards,
+        state_bytes=sizes,
+        memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task,
+        memory_budget=int(config.budget.memory),
+        notes=[*dataset.notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
+    )
+
+
+def _states(store: Store, config: Config, shards: Any, wanted: list[Any], first: Any) -> ColumnStates | None:
+    """Return pass 1's whole states if a run has left them."""
+    name = passes.whole_name([shard.digest for shard in shards])
+    found: dict[Any, Any] = {}
+    for spec in first.all():
+        try:
+            found[spec] = passes.load(store, spec, name) if spec in wanted else spec.empty()
+        except FileNotFoundError:
+            return None
+    return ColumnStates(first.moments.columns, first.levels.columns, *(found[spec] for spec in first.all()))

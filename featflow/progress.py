@@ -1,0 +1,127 @@
+"""What people and logs see of work under way."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["LogProgress", "Reporter", "SilentProgress", "TerminalProgress"]
+
+LOG_SECONDS = 5.0
+"""Least time between two log lines of one stage."""
+
+
+class Reporter(Protocol):
+    """Told of every stage and every step."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Begin a stage of so many steps."""
+        ...
+
+    def advance(self, rows: int) -> None:
+        """Finish a step that went over so many rows."""
+        ...
+
+    def finish(self) -> None:
+        """End the stage."""
+        ...
+
+
+class SilentProgress:
+    """Says nothing."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Say nothing."""
+
+    def advance(self, rows: int) -> None:
+        """Say nothing."""
+
+    def finish(self) -> None:
+        """Say nothing."""
+
+
+class LogProgress:
+    """One JSON object a line on standard error: stage, done, total, rows a second, seconds left."""
+
+    def __init__(self) -> None:
+        self._stage, self._total, self._done, self._rows = "", 0, 0, 0
+        self._began = self._said = 0.0
+
+    def start(self, stage: str, total: int) -> None:
+        """Begin a stage."""
+        self._stage, self._total, self._done, self._rows = stage, total, 0, 0
+        self._began = self._said = time.monotonic()
+        self._say()
+
+    def advance(self, rows: int) -> None:
+        """Count a step, and say so now and then."""
+        self._done += 1
+        self._rows += rows
+        if time.monotonic() - self._said >= LOG_SECONDS:
+            self._say()
+
+    def finish(self) -> None:
+        """Say where the stage ended."""
+        if self._total:
+            self._say()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        seconds = self._said - self._began
+        line: dict[str, Any] = {"stage": self._stage, "done": self._done, "total": self._total, "rows": self._rows}
+        if seconds and self._done:
+            line["rows_per_second"] = round(self._rows / seconds)
+            line["seconds_left"] = round(seconds / self._done * (self._total - self._done), 1)
+        sys.stderr.write(json.dumps(line) + "\n")
+        sys.stderr.flush()
+
+
+class TerminalProgress:
+    """A bar for the stage under way, with rows a second and time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/green]"),
+            TextColumn("{task.description:<28}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]:>14}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+        )
+        self._task: TaskID | None = None
+        self._rows, self._began = 0, 0.0
+
+    def start(self, stage: str, total: int) -> None:
+        """Show a bar."""
+        self._progress.start()
+        self._rows, self._began = 0, time.monotonic()
+        self._task = self._progress.add_task(stage, total=total, speed="")
+
+    def advance(self, rows: int) -> None:
+        """Move the bar."""
+        if self._task is None:
+            return
+        self._rows += rows
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        self._progress.update(self._task, advance=1, speed=f"{self._rows / seconds:,.0f} rows/s" if self._rows else "")
+
+    def finish(self) -> None:
+        """Leave the finished bar on the screen."""
+        if self._task is not None:
+            task = self._progress.tasks[self._task]
+            self._progress.update(self._task, completed=task.total)
+        self._progress.stop()

@@ -1,0 +1,153 @@
+"""Runs at an output: written table by table, committed last, read back.
+
+A run exists once its ``_SUCCESS`` does. Order of a commit: tables, manifest,
+``_SUCCESS``, ``LATEST``; a reader that follows it never sees half a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from featflow.errors import DatasetError
+from featflow.storage import Store
+from featflow.tables import schema
+
+__all__ = ["Run", "RunWriter", "list_runs", "new_run_id"]
+
+PART_ROWS = 1_000_000
+"""Rows of one part of a large table."""
+
+
+def new_run_id(now: datetime) -> str:
+    """Return a name that sorts by time.
+
+    Examples
+    --------
+    >>> new_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:17]
+    '20260102T030405Z-'
+    """
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run."""
+
+    store: Store
+    """Its output."""
+    run_id: str
+    """Its name below ``runs/``."""
+    manifest: dict[str, Any]
+    """What was read, computed and written."""
+
+    @classmethod
+    def open(cls, output: str, run_id: str | None = None, options: dict[str, Any] | None = None) -> Run:
+        """Open a run, the latest by default.
+
+        Raises
+        ------
+        DatasetError
+            There is no such finished run at the output.
+        """
+        store = Store(output, options or {})
+        try:
+            run_id = run_id or store.read("LATEST").decode().strip()
+            store.read(f"runs/{run_id}/_SUCCESS")
+            return cls(store, run_id, json.loads(store.read(f"runs/{run_id}/manifest.json")))
+        except FileNotFoundError:
+            raise DatasetError(
+                f"{output}: no finished run {run_id or 'there'}; 'featflow runs {output}' lists them"
+            ) from None
+
+    @property
+    def uri(self) -> str:
+        """Where the run is."""
+        return self.store.uri(f"runs/{self.run_id}")
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """URI of every table."""
+        return {name: self.store.uri(entry["path"]) for name, entry in self.manifest["tables"].items()}
+
+    def arrow(self, name: str) -> pa.Table:
+        """Return a table as Arrow; ConfigurationError if there is no such table, DatasetError if this run has none."""
+        schema(name)
+        if name not in self.manifest["tables"]:
+            written = ", ".join(self.manifest["tables"])
+            raise DatasetError(f"run {self.run_id} has no table '{name}'; it wrote {written}")
+        entry = self.manifest["tables"][name]
+        parts = [entry["path"]] if entry["parts"] == 1 else _part_paths(entry["path"], entry["parts"])
+        return pa.concat_tables([self.store.read_parquet(part) for part in parts])
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table as a polars frame; errors as `arrow`."""
+        frame = pl.from_arrow(self.arrow(name))
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is never a series
+        return frame
+
+
+def list_runs(output: str, options: dict[str, Any] | None = None) -> list[Run]:
+    """Return the finished runs at an output, oldest first."""
+    store = Store(output, options or {})
+    runs = []
+    for run_id in store.names("runs"):
+        try:
+            runs.append(Run.open(output, run_id, options))
+        except DatasetError:  # not finished
+            continue
+    return runs
+
+
+class RunWriter:
+    """Writes the tables of one run, then commits it."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self.store, self.run_id = store, run_id
+        self.tables: dict[str, dict[str, Any]] = {}
+
+    def write(self, name: str, tables: Iterable[pa.Table]) -> None:
+        """Write a table from its pieces: one file, or parts of about a million rows in the order given."""
+        path = f"runs/{self.run_id}/tables/{name}.parquet"
+        sha, rows, parts = hashlib.sha256(), 0, 0
+        for piece, last in _pieces(tables, schema(name)):
+            part = path if last and not parts else _part_paths(path, parts + 1)[-1]
+            _, data = self.store.write_parquet(part, piece)
+            sha.update(data)
+            rows += piece.num_rows
+            parts += 1
+        self.tables[name] = {"path": path, "rows": rows, "parts": parts, "sha256": sha.hexdigest()}
+
+    def commit(self, manifest: dict[str, Any]) -> Run:
+        """Make the run visible."""
+        self.save_manifest(manifest)
+        self.store.write(f"runs/{self.run_id}/_SUCCESS", b"")
+        self.store.write("LATEST", self.run_id.encode())
+        return Run(self.store, self.run_id, manifest)
+
+    def save_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest without making the run visible."""
+        self.store.write(f"runs/{self.run_id}/manifest.json", json.dumps(manifest, indent=1).encode())
+
+
+def _part_paths(path: str, parts: int) -> list[str]:
+    return [f"{path}/part-{number:05d}.parquet" for number in range(parts)]
+
+
+def _pieces(tables: Iterable[pa.Table], empty: pa.Schema) -> Iterator[tuple[pa.Table, bool]]:
+    """Yield pieces of about `PART_ROWS` rows, and whether each is the last."""
+    waiting: list[pa.Table] = [empty.empty_table()]
+    for table in tables:
+        if sum(piece.num_rows for piece in waiting) >= PART_ROWS:
+            yield pa.concat_tables(waiting).combine_chunks(), False
+            waiting = [empty.empty_table()]
+        waiting.append(table)
+    yield pa.concat_tables(waiting).combine_chunks(), True
