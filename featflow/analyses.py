@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations_with_replacement
 from typing import Any, TypeVar
 
-from featflow.columns import CategoryCoding, Codebook, Coding, Column, Kind, NumberCoding, Role
+from featflow.columns import CategoryCoding, Codebook, Coding, Column, NumberCoding, Role
 from featflow.config import Config
 from featflow.measures.codebook import histogram_cells
 from featflow.summaries import (
@@ -34,7 +35,10 @@ from featflow.summaries import (
 __all__ = ["ProfileSpecs", "RelationSpecs", "profile_specs", "relation_specs", "state_bytes"]
 
 STATE_SHARE = 16
-"""A task's states may take this part of ``budget.memory``: two tasks a core and `WORKING_COPIES` of each fit in half of it."""
+"""A task's states may take one part in so many of ``budget.memory``: two tasks with their working copies take half."""
+
+NUMBERS_BESIDE_CATEGORIES = 64
+"""Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
 
 Item = TypeVar("Item")
 
@@ -115,7 +119,7 @@ def relation_specs(
     features = tuple(coding for coding in codings if coding.column.role is Role.FEATURE)
     targets = tuple(coding for coding in codings if coding.column.role is Role.TARGET)
     numbers = tuple(coding for coding in codings if isinstance(coding, NumberCoding))
-    categories = tuple(c for c in codings if isinstance(c, CategoryCoding) and c.column.kind is Kind.CATEGORY)
+    categories = tuple(coding for coding in codings if isinstance(coding, CategoryCoding))
     methods = set(analyses.correlation.methods) if analyses.correlation else set()
     columns = tuple(coding.column for coding in numbers)
     interactions = analyses.interaction is not None and bool(targets)
@@ -131,17 +135,13 @@ def relation_specs(
         ranks=_block_pairs(RankCoMomentsSummarizer, numbers, limit) if "spearman" in methods else (),
         grouped=tuple(
             GroupedMomentsSummarizer(left, right)
-            for left in _blocks(categories, lambda block: GroupedMomentsSummarizer(block, columns[:64]).nbytes(), limit)
-            for right in _blocks(
-                columns, lambda block, left=left: GroupedMomentsSummarizer(left, block).nbytes(), limit
-            )
+            for left in _blocks(categories, partial(_grouped_bytes, columns[:NUMBERS_BESIDE_CATEGORIES]), limit)
+            for right in _blocks(columns, partial(_grouped_bytes, categories=left), limit)
             if "correlation_ratio" in methods
         ),
         agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
         codes=(CodesSummarizer(codings, pair_targets, shard_rows),) if pairs else (),
-        pairs=_block_pairs(lambda left, right: PairCountsSummarizer(left, right, pair_targets), codings, limit)
-        if pairs
-        else (),
+        pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets), codings, limit) if pairs else (),
     )
 
 
@@ -157,6 +157,10 @@ def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], 
         blocks.append(items[start : start + fits])
         start += fits
     return blocks
+
+
+def _grouped_bytes(numbers: tuple[Column, ...], categories: tuple[CategoryCoding, ...]) -> int:
+    return GroupedMomentsSummarizer(categories, numbers).nbytes()
 
 
 Spec = TypeVar("Spec", bound=Summarizer[Any])

@@ -120,12 +120,10 @@ def number_coding(
         Number of fine and of pair bins.
     """
     fine, pair = bins
-    if shift == 0 and len(cells) <= fine:
-        ends = np.arange(max(len(cells) - 1, 0))
-    else:
-        ends = _edges(counts, fine)
-    pair_ends = np.arange(max(len(cells) - 1, 0)) if shift == 0 and len(cells) <= pair else _edges(counts, pair)
-    ends = np.union1d(ends, pair_ends).astype(np.int64)
+    each = np.arange(max(len(cells) - 1, 0))
+    pair_ends = each if shift == 0 and len(cells) <= pair else _edges(counts, pair)
+    fine_ends = each if shift == 0 and len(cells) <= fine else _edges(counts, fine)
+    ends = np.union1d(fine_ends, pair_ends).astype(np.int64)
     width = np.uint64(1 << shift)
     edges = cells[ends] + width if len(ends) else np.empty(0, np.uint64)
     groups = np.concatenate([[MISSING, 1], 1 + np.searchsorted(pair_ends, ends, side="right")]).astype(np.uint8)
@@ -158,7 +156,7 @@ def category_coding(
 
 
 def bucket(values: pa.Array, buckets: int) -> np.ndarray:
-    """Return the hash bucket of every string, shape (values,), int64; the same on every machine and in every release."""
+    """Return the hash bucket of every string, shape (values,), int64; the same on every machine."""
     if buckets == 1:
         return np.zeros(len(values), np.int64)
     crc = np.fromiter((zlib.crc32(value.encode()) for value in values.to_pylist()), np.uint64, len(values))
@@ -179,7 +177,8 @@ def encode(array: pa.Array, coding: Coding) -> np.ndarray:
         code = code.copy()
         code[unknown] = 1 + len(coding.levels) + bucket(dictionary.take(pa.array(unknown)), coding.buckets)
     lookup = np.concatenate([code, [MISSING]]).astype(np.int32)
-    return lookup[array.indices.fill_null(len(code)).to_numpy(zero_copy_only=False)]
+    rows = array.indices.fill_null(len(code)).to_numpy(zero_copy_only=False)
+    return np.asarray(lookup[rows])
 
 
 def ranks(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, np.ndarray]:

@@ -22,13 +22,16 @@ from featflow.tables import SCHEMAS, describe
 
 __all__ = ["app", "main"]
 
-EPILOG = "Exit codes: 0 done; 2 the configuration or the data's schema is wrong; 3 bad data above the error budget; 4 infrastructure failed, retry is safe; 5 another run holds the lock."
+EPILOG = (
+    "Exit codes: 0 done; 2 the configuration or the data's schema is wrong; 3 bad data above the error budget; "
+    "4 infrastructure failed, retry is safe; 5 another run holds the lock."
+)
 DEFAULT_DEMO_ROWS = 200_000
 SHOWN = 8
 """Features of each target shown on the terminal."""
 
 app = typer.Typer(
-    help="Feature statistics of large Parquet datasets: correlation, mutual-information ranking and interactions, on Ray.",
+    help="Correlation, mutual-information ranking and interactions of large Parquet datasets, on Ray.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -49,7 +52,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 
 @app.command("run")
-def run_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+def run_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Run the job: read the dataset, write the tables, publish the run."""
     parsed = load(config, overrides)
     finished = job.run(parsed, _reporter())
@@ -60,7 +63,7 @@ def run_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson
 
 
 @app.command("plan")
-def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show what a run would read, compute and reuse; reads footers only."""
     parsed = load(config, overrides)
     planned = planning.plan(parsed)
@@ -106,7 +109,7 @@ def schema_command(
 
 
 @app.command("runs")
-def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_json: AsJson = False) -> None:  # noqa: FBT002
+def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_json: AsJson = False) -> None:
     """List the finished runs at an output, oldest first."""
     found = list_runs(output)
     if as_json:
@@ -169,7 +172,9 @@ def _print_run(run: Run) -> None:
     rows, shards = manifest["rows"], manifest["shards"]
     out.print(
         f"[bold]{run.run_id}[/bold]  {rows['read']:,} rows, {rows['quarantined']:,} quarantined; "
-        f"{shards['computed']} of {shards['total']} shards computed, {shards['reused']} reused; {manifest['seconds']['total']:.1f} s"
+        f"{shards['computed']} of {shards['total']} shards computed, {shards['reused']} reused; "
+        f"{manifest['seconds']['total']:.1f} s",
+        soft_wrap=True,
     )
     for warning in manifest["warnings"]:
         out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)

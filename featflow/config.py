@@ -56,19 +56,21 @@ class DatasetOptions(Options):
     """What to read."""
 
     source: Uri | list[Uri] = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
-    entity: list[str] = Field([], description="Join keys: kept out of the statistics.")
-    event_time: str | None = Field(None, description="Column that says when a row happened: profiled, not ranked.")
-    targets: list[str] = Field([], description="Columns to rank features against; categorical or numeric.")
-    exclude: list[str] = Field([], description="Columns to leave out.")
-    kinds: dict[str, Literal["category", "number", "time", "text"]] = Field(
-        {}, description="Kind of a column where the guess from its type is wrong."
+    entity: list[str] = Field(default=[], description="Join keys: kept out of the statistics.")
+    event_time: str | None = Field(
+        default=None, description="Column that says when a row happened: profiled, not ranked."
     )
-    null_values: list[str] = Field([], description="Strings that mean missing, in every string column.")
+    targets: list[str] = Field(default=[], description="Columns to rank features against; categorical or numeric.")
+    exclude: list[str] = Field(default=[], description="Columns to leave out.")
+    kinds: dict[str, Literal["category", "number", "time", "text"]] = Field(
+        default={}, description="Kind of a column where the guess from its type is wrong."
+    )
+    null_values: list[str] = Field(default=[], description="Strings that mean missing, in every string column.")
     shard_bytes: ByteSize = Field(
-        ByteSize(128 * 2**20), ge=1, description="About how many decoded bytes make one shard."
+        default=ByteSize(128 * 2**20), ge=1, description="About how many decoded bytes make one shard."
     )
     storage_options: dict[str, Any] = Field(
-        {}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
+        default={}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
     )
 
     @property
@@ -87,13 +89,20 @@ class DatasetOptions(Options):
 class CodebookOptions(Options):
     """How columns become codes."""
 
-    bins: int = Field(64, ge=2, le=4096, description="Quantile bins of a number when it is scored against a target.")
-    pair_bins: int = Field(16, ge=2, le=250, description="Bins or levels of a column inside pairs and as a target.")
+    bins: int = Field(
+        default=64, ge=2, le=4096, description="Quantile bins of a number when it is scored against a target."
+    )
+    pair_bins: int = Field(
+        default=16, ge=2, le=250, description="Bins or levels of a column inside pairs and as a target."
+    )
     levels: int = Field(
-        65_536, ge=16, le=2**24, description="Categories counted exactly up to this many levels, hashed beyond."
+        default=65_536, ge=16, le=2**24, description="Categories counted exactly up to this many levels, hashed beyond."
     )
     cells: int | None = Field(
-        None, ge=64, le=2**20, description="Histogram cells kept a number; chosen from the number of columns if null."
+        default=None,
+        ge=64,
+        le=2**20,
+        description="Histogram cells kept a number; chosen from the number of columns if null.",
     )
 
 
@@ -101,7 +110,7 @@ class CorrelationOptions(Options):
     """The correlation table."""
 
     methods: list[CorrelationMethod] = Field(
-        ["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"],
+        default=["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"],
         description="Methods to compute.",
     )
 
@@ -113,7 +122,7 @@ class RankingOptions(Options):
 class InteractionOptions(Options):
     """The interaction table."""
 
-    keep: int = Field(1000, ge=1, description="Pairs kept for each target, by synergy.")
+    keep: int = Field(default=1000, ge=1, description="Pairs kept for each target, by synergy.")
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -143,15 +152,15 @@ class EngineOptions(Options):
     """Where the work runs."""
 
     kind: Literal["ray", "serial"] = "ray"
-    address: str | None = Field(None, description="Null starts a local Ray; 'auto' or a URL joins a cluster.")
-    in_flight: int = Field(2, ge=1, description="Tasks submitted ahead for each core of the cluster.")
+    address: str | None = Field(default=None, description="Null starts a local Ray; 'auto' or a URL joins a cluster.")
+    in_flight: int = Field(default=2, ge=1, description="Tasks submitted ahead for each core of the cluster.")
 
 
 class Budget(Options):
     """What a run may cost."""
 
-    memory: ByteSize = Field(ByteSize(4 * 2**30), ge=64 * 2**20, description="Memory of the whole run.")
-    bad_rows: float = Field(0.001, ge=0, le=1, description="Share of rows that may be unreadable.")
+    memory: ByteSize = Field(default=ByteSize(4 * 2**30), ge=64 * 2**20, description="Memory of the whole run.")
+    bad_rows: float = Field(default=0.001, ge=0, le=1, description="Share of rows that may be unreadable.")
 
 
 class Config(Options):

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from featflow.columns import Column, Kind, Role
+from featflow.columns import Column, Role
 from featflow.config import DatasetOptions
-from featflow.errors import ConfigurationError, DatasetError, InfrastructureError, SchemaError
+from featflow.errors import DatasetError, InfrastructureError
+from featflow.inference import infer_columns
 from featflow.storage import DataFile, first_line, is_corruption, list_data_files, open_parquet
 
-__all__ = ["HIVE_NULL", "Dataset", "Quarantined", "Shard", "leaves", "open_dataset"]
+__all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]
 
 FOOTER_THREADS = 8
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,7 @@ def open_dataset(options: DatasetOptions) -> Dataset:
         raise DatasetError(
             f"{first.uri}: not a readable Parquet file: {first.detail} ({len(files)} of {len(files)} files)"
         )
-    columns, notes = _columns(footers, options)
+    columns, notes = infer_columns([(footer.file, footer.schema) for footer in footers], options)
     shards = tuple(shard for footer in footers for shard in _shards(footer, len(columns), int(options.shard_bytes)))
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.sources)}: {len(files)} file(s) and no rows")
@@ -164,143 +161,3 @@ def _shards(footer: _Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:
             indices, group_rows, sizes = zip(*groups, strict=True)
             yield Shard(footer.file, indices, group_rows, sum(sizes))
             groups = []
-
-
-def _columns(footers: list[_Footer], options: DatasetOptions) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    found = _unify(footers)
-    _check_names(options, list(found))
-    columns, notes = [], []
-    for name, (family, canonical, source_type, _) in found.items():
-        if name in options.exclude or name in options.entity:
-            continue
-        if family == "other":
-            notes.append(f"column '{name}' skipped: {source_type} is not analysed")
-            continue
-        kind = Kind(options.kinds[name]) if name in options.kinds else GUESSED_KIND[family]
-        if name == options.event_time:
-            role, kind = Role.EVENT_TIME, Kind.NUMBER if family == "number" else Kind.TIME
-        else:
-            role = Role.TARGET if name in options.targets else Role.FEATURE
-        if kind in {Kind.CATEGORY, Kind.TEXT}:
-            canonical = "string"
-        elif kind is Kind.TIME:
-            canonical = "int64"
-        elif family not in {"number", "duration"}:  # a number by the user's word
-            canonical = "float64" if family == "string" else "int64"
-        null_values = tuple(options.null_values) if family == "string" else ()
-        columns.append(Column(name, canonical, kind, null_values, role, source_type))
-        if "|" in source_type:
-            notes.append(
-                f"column '{name}' is {source_type.replace('|', ' and ')} in different files, read as {canonical}"
-            )
-    if not any(column.role is not Role.EVENT_TIME for column in columns):
-        raise SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
-    return tuple(columns), tuple(notes)
-
-
-def _check_names(options: DatasetOptions, names: list[str]) -> None:
-    event_time = [options.event_time] if options.event_time else []
-    keys = {"entity": options.entity, "event_time": event_time, "targets": options.targets, "exclude": options.exclude}
-    for key, wanted in (keys | {"kinds": list(options.kinds)}).items():
-        for name in wanted:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"the nearest is '{near[0]}'" if near else f"columns are {', '.join(names[:20])}"
-                raise SchemaError(f"dataset.{key}: no column '{name}'; {hint}")
-    seen: dict[str, str] = {}
-    for key, wanted in keys.items():
-        for name in wanted:
-            if seen.setdefault(name, key) != key:
-                raise ConfigurationError(f"column '{name}' stands in dataset.{seen[name]} and in dataset.{key}")
-
-
-GUESSED_KIND = {
-    "number": Kind.NUMBER,
-    "duration": Kind.NUMBER,
-    "time": Kind.TIME,
-    "string": Kind.CATEGORY,
-    "boolean": Kind.CATEGORY,
-    "null": Kind.CATEGORY,
-}
-
-
-def _family(kind: pa.DataType) -> tuple[str, str]:
-    """Return what types may stand for one another, and the canonical type of numbers."""
-    if pa.types.is_dictionary(kind):
-        return _family(kind.value_type)
-    if pa.types.is_integer(kind):
-        return "number", "uint64" if kind == pa.uint64() else "int64"
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number", "float32" if kind in {pa.float16(), pa.float32()} else "float64"
-    tests = (
-        ("duration", pa.types.is_duration),
-        ("time", pa.types.is_temporal),
-        ("string", lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t)),
-        ("boolean", pa.types.is_boolean),
-        ("null", pa.types.is_null),
-    )
-    return next((name for name, test in tests if test(kind)), "other"), "int64"
-
-
-def leaves(
-    fields: Iterable[pa.Field], path: tuple[str, ...] = ()
-) -> Iterator[tuple[str, tuple[str, ...], pa.DataType]]:
-    """Yield name, path and type of every column of a file, those of structs dotted."""
-    for field in fields:
-        here = (*path, field.name)
-        if pa.types.is_struct(field.type) and field.type.num_fields and not _is_image(field.type):
-            yield from leaves(field.type, here)
-        else:
-            yield ".".join(here), here, field.type
-
-
-def _is_image(kind: pa.DataType) -> bool:
-    """Whether a struct is the Hugging Face image convention, which is one value and not two columns."""
-    return {kind.field(index).name for index in range(kind.num_fields)} == {"bytes", "path"}
-
-
-def _unify(footers: list[_Footer]) -> dict[str, tuple[str, str, str, str]]:
-    """Return family, canonical type, source type and first file of every column over all files."""
-    found: dict[str, tuple[str, str, str, str]] = {}
-    for footer in footers:
-        here: set[str] = set()
-        for name, _, kind in leaves(footer.schema):
-            if name in here:
-                raise SchemaError(f"{footer.file.uri}: column name '{name}' is duplicated; rename one of them")
-            here.add(name)
-            family, canonical = _family(kind)
-            found[name] = _widen(name, found.get(name), (family, canonical, str(kind), footer.file.uri))
-    partitions: dict[str, set[str]] = {}
-    for footer in footers:
-        for key, value in footer.file.partitions:
-            partitions.setdefault(key, set()).add(value)
-    for key, values in partitions.items():
-        if key in found:
-            raise SchemaError(
-                f"column '{key}' is both in {found[key][3]} and a partition folder; exclude is no help, rename one"
-            )
-        values.discard(HIVE_NULL)
-        if values and all(re.fullmatch(r"-?\d{1,18}", value) for value in values):
-            found[key] = ("number", "int64", "int64", "")
-        else:
-            dates = bool(values) and all(ISO_DATE.match(value) for value in values)
-            found[key] = ("time" if dates else "string", "int64", "string", "")
-    return found
-
-
-def _widen(
-    name: str, left: tuple[str, str, str, str] | None, right: tuple[str, str, str, str]
-) -> tuple[str, str, str, str]:
-    if left is None or left[0] == "null":
-        return right
-    if right[0] == "null" or left[2] == right[2]:
-        return left
-    if left[0] != right[0]:
-        raise SchemaError(
-            f"column '{name}' is {left[2]} in {left[3]} and {right[2]} in {right[3]}; "
-            "make them agree, or leave the column out with dataset.exclude"
-        )
-    types = {left[1], right[1]}
-    canonical = left[1] if len(types) == 1 else "float64"
-    merged = left[2] if right[2] in left[2].split("|") else f"{left[2]}|{right[2]}"
-    return (left[0], canonical, merged, left[3])

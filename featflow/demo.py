@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -38,12 +39,12 @@ class Finding:
 
 
 def write_dataset(root: str, rows: int) -> str:
-    """Write the demo's dataset as Parquet files below ``root`` and return its URI; the same rows for the same number."""
+    """Write the demo's dataset as Parquet files below ``root`` and return its URI; the same number, the same rows."""
     random = np.random.default_rng(SEED)
     store = Store(root)
     cuts = np.linspace(0, rows, FILES + 1).astype(int)
     table = _table(random, rows)
-    for index, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for index, (start, stop) in enumerate(pairwise(cuts)):
         store.write_parquet(f"data/part-{index}.parquet", table.slice(start, stop - start))
     return store.uri("data")
 
@@ -117,7 +118,8 @@ def findings(run: Run) -> list[Finding]:
     found.append(
         Finding(
             "session_id: a unique key, the highest raw score of all",
-            f"raw {session['mi']:.3f}, corrected {session['corrected_mi']:.4f}, rank {session['rank']}, {profiled['session_id']['alerts']}",
+            f"raw {session['mi']:.3f}, corrected {session['corrected_mi']:.4f}, rank {session['rank']}, "
+            f"alerts {profiled['session_id']['alerts']}",
             "id_like" in profiled["session_id"]["alerts"] and session["rank"] > len(expected),
         )
     )

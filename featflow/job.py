@@ -6,23 +6,19 @@ the codebook, pass 2 the relations between columns. Then measures, tables, commi
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
 
 from featflow import lock, passes
 from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
-from featflow.columns import Codebook, Role
+from featflow.columns import Role
 from featflow.config import Config
-from featflow.dataset import Dataset, Quarantined, open_dataset
+from featflow.dataset import Dataset, open_dataset
 from featflow.engines.base import Engine, Resources
 from featflow.errors import BadDataError, InfrastructureError, SchemaError
+from featflow.manifest import Record, Stopwatch
 from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
 from featflow.measures.correlation import correlation_ratio, pearson, spearman
 from featflow.measures.pairs import PairMeasures, measure_pairs, top
@@ -36,8 +32,6 @@ from featflow.summaries import PairCountsSummarizer
 from featflow.tables import build
 
 __all__ = ["run"]
-
-SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketches", "scipy")
 
 
 def run(config: Config, progress: Reporter | None = None) -> Run:
@@ -54,7 +48,7 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     InfrastructureError
         Storage or the cluster failed; a retry continues where this run stopped.
     """
-    watch = _Stopwatch()
+    watch = Stopwatch()
     store = Store(config.output, config.dataset.storage_options)
     with lock.hold(store):
         dataset = open_dataset(config.dataset)
@@ -68,16 +62,21 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
             engine.close()
 
 
-def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: _Stopwatch) -> Run:
+def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatch) -> Run:
     writer = RunWriter(workspace.store, new_run_id(watch.began))
-    record = _Record(config, dataset, workspace.engine.name, watch)
+    record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
 
     specs = profile_specs(dataset.columns, config)
     first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile")
     record.add(first)
+    record.rows_read = sum(shard.rows for shard in first.shards)
     _check_budget(config, record, writer)
     states = _column_states(workspace, first, specs)
-    record.rows_read = states.moments.rows or states.levels.rows
+    if states.distinct.rows != record.rows_read:
+        raise InfrastructureError(
+            f"{states.distinct.rows} rows were summarized and {record.rows_read} are in the footers of what was read; "
+            "the input changed during the run, run again"
+        )
     codebook = build_codebook(dataset.columns, states, config.codebook)
     workspace.store.write_arrow(f"states/codebook/{codebook.digest}.arrow", codebook.to_arrow())
     _check_targets(dataset, states)
@@ -119,7 +118,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: _Stopwat
         interactions += [measured.interaction for measured in pairs]
     if config.analyses.interaction and any(column.role is Role.TARGET for column in dataset.columns):
         writer.write("interaction", [top(pa.concat_tables(interactions), config.analyses.interaction.keep)])
-    writer.write("quarantine", [_quarantine(record.quarantined)])
+    writer.write("quarantine", [record.quarantine_table()])
     watch.lap("tables")
     return writer.commit(record.manifest(writer, codebook, "done"))
 
@@ -214,12 +213,12 @@ def _check_targets(dataset: Dataset, states: ColumnStates) -> None:
             raise SchemaError(f"dataset.targets: '{target.name}' has {said}; nothing can be said about it, take it out")
 
 
-def _check_budget(config: Config, record: _Record, writer: RunWriter) -> None:
+def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:
     lost = sum(entry.rows or 0 for entry in record.quarantined)
     # A file without a readable footer counts by its share of the bytes.
     share = lost / record.dataset.rows + sum(e.nbytes for e in record.quarantined) / max(record.dataset.nbytes, 1)
     if record.quarantined and (share > config.budget.bad_rows or lost == record.dataset.rows):
-        writer.write("quarantine", [_quarantine(record.quarantined)])
+        writer.write("quarantine", [record.quarantine_table()])
         writer.save_manifest(record.manifest(writer, None, "bad data"))
         entry = record.quarantined[0]
         where = entry.uri + (f", row group {entry.row_group}" if entry.row_group is not None else "")
@@ -227,87 +226,6 @@ def _check_budget(config: Config, record: _Record, writer: RunWriter) -> None:
         raise BadDataError(
             f"{len(record.quarantined)} unreadable piece(s), {share:.2%} of the data against budget.bad_rows "
             f"{config.budget.bad_rows:.2%}; the first is {where}: {entry.detail}. All are in "
-            f"{writer.store.uri(writer.tables['quarantine']['path'])}; mend them, or raise budget.bad_rows to go on without"
+            f"{writer.store.uri(writer.tables['quarantine']['path'])}; "
+            "mend them, or raise budget.bad_rows to go on without"
         )
-
-
-def _quarantine(entries: list[Quarantined]) -> pa.Table:
-    names = ("uri", "row_group", "column", "rows", "reason", "detail")
-    return build("quarantine", {name: [getattr(entry, name) for entry in entries] for name in names})
-
-
-class _Stopwatch:
-    """Wall-clock seconds of every stage."""
-
-    def __init__(self) -> None:
-        self.began = datetime.now(UTC)
-        self._start = self._last = time.monotonic()
-        self.seconds: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        now = time.monotonic()
-        self.seconds[stage] = round(now - self._last, 3)
-        self._last = now
-
-    def total(self) -> dict[str, float]:
-        return self.seconds | {"total": round(time.monotonic() - self._start, 3)}
-
-
-@dataclass
-class _Record:
-    """What goes into the manifest, gathered on the way."""
-
-    config: Config
-    dataset: Dataset
-    engine: str
-    watch: _Stopwatch
-
-    def __post_init__(self) -> None:
-        self.quarantined: list[Quarantined] = list(self.dataset.quarantined)
-        self.computed: set[str] = set()
-        self.shards: set[str] = set()
-        self.rows_read = 0
-
-    def add(self, done: Computed) -> None:
-        self.quarantined += done.quarantined
-        self.computed |= done.computed
-        self.shards |= {shard.digest for shard in done.shards}
-
-    def manifest(self, writer: RunWriter, codebook: Codebook | None, status: str) -> dict[str, Any]:
-        lost = sum(entry.rows or 0 for entry in self.quarantined)
-        if codebook and self.rows_read + lost != self.dataset.rows:
-            raise InfrastructureError(
-                f"{self.rows_read} rows read and {lost} quarantined are not the {self.dataset.rows} of the footers; "
-                "the input changed during the run, run again"
-            )
-        computed = len(self.computed & self.shards)
-        return {
-            "run": writer.run_id,
-            "status": status,
-            "started": self.watch.began.isoformat(),
-            "config": self.config.public(),
-            "engine": self.engine,
-            "codebook": codebook.digest if codebook else None,
-            "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": lost},
-            "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
-            "tables": writer.tables,
-            "seconds": self.watch.total(),
-            "warnings": [
-                *self.dataset.notes,
-                *(
-                    f"{e.uri}: {e.reason}{'' if e.row_group is None else f' {e.row_group}'}: {e.detail}"
-                    for e in self.quarantined
-                ),
-            ],
-            "inputs": [
-                {
-                    "uri": s.file.uri,
-                    "size": s.file.size,
-                    "version": s.file.version,
-                    "row_groups": list(s.row_groups),
-                    "rows": s.rows,
-                }
-                for s in self.dataset.shards
-            ],
-            "software": {"python": platform.python_version(), **{name: version(name) for name in SOFTWARE}},
-        }

@@ -52,19 +52,17 @@ def hold(store: Store) -> Iterator[None]:
 
 
 def _acquire(store: Store, token: str) -> None:
+    holder = _holder(store)
+    if holder and not _abandoned(holder):
+        raise LockedError(_held(store, holder))
     try:
-        holder = _holder(store)
-        if holder and not _abandoned(holder):
-            raise LockedError(_held(store, holder))
         if holder:
             store.remove(PATH)
         store.create(PATH, _lease(token))
     except (FileExistsError, NotADirectoryError):
         if not _holder(store):
             raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
-    except LockedError:
-        raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  every filesystem has its own
         reason = getattr(error, "strerror", None) or first_line(error)
         raise ConfigurationError(f"output: cannot write to {store.root}: {reason}; choose another") from None
     # A store without conditional writes lets two creators through: what is read back decides.

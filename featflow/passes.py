@@ -150,9 +150,10 @@ def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
     for spec in specs:
         if spec.nbytes() > limit:
             raise ConfigurationError(
-                f"budget.memory: one {spec.name} state of {len(spec.columns)} columns takes {spec.nbytes() / 2**20:,.0f} MiB "
-                f"and a task may hold {limit / 2**20:,.0f} MiB; raise budget.memory {spec.nbytes() / limit:.1f} times, lower "
-                "codebook.levels or codebook.bins, lower dataset.shard_bytes, or exclude columns"
+                f"budget.memory: one {spec.name} state of {len(spec.columns)} columns takes "
+                f"{spec.nbytes() / 2**20:,.0f} MiB and a task may hold {limit / 2**20:,.0f} MiB; "
+                f"raise budget.memory {spec.nbytes() / limit:.1f} times, lower codebook.levels or codebook.bins, "
+                "lower dataset.shard_bytes, or exclude columns"
             )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from featflow import passes
-from featflow.analyses import profile_specs, relation_specs, state_bytes
+from featflow.analyses import ProfileSpecs, profile_specs, relation_specs, state_bytes
 from featflow.columns import Role
 from featflow.config import Config
-from featflow.dataset import open_dataset
+from featflow.dataset import Shard, open_dataset
 from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
 from featflow.reading import BATCH_CELLS
 from featflow.storage import Store
@@ -67,7 +68,7 @@ def plan(config: Config) -> Plan:
     lacking = passes.missing_partials(store, dataset.shards, wanted)
     sizes = {spec.name: spec.nbytes() for spec in wanted}
     passes.check_sizes(wanted, state_bytes(config))
-    states = _states(store, config, dataset.shards, wanted, first) if not lacking else None
+    states = _states(store, dataset.shards, wanted, first) if not lacking else None
     relation_shards = None
     if states is not None:
         codebook = build_codebook(dataset.columns, states, config.codebook)
@@ -98,7 +99,7 @@ def plan(config: Config) -> Plan:
     )
 
 
-def _states(store: Store, config: Config, shards: Any, wanted: list[Any], first: Any) -> ColumnStates | None:
+def _states(store: Store, shards: Sequence[Shard], wanted: list[Any], first: ProfileSpecs) -> ColumnStates | None:
     """Return pass 1's whole states if a run has left them."""
     name = passes.whole_name([shard.digest for shard in shards])
     found: dict[Any, Any] = {}

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featflow.columns import Column, Kind
-from featflow.dataset import HIVE_NULL, Quarantined, Shard, leaves
+from featflow.dataset import Quarantined, Shard
 from featflow.errors import InfrastructureError, SchemaError
+from featflow.inference import HIVE_NULL, leaves
 from featflow.storage import first_line, is_corruption, open_parquet
 
 __all__ = ["batch_rows", "read_batches"]

@@ -7,7 +7,6 @@ Credentials travel in ``options`` only and appear in no repr and no message.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -165,7 +164,7 @@ class Store:
                 Path(location).parent.mkdir(parents=True, exist_ok=True)
                 partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
                 partial.write_bytes(data)
-                os.replace(partial, location)
+                partial.replace(location)
             else:
                 filesystem.pipe_file(location, data)
         except Exception as error:
@@ -243,7 +242,7 @@ class Store:
 
 
 def is_corruption(error: Exception) -> bool:
-    """Return whether the bytes are at fault. Arrow reports those without an errno; networks and disks give one or a subclass."""
+    """Return whether the bytes are at fault: Arrow reports those without an errno, networks and disks with one."""
     return isinstance(error, pa.ArrowException | UnicodeDecodeError) or (type(error) is OSError and error.errno is None)
 
 

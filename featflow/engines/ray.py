@@ -18,7 +18,7 @@ from featflow.errors import FeatflowError, InfrastructureError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-import ray  # noqa: E402  reads the environment when imported
+import ray
 
 __all__ = ["RayEngine"]
 

@@ -1,0 +1,1 @@
+"""Measures: pure functions from states to tables."""

@@ -69,6 +69,7 @@ def _category(column: Column, states: ColumnStates, index: int, pair_bins: int) 
 
 def duplicate_candidates(states: ColumnStates) -> tuple[tuple[Column, Column], ...]:
     """Return pairs of columns of one type whose values and counts are the same, constants left out."""
+    key: tuple[object, ...]
     seen: dict[tuple[object, ...], Column] = {}
     pairs = []
     for column, histogram in zip(states.numbers, states.quantiles.histograms, strict=True):

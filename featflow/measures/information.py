@@ -32,7 +32,7 @@ NEGLIGIBLE = 1e-19
 """Probability, relative to the mode's, below which a tail is dropped."""
 
 
-def xlogx(x: np.ndarray) -> np.ndarray:
+def xlogx(x: np.ndarray | float) -> np.ndarray:
     """Return ``x log x``, 0 at 0."""
     return np.asarray(xlogy(x, x), dtype=np.float64)
 
@@ -84,7 +84,7 @@ def expected_mutual_information(rows: np.ndarray, columns: np.ndarray) -> float:
     w, times_w = np.unique(columns[columns > 0], return_counts=True)
     cells = times_v @ expected_xlogx(total, v[:, None], w[None, :]) @ times_w
     margins = times_v @ xlogx(v) + times_w @ xlogx(w)
-    return max(0.0, float((cells - margins + xlogx(np.float64(total))) / total))
+    return max(0.0, float((cells - margins + xlogx(total)) / total))
 
 
 def corrected_mutual_information(table: np.ndarray) -> tuple[float, float]:
@@ -129,8 +129,9 @@ def expected_xlogx(total: float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
 def _by_series(total: float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Expand about the mean m: ``m log m + sum_r (-1)^r E[(k - m)^r] / (r (r - 1) m^(r - 1))``.
 
-    Central moments by the recurrence that follows from p(k + 1) / p(k), with x = k - m, s = v + w - 2m, A = m (m + N - v - w):
-    ``(N - r) E[x^(r+1)] = sum_{i < r} C(r, i) (E[x^(i+2)] - s E[x^(i+1)] + A E[x^i])``, the term in x^(r+1) left out at the right.
+    Central moments by the recurrence that follows from p(k + 1) / p(k), with x = k - m, s = v + w - 2m and
+    A = m (m + N - v - w): ``(N - r) E[x^(r+1)] = sum_{i < r} C(r, i) (E[x^(i+2)] - s E[x^(i+1)] + A E[x^i])``,
+    where the sum leaves out the term in x^(r+1).
     """
     mean = v * w / total
     s, a = v + w - 2 * mean, mean * (mean + total - v - w)
@@ -167,4 +168,4 @@ def _by_sum(total: float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
             active, k, p = active[keep], k[keep], p[keep]
             weight[active] += p
             value[active] += p * xlogx(k)
-    return value / weight
+    return np.asarray(value / weight)

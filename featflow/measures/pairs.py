@@ -79,7 +79,8 @@ def _selected(spec: PairCountsSummarizer, left: np.ndarray, right: np.ndarray) -
     wanted = left[:, None] & right[None, :]
     if spec.left == spec.right:
         wanted = np.triu(wanted, k=1)
-    return np.nonzero(wanted)
+    i, j = np.nonzero(wanted)
+    return i, j
 
 
 def _names(codings: tuple[Coding, ...], index: np.ndarray) -> list[str]:
@@ -119,7 +120,7 @@ def _interaction(counts: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> d
     n = int(classes.sum())
     if not n:
         return None
-    constant = xlogx(classes).sum() - xlogx(np.float64(n))
+    constant = xlogx(classes).sum() - xlogx(n)
     pair = counts.sum(axis=0)
     joint_cells = np.zeros(pair.shape)
     for of_class in counts:
@@ -158,7 +159,7 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
         pair[:, : pair_cardinality(spec.right[0])].sum(axis=1),
         pair[: pair_cardinality(spec.left[0])].sum(axis=0),
     )
-    margins = _sum(xlogx(left), rows, 0)[:, None] + _sum(xlogx(right), columns, 0)[None, :] - xlogx(np.float64(n))
+    margins = _sum(xlogx(left), rows, 0)[:, None] + _sum(xlogx(right), columns, 0)[None, :] - xlogx(n)
     v, at_v = np.unique(left, return_inverse=True)
     w, at_w = np.unique(right, return_inverse=True)
     cells = expected_xlogx(n, v[:, None], w[None, :])[np.ix_(at_v, at_w)]
@@ -177,7 +178,7 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
 
 
 def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
-    """Return Cramer's V of every pair of categories, bias-corrected (Bergsma 2013), over rows where both are present."""
+    """Return Cramer's V of every pair of categories, bias-corrected (Bergsma 2013); rows where both are present."""
     left, right = (np.array([c.column.kind is Kind.CATEGORY for c in side], bool) for side in (spec.left, spec.right))
     i, j = _selected(spec, left, right)
     if not len(i):

@@ -94,7 +94,7 @@ def _number(states: ColumnStates, index: int) -> dict[str, Any]:
 
 
 def _quantiles(histogram: Histogram, kind: str, low: float, high: float) -> list[float]:
-    """Return the smallest cell whose cumulative share reaches the probability; its middle where it is wider than a value."""
+    """Return the middle of the first cell whose cumulative share reaches each probability."""
     cumulative = np.cumsum(histogram.counts)
     wanted = np.ceil(np.array(QUANTILE_PROBABILITIES) * cumulative[-1] - 1e-9)
     cells = histogram.cells[np.searchsorted(cumulative, np.maximum(wanted, 1))]

@@ -9,6 +9,7 @@ take no part.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +51,7 @@ def ranking(spec: TargetCountsSummarizer, state: TargetCounts, alerts: Mapping[s
     return pa.concat_tables(tables) if tables else build("ranking", {"target": []})
 
 
-def _score(table: np.ndarray) -> dict[str, object]:
+def _score(table: np.ndarray) -> dict[str, Any]:
     n = int(table.sum())
     information = entropy(table.sum(axis=0))
     mi, expected = corrected_mutual_information(table)
@@ -59,7 +60,7 @@ def _score(table: np.ndarray) -> dict[str, object]:
     corrected, missing = mi - expected, missing_mi - missing_expected
     room = information - expected
     normalized = corrected / room if room > 1e-12 else None
-    alerts = []
+    alerts: list[str] = []
     if normalized is not None and normalized >= DETERMINES_FROM:
         alerts.append("determines_target")
     if normalized is not None and normalized >= WEAK_BELOW and missing >= PATTERN_FROM * corrected:

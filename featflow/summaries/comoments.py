@@ -96,7 +96,7 @@ Columnar = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
 def _block(columns: Columnar, rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return centred values (0 where absent), presence as 0 or 1, and the centres; shapes (width, rows) twice, (width,)."""
+    """Return centred values (0 where absent) and presence (0 or 1), shape (width, rows), and the centres, (width,)."""
     values, present = torch.zeros((width, rows), dtype=torch.float64), torch.zeros((width, rows), dtype=torch.float64)
     centres = torch.zeros(width, dtype=torch.float64)
     for index, (x, finite) in enumerate(columns):

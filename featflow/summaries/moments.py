@@ -67,21 +67,19 @@ class Moments:
             m4 = self.m4 + other.m4 + delta**4 * na * share * (na**2 - na * nb + nb**2) / n**2
             m4 += 6.0 * delta**2 * (na**2 * other.m2 + nb**2 * self.m2) / n**2
             m4 += 4.0 * delta * (na * other.m3 - nb * self.m3) / n
-        merged = [
-            np.where(self.n == 0, theirs, np.where(other.n == 0, ours, both))
-            for ours, theirs, both in (
-                (self.mean, other.mean, mean),
-                (self.m2, other.m2, m2),
-                (self.m3, other.m3, m3),
-                (self.m4, other.m4, m4),
-            )
-        ]
+
+        def chosen(ours: np.ndarray, theirs: np.ndarray, both: np.ndarray) -> np.ndarray:
+            return np.where(self.n == 0, theirs, np.where(other.n == 0, ours, both))
+
         return type(self)(
             self.rows + other.rows,
             self.missing + other.missing,
             self.nonfinite + other.nonfinite,
             self.n + other.n,
-            *merged,
+            chosen(self.mean, other.mean, mean),
+            chosen(self.m2, other.m2, m2),
+            chosen(self.m3, other.m3, m3),
+            chosen(self.m4, other.m4, m4),
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
         )

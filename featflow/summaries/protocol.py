@@ -40,10 +40,10 @@ class Summary(Protocol):
         ...
 
 
-S = TypeVar("S", bound=Summary)
+S_co = TypeVar("S_co", bound=Summary, covariant=True)
 
 
-class Summarizer(Protocol[S]):
+class Summarizer(Protocol[S_co]):
     """What to compute: a frozen dataclass whose ``repr`` holds all that decides the state."""
 
     @property
@@ -56,11 +56,11 @@ class Summarizer(Protocol[S]):
         """Columns it reads."""
         ...
 
-    def empty(self) -> S:
+    def empty(self) -> S_co:
         """Return the summary of no rows."""
         ...
 
-    def summarize(self, batch: pa.RecordBatch) -> S:
+    def summarize(self, batch: pa.RecordBatch) -> S_co:
         """Return the summary of a batch of canonical types (see `featflow.reading`)."""
         ...
 

@@ -171,7 +171,7 @@ class DistinctSummarizer:
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return len(self.columns) * (2 ** (HLL_LG_K - 1) + 1024)
+        return len(self.columns) * (int(2 ** (HLL_LG_K - 1)) + 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class FrequentSummarizer:
 
     def nbytes(self) -> int:
         """Return the bytes of a state, levels of 24 bytes assumed."""
-        return len(self.columns) * 2**FREQUENT_LG_SIZE * 40
+        return len(self.columns) * int(2**FREQUENT_LG_SIZE) * 40
 
 
 def _empty(family: str, columns: int) -> Sketches:

@@ -1,0 +1,103 @@
+"""What a run keeps of itself: seconds of every stage, what was read and lost, and the manifest made of them."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+
+from featflow.columns import Codebook
+from featflow.config import Config
+from featflow.dataset import Dataset, Quarantined
+from featflow.passes import Computed
+from featflow.runs import RunWriter
+from featflow.tables import build
+
+__all__ = ["Record", "Stopwatch"]
+
+SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketches", "scipy")
+
+
+class Stopwatch:
+    """Wall-clock seconds of every stage."""
+
+    def __init__(self) -> None:
+        self.began = datetime.now(UTC)
+        self._start = self._last = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = time.monotonic()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+
+    def total(self) -> dict[str, float]:
+        """Return the seconds of every stage and of all."""
+        return self.seconds | {"total": round(time.monotonic() - self._start, 3)}
+
+
+@dataclass
+class Record:
+    """What goes into the manifest, gathered on the way."""
+
+    config: Config
+    dataset: Dataset
+    engine: str
+    watch: Stopwatch
+
+    quarantined: list[Quarantined] = field(default_factory=list)
+    computed: set[str] = field(default_factory=set)
+    shards: set[str] = field(default_factory=set)
+    rows_read: int = 0
+
+    def add(self, done: Computed) -> None:
+        """Note what a pass over shards did."""
+        self.quarantined += done.quarantined
+        self.computed |= done.computed
+        self.shards |= {shard.digest for shard in done.shards}
+
+    def quarantine_table(self) -> pa.Table:
+        """Return the quarantine table."""
+        names = ("uri", "row_group", "column", "rows", "reason", "detail")
+        return build("quarantine", {name: [getattr(entry, name) for entry in self.quarantined] for name in names})
+
+    def manifest(self, writer: RunWriter, codebook: Codebook | None, status: str) -> dict[str, Any]:
+        """Return the manifest."""
+        lost = sum(entry.rows or 0 for entry in self.quarantined)
+        computed = len(self.computed & self.shards)
+        return {
+            "run": writer.run_id,
+            "status": status,
+            "started": self.watch.began.isoformat(),
+            "config": self.config.public(),
+            "engine": self.engine,
+            "codebook": codebook.digest if codebook else None,
+            "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": lost},
+            "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
+            "tables": writer.tables,
+            "seconds": self.watch.total(),
+            "warnings": [
+                *self.dataset.notes,
+                *(
+                    f"{e.uri}: {e.reason}{'' if e.row_group is None else f' {e.row_group}'}: {e.detail}"
+                    for e in self.quarantined
+                ),
+            ],
+            "inputs": [
+                {
+                    "uri": s.file.uri,
+                    "size": s.file.size,
+                    "version": s.file.version,
+                    "row_groups": list(s.row_groups),
+                    "rows": s.rows,
+                }
+                for s in self.dataset.shards
+            ],
+            "software": {"python": platform.python_version(), **{name: version(name) for name in SOFTWARE}},
+        }
