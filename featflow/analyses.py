@@ -121,7 +121,6 @@ def relation_specs(
     numbers = tuple(coding for coding in codings if isinstance(coding, NumberCoding))
     categories = tuple(coding for coding in codings if isinstance(coding, CategoryCoding))
     methods = set(analyses.correlation.methods) if analyses.correlation else set()
-    columns = tuple(coding.column for coding in numbers)
     interactions = analyses.interaction is not None and bool(targets)
     pairs = interactions or bool(methods & {"cramers_v", "mutual_information"})
     pair_targets = targets if interactions else ()
@@ -131,12 +130,12 @@ def relation_specs(
             for block in _blocks(features, lambda block: TargetCountsSummarizer(block, targets).nbytes(), limit)
             if targets and analyses.ranking is not None
         ),
-        comoments=_block_pairs(CoMomentsSummarizer, columns, limit) if "pearson" in methods else (),
+        comoments=_block_pairs(CoMomentsSummarizer, numbers, limit) if "pearson" in methods else (),
         ranks=_block_pairs(RankCoMomentsSummarizer, numbers, limit) if "spearman" in methods else (),
         grouped=tuple(
             GroupedMomentsSummarizer(left, right)
-            for left in _blocks(categories, partial(_grouped_bytes, columns[:NUMBERS_BESIDE_CATEGORIES]), limit)
-            for right in _blocks(columns, partial(_grouped_bytes, categories=left), limit)
+            for left in _blocks(categories, partial(_grouped_bytes, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
+            for right in _blocks(numbers, partial(_grouped_bytes, categories=left), limit)
             if "correlation_ratio" in methods
         ),
         agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
@@ -159,7 +158,7 @@ def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], 
     return blocks
 
 
-def _grouped_bytes(numbers: tuple[Column, ...], categories: tuple[CategoryCoding, ...]) -> int:
+def _grouped_bytes(numbers: tuple[NumberCoding, ...], categories: tuple[CategoryCoding, ...]) -> int:
     return GroupedMomentsSummarizer(categories, numbers).nbytes()
 
 
@@ -167,7 +166,7 @@ Spec = TypeVar("Spec", bound=Summarizer[Any])
 
 
 def _block_pairs(
-    make: Callable[[tuple[Any, ...], tuple[Any, ...]], Spec], items: tuple[Column, ...] | tuple[Coding, ...], limit: int
+    make: Callable[[tuple[Any, ...], tuple[Any, ...]], Spec], items: tuple[Coding, ...], limit: int
 ) -> tuple[Spec, ...]:
     """Return a spec for every pair of blocks, the first not after the second."""
     blocks = _blocks(tuple(items), lambda block: make(block, block).nbytes(), limit)

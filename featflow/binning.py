@@ -18,17 +18,23 @@ from featflow.columns import MISSING, CategoryCoding, Coding, Column, NumberCodi
 __all__ = [
     "bucket",
     "category_coding",
+    "centred_values",
     "encode",
-    "float_values",
+    "finite_values",
     "key_values",
     "number_coding",
     "ranks",
     "sortable_keys",
     "values_and_presence",
+    "values_less",
 ]
 
 SIGN_64 = np.uint64(1 << 63)
 SIGN_32 = np.uint32(1 << 31)
+EXACT_FLOAT = 2.0**53
+"""Integers below it are float64 exactly."""
+WRAPS_FROM = 2.0**62
+"""Differences of 64-bit integers below it do not wrap around."""
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd multiplier near 2^64 / golden ratio: spreads CRC-32 over the buckets (Knuth, TAOCP 3, 6.4)."""
 
@@ -46,13 +52,32 @@ def values_and_presence(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return values, present
 
 
-def float_values(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return values as float64, 0 where absent, and a mask of the finite ones, both shape (rows,)."""
+def finite_values(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return values in their own type and a mask of the finite ones, both shape (rows,)."""
     values, present = values_and_presence(array)
-    values = values.astype(np.float64)
-    present = present & np.isfinite(values)
-    values[~present] = 0.0
-    return values, present
+    return values, present & np.isfinite(values) if values.dtype.kind == "f" else present
+
+
+def values_less(values: np.ndarray, finite: np.ndarray, origin: float) -> np.ndarray:
+    """Return values less an origin, 0 where not finite, shape (rows,), float64; exact for integers beyond 2^53.
+
+    Examples
+    --------
+    >>> values_less(np.array([2**60 + 3, 2**60 + 1]), np.array([True, False]), float(2**60)).tolist()
+    [3.0, 0.0]
+    """
+    difference = np.where(finite, values, 0).astype(np.float64) - origin
+    if values.dtype.kind in "iu" and abs(origin) >= EXACT_FLOAT:
+        base = np.array(int(origin)).astype(values.dtype).view(np.uint64)
+        exact = (values.view(np.uint64) - base).view(np.int64)
+        difference = np.where(np.abs(difference) < WRAPS_FROM, exact, difference)
+    return np.where(finite, difference, 0.0)
+
+
+def centred_values(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, np.ndarray]:
+    """Return values less the coding's centre (0 where absent) and a mask of the finite ones, both shape (rows,)."""
+    values, finite = finite_values(array)
+    return values_less(values, finite, coding.centre), finite
 
 
 def sortable_keys(values: np.ndarray) -> np.ndarray:
@@ -131,7 +156,9 @@ def number_coding(
     mean_rank = (np.cumsum(counts) - counts + (counts + 1) / 2) / total
     share = counts / total
     variance = 0.0 if shift == 0 else float((share * (share**2 - 1 / total**2)).sum() / 12)
-    return NumberCoding(column, edges, groups, cells, mean_rank, variance)
+    middle = np.searchsorted(np.cumsum(counts), (total + 1) // 2)
+    centre = float(key_values(cells[middle : middle + 1], column.type)[0]) if len(cells) else 0.0
+    return NumberCoding(column, edges, groups, cells, mean_rank, variance, centre)
 
 
 def category_coding(
@@ -183,9 +210,7 @@ def encode(array: pa.Array, coding: Coding) -> np.ndarray:
 
 def ranks(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, np.ndarray]:
     """Return the rank of every value as a share of the codebook's values, and a mask of finite ones, shape (rows,)."""
-    values, present = values_and_presence(array)
-    if values.dtype.kind == "f":
-        present = present & np.isfinite(values)
+    values, present = finite_values(array)
     if not len(coding.cells):
         return np.zeros(len(values)), present
     cell = np.searchsorted(coding.cells, sortable_keys(values), side="right") - 1

@@ -49,6 +49,7 @@ CODEBOOK_SCHEMA = pa.schema(
         ("cells", pa.list_(pa.uint64())),
         ("ranks", pa.list_(pa.float64())),
         ("rank_variance", pa.float64()),
+        ("centre", pa.float64()),
         ("levels", pa.list_(pa.string())),
         ("buckets", pa.int64()),
     ]
@@ -116,6 +117,8 @@ class NumberCoding:
     """Mean rank of the cell's values divided by the number of values, shape (cells,), float64."""
     rank_variance: float
     """Upper bound on the mean squared error of `ranks`."""
+    centre: float
+    """A value in the middle of the column, subtracted before moments are taken, so that an offset costs no digits."""
 
     @property
     def cardinality(self) -> int:
@@ -125,7 +128,7 @@ class NumberCoding:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides its codes and ranks."""
-        return _digest(repr(self.column), self.edges, self.groups, self.cells, self.ranks)
+        return _digest(repr(self.column), self.edges, self.groups, self.cells, self.ranks, repr(self.centre))
 
     def __repr__(self) -> str:
         return f"NumberCoding({self.column.name!r}, {self.digest})"
@@ -213,6 +216,7 @@ class Codebook:
                     "cells": number.cells if number else None,
                     "ranks": number.ranks if number else None,
                     "rank_variance": number.rank_variance if number else None,
+                    "centre": number.centre if number else None,
                     "levels": category.levels.to_pylist() if category else None,
                     "buckets": category.buckets if category else None,
                 }
@@ -236,9 +240,9 @@ class Codebook:
             )
             groups = row["groups"].values.to_numpy()
             if column.is_numeric:
-                arrays = (row[name].values.to_numpy() for name in ("edges", "cells", "ranks"))
-                edges, cells, ranks = arrays
-                codings.append(NumberCoding(column, edges, groups, cells, ranks, row["rank_variance"].as_py()))
+                edges, cells, ranks = (row[name].values.to_numpy() for name in ("edges", "cells", "ranks"))
+                scalars = row["rank_variance"].as_py(), row["centre"].as_py()
+                codings.append(NumberCoding(column, edges, groups, cells, ranks, *scalars))
             else:
                 levels = pa.concat_arrays([row["levels"].values])
                 codings.append(CategoryCoding(column, levels, groups, row["buckets"].as_py()))

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from featflow.errors import ConfigurationError
 
@@ -43,7 +52,11 @@ def _uri_without_credentials(uri: str) -> str:
     return uri
 
 
-Uri = Annotated[str, BeforeValidator(lambda value: _uri_without_credentials(str(value)))]
+def _path_as_text(value: object) -> object:
+    return str(value) if isinstance(value, PurePath) else value
+
+
+Uri = Annotated[str, BeforeValidator(_path_as_text), AfterValidator(_uri_without_credentials)]
 
 
 class Options(BaseModel):

@@ -194,7 +194,7 @@ class Store:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         with pa.ipc.new_file(sink, table.schema, options=options) as writer:
             writer.write_table(table)
-        return self.write(path, sink.getvalue())
+        return self.write(path, sink.getvalue().to_pybytes())
 
     def read_arrow(self, path: str, columns: list[str] | None = None) -> pa.Table:
         """Read a state, or some of its columns, from an Arrow IPC file."""

@@ -30,7 +30,7 @@ CONSTANT_BELOW = 16 * np.finfo(np.float64).eps
 def pearson(spec: CoMomentsSummarizer, state: CoMoments) -> pa.Table:
     """Return Pearson's correlation of every pair of numbers."""
     i, j = _pairs(state.n.shape, diagonal=spec.left == spec.right)
-    return _table("pearson", [c.name for c in spec.left], [c.name for c in spec.right], (i, j), state, {})
+    return _table("pearson", *_names(spec), (i, j), state, {})
 
 
 def spearman(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str, int]) -> pa.Table:
@@ -42,7 +42,6 @@ def spearman(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str,
         Finite values of every column, from its moments.
     """
     i, j = _pairs(state.n.shape, diagonal=spec.left == spec.right)
-    left, right = ([coding.column.name for coding in side] for side in (spec.left, spec.right))
     n = np.maximum(state.n, 1)
     bound = np.zeros(state.n.shape)
     sides = ((spec.left, state.left_m2, (-1, 1)), (spec.right, state.right_m2, (1, -1)))
@@ -53,7 +52,7 @@ def spearman(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str,
         # Of unit vectors: |<a, b> - <a', b'>| <= |a - a'| + |b - b'|, and |a - a'| <= 2 |u - u'| / |u|.
         error = np.where(state.n == whole, np.sqrt(variance), 2 * (np.sqrt(variance * whole / n) + 1 - n / whole))
         bound += np.where(spread > 0, error / np.maximum(spread, 1e-300), 2.0)
-    return _table("spearman", left, right, (i, j), state, {"error_bound": np.minimum(bound, 2.0)[i, j]})
+    return _table("spearman", *_names(spec), (i, j), state, {"error_bound": np.minimum(bound, 2.0)[i, j]})
 
 
 def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments) -> pa.Table:
@@ -71,10 +70,14 @@ def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments) -> 
         value = np.sqrt(between / np.where(constant, np.nan, whole))
         columns["method"] += ["correlation_ratio"] * len(spec.numbers)
         columns["feature_a"] += [coding.column.name] * len(spec.numbers)
-        columns["feature_b"] += [column.name for column in spec.numbers]
+        columns["feature_b"] += [number.column.name for number in spec.numbers]
         columns["n"] += total.tolist()
         columns["value"] += np.where((n > 0).sum(axis=0) < 2, np.nan, value).tolist()
     return build("correlation", columns)
+
+
+def _names(spec: CoMomentsSummarizer | RankCoMomentsSummarizer) -> tuple[list[str], list[str]]:
+    return [coding.column.name for coding in spec.left], [coding.column.name for coding in spec.right]
 
 
 def _pairs(shape: tuple[int, ...], *, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -74,7 +74,7 @@ def _number(states: ColumnStates, index: int) -> dict[str, Any]:
         "rows": moments.rows,
         "missing": int(moments.missing[index]),
         "nonfinite": int(moments.nonfinite[index]),
-        "mean": float(moments.mean[index]) if n else None,
+        "mean": float(moments.origin[index] + moments.mean[index]) if n else None,
         "std": float(np.sqrt(m2 / (n - 1))) if varies else (0.0 if n > 1 else None),
         "skewness": m3 / n / (m2 / n) ** 1.5 if varies else None,
         "kurtosis": m4 / n / (m2 / n) ** 2 - 3.0 if varies else None,

@@ -2,14 +2,15 @@
 
 Every pair has its own rows: those in which both columns are finite. Merging is
 Chan et al. (1983) extended to co-moments by Pebay (2008, SAND2008-6212, eq. 3.2),
-so a common offset costs no digits. Two specs share the state: `CoMomentsSummarizer`
-of values gives Pearson's correlation, `RankCoMomentsSummarizer` of codebook ranks
-gives Spearman's. Cost: six p x q float64 matrices; six products a batch.
+and values are less the codebook's centre of their column, so a common offset
+costs no digits. Two specs share the state: `CoMomentsSummarizer` of values gives
+Pearson's correlation, `RankCoMomentsSummarizer` of codebook ranks gives
+Spearman's. Cost: six p x q float64 matrices; six products a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from featflow.binning import float_values, ranks
+from featflow.binning import centred_values, ranks
 from featflow.columns import Column, NumberCoding
 
 __all__ = ["CoMoments", "CoMomentsSummarizer", "RankCoMomentsSummarizer"]
@@ -30,8 +31,12 @@ class CoMoments:
     Examples
     --------
     >>> from featflow.columns import Column, Kind
-    >>> x = Column("x", "float64", Kind.NUMBER), Column("y", "float64", Kind.NUMBER)
-    >>> spec = CoMomentsSummarizer(x, x)
+    >>> from featflow.binning import number_coding, sortable_keys
+    >>> x, y = (
+    ...     number_coding(Column(n, "float64", Kind.NUMBER), sortable_keys(np.array([v])), np.array([1]), 0, (64, 16))
+    ...     for n, v in (("x", 1e8), ("y", 0.0))
+    ... )
+    >>> spec = CoMomentsSummarizer((x, y), (x, y))
     >>> batch = pa.record_batch({"x": [1e8, 1e8 + 2.0, None], "y": [3.0, 1.0, 7.0]})
     >>> state = spec.summarize(batch.slice(0, 1)).merge(spec.summarize(batch.slice(1)))
     >>> state.rows, int(state.n[0, 1]), float(state.c[0, 1])
@@ -43,9 +48,9 @@ class CoMoments:
     n: np.ndarray
     """Rows in which both columns are finite, shape (p, q), int64."""
     left_mean: np.ndarray
-    """Mean of the left column over these rows, shape (p, q), in its unit."""
+    """Mean of the left column over these rows, less its centre, shape (p, q), in its unit."""
     right_mean: np.ndarray
-    """Mean of the right column over these rows, shape (p, q), in its unit."""
+    """Mean of the right column over these rows, less its centre, shape (p, q), in its unit."""
     left_m2: np.ndarray
     """Sum of squared deviations of the left column, shape (p, q)."""
     right_m2: np.ndarray
@@ -86,13 +91,10 @@ class CoMoments:
         )
 
 
-def _empty(p: int, q: int) -> CoMoments:
-    zero = np.zeros((p, q))
-    return CoMoments(0, np.zeros((p, q), np.int64), zero, zero, zero, zero, zero)
-
-
 Columnar = Iterator[tuple[np.ndarray, np.ndarray]]
 """Values (0 where absent) and presence of one column after another, each shape (rows,)."""
+Values = Callable[[pa.Array, NumberCoding], tuple[np.ndarray, np.ndarray]]
+"""What takes values and presence from a column."""
 
 
 def _block(columns: Columnar, rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -124,54 +126,13 @@ def _comoments(rows: int, left: tuple[torch.Tensor, ...], right: tuple[torch.Ten
 
 
 @dataclass(frozen=True, slots=True)
-class CoMomentsSummarizer:
-    """Spec of `CoMoments` of values."""
-
-    left: tuple[Column, ...]
-    """Numeric columns of the first block."""
-    right: tuple[Column, ...]
-    """Numeric columns of the second block; the same for a diagonal block."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "comoments"
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Columns of both blocks."""
-        return tuple(dict.fromkeys(self.left + self.right))
-
-    def empty(self) -> CoMoments:
-        """Return the moments of no rows."""
-        return _empty(len(self.left), len(self.right))
-
-    def summarize(self, batch: pa.RecordBatch) -> CoMoments:
-        """Return the moments of a batch."""
-        left = _block((float_values(batch.column(c.name)) for c in self.left), batch.num_rows, len(self.left))
-        if self.left == self.right:
-            return _comoments(batch.num_rows, left, left)
-        right = _block((float_values(batch.column(c.name)) for c in self.right), batch.num_rows, len(self.right))
-        return _comoments(batch.num_rows, left, right)
-
-    def nbytes(self) -> int:
-        """Return the bytes of a state."""
-        return 6 * 8 * len(self.left) * len(self.right)
-
-
-@dataclass(frozen=True, slots=True)
-class RankCoMomentsSummarizer:
-    """Spec of `CoMoments` of ranks; ranks are shares of the codebook's values, between 0 and 1."""
+class _BlockPair:
+    """What both specs have: two blocks of numbers."""
 
     left: tuple[NumberCoding, ...]
     """Codings of the first block."""
     right: tuple[NumberCoding, ...]
-    """Codings of the second block."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "rank_comoments"
+    """Codings of the second block; the same for a diagonal block."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -180,16 +141,45 @@ class RankCoMomentsSummarizer:
 
     def empty(self) -> CoMoments:
         """Return the moments of no rows."""
-        return _empty(len(self.left), len(self.right))
-
-    def summarize(self, batch: pa.RecordBatch) -> CoMoments:
-        """Return the moments of a batch's ranks."""
-        left = _block((ranks(batch.column(c.column.name), c) for c in self.left), batch.num_rows, len(self.left))
-        if self.left == self.right:
-            return _comoments(batch.num_rows, left, left)
-        right = _block((ranks(batch.column(c.column.name), c) for c in self.right), batch.num_rows, len(self.right))
-        return _comoments(batch.num_rows, left, right)
+        shape = (len(self.left), len(self.right))
+        zero = np.zeros(shape)
+        return CoMoments(0, np.zeros(shape, np.int64), zero, zero, zero, zero, zero)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
         return 6 * 8 * len(self.left) * len(self.right)
+
+    def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
+        left, right = (
+            _block((values(batch.column(c.column.name), c) for c in side), batch.num_rows, len(side))
+            for side in (self.left, self.right if self.right != self.left else ())
+        )
+        return _comoments(batch.num_rows, left, left if self.right == self.left else right)
+
+
+@dataclass(frozen=True, slots=True)
+class CoMomentsSummarizer(_BlockPair):
+    """Spec of `CoMoments` of values, less the centre of each column's coding."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "comoments"
+
+    def summarize(self, batch: pa.RecordBatch) -> CoMoments:
+        """Return the moments of a batch."""
+        return self._summarize(batch, centred_values)
+
+
+@dataclass(frozen=True, slots=True)
+class RankCoMomentsSummarizer(_BlockPair):
+    """Spec of `CoMoments` of ranks; ranks are shares of the codebook's values, between 0 and 1."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "rank_comoments"
+
+    def summarize(self, batch: pa.RecordBatch) -> CoMoments:
+        """Return the moments of a batch's ranks."""
+        return self._summarize(batch, ranks)

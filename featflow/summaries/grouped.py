@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from featflow.binning import encode, float_values
-from featflow.columns import CategoryCoding, Column, pair_cardinality
+from featflow.binning import centred_values, encode
+from featflow.columns import CategoryCoding, Column, NumberCoding, pair_cardinality
 
 __all__ = ["GroupedMoments", "GroupedMomentsSummarizer"]
 
@@ -28,10 +28,11 @@ class GroupedMoments:
 
     Examples
     --------
-    >>> from featflow.binning import category_coding
+    >>> from featflow.binning import category_coding, number_coding, sortable_keys
     >>> from featflow.columns import Column, Kind
     >>> x = category_coding(Column("x", "string", Kind.CATEGORY), ["a", "b"], [2, 1], 1, 16)
-    >>> spec = GroupedMomentsSummarizer((x,), (Column("y", "float64", Kind.NUMBER),))
+    >>> y = number_coding(Column("y", "float64", Kind.NUMBER), sortable_keys(np.zeros(1)), np.array([1]), 0, (64, 16))
+    >>> spec = GroupedMomentsSummarizer((x,), (y,))
     >>> batch = pa.record_batch({"x": pa.array(["a", "a", "b"]).dictionary_encode(), "y": [1.0, 3.0, None]})
     >>> state = spec.summarize(batch)
     >>> state.n[:, 0].tolist(), float(state.mean[1, 0]), float(state.m2[1, 0])
@@ -43,7 +44,7 @@ class GroupedMoments:
     n: np.ndarray
     """Rows of the level in which the number is finite, shape (levels, q), int64."""
     mean: np.ndarray
-    """Mean of the number over them, shape (levels, q), in its unit."""
+    """Mean of the number over them, less its centre, shape (levels, q), in its unit."""
     m2: np.ndarray
     """Sum of squared deviations, shape (levels, q)."""
 
@@ -77,8 +78,8 @@ class GroupedMomentsSummarizer:
 
     categories: tuple[CategoryCoding, ...]
     """Codings whose pair levels group the rows."""
-    numbers: tuple[Column, ...]
-    """Numeric columns."""
+    numbers: tuple[NumberCoding, ...]
+    """Codings of numbers, for their centres."""
 
     @property
     def name(self) -> str:
@@ -88,7 +89,7 @@ class GroupedMomentsSummarizer:
     @property
     def columns(self) -> tuple[Column, ...]:
         """Categories and numbers."""
-        return tuple(coding.column for coding in self.categories) + self.numbers
+        return tuple(c.column for c in self.categories) + tuple(number.column for number in self.numbers)
 
     def offsets(self) -> np.ndarray:
         """Return the first level of every category, and the number of all levels, shape (categories + 1,)."""
@@ -104,9 +105,8 @@ class GroupedMomentsSummarizer:
         offsets, rows = self.offsets(), batch.num_rows
         codes = np.stack([c.groups[encode(batch.column(c.column.name), c)] for c in self.categories]).astype(np.int64)
         codes += offsets[:-1, None]
-        x, finite = (
-            np.stack(arrays) for arrays in zip(*(float_values(batch.column(c.name)) for c in self.numbers), strict=True)
-        )
+        columns = [centred_values(batch.column(c.column.name), c) for c in self.numbers]
+        x, finite = np.stack([values for values, _ in columns]), np.stack([present for _, present in columns])
         centre = x.sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
         x = np.where(finite, x - centre[:, None], 0.0)
         sums = torch.zeros((3, int(offsets[-1]), len(self.numbers)), dtype=torch.float64)

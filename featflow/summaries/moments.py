@@ -1,7 +1,8 @@
 """Central moments to order four, extremes and counts of p numeric columns.
 
 Source: Chan, Golub & LeVeque (1983) and Pebay (2008, SAND2008-6212, eq. 2.1):
-centred sums, so a common offset costs no digits. Cost: O(p) state, one pass.
+centred sums about a value of the column, so a common offset costs no digits.
+Cost: O(p) state, one pass.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import float_values
+from featflow.binning import finite_values, values_less
 from featflow.columns import Column
 
 __all__ = ["Moments", "MomentsSummarizer"]
@@ -28,7 +29,7 @@ class Moments:
     >>> spec = MomentsSummarizer((Column("x", "float64", Kind.NUMBER),))
     >>> batch = pa.record_batch({"x": [1.0, 2.0, 6.0, None]})
     >>> state = spec.summarize(batch.slice(0, 1)).merge(spec.summarize(batch.slice(1)))
-    >>> int(state.n[0]), float(state.mean[0]), float(state.m2[0])
+    >>> int(state.n[0]), float(state.origin[0] + state.mean[0]), float(state.m2[0])
     (3, 3.0, 14.0)
     """
 
@@ -40,8 +41,10 @@ class Moments:
     """NaN and infinities, shape (p,), int64."""
     n: np.ndarray
     """Finite values, shape (p,), int64."""
+    origin: np.ndarray
+    """A value of the column, 0 where n is 0, shape (p,): deviations from it keep their digits at any offset."""
     mean: np.ndarray
-    """Mean, shape (p,), in the column's unit."""
+    """Mean less the origin, shape (p,), in the column's unit."""
     m2: np.ndarray
     """Sum of (x - mean)^2, shape (p,)."""
     m3: np.ndarray
@@ -58,9 +61,11 @@ class Moments:
         na, nb = self.n.astype(np.float64), other.n.astype(np.float64)
         n = np.maximum(na + nb, 1.0)
         with np.errstate(over="ignore", invalid="ignore"):
-            delta = other.mean - self.mean
+            shift = other.origin - self.origin
+            delta = shift + (other.mean - self.mean)
             share = nb / n
             mean = self.mean + delta * share
+            origin = np.where(self.n == 0, other.origin, self.origin)
             m2 = self.m2 + other.m2 + delta**2 * na * share
             m3 = self.m3 + other.m3 + delta**3 * na * share * (na - nb) / n
             m3 += 3.0 * delta * (na * other.m2 - nb * self.m2) / n
@@ -76,6 +81,7 @@ class Moments:
             self.missing + other.missing,
             self.nonfinite + other.nonfinite,
             self.n + other.n,
+            origin,
             chosen(self.mean, other.mean, mean),
             chosen(self.m2, other.m2, m2),
             chosen(self.m3, other.m3, m3),
@@ -112,7 +118,7 @@ class MomentsSummarizer:
         """Return the moments of no rows."""
         p = len(self.columns)
         counts, sums = np.zeros(p, np.int64), np.zeros(p)
-        return Moments(0, counts, counts, counts, sums, sums, sums, sums, np.full(p, np.inf), np.full(p, -np.inf))
+        return Moments(0, counts, counts, counts, sums, sums, sums, sums, sums, np.full(p, np.inf), np.full(p, -np.inf))
 
     def summarize(self, batch: pa.RecordBatch) -> Moments:
         """Return the moments of a batch."""
@@ -122,20 +128,20 @@ class MomentsSummarizer:
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return 9 * 8 * len(self.columns)
+        return 10 * 8 * len(self.columns)
 
 
 def _moments(array: pa.Array) -> tuple[float, ...]:
-    values, finite = float_values(array)
-    x = values[finite]
-    missing = array.null_count
-    if not len(x):
-        return missing, len(array) - missing, 0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
+    values, finite = finite_values(array)
+    missing, n = array.null_count, int(finite.sum())
+    if not n:
+        return missing, len(array) - missing, 0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
+    kept = values[finite]
+    origin = float(kept[0])
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = x.mean()
-        centred = x - mean
-        mean += centred.mean()
+        x = values_less(kept, np.ones(n, dtype=bool), origin)
+        mean = float(x.mean())
         centred = x - mean
         square = centred**2
         sums = float(square.sum()), float((square * centred).sum()), float((square * square).sum())
-    return missing, len(array) - missing - len(x), len(x), float(mean), *sums, float(x.min()), float(x.max())
+    return missing, len(array) - missing - n, n, origin, mean, *sums, float(kept.min()), float(kept.max())

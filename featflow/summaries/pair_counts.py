@@ -145,17 +145,19 @@ def _one_hot(codes: np.ndarray, codings: tuple[Coding, ...]) -> torch.Tensor:
 
 
 def one_hot_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return ``left @ right.T`` exactly, shape (left levels, right levels), int32 or float32.
+    """Return ``left @ right.T`` of codes 0 and 1, shape (left levels, right levels), int32, exact.
 
     ``torch._int_mm`` is what VNNI, AMX and tensor cores are fastest at; its name is private, so float32 is the
-    fallback, exact below 2^24 rows.
+    fallback, exact below 2^24 rows. On CPUs it leaves its output unwritten when a dimension is 1 (pytorch#195066).
 
     Examples
     --------
     >>> one_hot_product(torch.tensor([[1, 0, 1]], dtype=torch.int8), torch.tensor([[1, 1, 1]], dtype=torch.int8)).item()
     2
     """
-    try:
-        return torch._int_mm(left, right.T)  # noqa: SLF001
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return (left.to(torch.float32) @ right.to(torch.float32).T).to(torch.int32)
+    if min(*left.shape, *right.shape) > 1:
+        try:
+            return torch._int_mm(left, right.T)  # noqa: SLF001
+        except (AttributeError, RuntimeError):
+            pass
+    return (left.to(torch.float32) @ right.to(torch.float32).T).to(torch.int32)

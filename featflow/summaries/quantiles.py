@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import sortable_keys, values_and_presence
+from featflow.binning import finite_values, sortable_keys
 from featflow.columns import Column
 
 __all__ = ["Histogram", "Quantiles", "QuantilesSummarizer"]
@@ -118,7 +118,7 @@ class QuantilesSummarizer:
     columns: tuple[Column, ...]
     """Numeric columns."""
     cells: int
-    """Cells allowed a column."""
+    """Cells allowed a column, at least 2: one a sign."""
 
     @property
     def name(self) -> str:
@@ -136,9 +136,7 @@ class QuantilesSummarizer:
         return Quantiles(batch.num_rows, self.cells, histograms)
 
     def _histogram(self, array: pa.Array) -> Histogram:
-        values, present = values_and_presence(array)
-        if values.dtype.kind == "f":
-            present &= np.isfinite(values)
+        values, present = finite_values(array)
         keys = np.sort(sortable_keys(values if present.all() else values[present]))
         return Histogram(*_coarsen(keys, np.ones(len(keys), np.int64), 0, self.cells))
 

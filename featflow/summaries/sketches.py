@@ -17,7 +17,7 @@ import datasketches
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import float_values, values_and_presence
+from featflow.binning import finite_values, values_and_presence
 from featflow.columns import Column
 
 __all__ = [
@@ -132,9 +132,9 @@ class QuantileSketchSummarizer:
         """Return the sketches of a batch's finite values."""
         data = []
         for column in self.columns:
-            values, finite = float_values(batch.column(column.name))
+            values, finite = finite_values(batch.column(column.name))
             sketch = FAMILIES[self.name].new()
-            sketch.update(np.ascontiguousarray(values[finite]))
+            sketch.update(values[finite].astype(np.float64))
             data.append(FAMILIES[self.name].dump(sketch))
         return Sketches(batch.num_rows, self.name, tuple(data))
 

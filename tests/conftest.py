@@ -1,0 +1,72 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from datasets import mixed_table
+from servers import ACCESS_KEY, SECRET_KEY, make_bucket, s3_server, unused_port
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real data; tests that need it are skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared data folder is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def mixed():
+    return mixed_table(6_000)
+
+
+@pytest.fixture(scope="session")
+def local_ray():
+    """One Ray for all tests that run on it; the engine joins what is there."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=128 * 2**20, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(params=["serial", "ray"])
+def engine_kind(request):
+    """Each engine's kind in turn."""
+    if request.param == "ray":
+        request.getfixturevalue("local_ray")
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def moto_options():
+    """Options of a moto server on loopback, which enforces conditional writes; bucket 'lake' exists."""
+    with s3_server(lambda port: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]) as options:
+        make_bucket(options)
+        yield options
+
+
+@pytest.fixture(scope="session")
+def rclone_options(tmp_path_factory):
+    """Options of rclone's S3 server on loopback, which does not enforce conditional writes; bucket 'lake' exists."""
+    root = tmp_path_factory.mktemp("rclone")
+    (root / "lake").mkdir()
+
+    def command(port):
+        address = f"127.0.0.1:{port}"
+        binary = str(Path(sys.executable).parent / "rclone")
+        return [binary, "serve", "s3", str(root), "--addr", address, "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
+
+    with s3_server(command) as options:
+        yield options
+
+
+@pytest.fixture
+def free_port():
+    """A port on which nothing listens."""
+    return unused_port()

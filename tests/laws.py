@@ -1,0 +1,270 @@
+"""The laws of every summary, over the explicit list: identity, associativity, any cut, round trip, untouched inputs."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from featflow.binning import category_coding, number_coding
+from featflow.columns import Column, Kind
+from featflow.reading import _canonical_batch
+from featflow.summaries import (
+    SUMMARIZERS,
+    AgreementSummarizer,
+    CodesSummarizer,
+    CoMomentsSummarizer,
+    DistinctSummarizer,
+    FrequentSummarizer,
+    GroupedMomentsSummarizer,
+    LevelsSummarizer,
+    MomentsSummarizer,
+    PairCountsSummarizer,
+    QuantileSketchSummarizer,
+    QuantilesSummarizer,
+    RankCoMomentsSummarizer,
+    Summary,
+    TargetCountsSummarizer,
+    digest,
+)
+from featflow.summaries.quantiles import QuantilesSummarizer as _Quantiles
+from featflow.summaries.sketches import FAMILIES, distinct_estimate, frequent_levels
+
+ROWS = 4_000
+FLOAT_TOLERANCE = 1e-9
+"""Relative, against the largest value of the same array: sums of a few thousand rows in another order."""
+
+
+def _batch() -> pa.RecordBatch:
+    random = np.random.default_rng(3)
+    x = random.normal(size=ROWS) + 1e6
+    raw = pa.record_batch(
+        {
+            "x": pa.array(x, mask=random.random(ROWS) < 0.2),
+            "z": np.where(random.random(ROWS) < 0.01, np.inf, random.exponential(size=ROWS)),
+            "i": pa.array(random.integers(-5, 2**40, ROWS)),
+            "a": pa.array(np.char.add("a", random.zipf(1.5, ROWS).astype(str)), mask=random.random(ROWS) < 0.1),
+            "b": random.integers(0, 3, ROWS).astype(str),
+        }
+    )
+    return _canonical_batch(raw, COLUMNS, {c.name: (c.name,) for c in COLUMNS}, {})
+
+
+COLUMNS = (
+    Column("x", "float64", Kind.NUMBER),
+    Column("z", "float64", Kind.NUMBER),
+    Column("i", "int64", Kind.NUMBER),
+    Column("a", "string", Kind.CATEGORY),
+    Column("b", "string", Kind.CATEGORY),
+)
+NUMBERS, CATEGORIES = COLUMNS[:3], COLUMNS[3:]
+BATCH = _batch()
+
+
+def _codings():
+    histograms = _Quantiles(NUMBERS, 256).summarize(BATCH).histograms
+    numbers = tuple(
+        number_coding(column, h.cells, h.counts, h.shift, (64, 16))
+        for column, h in zip(NUMBERS, histograms, strict=True)
+    )
+    levels = LevelsSummarizer(CATEGORIES, 10_000).summarize(BATCH).columns
+    categories = tuple(
+        category_coding(column, c.levels.to_pylist(), c.counts.tolist(), 1, 16)
+        for column, c in zip(CATEGORIES, levels, strict=True)
+    )
+    return numbers, categories
+
+
+NUMBER_CODINGS, CATEGORY_CODINGS = _codings()
+ALL_CODINGS = NUMBER_CODINGS + CATEGORY_CODINGS
+CODES = CodesSummarizer(ALL_CODINGS, CATEGORY_CODINGS[1:], ROWS)
+CODE_BATCH = CODES.summarize(BATCH).to_arrow().combine_chunks().to_batches()[0]
+
+SPECS = {
+    AgreementSummarizer: [AgreementSummarizer(((NUMBERS[0], NUMBERS[1]), (NUMBERS[0], NUMBERS[0])))],
+    CodesSummarizer: [CODES],
+    CoMomentsSummarizer: [
+        CoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS),
+        CoMomentsSummarizer(NUMBER_CODINGS[:1], NUMBER_CODINGS[1:]),
+    ],
+    DistinctSummarizer: [DistinctSummarizer(COLUMNS)],
+    FrequentSummarizer: [FrequentSummarizer(CATEGORIES)],
+    GroupedMomentsSummarizer: [GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS)],
+    LevelsSummarizer: [LevelsSummarizer(CATEGORIES, 10_000), LevelsSummarizer(CATEGORIES, 50)],
+    MomentsSummarizer: [MomentsSummarizer(NUMBERS)],
+    PairCountsSummarizer: [
+        PairCountsSummarizer(ALL_CODINGS, ALL_CODINGS, CATEGORY_CODINGS[1:]),
+        PairCountsSummarizer(ALL_CODINGS[:2], ALL_CODINGS[2:], ()),
+    ],
+    QuantileSketchSummarizer: [QuantileSketchSummarizer(NUMBERS)],
+    QuantilesSummarizer: [QuantilesSummarizer(NUMBERS, 10_000), QuantilesSummarizer(NUMBERS, 100)],
+    RankCoMomentsSummarizer: [RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS)],
+    TargetCountsSummarizer: [TargetCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:])],
+}
+
+ORDER_MATTERS_IN_BYTES = {
+    QuantileSketchSummarizer: "KLL flips coins that cannot be seeded; its ranks are compared instead",
+    FrequentSummarizer: "a full counter table is purged in the order of arrival; its bounds are compared instead",
+    CodesSummarizer: "a multiset of rows; compared after sorting them",
+}
+
+specs = pytest.mark.parametrize(
+    "spec", [spec for group in SPECS.values() for spec in group], ids=lambda spec: f"{spec.name}-{digest(spec)[:4]}"
+)
+
+
+def source(spec) -> pa.RecordBatch:
+    return CODE_BATCH if isinstance(spec, PairCountsSummarizer) else BATCH
+
+
+def canonical(spec, state):
+    """The state as plain values in which equal states are equal."""
+    if isinstance(spec, CodesSummarizer):
+        return {"rows": state.rows, "codes": state.codes[:, np.lexsort(state.codes)]}
+    if isinstance(spec, MomentsSummarizer):  # any value of the column may be the origin
+        values = {field.name: getattr(state, field.name) for field in fields(state) if field.name != "origin"}
+        return values | {"mean": state.origin + state.mean}
+    if isinstance(spec, FrequentSummarizer):
+        return {"rows": state.rows, "top": [frequent_levels(data)[:3] for data in state.data]}
+    if isinstance(spec, QuantileSketchSummarizer):
+        sketches = [FAMILIES["quantile_sketch"].load(data) for data in state.data]
+        return {"rows": state.rows, "n": [sketch.n for sketch in sketches]}
+    if isinstance(spec, DistinctSummarizer):
+        return {"rows": state.rows, "estimates": [distinct_estimate(data) for data in state.data]}
+    return state
+
+
+def flatten(value, path=""):
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, dict):
+        return [item for key, inner in value.items() for item in flatten(inner, f"{path}.{key}")]
+    if isinstance(value, list | tuple):
+        return [item for index, inner in enumerate(value) for item in flatten(inner, f"{path}[{index}]")]
+    if isinstance(value, pa.Array):
+        return [(path, value.to_pylist())]
+    return [(path, value)]
+
+
+def assert_same(spec, left, right, tolerance=0.0):
+    ours, theirs = flatten(canonical(spec, left)), flatten(canonical(spec, right))
+    assert [path for path, _ in ours] == [path for path, _ in theirs]
+    for (path, a), (_, b) in zip(ours, theirs, strict=True):
+        if isinstance(a, np.ndarray) and a.dtype.kind == "f":
+            finite = a[np.isfinite(a)]
+            scale = np.abs(finite).max() if finite.size else 1.0
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale, err_msg=path)
+        elif isinstance(a, np.ndarray):
+            np.testing.assert_array_equal(a, b, err_msg=path)
+        else:
+            assert a == b, path
+
+
+def pieces(spec, cuts):
+    batch = source(spec)
+    edges = [0, *cuts, batch.num_rows]
+    return [spec.summarize(batch.slice(a, b - a)) for a, b in pairwise(edges)]
+
+
+def fold(spec, states):
+    total = spec.empty()
+    for state in states:
+        total = total.merge(state)
+    return total
+
+
+def test_every_summarizer_is_tested():
+    assert set(SPECS) == set(SUMMARIZERS)
+    assert all(isinstance(spec.empty(), Summary) for group in SPECS.values() for spec in group)
+
+
+@specs
+def test_identity(spec):
+    state = spec.summarize(source(spec))
+    assert_same(spec, spec.empty().merge(state), state)
+    assert_same(spec, state.merge(spec.empty()), state)
+    assert spec.empty().merge(spec.empty()).rows == 0
+    assert state.rows == ROWS
+
+
+@specs
+def test_commutative(spec):
+    left, right = pieces(spec, [1_234])
+    assert_same(spec, left.merge(right), right.merge(left), FLOAT_TOLERANCE)
+
+
+@specs
+def test_associative(spec):
+    a, b, c = pieces(spec, [500, 2_500])
+    assert_same(spec, a.merge(b).merge(c), a.merge(b.merge(c)), FLOAT_TOLERANCE)
+
+
+@specs
+@pytest.mark.parametrize("cuts", [[0], [1], [1, 2, 3], [0, 0, ROWS], [300, 301, 3_000], list(range(0, ROWS, 97))])
+def test_any_cut_gives_the_whole(spec, cuts):
+    assert_same(spec, fold(spec, pieces(spec, cuts)), spec.summarize(source(spec)), FLOAT_TOLERANCE)
+
+
+@specs
+def test_any_order_of_rows_gives_the_whole(spec):
+    order = pa.array(np.random.default_rng(1).permutation(ROWS))
+    whole = source(spec)
+    batch = pa.RecordBatch.from_arrays([column.take(order) for column in whole.columns], whole.schema.names)
+    assert_same(spec, spec.summarize(batch), spec.summarize(source(spec)), FLOAT_TOLERANCE)
+
+
+@specs
+@pytest.mark.parametrize("rows", [0, 1, ROWS])
+def test_arrow_round_trip_is_exact(spec, rows):
+    state = spec.summarize(source(spec).slice(0, rows))
+    table = state.to_arrow()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    back = type(state).from_arrow(pa.ipc.open_file(sink.getvalue()).read_all())
+    assert_same(spec, back, state)
+    assert_same(spec, back.merge(back), state.merge(state))
+    assert table.schema.metadata[b"version"]
+
+
+@specs
+def test_merge_leaves_its_operands_alone(spec):
+    left, right = pieces(spec, [2_000])
+    before = copy.deepcopy(flatten(left)), copy.deepcopy(flatten(right))
+    first = left.merge(right)
+    left.merge(right).merge(left)
+    for state, kept in zip((left, right), before, strict=True):
+        for (path, now), (_, then) in zip(flatten(state), kept, strict=True):
+            np.testing.assert_array_equal(now, then, err_msg=path)
+    assert_same(spec, left.merge(right), first)
+
+
+@specs
+def test_state_is_within_its_declared_size(spec):
+    state = fold(spec, pieces(spec, [1_000, 2_000, 3_000]))
+    arrays = [value for _, value in flatten(state) if isinstance(value, np.ndarray | bytes)]
+    size = sum(value.nbytes if isinstance(value, np.ndarray) else len(value) for value in arrays)
+    assert size <= spec.nbytes()
+
+
+@specs
+def test_digest_names_the_spec(spec):
+    assert digest(spec) == digest(copy.deepcopy(spec))
+    assert "object at 0x" not in repr(spec)
+    assert len({digest(other) for group in SPECS.values() for other in group}) == sum(map(len, SPECS.values()))
+
+
+def test_integers_do_not_depend_on_order_by_a_bit():
+    """The specs whose states are integers alone give the same bytes, not only values within a tolerance."""
+    exact = (AgreementSummarizer, LevelsSummarizer, PairCountsSummarizer, QuantilesSummarizer, TargetCountsSummarizer)
+    for kind in exact:
+        for spec in SPECS[kind]:
+            forwards = fold(spec, pieces(spec, [17, 900, 901]))
+            backwards = fold(spec, reversed(pieces(spec, [5, 3_999])))
+            assert forwards.to_arrow().equals(backwards.to_arrow(), check_metadata=True), spec.name
+            assert pc.count(forwards.to_arrow().column(0)).as_py() > 0

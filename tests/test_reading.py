@@ -1,0 +1,203 @@
+"""Every Arrow type met in practice, hive partitions, nested fields, widening."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from featflow.columns import Kind, Role
+from featflow.config import parse
+from featflow.dataset import open_dataset
+from featflow.errors import ConfigurationError, SchemaError
+from featflow.reading import batch_rows, read_batches
+
+NOON = datetime(2020, 1, 2, 12, tzinfo=UTC)
+MICROSECONDS = int(NOON.timestamp() * 1_000_000)
+CASES = {
+    "bool": (pa.array([True, None]), Kind.CATEGORY, ["true", None]),
+    "int8": (pa.array([-1, None], pa.int8()), Kind.NUMBER, [-1, None]),
+    "int64": (pa.array([2**62 + 1, None], pa.int64()), Kind.NUMBER, [2**62 + 1, None]),
+    "uint32": (pa.array([2**32 - 1, None], pa.uint32()), Kind.NUMBER, [2**32 - 1, None]),
+    "uint64": (pa.array([2**64 - 1, None], pa.uint64()), Kind.NUMBER, [2**64 - 1, None]),
+    "float16": (pa.array(np.array([0.5, 1.0], np.float16)), Kind.NUMBER, [0.5, 1.0]),
+    "float32": (pa.array([0.5, None], pa.float32()), Kind.NUMBER, [0.5, None]),
+    "float64": (pa.array([0.1, None]), Kind.NUMBER, [0.1, None]),
+    "decimal": (pa.array([Decimal("12.50"), None]), Kind.NUMBER, [12.5, None]),
+    "string": (pa.array(["ä", None]), Kind.CATEGORY, ["ä", None]),
+    "large_string": (pa.array(["x", None], pa.large_string()), Kind.CATEGORY, ["x", None]),
+    "string_view": (pa.array(["x", None], pa.string_view()), Kind.CATEGORY, ["x", None]),
+    "dictionary": (pa.array(["x", None]).dictionary_encode(), Kind.CATEGORY, ["x", None]),
+    "date32": (pa.array([date(1970, 1, 2), None]), Kind.TIME, [86_400_000_000, None]),
+    "date64": (pa.array([date(1970, 1, 2), None], pa.date64()), Kind.TIME, [86_400_000_000, None]),
+    "timestamp_ns": (pa.array([NOON.replace(tzinfo=None), None], pa.timestamp("ns")), Kind.TIME, [MICROSECONDS, None]),
+    "timestamp_zone": (pa.array([NOON, None], pa.timestamp("ms", "Asia/Tokyo")), Kind.TIME, [MICROSECONDS, None]),
+    "time32": (pa.array([time(0, 0, 1), None], pa.time32("s")), Kind.TIME, [1_000_000, None]),
+    "duration": (pa.array([timedelta(seconds=2), None], pa.duration("ms")), Kind.NUMBER, [2_000_000, None]),
+    "null": (pa.nulls(2), Kind.CATEGORY, [None, None]),
+}
+
+
+def dataset_of(path, **options):
+    return open_dataset(parse({"dataset": {"source": str(path)} | options, "output": "out"}).dataset)
+
+
+def values(dataset, name):
+    found = []
+    for shard in dataset.shards:
+        for batch in read_batches(shard, dataset.columns, {}, 1_000):
+            found += batch.column(name).to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_types(name, tmp_path):
+    array, kind, expected = CASES[name]
+    pq.write_table(pa.table({"x": array}), tmp_path / "x.parquet")
+    dataset = dataset_of(tmp_path / "x.parquet")
+    assert dataset.columns[0].kind is kind
+    assert values(dataset, "x") == expected
+
+
+def test_an_integer_category_keeps_its_identity(tmp_path):
+    ids = [2**53, 2**53 + 1, -(2**63), None]
+    pq.write_table(pa.table({"id": pa.array(ids, pa.int64())}), tmp_path / "x.parquet")
+    dataset = dataset_of(tmp_path, kinds={"id": "category"})
+    assert values(dataset, "id") == [None if i is None else str(i) for i in ids]
+
+
+@pytest.mark.parametrize("other", ["float64", "decimal", "bool", "date32", "duration", "timestamp_zone"])
+def test_anything_may_be_a_category(other, tmp_path):
+    array, _, _ = CASES[other]
+    pq.write_table(pa.table({"x": array}), tmp_path / "x.parquet")
+    found = values(dataset_of(tmp_path, kinds={"x": "category"}), "x")
+    assert isinstance(found[0], str)
+    assert found[1] is None
+
+
+def test_strings_may_be_numbers_or_times(tmp_path):
+    pq.write_table(pa.table({"x": ["1.5", None, "?"], "t": ["2020-01-02T12:00:00", None, "?"]}), tmp_path / "x.parquet")
+    dataset = dataset_of(tmp_path, kinds={"x": "number", "t": "time"}, null_values=["?"])
+    assert values(dataset, "x") == [1.5, None, None]
+    assert values(dataset, "t") == [MICROSECONDS, None, None]
+
+
+def test_null_values_are_missing(tmp_path):
+    pq.write_table(pa.table({"x": ["", "?", "a", None]}), tmp_path / "x.parquet")
+    assert values(dataset_of(tmp_path, null_values=["", "?"]), "x") == [None, None, "a", None]
+    assert values(dataset_of(tmp_path), "x") == ["", "?", "a", None]
+
+
+def test_struct_fields_are_dotted_and_other_nesting_is_noted(tmp_path):
+    table = pa.table(
+        {
+            "s": pa.array([{"a": 1, "t": {"b": "x"}}, None]),
+            "list": pa.array([[1], [2]]),
+            "blob": pa.array([b"1", b"2"]),
+            "image": pa.array([{"bytes": b"1", "path": "p"}, None]),
+            "a.dot": [1.0, 2.0],
+        }
+    )
+    pq.write_table(table, tmp_path / "x.parquet")
+    dataset = dataset_of(tmp_path)
+    assert [column.name for column in dataset.columns] == ["s.a", "s.t.b", "a.dot"]
+    assert values(dataset, "s.a") == [1, None]
+    assert values(dataset, "s.t.b") == ["x", None]
+    assert values(dataset, "a.dot") == [1.0, 2.0]
+    notes = " ".join(dataset.notes)
+    assert all(name in notes for name in ("'list'", "'blob'", "'image'"))
+
+
+def test_hive_partitions_are_columns(tmp_path):
+    for day, number in (("2020-01-01", 1), ("2020-01-02", 2), ("__HIVE_DEFAULT_PARTITION__", 3)):
+        folder = tmp_path / f"day={day}" / f"n={number}" / "site=a b"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"x": [float(number)]}), folder / "part.parquet")
+    dataset = dataset_of(tmp_path)
+    kinds = {column.name: column.kind for column in dataset.columns}
+    assert kinds == {"x": Kind.NUMBER, "day": Kind.TIME, "n": Kind.NUMBER, "site": Kind.CATEGORY}
+    assert values(dataset, "n") == [1, 2, 3]
+    assert values(dataset, "day") == [18262 * 86_400_000_000, 18263 * 86_400_000_000, None]
+    assert set(values(dataset, "site")) == {"a b"}
+
+
+def test_globs_lists_and_hidden_files(tmp_path):
+    for name in ("a.parquet", "b.parquet", "_hidden.parquet", ".also.parquet"):
+        pq.write_table(pa.table({"x": [1.0]}), tmp_path / name)
+    assert dataset_of(tmp_path).files == 2
+    assert dataset_of(tmp_path / "a*.parquet").files == 1
+    assert dataset_of(tmp_path, source=[str(tmp_path / "a.parquet"), str(tmp_path / "?.parquet")]).files == 2
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        (pa.int32(), pa.int64(), "int64"),
+        (pa.int32(), pa.uint16(), "int64"),
+        (pa.float32(), pa.float64(), "float64"),
+        (pa.int64(), pa.float32(), "float64"),
+        (pa.int64(), pa.uint64(), "float64"),
+        (pa.float32(), pa.float32(), "float32"),
+    ],
+)
+def test_numbers_widen(left, right, expected, tmp_path):
+    pq.write_table(pa.table({"x": pa.array([1], left)}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": pa.array([2, 3], right)}), tmp_path / "b.parquet")
+    dataset = dataset_of(tmp_path)
+    assert dataset.columns[0].type == expected
+    assert values(dataset, "x") == [1, 2, 3]
+
+
+def test_a_column_that_a_file_lacks_is_missing_there(tmp_path):
+    pq.write_table(pa.table({"x": [1.0], "y": ["a"]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": [2.0, 3.0]}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"z": [4]}), tmp_path / "c.parquet")
+    dataset = dataset_of(tmp_path)
+    assert values(dataset, "y") == ["a", None, None, None]
+    assert values(dataset, "z") == [None, None, None, 4]
+
+
+def test_shards_are_runs_of_row_groups_of_about_a_size(tmp_path):
+    pq.write_table(pa.table({"x": np.arange(10_000.0)}), tmp_path / "x.parquet", row_group_size=1_000)
+    assert [len(s.row_groups) for s in dataset_of(tmp_path, shard_bytes=24_000).shards] == [3, 3, 3, 1]
+    assert len(dataset_of(tmp_path, shard_bytes=1).shards) == 10
+    assert len(dataset_of(tmp_path).shards) == 1
+    dataset = dataset_of(tmp_path, shard_bytes=24_000)
+    assert values(dataset, "x") == list(range(10_000))
+    assert len({shard.digest for shard in dataset.shards}) == 4
+
+
+def test_a_shard_names_its_content(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"x": [1.0, 2.0]}), path)
+    before = dataset_of(path).shards[0].digest
+    assert dataset_of(path).shards[0].digest == before
+    pq.write_table(pa.table({"x": [1.0, 2.5, 4.0]}), path)
+    assert dataset_of(path).shards[0].digest != before
+
+
+def test_only_wanted_columns_are_decoded(tmp_path):
+    pq.write_table(pa.table({"x": [1.0], "y": ["a"], "z": [2]}), tmp_path / "x.parquet")
+    dataset = dataset_of(tmp_path)
+    (batch,) = read_batches(dataset.shards[0], dataset.columns[2:], {}, 10)
+    assert batch.schema.names == ["z"]
+
+
+def test_batches_are_bounded_in_cells():
+    assert batch_rows(1) == 2**17
+    assert batch_rows(10_000) * 10_000 <= 1024 * 10_000
+    assert batch_rows(100) * 100 <= 4 * 2**20
+
+
+def test_roles(tmp_path):
+    pq.write_table(pa.table({"id": [1, 2], "at": [1, 2], "x": [1, 2], "y": [0, 1]}), tmp_path / "x.parquet")
+    dataset = dataset_of(tmp_path, entity=["id"], event_time="at", targets=["y"])
+    assert {c.name: c.role for c in dataset.columns} == {"at": Role.EVENT_TIME, "x": Role.FEATURE, "y": Role.TARGET}
+    with pytest.raises(ConfigurationError, match=r"'y' stands in dataset\.targets and in dataset\.exclude"):
+        dataset_of(tmp_path, targets=["y"], exclude=["y"])
+    with pytest.raises(SchemaError, match="no column is left"):
+        dataset_of(tmp_path, exclude=["id", "at", "x", "y"])

@@ -1,0 +1,122 @@
+"""Storage and lock on two real S3 servers and on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pyarrow as pa
+import pytest
+
+from featflow import lock
+from featflow.errors import ConfigurationError, DatasetError, InfrastructureError, LockedError
+from featflow.storage import Store, list_data_files
+
+
+@pytest.fixture(params=["disk", "moto", "rclone"])
+def store(request, tmp_path):
+    if request.param == "disk":
+        return Store(str(tmp_path / "out"))
+    options = request.getfixturevalue(f"{request.param}_options")
+    return Store(f"s3://lake/out-{time.monotonic_ns()}", options)
+
+
+def test_bytes_round_trip(store):
+    store.write("a/b.bin", b"1")
+    store.write("a/b.bin", b"2")
+    assert store.read("a/b.bin") == b"2"
+    assert store.names("a") == ["b.bin"]
+    assert store.exists("a/b.bin")
+    assert not store.exists("a/c.bin")
+    store.remove("a/b.bin")
+    store.remove("a/b.bin")
+    assert store.names("a") == []
+    with pytest.raises(FileNotFoundError):
+        store.read("a/b.bin")
+
+
+def test_arrow_round_trip_and_projection(store):
+    table = pa.table({"x": [1, 2], "y": ["a", None]}).replace_schema_metadata({"version": "1"})
+    store.write_arrow("t.arrow", table)
+    assert store.read_arrow("t.arrow").equals(table, check_metadata=True)
+    assert store.read_arrow("t.arrow", ["y"]).column_names == ["y"]
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd"])
+def test_paths_stay_below_the_root(store, path):
+    with pytest.raises(ConfigurationError, match="leaves the output"):
+        store.write(path, b"")
+
+
+def test_one_holder_at_a_time(store):
+    with (
+        lock.hold(store),
+        pytest.raises(LockedError, match=f"process {os.getpid()} on {socket.gethostname()}"),
+        lock.hold(store),
+    ):
+        pass
+    with lock.hold(store):
+        assert json.loads(store.read("LOCK"))["pid"] == os.getpid()
+    assert not store.exists("LOCK")
+
+
+def test_a_lease_that_is_over_is_taken(store):
+    store.write("LOCK", json.dumps({"token": "x", "host": "elsewhere", "pid": 1, "expires": time.time() - 1}).encode())
+    with lock.hold(store):
+        assert json.loads(store.read("LOCK"))["host"] == socket.gethostname()
+
+
+def test_a_lease_elsewhere_is_respected(store):
+    lease = json.dumps({"token": "x", "host": "elsewhere", "pid": 1, "expires": time.time() + 60}).encode()
+    store.write("LOCK", lease)
+    with pytest.raises(LockedError, match="on elsewhere"), lock.hold(store):
+        pass
+    assert store.read("LOCK") == lease
+
+
+def test_the_lock_of_a_dead_process_is_taken(store):
+    process = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    lease = {"token": "x", "host": socket.gethostname(), "pid": int(process.stdout), "expires": time.time() + 60}
+    store.write("LOCK", json.dumps(lease).encode())
+    with lock.hold(store):
+        assert json.loads(store.read("LOCK"))["pid"] == os.getpid()
+
+
+def test_a_lost_lock_is_not_removed(store):
+    other = json.dumps({"token": "theirs", "host": "elsewhere", "pid": 1, "expires": time.time() + 60}).encode()
+    with lock.hold(store):
+        store.write("LOCK", other)
+    assert store.read("LOCK") == other
+
+
+def test_listing_on_s3(moto_options):
+    store = Store("s3://lake/listing", moto_options)
+    table = pa.table({"x": [1]})
+    for path in ("day=1/a.parquet", "day=2/b.parquet", "_tmp/c.parquet", "notes.txt"):
+        store.write_parquet(path, table)
+    files = list_data_files(["s3://lake/listing"], moto_options)
+    assert [file.uri for file in files] == ["s3://lake/listing/day=1/a.parquet", "s3://lake/listing/day=2/b.parquet"]
+    assert [file.partitions for file in files] == [(("day", "1"),), (("day", "2"),)]
+    assert all(file.version for file in files)
+    assert len(list_data_files(["s3://lake/listing/*/b.parquet"], moto_options)) == 1
+    with pytest.raises(DatasetError, match="no such file"):
+        list_data_files(["s3://lake/absent"], moto_options)
+
+
+def test_a_missing_server_is_an_infrastructure_error(free_port):
+    options = {"key": "k", "secret": "s3cr3t", "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{free_port}"}}
+    options["config_kwargs"] = {"retries": {"max_attempts": 1}, "connect_timeout": 1}
+    with pytest.raises(InfrastructureError) as caught:
+        list_data_files(["s3://lake/x"], options)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_no_such_storage():
+    with pytest.raises(ConfigurationError, match="nosuch"):
+        list_data_files(["nosuch://x/y"], {})
