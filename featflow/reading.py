@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from featflow.columns import Column, Kind
 from featflow.dataset import Quarantined, Shard
-from featflow.errors import InfrastructureError, SchemaError
+from featflow.errors import FeatflowError, InfrastructureError, SchemaError
 from featflow.inference import HIVE_NULL, leaves
 from featflow.storage import first_line, is_corruption, open_parquet
 
@@ -56,14 +56,16 @@ def read_batches(
                 try:
                     for raw in file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted):
                         yield _canonical_batch(raw, columns, paths, dict(shard.file.partitions))
-                except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                except Exception as error:
                     if not is_corruption(error):
                         raise
                     culprit = _culprit(file, group, wanted)
                     yield Quarantined(
                         shard.file.uri, "unreadable_row_group", first_line(error), group, culprit, group_rows
                     )
-    except (pa.ArrowException, OSError) as error:
+    except FeatflowError:
+        raise
+    except Exception as error:  # every filesystem has its own
         raise InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry") from error
 
 

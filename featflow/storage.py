@@ -46,8 +46,9 @@ def _resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
     """Return the filesystem of a URI and the path in it."""
     try:
         protocol = fsspec.core.split_protocol(uri)[0]
-        if protocol in {None, "file", "local"}:  # options are the object store's, not the local disk's
-            options = {}
+        local = protocol in {None, "file", "local"}
+        # Options are the object store's, not the local disk's. Other machines write too: no listing is kept.
+        options = {} if local else {"use_listings_cache": False} | options
         filesystem, path = fsspec.url_to_fs(uri, **options)
     except (ValueError, ImportError) as error:
         raise ConfigurationError(f"{uri}: no such kind of storage: {error}") from None
@@ -174,13 +175,11 @@ class Store:
     def exists(self, path: str) -> bool:
         """Return whether there is something at a path."""
         filesystem, location = self._locate(path)
-        filesystem.invalidate_cache()
         return bool(filesystem.exists(location))
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names directly below a folder, none if it does not exist."""
         filesystem, location = self._locate(folder)
-        filesystem.invalidate_cache()
         try:
             return sorted(PurePosixPath(name).name for name in filesystem.ls(location, detail=False))
         except FileNotFoundError:

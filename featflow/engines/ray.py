@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 LOCAL_STORE_BYTES = 256 * 2**20
 """Object store of a local Ray: tasks exchange names and small tables, states go through storage."""
 TASK_RETRIES = 3
+CONNECT_SECONDS = 10
 
 
 class RayEngine:
@@ -43,11 +45,13 @@ class RayEngine:
             if address is None:
                 options |= {"include_dashboard": False, "object_store_memory": LOCAL_STORE_BYTES}
             try:
+                _check_reachable(address)
                 ray.init(address=address or "local", **options)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 raise InfrastructureError(f"engine.address: no Ray at {address or 'this machine'}: {error}") from error
-        self.cores = int(ray.cluster_resources().get("CPU", 1))
-        self._window = max(1, in_flight * self.cores)
+        there_is = ray.cluster_resources()
+        self._window = max(1, in_flight * int(there_is.get("CPU", 1)))
+        self._memory = int(there_is.get("memory", 0))
 
     def map(
         self,
@@ -58,7 +62,10 @@ class RayEngine:
     ) -> Iterator[Result]:
         """Yield the results in order."""
         task = ray.remote(_call).options(
-            num_cpus=resources.cpus, memory=resources.memory or None, max_retries=TASK_RETRIES, name=function.__name__
+            num_cpus=resources.cpus,
+            memory=min(resources.memory, self._memory) or None,  # more than there is would wait for ever
+            max_retries=TASK_RETRIES,
+            name=function.__name__,
         )
         reference = ray.put((function, shared))
         pending: deque[Any] = deque()
@@ -77,6 +84,13 @@ class RayEngine:
         """Stop the Ray that was started here; leave a cluster as it is."""
         if self._started:
             ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise OSError if nothing listens at host:port: Ray itself would try for minutes, then end the process."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def _call(work: tuple[Callable[[Any, Any], Any], Any], item: Any) -> Any:

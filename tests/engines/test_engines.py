@@ -1,0 +1,115 @@
+"""The same expectations of both engines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from featflow.engines.base import Resources
+from featflow.engines.serial import SerialEngine
+from featflow.errors import InfrastructureError, SchemaError
+
+
+@pytest.fixture
+def engine(engine_kind):
+    if engine_kind == "serial":
+        yield SerialEngine()
+    else:
+        from featflow.engines.ray import RayEngine
+
+        made = RayEngine(None, 2)
+        yield made
+        made.close()
+
+
+def add(shared, item):
+    return shared + item
+
+
+def refuse(shared, item):
+    if item == shared:
+        raise SchemaError(f"column '{item}' is refused")
+    return item
+
+
+def crash(shared, item):
+    if item == 2 and not Path(shared).exists():
+        Path(shared).touch()
+        os._exit(1)
+    return item
+
+
+def always_crash(shared, item):
+    os._exit(1)
+
+
+def test_results_come_in_the_order_of_items(engine):
+    assert list(engine.map(add, 100, range(50), Resources())) == [100 + i for i in range(50)]
+
+
+def test_no_items_no_results(engine):
+    assert list(engine.map(add, 0, [], Resources())) == []
+
+
+def test_items_are_taken_only_as_results_are(engine):
+    taken = []
+
+    def items():
+        for i in range(1_000):
+            taken.append(i)
+            yield i
+
+    results = engine.map(add, 0, items(), Resources())
+    assert next(results) == 0
+    assert len(taken) <= 8
+    results.close()
+
+
+def test_our_errors_arrive_as_they_are(engine):
+    with pytest.raises(SchemaError, match=r"^column .3. is refused$"):
+        list(engine.map(refuse, 3, range(10), Resources()))
+
+
+def test_other_errors_are_not_swallowed(engine):
+    with pytest.raises(TypeError):
+        list(engine.map(add, "text", [1], Resources()))
+
+
+def test_a_worker_that_dies_is_replaced(local_ray, tmp_path):
+    from featflow.engines.ray import RayEngine
+
+    assert list(RayEngine(None, 2).map(crash, str(tmp_path / "crashed"), range(5), Resources())) == [0, 1, 2, 3, 4]
+    assert (tmp_path / "crashed").exists()
+
+
+def test_a_task_that_always_dies_is_given_up(local_ray):
+    from featflow.engines.ray import RayEngine
+
+    with pytest.raises(InfrastructureError, match="retry"):
+        list(RayEngine(None, 2).map(always_crash, None, [1], Resources()))
+
+
+def test_more_memory_than_there_is_does_not_hang(local_ray):
+    from featflow.engines.ray import RayEngine
+
+    assert list(RayEngine(None, 2).map(add, 1, [1], Resources(memory=2**50))) == [2]
+
+
+def test_no_cluster_is_an_infrastructure_error():
+    code = (
+        "from featflow.engines.ray import RayEngine\n"
+        "from featflow.errors import InfrastructureError\n"
+        "try:\n    RayEngine('127.0.0.1:1', 1)\n"
+        "except InfrastructureError as error:\n    print('refused:', error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert "refused: engine.address: no Ray at 127.0.0.1:1" in done.stdout, done.stderr
+
+
+def test_ray_is_imported_only_where_it_is_used():
+    code = "import sys, featflow, featflow.cli; print('ray' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

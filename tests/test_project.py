@@ -1,0 +1,94 @@
+"""The project keeps its own rules: fresh schemas, short files, sorted exports, documented commands."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import featflow
+from featflow import errors
+from featflow.errors import FeatflowError
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_LINES = 300
+LONGER: dict[str, str] = {}
+"""Files that may be longer, each with its reason."""
+MODULES = [info.name for info in pkgutil.walk_packages(featflow.__path__, "featflow.")]
+
+
+def test_published_schemas_are_fresh():
+    published = runpy.run_path(str(ROOT / "schemas" / "generate.py"))["published"]()
+    on_disk = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "schemas").glob("*.json")}
+    assert on_disk == published, "run 'make schemas'"
+
+
+def test_files_are_short():
+    files = [path for folder in ("featflow", "jobs", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    long = {str(path.relative_to(ROOT)) for path in files if len(path.read_text().splitlines()) > MOST_LINES}
+    assert long == set(LONGER)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_exports_are_sorted_and_exist(name):
+    module = importlib.import_module(name)
+    exported = getattr(module, "__all__", None)
+    if exported is None:
+        assert module.__file__.endswith("__init__.py")
+        return
+    order = sorted(exported, key=lambda item: (not item.isupper(), not item[0].isupper(), item))
+    assert list(exported) == order
+    assert all(hasattr(module, item) for item in exported)
+
+
+def test_every_error_has_an_exit_code_and_a_place_in_the_drawing():
+    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, FeatflowError)]
+    assert {c.__name__ for c in classes} == set(errors.__all__)
+    for error in classes:
+        assert error.__name__ in (errors.__doc__ or "")
+        assert error.exit_code in {1, 2, 3, 4, 5}
+
+
+def test_every_module_has_its_tests_or_is_tested_through_another():
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").rglob("test_*.py")}
+    through = {
+        "analyses": "run", "codebook": "binning", "columns": "binning", "dataset": "reading", "demo": "cli",
+        "inference": "reading", "job": "run", "lock": "storage", "manifest": "run", "passes": "run", "plan": "cli",
+        "profile": "run", "progress": "cli", "ranking": "run", "runs": "run", "tables": "run", "errors": "project",
+        "base": "engines", "serial": "engines", "ray": "engines", "config": "config",
+    }  # fmt: skip
+    leaves = {name.rsplit(".", 1)[-1] for name in MODULES if not name.startswith("featflow.summaries")}
+    packages = {"engines", "measures", "summaries"}
+    untested = {leaf for leaf in leaves - packages if leaf not in tested and through.get(leaf) not in tested}
+    assert untested == set()
+
+
+def test_documents_name_commands_that_exist():
+    from typer.main import get_command
+
+    from featflow.cli import app
+
+    commands = set(get_command(app).commands)
+    text = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    named = set(re.findall(r"`?featflow (run|plan|demo|schema|runs|[a-z]+) ", text)) & {
+        "run",
+        "plan",
+        "demo",
+        "schema",
+        "runs",
+    }
+    assert named <= commands
+    assert named
+
+
+def test_nothing_names_a_machine():
+    for path in ROOT.rglob("*"):
+        relative = path.relative_to(ROOT)
+        if path.is_file() and path.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".json"} and relative.parts[0] not in {
+            ".venv", ".git", "featflow-demo", "tests",
+        }:  # fmt: skip
+            assert not re.search(r"/(?:home|work)/\w+", path.read_text(encoding="utf-8")), relative
