@@ -66,9 +66,10 @@ def values_less(values: np.ndarray, finite: np.ndarray, origin: float) -> np.nda
     >>> values_less(np.array([2**60 + 3, 2**60 + 1]), np.array([True, False]), float(2**60)).tolist()
     [3.0, 0.0]
     """
-    difference = np.where(finite, values, 0).astype(np.float64) - origin
+    with np.errstate(over="ignore"):
+        difference = np.where(finite, values, 0).astype(np.float64) - origin
     if values.dtype.kind in "iu" and abs(origin) >= EXACT_FLOAT:
-        base = np.array(int(origin)).astype(values.dtype).view(np.uint64)
+        base = np.uint64(int(origin) % 2**64)  # differences are exact modulo 2^64
         exact = (values.view(np.uint64) - base).view(np.int64)
         difference = np.where(np.abs(difference) < WRAPS_FROM, exact, difference)
     return np.where(finite, difference, 0.0)

@@ -201,9 +201,7 @@ def _print_ranking(run: Run) -> None:
 
 
 def _print_plan(config: Config, planned: planning.Plan) -> None:
-    table = Table(
-        show_header=False, title=f"Plan for {escape(', '.join(config.dataset.sources))}", title_justify="left"
-    )
+    table = Table(show_header=False, title=f"Plan for {escape(', '.join(config.dataset.source))}", title_justify="left")
     kinds = ", ".join(f"{count} {kind}" for kind, count in planned.columns.items())
     later = "known once pass 1 has run"
     states = ", ".join(f"{name} {_size(size)}" for name, size in planned.state_bytes.items())

@@ -20,7 +20,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    field_validator,
 )
 
 from featflow.errors import ConfigurationError
@@ -39,7 +38,8 @@ __all__ = [
     "parse",
 ]
 
-CREDENTIALS_IN_URI = re.compile(r"^[a-z0-9+]+://[^/]*@", re.IGNORECASE)
+CREDENTIALS_IN_URI = re.compile(r"://(?:[^/]*@|[^/@:]*:(?!\d+(?:/|$))[^@]*@)")
+"""User or token before the host, or a key and a secret that may itself hold a slash; a port is neither."""
 
 CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"]
 
@@ -47,7 +47,7 @@ CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_rat
 def _uri_without_credentials(uri: str) -> str:
     if not uri.strip():
         raise ValueError("is empty")
-    if CREDENTIALS_IN_URI.match(uri):
+    if CREDENTIALS_IN_URI.search(uri):
         raise ValueError("holds credentials; put them into dataset.storage_options or the environment")
     return uri
 
@@ -56,7 +56,14 @@ def _path_as_text(value: object) -> object:
     return str(value) if isinstance(value, PurePath) else value
 
 
+def _one_as_list(value: object) -> object:
+    if value == []:
+        raise ValueError("names nothing to read")
+    return [value] if isinstance(value, str | PurePath) else value
+
+
 Uri = Annotated[str, BeforeValidator(_path_as_text), AfterValidator(_uri_without_credentials)]
+Uris = Annotated[list[Uri], BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])]
 
 
 class Options(BaseModel):
@@ -68,7 +75,7 @@ class Options(BaseModel):
 class DatasetOptions(Options):
     """What to read."""
 
-    source: Uri | list[Uri] = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
+    source: Uris = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
     entity: list[str] = Field(default=[], description="Join keys: kept out of the statistics.")
     event_time: str | None = Field(
         default=None, description="Column that says when a row happened: profiled, not ranked."
@@ -85,18 +92,6 @@ class DatasetOptions(Options):
     storage_options: dict[str, Any] = Field(
         default={}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
     )
-
-    @property
-    def sources(self) -> list[str]:
-        """The sources as a list."""
-        return [self.source] if isinstance(self.source, str) else list(self.source)
-
-    @field_validator("source")
-    @classmethod
-    def _some_source(cls, value: str | list[str]) -> str | list[str]:
-        if not value:
-            raise ValueError("names nothing to read")
-        return value
 
 
 class CodebookOptions(Options):
@@ -227,7 +222,7 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigurationError(f"{path}: not valid YAML{_yaml_problem(error)}") from None
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path}: expected keys such as 'dataset' and 'output', found {type(values).__name__}")
     for override in overrides or []:
@@ -245,22 +240,40 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             inner = values[parent] = {}
         values = inner
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"--set {override}: the value is not valid YAML{_yaml_problem(error)}") from None
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """Return what is wrong and where, without the text around it, which may hold a secret."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{where}: {problem}" if problem and "'" not in problem else where
 
 
 def _explain(detail: dict[str, Any]) -> str:
-    location = [str(part) for part in detail["loc"]]
+    location = [part for part in detail["loc"] if isinstance(part, str)]
+    key = ".".join(location) or str(detail["input"])  # a key that is no string is its own place
     if detail["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}"
-        return f"'{'.'.join(location)}' is not a known key; {hint}"
+        hint = f"known keys are {', '.join(known)}" if known else f"'{'.'.join(location[:-1])}' takes none"
+        if near:
+            hint = f"did you mean '{near[0]}'?"
+        return f"'{key}' is not a known key; {hint}"
     if detail["type"] == "missing":
-        return f"'{'.'.join(location)}' is required"
-    value = "" if "storage_options" in location else f" (got {detail['input']!r})"
-    if "credentials" in detail["msg"]:
-        value = ""
-    return f"'{'.'.join(location)}': {detail['msg'].removeprefix('Value error, ')}{value}"
+        return f"'{key}' is required"
+    shown = f" (got {detail['input']!r})" if _may_be_shown(location, detail["input"]) else ""
+    return f"'{key}': {detail['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _may_be_shown(location: list[str], value: object) -> bool:
+    """Whether a refused value can be repeated: no credential hides in it."""
+    if "storage_options" in location or (isinstance(value, str) and "@" in value):
+        return False
+    return isinstance(value, str | int | float | None)
 
 
 def _known_keys(location: list[str]) -> list[str]:

@@ -120,7 +120,7 @@ def open_dataset(options: DatasetOptions) -> Dataset:
     SchemaError
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
-    files = list_data_files(options.sources, options.storage_options)
+    files = list_data_files(options.source, options.storage_options)
     with ThreadPoolExecutor(FOOTER_THREADS) as pool:
         outcomes = list(pool.map(lambda file: _read_footer(file, options.storage_options), files))
     footers = [outcome for outcome in outcomes if isinstance(outcome, _Footer)]
@@ -128,12 +128,13 @@ def open_dataset(options: DatasetOptions) -> Dataset:
     if not footers:
         first = quarantined[0]
         raise DatasetError(
-            f"{first.uri}: not a readable Parquet file: {first.detail} ({len(files)} of {len(files)} files)"
+            f"{first.uri}: not a readable Parquet file: {first.detail} "
+            f"({len(files)} of {len(files)} files); check dataset.source"
         )
     columns, notes = infer_columns([(footer.file, footer.schema) for footer in footers], options)
     shards = tuple(shard for footer in footers for shard in _shards(footer, len(columns), int(options.shard_bytes)))
     if not sum(shard.rows for shard in shards):
-        raise DatasetError(f"{', '.join(options.sources)}: {len(files)} file(s) and no rows")
+        raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(columns, shards, len(files), sum(file.size for file in files), quarantined, notes)
 
 

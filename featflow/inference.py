@@ -18,6 +18,8 @@ __all__ = ["HIVE_NULL", "infer_columns", "leaves"]
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
+WHOLE = {"int64", "uint64"}
+
 FileSchema = tuple[DataFile, pa.Schema]
 
 
@@ -31,13 +33,16 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> tup
     ConfigurationError
         A column is configured for two roles.
     """
-    found = _unify(schemas)
+    found = _unify(schemas, set(options.exclude))
     _check_names(options, list(found))
     columns, notes = [], []
     for name, (family, canonical, source_type, _) in found.items():
         if name in options.exclude or name in options.entity:
             continue
         if family == "other":
+            key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
+            if key:
+                raise SchemaError(f"dataset.{key}: '{name}' is {source_type}, which is not analysed; choose another")
             notes.append(f"column '{name}' skipped: {source_type} is not analysed")
             continue
         kind = Kind(options.kinds[name]) if name in options.kinds else GUESSED_KIND[family]
@@ -45,6 +50,10 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> tup
             role, kind = Role.EVENT_TIME, Kind.NUMBER if family == "number" else Kind.TIME
         else:
             role = Role.TARGET if name in options.targets else Role.FEATURE
+        if kind is Kind.TIME and not (
+            family in {"time", "string", "null"} or (canonical in WHOLE and family == "number")
+        ):
+            raise SchemaError(f"column '{name}' is {source_type} and cannot be read as time; check dataset.kinds")
         read_as = _read_as(kind, family, canonical)
         null_values = tuple(options.null_values) if family == "string" else ()
         columns.append(Column(name, read_as, kind, null_values, role, source_type))
@@ -127,12 +136,15 @@ def _is_image(kind: pa.DataType) -> bool:
     return {kind.field(index).name for index in range(kind.num_fields)} == {"bytes", "path"}
 
 
-def _unify(schemas: Sequence[FileSchema]) -> dict[str, tuple[str, str, str, str]]:
+def _unify(schemas: Sequence[FileSchema], exclude: set[str]) -> dict[str, tuple[str, str, str, str]]:
     """Return family, canonical type, source type and first file of every column over all files."""
     found: dict[str, tuple[str, str, str, str]] = {}
     for file, schema in schemas:
         here: set[str] = set()
         for name, _, kind in leaves(schema):
+            if name in exclude:
+                found.setdefault(name, ("excluded", "", str(kind), file.uri))
+                continue
             if name in here:
                 raise SchemaError(f"{file.uri}: column name '{name}' is duplicated; rename one of them")
             here.add(name)

@@ -27,7 +27,7 @@ from featflow.measures.ranking import ranking
 from featflow.passes import Computed, Workspace
 from featflow.progress import Reporter, SilentProgress
 from featflow.runs import Run, RunWriter, new_run_id
-from featflow.storage import Store
+from featflow.storage import Store, check_apart
 from featflow.summaries import PairCountsSummarizer
 from featflow.tables import build
 
@@ -49,6 +49,7 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         Storage or the cluster failed; a retry continues where this run stopped.
     """
     watch = Stopwatch()
+    check_apart(config.dataset.source, config.output, config.dataset.storage_options)
     store = Store(config.output, config.dataset.storage_options)
     with lock.hold(store):
         dataset = open_dataset(config.dataset)
@@ -209,14 +210,16 @@ def _check_targets(dataset: Dataset, states: ColumnStates) -> None:
     for target in dataset.with_role(Role.TARGET):
         values = target_values(states, target)
         if values < 2:
-            said = "no value: every row is null" if values == 0 else "one value in all rows"
+            said = "no value, every row is null or NaN" if values == 0 else "one value in all rows"
             raise SchemaError(f"dataset.targets: '{target.name}' has {said}; nothing can be said about it, take it out")
 
 
 def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:
     lost = sum(entry.rows or 0 for entry in record.quarantined)
-    # A file without a readable footer counts by its share of the bytes.
-    share = lost / record.dataset.rows + sum(e.nbytes for e in record.quarantined) / max(record.dataset.nbytes, 1)
+    # The rows of a file without a readable footer are not known: its share of the bytes or of the files, the larger.
+    whole_files = [entry for entry in record.quarantined if entry.rows is None]
+    by_bytes = sum(entry.nbytes for entry in whole_files) / max(record.dataset.nbytes, 1)
+    share = lost / record.dataset.rows + max(by_bytes, len(whole_files) / record.dataset.files)
     if record.quarantined and (share > config.budget.bad_rows or lost == record.dataset.rows):
         writer.write("quarantine", [record.quarantine_table()])
         writer.save_manifest(record.manifest(writer, None, "bad data"))
@@ -227,5 +230,5 @@ def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:
             f"{len(record.quarantined)} unreadable piece(s), {share:.2%} of the data against budget.bad_rows "
             f"{config.budget.bad_rows:.2%}; the first is {where}: {entry.detail}. All are in "
             f"{writer.store.uri(writer.tables['quarantine']['path'])}; "
-            "mend them, or raise budget.bad_rows to go on without"
+            f"mend them{'' if lost == record.dataset.rows else ', or raise budget.bad_rows to go on without'}"
         )

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from featflow.errors import ConfigurationError, InfrastructureError, LockedError
 from featflow.storage import Store, first_line
@@ -47,66 +47,93 @@ def hold(store: Store) -> Iterator[None]:
     finally:
         stop.set()
         heartbeat.join()
-        if _holder(store).get("token") == token:
+        if _is_mine(store, token):
             store.remove(PATH)
 
 
 def _acquire(store: Store, token: str) -> None:
     holder = _holder(store)
-    if holder and not _abandoned(holder):
+    if holder and not holder.abandoned():
         raise LockedError(_held(store, holder))
     try:
         if holder:
             store.remove(PATH)
-        store.create(PATH, _lease(token))
-    except (FileExistsError, NotADirectoryError):
-        if not _holder(store):
-            raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
+        store.create(PATH, _Lease.mine(token).dump())
+    except FileExistsError as error:
+        if _holder(store) is None:  # it is not the lock that exists
+            raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from error
+    except NotADirectoryError:
+        raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
     except Exception as error:  # noqa: BLE001  every filesystem has its own
         reason = getattr(error, "strerror", None) or first_line(error)
         raise ConfigurationError(f"output: cannot write to {store.root}: {reason}; choose another") from None
     # A store without conditional writes lets two creators through: what is read back decides.
     holder = _holder(store)
-    if holder.get("token") != token:
-        raise LockedError(_held(store, holder))
+    if holder is None or holder.token != token:
+        raise LockedError(_held(store, holder or _Lease()))
 
 
 def _renew(store: Store, token: str, stop: threading.Event) -> None:
     while not stop.wait(LEASE_SECONDS / 5):
-        if _holder(store).get("token") == token:
-            store.write(PATH, _lease(token))
+        if _is_mine(store, token):
+            store.write(PATH, _Lease.mine(token).dump())
 
 
-def _holder(store: Store) -> dict[str, Any]:
-    try:
-        return dict(json.loads(store.read(PATH)))
-    except (FileNotFoundError, ValueError, InfrastructureError):
-        return {}
+def _is_mine(store: Store, token: str) -> bool:
+    holder = _holder(store)
+    return holder is not None and holder.token == token
 
 
-def _lease(token: str) -> bytes:
-    lease = {"token": token, "host": socket.gethostname(), "pid": os.getpid(), "expires": time.time() + LEASE_SECONDS}
-    return json.dumps(lease).encode()
+@dataclass(frozen=True)
+class _Lease:
+    """Who holds the lock, and until when. The defaults are those of a lock that cannot be understood: nobody's."""
 
+    token: str = ""
+    host: str = "an unknown host"
+    pid: int = 0
+    expires: float = 0.0
 
-def _abandoned(holder: dict[str, Any]) -> bool:
-    """Whether the lease is over, or its holder ran on this machine and is gone."""
-    if time.time() > float(holder.get("expires", 0)):
-        return True
-    if holder.get("host") != socket.gethostname():
+    @classmethod
+    def mine(cls, token: str) -> _Lease:
+        return cls(token, socket.gethostname(), os.getpid(), time.time() + LEASE_SECONDS)
+
+    @classmethod
+    def parse(cls, data: bytes) -> _Lease:
+        try:
+            lease = json.loads(data)
+            return cls(str(lease["token"]), str(lease["host"]), int(lease["pid"]), float(lease["expires"]))
+        except (ValueError, TypeError, KeyError):
+            return cls()
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    def abandoned(self) -> bool:
+        """Whether the lease is over, or its holder ran on this machine and is gone."""
+        if time.time() > self.expires:
+            return True
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
         return False
+
+
+def _holder(store: Store) -> _Lease | None:
+    """Return the lease at the output, None if there is none."""
     try:
-        os.kill(int(holder["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+        return _Lease.parse(store.read(PATH))
+    except (FileNotFoundError, InfrastructureError):
+        return None
 
 
-def _held(store: Store, holder: dict[str, Any]) -> str:
-    left = max(0, round(float(holder.get("expires", 0)) - time.time()))
+def _held(store: Store, holder: _Lease) -> str:
+    left = max(0, round(holder.expires - time.time()))
     return (
-        f"another run holds the lock of {store.root} (process {holder.get('pid')} on {holder.get('host')}; "
+        f"another run holds the lock of {store.root} (process {holder.pid} on {holder.host}; "
         f"its lease ends in {left} s unless it is renewed); wait for it or choose another output"
     )

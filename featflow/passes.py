@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -40,6 +41,14 @@ FAN_IN = 8
 WORKING_COPIES = 4
 """States alive in a task at once: the running one, a batch's, the merged one, and its serialized form."""
 QUARANTINE = "states/quarantine"
+REMEDIES = {
+    "codes": "lower dataset.shard_bytes, or write smaller row groups",
+    "levels": "lower codebook.levels, or exclude columns",
+    "pair_counts": "lower codebook.pair_bins",
+    "quantiles": "lower codebook.cells, or exclude columns",
+    "target_counts": "lower codebook.levels, codebook.bins or codebook.pair_bins",
+}
+"""What makes a state smaller, beside more memory."""
 
 AnySummarizer = Summarizer[Any]
 
@@ -149,11 +158,11 @@ def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
     """Raise ConfigurationError if a state cannot fit a task; `compute` and `count_pairs` call it before they read."""
     for spec in specs:
         if spec.nbytes() > limit:
+            times = math.ceil(10 * spec.nbytes() / limit) / 10
             raise ConfigurationError(
                 f"budget.memory: one {spec.name} state of {len(spec.columns)} columns takes "
                 f"{spec.nbytes() / 2**20:,.0f} MiB and a task may hold {limit / 2**20:,.0f} MiB; "
-                f"raise budget.memory {spec.nbytes() / limit:.1f} times, lower codebook.levels or codebook.bins, "
-                "lower dataset.shard_bytes, or exclude columns"
+                f"raise budget.memory {times} times or {REMEDIES.get(spec.name, 'exclude columns')}"
             )
 
 

@@ -14,7 +14,7 @@ from featflow.config import Config
 from featflow.dataset import Shard, open_dataset
 from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
 from featflow.reading import BATCH_CELLS
-from featflow.storage import Store
+from featflow.storage import Store, check_apart
 
 __all__ = ["Plan", "plan"]
 
@@ -61,6 +61,7 @@ def plan(config: Config) -> Plan:
     InputError
         As `featflow.job.run` would, before reading: also when a state cannot fit the budget.
     """
+    check_apart(config.dataset.source, config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset)
     store = Store(config.output, config.dataset.storage_options)
     first = profile_specs(dataset.columns, config)

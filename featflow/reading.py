@@ -8,6 +8,7 @@ that is a category becomes its decimal string, so identity survives beyond 2^53.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pyarrow as pa
@@ -16,9 +17,9 @@ import pyarrow.parquet as pq
 
 from featflow.columns import Column, Kind
 from featflow.dataset import Quarantined, Shard
-from featflow.errors import FeatflowError, InfrastructureError, SchemaError
+from featflow.errors import InfrastructureError, SchemaError
 from featflow.inference import HIVE_NULL, leaves
-from featflow.storage import first_line, is_corruption, open_parquet
+from featflow.storage import DataFile, first_line, is_corruption, open_parquet
 
 __all__ = ["batch_rows", "read_batches"]
 
@@ -47,40 +48,66 @@ def read_batches(
     InfrastructureError
         Storage failed; the data may be sound.
     """
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_parquet(shard.file.uri, options))
+        except Exception as error:
+            raise _failure(shard, error) from error
+        paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
+        wanted = [".".join(paths[column.name]) for column in columns if column.name in paths]
+        wanted = wanted or [".".join(next(iter(paths.values())))]  # for the number of rows
+        for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
+            seen = 0
+            try:
+                for raw in _raw_batches(shard, file, (group, wanted), rows):
+                    seen += raw.num_rows
+                    yield _canonical_batch(raw, columns, paths, shard.file)
+                fault = "" if seen == group_rows else f"{seen} rows where the footer says {group_rows}"
+            except pa.ArrowException as error:
+                fault = first_line(error)
+            except (OSError, UnicodeDecodeError) as error:
+                if not is_corruption(error):
+                    raise
+                fault = first_line(error)
+            if fault:
+                culprit = _culprit(file, group, wanted, group_rows)
+                yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
+
+
+def _raw_batches(
+    shard: Shard, file: pq.ParquetFile, what: tuple[int, list[str]], rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches as they are in the file; whatever is not the file's fault becomes an InfrastructureError."""
+    group, wanted = what
     try:
-        with open_parquet(shard.file.uri, options) as file:
-            paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
-            wanted = [".".join(paths[column.name]) for column in columns if column.name in paths]
-            wanted = wanted or [".".join(next(iter(paths.values())))]  # for the number of rows
-            for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
-                try:
-                    for raw in file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted):
-                        yield _canonical_batch(raw, columns, paths, dict(shard.file.partitions))
-                except Exception as error:
-                    if not is_corruption(error):
-                        raise
-                    culprit = _culprit(file, group, wanted)
-                    yield Quarantined(
-                        shard.file.uri, "unreadable_row_group", first_line(error), group, culprit, group_rows
-                    )
-    except FeatflowError:
-        raise
-    except Exception as error:  # every filesystem has its own
-        raise InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry") from error
+        yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted)
+    except Exception as error:
+        if is_corruption(error):
+            raise
+        raise _failure(shard, error) from error
 
 
-def _culprit(file: pq.ParquetFile, group: int, wanted: list[str]) -> str | None:
+def _failure(shard: Shard, error: Exception) -> InfrastructureError:
+    return InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry")
+
+
+def _culprit(file: pq.ParquetFile, group: int, wanted: list[str], rows: int) -> str | None:
+    """Return the first column that cannot be read on its own."""
     for name in wanted:
+        seen = 0
         try:
             for batch in file.iter_batches(row_groups=[group], columns=[name]):
                 batch.validate(full=True)
+                seen += batch.num_rows
         except (pa.ArrowException, OSError):
+            return name
+        if seen != rows:
             return name
     return None
 
 
 def _canonical_batch(
-    raw: pa.RecordBatch, columns: tuple[Column, ...], paths: dict[str, tuple[str, ...]], partitions: dict[str, str]
+    raw: pa.RecordBatch, columns: tuple[Column, ...], paths: dict[str, tuple[str, ...]], file: DataFile
 ) -> pa.RecordBatch:
     arrays = []
     for column in columns:
@@ -90,26 +117,33 @@ def _canonical_batch(
             for name in rest:
                 array = pc.struct_field(array, name)
         else:
-            value = partitions.get(column.name)
+            value = dict(file.partitions).get(column.name)
             value = None if value == HIVE_NULL else value
             array = pa.nulls(raw.num_rows) if value is None else pa.array([value] * raw.num_rows, pa.string())
-        arrays.append(_canonical(array, column))
+        arrays.append(_canonical(array, column, file.uri))
     if not arrays:
         return raw
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
 
 
-def _canonical(array: pa.Array, column: Column) -> pa.Array:
+def _canonical(array: pa.Array, column: Column, uri: str) -> pa.Array:
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), CATEGORY_TYPE if column.type == "string" else pa.type_for_alias(column.type))
+    if column.type == "string":
+        return _category(array, column.null_values)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.large_string())
+    if not pa.types.is_string(array.type) and not pa.types.is_large_string(array.type):
+        return _number(array, column)
     try:
-        if column.type == "string":
-            return _category(array, column.null_values)
         return _number(array, column)
     except pa.ArrowInvalid as error:
-        if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-            raise SchemaError(f"column '{column.name}' is no {column.kind}: {first_line(error)}") from None
-        raise
+        raise SchemaError(
+            f"{uri}: column '{column.name}' is set to {column.kind} and holds text that is none: {first_line(error)}; "
+            "check dataset.kinds, or name such text in dataset.null_values"
+        ) from None
 
 
 def _category(array: pa.Array, null_values: tuple[str, ...]) -> pa.Array:
@@ -131,8 +165,6 @@ def _category(array: pa.Array, null_values: tuple[str, ...]) -> pa.Array:
 
 
 def _number(array: pa.Array, column: Column) -> pa.Array:
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
     if column.null_values:
         array = pc.if_else(pc.is_in(array, value_set=pa.array(column.null_values, array.type)), None, array)
     microseconds = pa.timestamp("us")

@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from featflow.errors import ConfigurationError, DatasetError, InfrastructureError
 
-__all__ = ["DataFile", "Store", "first_line", "is_corruption", "list_data_files", "open_parquet"]
+__all__ = ["DataFile", "Store", "check_apart", "first_line", "is_corruption", "list_data_files", "open_parquet"]
 
 PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
 STREAM_BYTES = 2**20
@@ -51,8 +51,19 @@ def _resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
         options = {} if local else {"use_listings_cache": False} | options
         filesystem, path = fsspec.url_to_fs(uri, **options)
     except (ValueError, ImportError) as error:
-        raise ConfigurationError(f"{uri}: no such kind of storage: {error}") from None
+        raise ConfigurationError(
+            f"{uri}: no such kind of storage: {first_line(error)}; check dataset.source and output"
+        ) from None
     return filesystem, str(path)
+
+
+def check_apart(sources: list[str], output: str, options: dict[str, Any]) -> None:
+    """Raise ConfigurationError if the output lies below a source: the next run would read its own tables."""
+    filesystem, root = _resolve(output, options)
+    for source in sources:
+        other, path = _resolve(source, options)
+        if type(other) is type(filesystem) and f"{root.rstrip('/')}/".startswith(f"{path.rstrip('/')}/"):
+            raise ConfigurationError(f"output: {output} lies inside dataset.source {source}; choose a place beside it")
 
 
 def list_data_files(sources: list[str], options: dict[str, Any]) -> list[DataFile]:
@@ -118,13 +129,13 @@ def open_parquet(uri: str, options: dict[str, Any]) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file for streaming reads; local files without Python in between."""
     filesystem, path = _resolve(uri, options)
     if isinstance(filesystem, LocalFileSystem):
-        with pq.ParquetFile(path, buffer_size=STREAM_BYTES) as file:
+        with pq.ParquetFile(path, buffer_size=STREAM_BYTES, page_checksum_verification=True) as file:
             yield file
         return
     # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
     with (
         filesystem.open(path, "rb", cache_type="none") as source,
-        pq.ParquetFile(source, pre_buffer=True) as file,
+        pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True) as file,
     ):
         yield file
 
@@ -145,7 +156,8 @@ class Store:
     def _locate(self, path: str) -> tuple[Any, str]:
         if ".." in PurePosixPath(path).parts or path.startswith("/"):
             raise ConfigurationError(f"{path!r} leaves the output {self.root}")
-        return _resolve(self.uri(path), self.options)
+        filesystem, root = _resolve(self.root, self.options)
+        return filesystem, f"{root.rstrip('/')}/{path}"
 
     def read(self, path: str) -> bytes:
         """Return the bytes at a path; FileNotFoundError if there is nothing."""
@@ -229,9 +241,16 @@ class Store:
             There is something. A store without conditional writes may overwrite instead: read back what counts.
         """
         filesystem, location = self._locate(path)
-        if isinstance(filesystem, LocalFileSystem):
-            Path(location).parent.mkdir(parents=True, exist_ok=True)
-        filesystem.pipe_file(location, data, mode="create")
+        if not isinstance(filesystem, LocalFileSystem):
+            filesystem.pipe_file(location, data, mode="create")
+            return
+        Path(location).parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
+        partial.write_bytes(data)
+        try:
+            Path(location).hardlink_to(partial)  # appears whole, and only where there is nothing
+        finally:
+            partial.unlink()
 
     def remove(self, path: str) -> None:
         """Remove what is at a path, if there is something."""
@@ -246,8 +265,9 @@ def is_corruption(error: Exception) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    """Return the first line of what an error says, printable."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
 
 
 def _reason(error: Exception) -> str:

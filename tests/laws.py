@@ -13,7 +13,6 @@ import pytest
 
 from featflow.binning import category_coding, number_coding
 from featflow.columns import Column, Kind
-from featflow.reading import _canonical_batch
 from featflow.summaries import (
     SUMMARIZERS,
     AgreementSummarizer,
@@ -43,16 +42,17 @@ FLOAT_TOLERANCE = 1e-9
 def _batch() -> pa.RecordBatch:
     random = np.random.default_rng(3)
     x = random.normal(size=ROWS) + 1e6
-    raw = pa.record_batch(
+    return pa.record_batch(
         {
             "x": pa.array(x, mask=random.random(ROWS) < 0.2),
             "z": np.where(random.random(ROWS) < 0.01, np.inf, random.exponential(size=ROWS)),
             "i": pa.array(random.integers(-5, 2**40, ROWS)),
-            "a": pa.array(np.char.add("a", random.zipf(1.5, ROWS).astype(str)), mask=random.random(ROWS) < 0.1),
-            "b": random.integers(0, 3, ROWS).astype(str),
+            "a": pa.array(
+                np.char.add("a", random.zipf(1.5, ROWS).astype(str)), mask=random.random(ROWS) < 0.1
+            ).dictionary_encode(),
+            "b": pa.array(random.integers(0, 3, ROWS).astype(str)).dictionary_encode(),
         }
     )
-    return _canonical_batch(raw, COLUMNS, {c.name: (c.name,) for c in COLUMNS}, {})
 
 
 COLUMNS = (

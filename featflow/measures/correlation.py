@@ -55,6 +55,7 @@ def spearman(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str,
     return _table("spearman", *_names(spec), (i, j), state, {"error_bound": np.minimum(bound, 2.0)[i, j]})
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null
 def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments) -> pa.Table:
     """Return the correlation ratio (eta) of every number within every category, missing values left out."""
     offsets = spec.offsets()
@@ -66,7 +67,7 @@ def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments) -> 
         grand = (n * mean).sum(axis=0) / np.maximum(total, 1)
         between = (n * (mean - grand) ** 2).sum(axis=0)
         whole = between + m2.sum(axis=0)
-        constant = whole <= total * (CONSTANT_BELOW * np.abs(grand)) ** 2
+        constant = np.sqrt(whole / np.maximum(total, 1)) <= CONSTANT_BELOW * np.abs(grand)
         value = np.sqrt(between / np.where(constant, np.nan, whole))
         columns["method"] += ["correlation_ratio"] * len(spec.numbers)
         columns["feature_a"] += [coding.column.name] * len(spec.numbers)
@@ -85,6 +86,7 @@ def _pairs(shape: tuple[int, ...], *, diagonal: bool) -> tuple[np.ndarray, np.nd
     return np.triu_indices(shape[0], k=1) if diagonal else tuple(np.indices(shape).reshape(2, -1))  # type: ignore[return-value]
 
 
+@np.errstate(all="ignore")  # what overflows becomes null
 def _table(
     method: str,
     left: list[str],
@@ -97,9 +99,8 @@ def _table(
     n = state.n[i, j]
     constant = n < 2
     for m2, mean in ((state.left_m2[i, j], state.left_mean[i, j]), (state.right_m2[i, j], state.right_mean[i, j])):
-        constant |= m2 <= n * (CONSTANT_BELOW * np.abs(mean)) ** 2
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        value = state.c[i, j] / np.sqrt(state.left_m2[i, j]) / np.sqrt(state.right_m2[i, j])
+        constant |= np.sqrt(m2 / np.maximum(n, 1)) <= CONSTANT_BELOW * np.abs(mean)
+    value = state.c[i, j] / np.sqrt(state.left_m2[i, j]) / np.sqrt(state.right_m2[i, j])
     return build(
         "correlation",
         {

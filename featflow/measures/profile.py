@@ -68,20 +68,22 @@ def target_values(states: ColumnStates, target: Column) -> int:
 def _number(states: ColumnStates, index: int) -> dict[str, Any]:
     moments, column = states.moments, states.numbers[index]
     histogram = states.quantiles.histograms[index]
-    n, m2, m3, m4 = (float(array[index]) for array in (moments.n, moments.m2, moments.m3, moments.m4))
-    varies = n > 1 and m2 > 0 and len(histogram.cells) > 1
+    n = int(moments.n[index])
+    m2, m3, m4 = (array[index] for array in (moments.m2, moments.m3, moments.m4))
+    varies = n > 1 and len(histogram.cells) > 1
+    with np.errstate(all="ignore"):  # what overflows becomes null
+        shape = {"std": np.sqrt(m2 / (n - 1)), "skewness": m3 / n / (m2 / n) ** 1.5} if varies else {"std": 0.0}
+        shape |= {"kurtosis": m4 / n / (m2 / n) ** 2 - 3.0} if varies else {}
     row: dict[str, Any] = {
         "rows": moments.rows,
         "missing": int(moments.missing[index]),
         "nonfinite": int(moments.nonfinite[index]),
         "mean": float(moments.origin[index] + moments.mean[index]) if n else None,
-        "std": float(np.sqrt(m2 / (n - 1))) if varies else (0.0 if n > 1 else None),
-        "skewness": m3 / n / (m2 / n) ** 1.5 if varies else None,
-        "kurtosis": m4 / n / (m2 / n) ** 2 - 3.0 if varies else None,
+        **(shape if n > 1 else {}),
         "min": float(moments.low[index]) if n else None,
         "max": float(moments.high[index]) if n else None,
         "quantile_sketch": states.quantile_sketches.data[index],
-        "_present": int(n),
+        "_present": n,
         "_top": int(histogram.counts.max()) if len(histogram.counts) and histogram.shift == 0 else 0,
     }
     if n:

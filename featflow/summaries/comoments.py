@@ -58,6 +58,7 @@ class CoMoments:
     c: np.ndarray
     """Sum of products of deviations, shape (p, q)."""
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def merge(self, other: Self) -> Self:
         """Return the moments of both operands' rows."""
         n = self.n + other.n
@@ -97,6 +98,7 @@ Values = Callable[[pa.Array, NumberCoding], tuple[np.ndarray, np.ndarray]]
 """What takes values and presence from a column."""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
 def _block(columns: Columnar, rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return centred values (0 where absent) and presence (0 or 1), shape (width, rows), and the centres, (width,)."""
     values, present = torch.zeros((width, rows), dtype=torch.float64), torch.zeros((width, rows), dtype=torch.float64)

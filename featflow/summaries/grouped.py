@@ -48,6 +48,7 @@ class GroupedMoments:
     m2: np.ndarray
     """Sum of squared deviations, shape (levels, q)."""
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def merge(self, other: Self) -> Self:
         """Return the moments of both operands' rows."""
         n = self.n + other.n
@@ -100,6 +101,7 @@ class GroupedMomentsSummarizer:
         shape = (int(self.offsets()[-1]), len(self.numbers))
         return GroupedMoments(0, np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape))
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def summarize(self, batch: pa.RecordBatch) -> GroupedMoments:
         """Return the moments of a batch."""
         offsets, rows = self.offsets(), batch.num_rows

@@ -56,22 +56,22 @@ class Moments:
     high: np.ndarray
     """Largest value, minus infinity where n is 0, shape (p,)."""
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def merge(self, other: Self) -> Self:
         """Return the moments of both operands' rows."""
         na, nb = self.n.astype(np.float64), other.n.astype(np.float64)
         n = np.maximum(na + nb, 1.0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            shift = other.origin - self.origin
-            delta = shift + (other.mean - self.mean)
-            share = nb / n
-            mean = self.mean + delta * share
-            origin = np.where(self.n == 0, other.origin, self.origin)
-            m2 = self.m2 + other.m2 + delta**2 * na * share
-            m3 = self.m3 + other.m3 + delta**3 * na * share * (na - nb) / n
-            m3 += 3.0 * delta * (na * other.m2 - nb * self.m2) / n
-            m4 = self.m4 + other.m4 + delta**4 * na * share * (na**2 - na * nb + nb**2) / n**2
-            m4 += 6.0 * delta**2 * (na**2 * other.m2 + nb**2 * self.m2) / n**2
-            m4 += 4.0 * delta * (na * other.m3 - nb * self.m3) / n
+        shift = other.origin - self.origin
+        delta = shift + (other.mean - self.mean)
+        share = nb / n
+        mean = self.mean + delta * share
+        origin = np.where(self.n == 0, other.origin, self.origin)
+        m2 = self.m2 + other.m2 + delta**2 * na * share
+        m3 = self.m3 + other.m3 + delta**3 * na * share * (na - nb) / n
+        m3 += 3.0 * delta * (na * other.m2 - nb * self.m2) / n
+        m4 = self.m4 + other.m4 + delta**4 * na * share * (na**2 - na * nb + nb**2) / n**2
+        m4 += 6.0 * delta**2 * (na**2 * other.m2 + nb**2 * self.m2) / n**2
+        m4 += 4.0 * delta * (na * other.m3 - nb * self.m3) / n
 
         def chosen(ours: np.ndarray, theirs: np.ndarray, both: np.ndarray) -> np.ndarray:
             return np.where(self.n == 0, theirs, np.where(other.n == 0, ours, both))
@@ -131,6 +131,7 @@ class MomentsSummarizer:
         return 10 * 8 * len(self.columns)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
 def _moments(array: pa.Array) -> tuple[float, ...]:
     values, finite = finite_values(array)
     missing, n = array.null_count, int(finite.sum())
@@ -138,10 +139,9 @@ def _moments(array: pa.Array) -> tuple[float, ...]:
         return missing, len(array) - missing, 0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
     kept = values[finite]
     origin = float(kept[0])
-    with np.errstate(over="ignore", invalid="ignore"):
-        x = values_less(kept, np.ones(n, dtype=bool), origin)
-        mean = float(x.mean())
-        centred = x - mean
-        square = centred**2
-        sums = float(square.sum()), float((square * centred).sum()), float((square * square).sum())
+    x = values_less(kept, np.ones(n, dtype=bool), origin)
+    mean = float(x.mean())
+    centred = x - mean
+    square = centred**2
+    sums = float(square.sum()), float((square * centred).sum()), float((square * square).sum())
     return missing, len(array) - missing - n, n, origin, mean, *sums, float(kept.min()), float(kept.max())
