@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from featflow import progress
 from featflow.dataset import Quarantined, Shard
 from featflow.engines.base import Engine, Resources
 from featflow.errors import ConfigurationError
@@ -140,16 +141,15 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
         ]
         memory = max((sum(specs[i].nbytes() for i in group) for _, group in items), default=0) * WORKING_COPIES
         work = _ShardWork(store, tuple(specs), workspace.source_options)
-        workspace.progress.start(stage, len(items))
-        reports = workspace.engine.map(_summarize_shard, work, items, Resources(memory=memory))
-        for (shard, _), bad in zip(items, reports, strict=True):
-            workspace.progress.advance(shard.rows)
-            done.add(shard.digest)
-            if bad:
-                name = f"{shard.digest}.json"
-                store.write(f"{QUARANTINE}/{name}", json.dumps([asdict(entry) for entry in bad]).encode())
-                known.add(name)
-        workspace.progress.finish()
+        with progress.stage(workspace.progress, stage, len(items)):
+            reports = workspace.engine.map(_summarize_shard, work, items, Resources(memory=memory))
+            for (shard, _), bad in zip(items, reports, strict=True):
+                workspace.progress.advance(shard.rows)
+                done.add(shard.digest)
+                if bad:
+                    name = f"{shard.digest}.json"
+                    store.write(f"{QUARANTINE}/{name}", json.dumps([asdict(entry) for entry in bad]).encode())
+                    known.add(name)
     found = tuple(entry for entries in quarantined.values() for entry in entries)
     return Computed(tuple(remaining), found, frozenset(done))
 
@@ -245,11 +245,10 @@ def _tree(workspace: Workspace, work: _MergeWork, leaves: list[str], stage: str)
         pairs = list(zip(groups, names, strict=True))
         items = [(i, g, n) for i, found in enumerate(existing) for g, n in pairs if n not in found and n not in g]
         if items:
-            workspace.progress.start(stage, len(items))
             step = _MergeWork(work.store, work.specs, work.codes if first else None)
-            for rows in workspace.engine.map(_merge_group, step, items, Resources(memory=memory)):
-                workspace.progress.advance(rows)
-            workspace.progress.finish()
+            with progress.stage(workspace.progress, stage, len(items)):
+                for rows in workspace.engine.map(_merge_group, step, items, Resources(memory=memory)):
+                    workspace.progress.advance(rows if first else 0)  # merging goes over states, not rows
         level, first = names, False
     return level * len(work.specs)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -18,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["LogProgress", "Reporter", "SilentProgress", "TerminalProgress"]
+__all__ = ["LogProgress", "Reporter", "SilentProgress", "TerminalProgress", "stage"]
 
 LOG_SECONDS = 5.0
 """Least time between two log lines of one stage."""
@@ -90,38 +92,45 @@ class LogProgress:
 
 
 class TerminalProgress:
-    """A bar for the stage under way, with rows a second and time left."""
+    """A bar for the stage under way, with rows a second and time left; bars of finished stages stay above it."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            SpinnerColumn(finished_text="[green]✓[/green]"),
-            TextColumn("{task.description:<28}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]:>14}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-        )
-        self._task: TaskID | None = None
+        self._console = console
+        self._bar = Progress(console=console)
+        self._task = TaskID(0)
         self._rows, self._began = 0, 0.0
 
     def start(self, stage: str, total: int) -> None:
         """Show a bar."""
-        self._progress.start()
         self._rows, self._began = 0, time.monotonic()
-        self._task = self._progress.add_task(stage, total=total, speed="")
+        self._bar = Progress(
+            SpinnerColumn(finished_text="[green]✓[/green]"),
+            TextColumn("{task.description:<20}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[speed]}"),
+            console=self._console,
+        )
+        self._task = self._bar.add_task(stage, total=total, speed="")
+        self._bar.start()
 
     def advance(self, rows: int) -> None:
         """Move the bar."""
-        if self._task is None:
-            return
         self._rows += rows
         seconds = max(time.monotonic() - self._began, 1e-9)
-        self._progress.update(self._task, advance=1, speed=f"{self._rows / seconds:,.0f} rows/s" if self._rows else "")
+        self._bar.update(self._task, advance=1, speed=f"{self._rows / seconds:,.0f} rows/s" if self._rows else "")
 
     def finish(self) -> None:
-        """Leave the finished bar on the screen."""
-        if self._task is not None:
-            task = self._progress.tasks[self._task]
-            self._progress.update(self._task, completed=task.total)
-        self._progress.stop()
+        """Leave the bar on the screen as it is."""
+        self._bar.stop()
+
+
+@contextmanager
+def stage(reporter: Reporter, name: str, total: int) -> Iterator[None]:
+    """Report a stage, and its end however it ends."""
+    reporter.start(name, total)
+    try:
+        yield
+    finally:
+        reporter.finish()
