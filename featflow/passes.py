@@ -270,14 +270,16 @@ def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> in
     spec = work.specs[index]
     state: Any = spec.empty()
     for member in group:
-        state = state.merge(_leaf(work, spec, member))
+        for piece in _leaf(work, spec, member):
+            state = state.merge(piece)
     work.store.write_arrow(f"{folder(spec)}/{name}.arrow", state.to_arrow())
     return int(state.rows)
 
 
-def _leaf(work: _MergeWork, spec: AnySummarizer, name: str) -> Summary:
+def _leaf(work: _MergeWork, spec: AnySummarizer, name: str) -> Iterator[Summary]:
+    """Yield what to merge: a stored state, or counts of a shard's codes made piece by piece."""
     if work.codes is None or not isinstance(spec, PairCountsSummarizer):
-        state: Summary = load(work.store, spec, name)
-        return state
-    table = work.store.read_arrow(f"{folder(work.codes)}/{name}.arrow", spec.fields)
-    return spec.summarize(table.combine_chunks().to_batches()[0])
+        yield load(work.store, spec, name)
+        return
+    for batch in work.store.read_arrow_batches(f"{folder(work.codes)}/{name}.arrow", spec.fields):
+        yield spec.summarize(batch)

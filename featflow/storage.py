@@ -24,6 +24,8 @@ from featflow.errors import ConfigurationError, DatasetError, InfrastructureErro
 __all__ = ["DataFile", "Store", "check_apart", "first_line", "is_corruption", "list_data_files", "open_parquet"]
 
 PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
+ARROW_ROWS = 2**16
+"""Rows of one batch of an Arrow file: what a reader of codes holds at a time."""
 STREAM_BYTES = 2**20
 """Read-ahead of one column chunk; keeps a row group out of memory while its batches are made."""
 
@@ -204,22 +206,26 @@ class Store:
         sink = pa.BufferOutputStream()
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         with pa.ipc.new_file(sink, table.schema, options=options) as writer:
-            writer.write_table(table)
+            writer.write_table(table, max_chunksize=ARROW_ROWS)
         return self.write(path, sink.getvalue().to_pybytes())
 
-    def read_arrow(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        """Read a state, or some of its columns, from an Arrow IPC file."""
-        filesystem, location = self._locate(path)
-        source: Any = (
-            pa.memory_map(location) if isinstance(filesystem, LocalFileSystem) else pa.py_buffer(self.read(path))
-        )
-        with pa.ipc.open_file(source) as reader:
-            if columns is None:
-                return reader.read_all()
-            indices = [reader.schema.get_field_index(name) for name in columns]
-        options = pa.ipc.IpcReadOptions(included_fields=indices)
-        with pa.ipc.open_file(source, options=options) as reader:
+    def read_arrow(self, path: str) -> pa.Table:
+        """Read a state from an Arrow IPC file."""
+        with pa.ipc.open_file(self._arrow_source(path)) as reader:
             return reader.read_all()
+
+    def read_arrow_batches(self, path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of an Arrow IPC file, `ARROW_ROWS` rows at a time."""
+        source = self._arrow_source(path)
+        with pa.ipc.open_file(source) as reader:
+            indices = [reader.schema.get_field_index(name) for name in columns]
+        with pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=indices)) as reader:
+            for index in range(reader.num_record_batches):
+                yield reader.get_batch(index)
+
+    def _arrow_source(self, path: str) -> Any:
+        filesystem, location = self._locate(path)
+        return pa.memory_map(location) if isinstance(filesystem, LocalFileSystem) else pa.py_buffer(self.read(path))
 
     def write_parquet(self, path: str, table: pa.Table) -> tuple[str, bytes]:
         """Write a table as Parquet; return its URI and bytes, for a digest."""

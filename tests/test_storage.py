@@ -43,7 +43,8 @@ def test_arrow_round_trip_and_projection(store):
     table = pa.table({"x": [1, 2], "y": ["a", None]}).replace_schema_metadata({"version": "1"})
     store.write_arrow("t.arrow", table)
     assert store.read_arrow("t.arrow").equals(table, check_metadata=True)
-    assert store.read_arrow("t.arrow", ["y"]).column_names == ["y"]
+    (batch,) = store.read_arrow_batches("t.arrow", ["y"])
+    assert batch.to_pydict() == {"y": ["a", None]}
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd"])
