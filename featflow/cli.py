@@ -29,6 +29,8 @@ EPILOG = (
 DEFAULT_DEMO_ROWS = 200_000
 SHOWN = 8
 """Features of each target shown on the terminal."""
+SHOWN_STATES = 4
+"""States shown one by one in a plan."""
 
 app = typer.Typer(
     help="Correlation, mutual-information ranking and interactions of large Parquet datasets, on Ray.",
@@ -38,7 +40,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-out = Console(highlight=False)
+PIPED_WIDTH = 160
+"""Columns of a table that goes into a file or a pipe."""
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 ConfigPath = Annotated[
@@ -115,7 +119,9 @@ def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_
     if as_json:
         _print_json([_summary(run) for run in found])
         return
-    listing = Table("run", "rows", "shards computed", "reused", "seconds", "warnings")
+    listing = Table()
+    for name in ("run", "rows", "shards computed", "reused", "seconds", "warnings"):
+        listing.add_column(name, justify="left" if name == "run" else "right", no_wrap=name == "run")
     for run in found:
         shards, seconds = run.manifest["shards"], run.manifest["seconds"]["total"]
         counts = (run.manifest["rows"]["read"], shards["computed"], shards["reused"])
@@ -190,7 +196,8 @@ def _print_ranking(run: Run) -> None:
         of_target = ranked.filter(ranked["target"] == target)
         table = Table(title=f"What tells about {escape(target)} (nats)", title_justify="left")
         for name in ("rank", "feature", "corrected", "raw", "noise", "share", "alerts"):
-            table.add_column(name, justify="left" if name in {"feature", "alerts"} else "right")
+            words = name in {"feature", "alerts"}
+            table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=not words)
         for row in of_target.head(SHOWN).to_dicts():
             share = "" if row["normalized_mi"] is None else f"{row['normalized_mi']:.1%}"
             values = (f"{row[key]:.5f}" for key in ("corrected_mi", "mi", "expected_mi"))
@@ -204,8 +211,13 @@ def _print_plan(config: Config, planned: planning.Plan) -> None:
     table = Table(show_header=False, title=f"Plan for {escape(', '.join(config.dataset.source))}", title_justify="left")
     kinds = ", ".join(f"{count} {kind}" for kind, count in planned.columns.items())
     later = "known once pass 1 has run"
-    states = ", ".join(f"{name} {_size(size)}" for name, size in planned.state_bytes.items())
-    table.add_row("input", f"{planned.files:,} files, {_size(planned.file_bytes)}, {planned.rows:,} rows")
+    largest = sorted(planned.state_bytes.items(), key=lambda item: -item[1])
+    states = ", ".join(f"{name} {_size(size)}" for name, size in largest[:SHOWN_STATES])
+    states += f", {len(largest[SHOWN_STATES:])} others {_size(sum(size for _, size in largest[SHOWN_STATES:]))}"
+    table.add_row(
+        "input",
+        f"{planned.files:,} file{'s' * (planned.files != 1)}, {_size(planned.file_bytes)}, {planned.rows:,} rows",
+    )
     table.add_row("columns", f"{kinds}; targets {', '.join(planned.targets) or 'none'}")
     table.add_row("shards", f"{planned.shards:,}, the largest about {_size(planned.largest_shard_bytes)} decoded")
     table.add_row(
@@ -223,7 +235,8 @@ def _print_plan(config: Config, planned: planning.Plan) -> None:
 
 
 def _size(nbytes: int) -> str:
-    return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.1f} MiB"
+    unit, power = next(((u, p) for u, p in (("GiB", 30), ("MiB", 20)) if nbytes >= 2**p), ("KiB", 10))
+    return f"{nbytes / 2**power:.1f} {unit}"
 
 
 if __name__ == "__main__":

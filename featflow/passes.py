@@ -25,7 +25,6 @@ from featflow.storage import Store
 from featflow.summaries import CodesSummarizer, PairCountsSummarizer, Summarizer, Summary, digest
 
 __all__ = [
-    "WORKING_COPIES",
     "Computed",
     "Workspace",
     "check_sizes",
@@ -34,6 +33,7 @@ __all__ = [
     "load",
     "merge",
     "missing_partials",
+    "task_bytes",
     "whole_name",
 ]
 
@@ -41,6 +41,8 @@ FAN_IN = 8
 """States merged by one task."""
 WORKING_COPIES = 4
 """States alive in a task at once: the running one, a batch's, the merged one, and its serialized form."""
+BATCH_COPIES = 6
+"""A batch as Arrow, as float64, as a mask, and in products."""
 QUARANTINE = "states/quarantine"
 REMEDIES = {
     "codes": "lower dataset.shard_bytes, or write smaller row groups",
@@ -92,6 +94,12 @@ def load(store: Store, summarizer: AnySummarizer, name: str) -> Any:
     return type(summarizer.empty()).from_arrow(store.read_arrow(f"{folder(summarizer)}/{name}.arrow"))
 
 
+def task_bytes(specs: Sequence[AnySummarizer]) -> int:
+    """Return the memory of a task that computes these specs from a shard: states, and a batch of their columns."""
+    columns = len({column for spec in specs for column in spec.columns})
+    return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + BATCH_COPIES * 8 * batch_rows(columns) * columns
+
+
 def _existing(store: Store, summarizer: AnySummarizer) -> set[str]:
     return {name.removesuffix(".arrow") for name in store.names(folder(summarizer)) if name.endswith(".arrow")}
 
@@ -139,7 +147,7 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
         items = [
             (shard, group) for shard, indices in missing for group in _groups(specs, indices, workspace.state_bytes)
         ]
-        memory = max((sum(specs[i].nbytes() for i in group) for _, group in items), default=0) * WORKING_COPIES
+        memory = max((task_bytes([specs[i] for i in group]) for _, group in items), default=0)
         work = _ShardWork(store, tuple(specs), workspace.source_options)
         with progress.stage(workspace.progress, stage, len(items)):
             reports = workspace.engine.map(_summarize_shard, work, items, Resources(memory=memory))

@@ -13,15 +13,12 @@ from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Shard, open_dataset
 from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
-from featflow.reading import BATCH_CELLS
 from featflow.storage import Store, check_apart
 
 __all__ = ["Plan", "plan"]
 
 PROCESS_BYTES = 350 * 2**20
 """A Python process with numpy, pyarrow, torch and ray loaded."""
-BATCH_COPIES = 6
-"""A batch as Arrow, float64, mask and products at once."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +67,18 @@ def plan(config: Config) -> Plan:
     sizes = {spec.name: spec.nbytes() for spec in wanted}
     passes.check_sizes(wanted, state_bytes(config))
     states = _states(store, dataset.shards, wanted, first) if not lacking else None
-    relation_shards = None
+    task, relation_shards = passes.task_bytes(wanted), None
     if states is not None:
         codebook = build_codebook(dataset.columns, states, config.codebook)
         rows = max(shard.rows for shard in dataset.shards)
         relations = relation_specs(codebook, config, duplicate_candidates(states), rows)
         second = (*relations.over_shards(), *relations.codes)
         relation_shards = len(passes.missing_partials(store, dataset.shards, second))
+        task = max(task, passes.task_bytes(second))
         for spec in (*second, *relations.pairs):
             sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
         passes.check_sizes((*second, *relations.pairs), state_bytes(config))
     cores = (os.cpu_count() or 1) if config.engine.kind == "ray" else 1
-    task = passes.WORKING_COPIES * min(sum(sizes.values()), state_bytes(config)) + BATCH_COPIES * 8 * BATCH_CELLS
     kinds = [column.kind.value for column in dataset.columns]
     return Plan(
         files=dataset.files,
