@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test check schemas clean
+.PHONY: demo test check bench schemas clean
 
 # Makes .venv and installs, once for each change of the dependencies.
 $(STAMP): pyproject.toml constraints.txt
@@ -25,6 +25,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Peak memory of a dataset and of one ten times longer; a quarter of an hour.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/memory.py
 
 # Writes schemas/ from tables.py and config.py.
 schemas: $(STAMP)
