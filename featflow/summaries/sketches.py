@@ -9,6 +9,7 @@ registers do not depend on order, but its default estimate does:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -113,103 +114,96 @@ class Sketches:
 
 
 @dataclass(frozen=True, slots=True)
-class QuantileSketchSummarizer:
-    """Spec of KLL sketches of numeric columns."""
+class _SketchSummarizer(ABC):
+    """What the specs have in common; each says how an array updates its sketch."""
 
     columns: tuple[Column, ...]
-    """Numeric columns."""
+    """Columns to sketch."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Folder of its states, and key of `FAMILIES`."""
+
+    @abstractmethod
+    def update(self, sketch: Any, array: pa.Array) -> None:
+        """Add a column's values to its sketch."""
+
+    def empty(self) -> Sketches:
+        """Return the sketches of no rows."""
+        family = FAMILIES[self.name]
+        return Sketches(0, self.name, (family.dump(family.new()),) * len(self.columns))
+
+    def summarize(self, batch: pa.RecordBatch) -> Sketches:
+        """Return the sketches of a batch."""
+        family, data = FAMILIES[self.name], []
+        for column in self.columns:
+            sketch = family.new()
+            self.update(sketch, batch.column(column.name))
+            data.append(family.dump(sketch))
+        return Sketches(batch.num_rows, self.name, tuple(data))
+
+
+class QuantileSketchSummarizer(_SketchSummarizer):
+    """Spec of KLL sketches of numeric columns."""
+
+    __slots__ = ()
 
     @property
     def name(self) -> str:
         """Folder of its states."""
         return "quantile_sketch"
 
-    def empty(self) -> Sketches:
-        """Return the sketches of no rows."""
-        return _empty(self.name, len(self.columns))
-
-    def summarize(self, batch: pa.RecordBatch) -> Sketches:
-        """Return the sketches of a batch's finite values."""
-        data = []
-        for column in self.columns:
-            values, finite = finite_values(batch.column(column.name))
-            sketch = FAMILIES[self.name].new()
-            sketch.update(values[finite].astype(np.float64))
-            data.append(FAMILIES[self.name].dump(sketch))
-        return Sketches(batch.num_rows, self.name, tuple(data))
+    def update(self, sketch: Any, array: pa.Array) -> None:
+        """Add the finite values."""
+        values, finite = finite_values(array)
+        sketch.update(values[finite].astype(np.float64))
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
         return len(self.columns) * 8 * KLL_K * 4
 
 
-@dataclass(frozen=True, slots=True)
-class DistinctSummarizer:
-    """Spec of HLL sketches of any column."""
+class DistinctSummarizer(_SketchSummarizer):
+    """Spec of HLL sketches of columns of any kind."""
 
-    columns: tuple[Column, ...]
-    """Columns of any kind."""
+    __slots__ = ()
 
     @property
     def name(self) -> str:
         """Folder of its states."""
         return "distinct"
 
-    def empty(self) -> Sketches:
-        """Return the sketches of no rows."""
-        return _empty(self.name, len(self.columns))
-
-    def summarize(self, batch: pa.RecordBatch) -> Sketches:
-        """Return the sketches of a batch's values."""
-        data = []
-        for column in self.columns:
-            sketch = FAMILIES[self.name].new()
-            for value in _distinct_values(batch.column(column.name)):
-                sketch.update(value)
-            data.append(FAMILIES[self.name].dump(sketch))
-        return Sketches(batch.num_rows, self.name, tuple(data))
+    def update(self, sketch: Any, array: pa.Array) -> None:
+        """Add every distinct value once."""
+        for value in _distinct_values(array):
+            sketch.update(value)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
         return len(self.columns) * (int(2 ** (HLL_LG_K - 1)) + 1024)
 
 
-@dataclass(frozen=True, slots=True)
-class FrequentSummarizer:
-    """Spec of frequent-item sketches of category columns."""
+class FrequentSummarizer(_SketchSummarizer):
+    """Spec of frequent-item sketches of category and text columns."""
 
-    columns: tuple[Column, ...]
-    """Category and text columns."""
+    __slots__ = ()
 
     @property
     def name(self) -> str:
         """Folder of its states."""
         return "frequent"
 
-    def empty(self) -> Sketches:
-        """Return the sketches of no rows."""
-        return _empty(self.name, len(self.columns))
-
-    def summarize(self, batch: pa.RecordBatch) -> Sketches:
-        """Return the sketches of a batch's levels."""
-        data = []
-        for column in self.columns:
-            array = batch.column(column.name)
-            counts = np.bincount(array.indices.drop_null().to_numpy(), minlength=len(array.dictionary))
-            sketch = FAMILIES[self.name].new()
-            for value, count in sorted(zip(array.dictionary.to_pylist(), counts.tolist(), strict=True)):
-                if count:
-                    sketch.update(value, count)
-            data.append(FAMILIES[self.name].dump(sketch))
-        return Sketches(batch.num_rows, self.name, tuple(data))
+    def update(self, sketch: Any, array: pa.Array) -> None:
+        """Add every level with its rows, in the order of the levels."""
+        counts = np.bincount(array.indices.drop_null().to_numpy(), minlength=len(array.dictionary))
+        for value, count in sorted(zip(array.dictionary.to_pylist(), counts.tolist(), strict=True)):
+            if count:
+                sketch.update(value, count)
 
     def nbytes(self) -> int:
         """Return the bytes of a state, levels of 24 bytes assumed."""
         return len(self.columns) * int(2**FREQUENT_LG_SIZE) * 40
-
-
-def _empty(family: str, columns: int) -> Sketches:
-    return Sketches(0, family, (FAMILIES[family].dump(FAMILIES[family].new()),) * columns)
 
 
 def _distinct_values(array: pa.Array) -> list[Any]:
