@@ -97,9 +97,9 @@ def run_job(folder: Path, engine: str, shard_bytes: str) -> Measured:
         process = subprocess.Popen([sys.executable, "-m", "featflow.cli", "run", str(config), "--json"], stdout=stdout)
         peak = watch(process)
     seconds = time.monotonic() - began
+    if process.returncode:
+        raise SystemExit(f"the job failed: {answer.read_text(encoding='utf-8')}")
     finished = json.loads(answer.read_text(encoding="utf-8"))
-    if finished["status"] != "done":
-        raise SystemExit(f"the job failed: {finished}")
     table = pq.read_table(finished["tables"]["correlation"])
     wanted = (
         (pc.field("method") == "pearson")
@@ -124,7 +124,7 @@ def watch(process: subprocess.Popen[bytes]) -> dict[str, int]:
         for member in tree:
             try:
                 sample[f"{member.name()} {member.pid}"] = member.memory_full_info().pss
-            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            except psutil.NoSuchProcess:
                 continue
         peak = max(peak, sample, key=lambda found: sum(found.values()))
         time.sleep(SAMPLE_SECONDS)
