@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from featflow import config as _config
@@ -17,7 +18,7 @@ from featflow.runs import Run, list_runs
 __all__ = ["FeatflowError", "Run", "list_runs", "run"]
 
 
-def run(config: dict[str, Any] | str) -> Run:
+def run(config: dict[str, Any] | str | PurePath) -> Run:
     """Run the job of a configuration, given as a mapping or as the path of a YAML file.
 
     Raises
@@ -25,4 +26,4 @@ def run(config: dict[str, Any] | str) -> Run:
     FeatflowError
         See `featflow.errors` for its kinds.
     """
-    return _job.run(_config.load(config) if isinstance(config, str) else _config.parse(config))
+    return _job.run(_config.parse(config) if isinstance(config, dict) else _config.load(str(config)))

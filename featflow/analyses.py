@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from featflow.columns import CategoryCoding, Codebook, Coding, Column, NumberCoding, Role
 from featflow.config import Config
-from featflow.measures.codebook import histogram_cells
+from featflow.measures.codebook import ColumnStates, histogram_cells
 from featflow.summaries import (
     AgreementSummarizer,
     CodesSummarizer,
@@ -41,6 +41,7 @@ NUMBERS_BESIDE_CATEGORIES = 64
 """Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
 
 Item = TypeVar("Item")
+Spec = TypeVar("Spec", bound=Summarizer[Any])
 
 
 def state_bytes(config: Config) -> int:
@@ -50,31 +51,58 @@ def state_bytes(config: Config) -> int:
 
 @dataclass(frozen=True)
 class ProfileSpecs:
-    """Pass 1."""
+    """Pass 1, by block of columns."""
 
+    numbers: tuple[Column, ...]
+    categories: tuple[Column, ...]
     moments: MomentsSummarizer
-    quantiles: QuantilesSummarizer
-    quantile_sketches: QuantileSketchSummarizer
-    levels: LevelsSummarizer
-    frequent: FrequentSummarizer
-    distinct: DistinctSummarizer
+    quantiles: tuple[QuantilesSummarizer, ...]
+    quantile_sketches: tuple[QuantileSketchSummarizer, ...]
+    levels: tuple[LevelsSummarizer, ...]
+    frequent: tuple[FrequentSummarizer, ...]
+    distinct: tuple[DistinctSummarizer, ...]
 
     def all(self) -> tuple[Summarizer[Any], ...]:
         """Return the specs in one order."""
-        return (self.moments, self.quantiles, self.quantile_sketches, self.levels, self.frequent, self.distinct)
+        moments = (self.moments,) if self.numbers else ()
+        return (*moments, *self.quantiles, *self.quantile_sketches, *self.levels, *self.frequent, *self.distinct)
+
+    def states(self, load: Callable[[Any], Any]) -> ColumnStates:
+        """Return the whole states, column by column.
+
+        Parameters
+        ----------
+        load
+            Returns the whole state of a spec.
+        """
+        distinct = [load(spec) for spec in self.distinct]
+        return ColumnStates(
+            rows=distinct[0].rows,
+            numbers=self.numbers,
+            categories=self.categories,
+            moments=load(self.moments) if self.numbers else self.moments.empty(),
+            histograms=tuple(histogram for spec in self.quantiles for histogram in load(spec).histograms),
+            levels=tuple(counts for spec in self.levels for counts in load(spec).columns),
+            quantile_sketches=tuple(data for spec in self.quantile_sketches for data in load(spec).data),
+            frequent_sketches=tuple(data for spec in self.frequent for data in load(spec).data),
+            distinct_sketches=tuple(data for state in distinct for data in state.data),
+        )
 
 
 def profile_specs(columns: Sequence[Column], config: Config) -> ProfileSpecs:
     """Return the specs of pass 1."""
     numbers = tuple(column for column in columns if column.is_numeric)
     categories = tuple(column for column in columns if not column.is_numeric)
+    cells, limit = histogram_cells(config.codebook, len(numbers)), state_bytes(config)
     return ProfileSpecs(
+        numbers,
+        categories,
         MomentsSummarizer(numbers),
-        QuantilesSummarizer(numbers, histogram_cells(config.codebook, len(numbers))),
-        QuantileSketchSummarizer(numbers),
-        LevelsSummarizer(categories, config.codebook.levels),
-        FrequentSummarizer(categories),
-        DistinctSummarizer(numbers + categories),
+        _column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
+        _column_blocks(QuantileSketchSummarizer, numbers, limit),
+        _column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
+        _column_blocks(FrequentSummarizer, categories, limit),
+        _column_blocks(DistinctSummarizer, numbers + categories, limit),
     )
 
 
@@ -93,7 +121,7 @@ class RelationSpecs:
     agreement: tuple[AgreementSummarizer, ...]
     """Columns that may be duplicates."""
     codes: tuple[CodesSummarizer, ...]
-    """Codes of all columns in pairs; one spec, or none if no pair is wanted."""
+    """Codes of all columns in pairs, by block of columns; none if no pair is wanted."""
     pairs: tuple[PairCountsSummarizer, ...]
     """Columns against columns on codes, by block pair; counted from the codes, not from the shards."""
 
@@ -139,9 +167,16 @@ def relation_specs(
             if "correlation_ratio" in methods
         ),
         agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
-        codes=(CodesSummarizer(codings, pair_targets, shard_rows),) if pairs else (),
+        codes=_codes(codings, pair_targets, shard_rows, limit) if pairs else (),
         pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets), codings, limit) if pairs else (),
     )
+
+
+def _codes(
+    codings: tuple[Coding, ...], targets: tuple[Coding, ...], shard_rows: int, limit: int
+) -> tuple[CodesSummarizer, ...]:
+    columns = _column_blocks(partial(CodesSummarizer, targets=(), shard_rows=shard_rows), codings, limit)
+    return (*columns, CodesSummarizer((), targets, shard_rows)) if targets else columns
 
 
 def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], limit: int) -> list[tuple[Item, ...]]:
@@ -162,7 +197,9 @@ def _grouped_bytes(numbers: tuple[NumberCoding, ...], categories: tuple[Category
     return GroupedMomentsSummarizer(categories, numbers).nbytes()
 
 
-Spec = TypeVar("Spec", bound=Summarizer[Any])
+def _column_blocks(make: Callable[[tuple[Item, ...]], Spec], items: tuple[Item, ...], limit: int) -> tuple[Spec, ...]:
+    """Return a spec for every block of columns."""
+    return tuple(make(block) for block in _blocks(items, lambda block: make(block).nbytes(), limit))
 
 
 def _block_pairs(

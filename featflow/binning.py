@@ -21,6 +21,7 @@ __all__ = [
     "centred_values",
     "encode",
     "finite_values",
+    "hashed_coding",
     "key_values",
     "number_coding",
     "ranks",
@@ -120,12 +121,17 @@ def key_values(keys: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _edges(counts: np.ndarray, bins: int) -> np.ndarray:
-    """Return the cells after which a quantile bin ends, never the last cell: ``bins`` at most."""
+    """Return the cells after which a bin ends, never the last cell: where a quantile falls, and around a heavy cell.
+
+    A cell that holds a bin's share stands alone, whichever end of the column it is at: fewer than ``2 * bins`` bins.
+    """
     total = int(counts.sum())
     cumulative = np.cumsum(counts)
     wanted = np.array([total * k for k in range(1, bins)], dtype=np.int64)
-    ends = np.unique(np.searchsorted(cumulative * bins, wanted, side="left"))
-    return ends[ends < len(counts) - 1]
+    quantiles = np.searchsorted(cumulative * bins, wanted, side="left")
+    before_heavy = np.flatnonzero(counts * bins >= total) - 1
+    ends = np.union1d(quantiles, before_heavy)
+    return ends[(ends >= 0) & (ends < len(counts) - 1)]
 
 
 def number_coding(
@@ -133,8 +139,8 @@ def number_coding(
 ) -> NumberCoding:
     """Return the quantile bins of a number.
 
-    A bin is closed above: it ends at the smallest value whose cumulative share reaches k / bins. A
-    column of no more values than bins has one bin a value.
+    A bin is closed above: it ends at the smallest value whose cumulative share reaches k / bins. A value that
+    holds a bin's share has a bin of its own, and a column of no more values than bins has one for each.
 
     Parameters
     ----------
@@ -162,25 +168,37 @@ def number_coding(
     return NumberCoding(column, edges, groups, cells, mean_rank, variance, centre)
 
 
-def category_coding(
-    column: Column, levels: list[str], counts: list[int], buckets: int, pair_bins: int
-) -> CategoryCoding:
+def category_coding(column: Column, levels: list[str], counts: list[int], pair_bins: int) -> CategoryCoding:
     """Return the levels of a category; in pairs the most frequent ones, ties by value, and "other".
 
     Parameters
     ----------
     levels, counts
-        All levels and their rows, or the heavy ones where ``buckets`` take the others.
+        All levels and their rows.
     """
     order = sorted(range(len(levels)), key=lambda index: (-counts[index], levels[index]))
-    kept = len(levels) if len(levels) <= pair_bins and buckets == 1 else min(len(levels), pair_bins - 1)
     by_value = sorted(range(len(levels)), key=lambda index: levels[index])
-    rank = {index: code for code, index in enumerate(sorted(order[:kept], key=lambda index: levels[index]), start=1)}
-    other = kept + 1
-    groups = [MISSING, *(rank.get(index, other) for index in by_value), *([other] * buckets)]
-    return CategoryCoding(
-        column, pa.array([levels[i] for i in by_value], pa.string()), np.array(groups, np.uint8), buckets
-    )
+    kept = set(order[: len(levels) if len(levels) <= pair_bins else pair_bins - 1])
+    code = {index: code for code, index in enumerate((i for i in by_value if i in kept), start=1)}
+    groups = [MISSING, *(code.get(index, len(kept) + 1) for index in by_value), len(kept) + 1]
+    return CategoryCoding(column, pa.array([levels[i] for i in by_value], pa.string()), np.array(groups, np.uint8))
+
+
+def hashed_coding(column: Column, rows: np.ndarray, pair_bins: int) -> CategoryCoding:
+    """Return the coding of a category of too many levels: hash buckets; in pairs the fullest ones and "other".
+
+    A bucket that stands out holds a frequent level: which one it is, nobody needs to know to count pairs.
+
+    Parameters
+    ----------
+    rows
+        Rows of every bucket, shape (buckets,), int64.
+    """
+    fullest = np.sort(np.argsort(-rows, kind="stable")[: pair_bins - 1])
+    groups = np.full(1 + len(rows), pair_bins, np.uint8)
+    groups[0] = MISSING
+    groups[1 + fullest] = 1 + np.arange(len(fullest))
+    return CategoryCoding(column, pa.array([], pa.string()), groups, len(rows))
 
 
 def bucket(values: pa.Array, buckets: int) -> np.ndarray:

@@ -141,7 +141,7 @@ class CategoryCoding:
     column: Column
     """The column."""
     levels: pa.StringArray
-    """Level of fine code 1, 2, ...: all of them, or the heavy ones of a column beyond the exact limit."""
+    """Level of fine code 1, 2, ...; none of a column beyond the exact limit."""
     groups: np.ndarray
     """Pair code of every fine code, shape (cardinality,), uint8."""
     buckets: int = 1

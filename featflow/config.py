@@ -101,7 +101,7 @@ class CodebookOptions(Options):
         default=64, ge=2, le=4096, description="Quantile bins of a number when it is scored against a target."
     )
     pair_bins: int = Field(
-        default=16, ge=2, le=250, description="Bins or levels of a column inside pairs and as a target."
+        default=16, ge=2, le=120, description="Bins or levels of a column inside pairs and as a target."
     )
     levels: int = Field(
         default=65_536, ge=16, le=2**24, description="Categories counted exactly up to this many levels, hashed beyond."

@@ -61,8 +61,8 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """Name of its content: URI, size, version and row groups."""
-        text = repr((self.file.uri, self.file.size, self.file.version, self.row_groups))
+        """Name of its content: URI, size, version and partition values of the file, and row groups."""
+        text = repr((self.file, self.row_groups))
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def without(self, row_groups: set[int]) -> Shard:
@@ -110,8 +110,13 @@ class _Footer:
     group_bytes: tuple[int, ...]
 
 
-def open_dataset(options: DatasetOptions) -> Dataset:
+def open_dataset(options: DatasetOptions, output: str | None = None) -> Dataset:
     """Plan a dataset from its footers.
+
+    Parameters
+    ----------
+    output
+        Where runs are written: what lies below it is no input.
 
     Raises
     ------
@@ -120,7 +125,7 @@ def open_dataset(options: DatasetOptions) -> Dataset:
     SchemaError
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
-    files = list_data_files(options.source, options.storage_options)
+    files = list_data_files(options.source, options.storage_options, output)
     with ThreadPoolExecutor(FOOTER_THREADS) as pool:
         outcomes = list(pool.map(lambda file: _read_footer(file, options.storage_options), files))
     footers = [outcome for outcome in outcomes if isinstance(outcome, _Footer)]

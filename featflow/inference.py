@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -18,7 +18,7 @@ __all__ = ["HIVE_NULL", "infer_columns", "leaves"]
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
-WHOLE = {"int64", "uint64"}
+WHOLE = {"int64"}
 
 FileSchema = tuple[DataFile, pa.Schema]
 
@@ -37,7 +37,7 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> tup
     _check_names(options, list(found))
     columns, notes = [], []
     for name, (family, canonical, source_type, _) in found.items():
-        if name in options.exclude or name in options.entity:
+        if _named(name, options.exclude) or name in options.entity:
             continue
         if family == "other":
             key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
@@ -51,9 +51,13 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> tup
         else:
             role = Role.TARGET if name in options.targets else Role.FEATURE
         if kind is Kind.TIME and not (
-            family in {"time", "string", "null"} or (canonical in WHOLE and family == "number")
+            family in {"time", "clock", "string", "null"} or (canonical in WHOLE and family == "number")
         ):
             raise SchemaError(f"column '{name}' is {source_type} and cannot be read as time; check dataset.kinds")
+        if kind is Kind.TEXT and role is Role.TARGET:
+            raise SchemaError(
+                f"dataset.targets: '{name}' is text, which has no levels to tell apart; check dataset.kinds"
+            )
         read_as = _read_as(kind, family, canonical)
         null_values = tuple(options.null_values) if family == "string" else ()
         columns.append(Column(name, read_as, kind, null_values, role, source_type))
@@ -64,6 +68,12 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> tup
     if not any(column.role is not Role.EVENT_TIME for column in columns):
         raise SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
     return tuple(columns), tuple(notes)
+
+
+def _named(name: str, names: Collection[str]) -> bool:
+    """Whether a column, or a struct that holds it, is among the names."""
+    parts = name.split(".")
+    return any(".".join(parts[:count]) in names for count in range(1, len(parts) + 1))
 
 
 def _read_as(kind: Kind, family: str, canonical: str) -> str:
@@ -80,7 +90,7 @@ def _check_names(options: DatasetOptions, names: list[str]) -> None:
     keys = {"entity": options.entity, "event_time": event_time, "targets": options.targets, "exclude": options.exclude}
     for key, wanted in (keys | {"kinds": list(options.kinds)}).items():
         for name in wanted:
-            if name not in names:
+            if name not in names and not (key == "exclude" and any(_named(known, [name]) for known in names)):
                 near = difflib.get_close_matches(name, names, n=1)
                 hint = f"the nearest is '{near[0]}'" if near else f"columns are {', '.join(names[:20])}"
                 raise SchemaError(f"dataset.{key}: no column '{name}'; {hint}")
@@ -95,6 +105,7 @@ GUESSED_KIND = {
     "number": Kind.NUMBER,
     "duration": Kind.NUMBER,
     "time": Kind.TIME,
+    "clock": Kind.TIME,
     "string": Kind.CATEGORY,
     "boolean": Kind.CATEGORY,
     "null": Kind.CATEGORY,
@@ -111,6 +122,7 @@ def _family(kind: pa.DataType) -> tuple[str, str]:
         return "number", "float32" if kind in {pa.float16(), pa.float32()} else "float64"
     tests = (
         ("duration", pa.types.is_duration),
+        ("clock", pa.types.is_time),
         ("time", pa.types.is_temporal),
         ("string", lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t)),
         ("boolean", pa.types.is_boolean),
@@ -142,7 +154,7 @@ def _unify(schemas: Sequence[FileSchema], exclude: set[str]) -> dict[str, tuple[
     for file, schema in schemas:
         here: set[str] = set()
         for name, _, kind in leaves(schema):
-            if name in exclude:
+            if _named(name, exclude):
                 found.setdefault(name, ("excluded", "", str(kind), file.uri))
                 continue
             if name in here:

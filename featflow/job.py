@@ -19,15 +19,15 @@ from featflow.dataset import Dataset, open_dataset
 from featflow.engines.base import Engine, Resources
 from featflow.errors import BadDataError, InfrastructureError, SchemaError
 from featflow.manifest import Record, Stopwatch
-from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
+from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook, duplicate_candidates
 from featflow.measures.correlation import correlation_ratio, pearson, spearman
 from featflow.measures.pairs import PairMeasures, measure_pairs, top
 from featflow.measures.profile import alerts_by_column, profile, target_values
-from featflow.measures.ranking import ranking
+from featflow.measures.ranking import ranked, ranking
 from featflow.passes import Computed, Workspace
 from featflow.progress import Reporter, SilentProgress
 from featflow.runs import Run, RunWriter, new_run_id
-from featflow.storage import Store, check_apart
+from featflow.storage import Store
 from featflow.summaries import PairCountsSummarizer
 from featflow.tables import build
 
@@ -49,21 +49,23 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         Storage or the cluster failed; a retry continues where this run stopped.
     """
     watch = Stopwatch()
-    check_apart(config.dataset.source, config.output, config.dataset.storage_options)
     store = Store(config.output, config.dataset.storage_options)
-    with lock.hold(store):
-        dataset = open_dataset(config.dataset)
+    with lock.hold(store) as check_held:
+        dataset = open_dataset(config.dataset, config.output)
         watch.lap("plan")
         engine = open_engine(config)
         try:
             options = config.dataset.storage_options
             workspace = Workspace(store, engine, progress or SilentProgress(), state_bytes(config), options)
-            return _run(config, workspace, dataset, watch)
+            writer, manifest = _run(config, workspace, dataset, watch)
         finally:
             engine.close()
+        check_held()
+        return writer.commit(manifest)
 
 
-def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatch) -> Run:
+def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatch) -> tuple[RunWriter, dict[str, Any]]:
+    """Compute and write all tables; nothing is visible yet."""
     writer = RunWriter(workspace.store, new_run_id(watch.began))
     record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
 
@@ -73,9 +75,9 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     record.rows_read = sum(shard.rows for shard in first.shards)
     _check_budget(config, record, writer)
     states = _column_states(workspace, first, specs)
-    if states.distinct.rows != record.rows_read:
+    if states.rows != record.rows_read:
         raise InfrastructureError(
-            f"{states.distinct.rows} rows were summarized and {record.rows_read} are in the footers of what was read; "
+            f"{states.rows} rows were summarized and {record.rows_read} are in the footers of what was read; "
             "the input changed during the run, run again"
         )
     codebook = build_codebook(dataset.columns, states, config.codebook)
@@ -93,24 +95,28 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     whole = dict(zip(relations.over_shards(), names, strict=True))
     watch.lap("relations")
     pair_names = (
-        passes.count_pairs(workspace, first.shards, relations.codes[0], relations.pairs, "counting pairs")
+        passes.count_pairs(workspace, first.shards, relations.codes, relations.pairs, "counting pairs")
         if relations.codes
         else []
     )
     pairs = _measured_pairs(workspace, config, relations, pair_names)
-    watch.lap("pairs")
+    watch.lap("counts")
 
     def state(spec: Any) -> Any:
         return passes.load(workspace.store, spec, whole[spec])
 
     equal = _duplicates(relations, state)
+    if len(duplicates) == CANDIDATES:
+        record.warnings.append(
+            f"more than {CANDIDATES} pairs of columns have the same counts; duplicates beyond are not looked for"
+        )
     profiled = profile(dataset.columns, states, equal)
     alerts = alerts_by_column(profiled)
     if config.analyses.profile:
         writer.write("profile", [profiled])
     if config.analyses.ranking and relations.targets:
         scored = pa.concat_tables([ranking(spec, state(spec), alerts) for spec in relations.targets])
-        writer.write("ranking", [_ranked(scored)])
+        writer.write("ranking", [ranked(scored)])
     interactions = [build("interaction", {"target": []})]
     if config.analyses.correlation:
         present = dict(zip((c.name for c in states.numbers), states.moments.n.tolist(), strict=True))
@@ -120,8 +126,8 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     if config.analyses.interaction and any(column.role is Role.TARGET for column in dataset.columns):
         writer.write("interaction", [top(pa.concat_tables(interactions), config.analyses.interaction.keep)])
     writer.write("quarantine", [record.quarantine_table()])
-    watch.lap("tables")
-    return writer.commit(record.manifest(writer, codebook, "done"))
+    watch.lap("measures and tables")
+    return writer, record.manifest(writer, codebook, "done")
 
 
 def open_engine(config: Config) -> Engine:
@@ -136,14 +142,8 @@ def open_engine(config: Config) -> Engine:
 
 
 def _column_states(workspace: Workspace, first: Computed, specs: ProfileSpecs) -> ColumnStates:
-    wanted = [spec for spec in specs.all() if spec.columns]
-    names = dict(zip(wanted, passes.merge(workspace, first.shards, wanted, "merging"), strict=True))
-
-    def state(spec: Any) -> Any:
-        return passes.load(workspace.store, spec, names[spec]) if spec in names else spec.empty()
-
-    numbers, categories = specs.moments.columns, specs.levels.columns
-    return ColumnStates(numbers, categories, *(state(spec) for spec in specs.all()))
+    names = dict(zip(specs.all(), passes.merge(workspace, first.shards, specs.all(), "merging"), strict=True))
+    return specs.states(lambda spec: passes.load(workspace.store, spec, names[spec]))
 
 
 def _measured_pairs(
@@ -182,27 +182,14 @@ def _correlations(
         yield measured.correlation
 
 
-def _ranked(scored: pa.Table) -> pa.Table:
-    """Rank the features of each target over all blocks."""
-    order = [("target", "ascending"), ("corrected_mi", "descending"), ("feature", "ascending")]
-    scored = scored.sort_by(order)
-    ranks: list[int] = []
-    previous = None
-    for target in scored.column("target").to_pylist():
-        ranks.append(ranks[-1] + 1 if target == previous else 1)
-        previous = target
-    index = scored.schema.get_field_index("rank")
-    return scored.set_column(index, scored.schema.field("rank"), pa.array(ranks, pa.int64()))
-
-
 def _duplicates(relations: RelationSpecs, state: Any) -> dict[str, str]:
     """Return the earlier column that a column equals in every row."""
-    found = {}
+    found: dict[str, str] = {}
     for spec in relations.agreement:
         agreement = state(spec)
         for (first, second), equal in zip(spec.pairs, agreement.equal, strict=True):
             if equal == agreement.rows:
-                found[second.name] = first.name
+                found.setdefault(second.name, first.name)
     return found
 
 
@@ -210,7 +197,7 @@ def _check_targets(dataset: Dataset, states: ColumnStates) -> None:
     for target in dataset.with_role(Role.TARGET):
         values = target_values(states, target)
         if values < 2:
-            said = "no value, every row is null or NaN" if values == 0 else "one value in all rows"
+            said = "no finite value, every row is null, NaN or infinite" if values == 0 else "one value in all rows"
             raise SchemaError(f"dataset.targets: '{target.name}' has {said}; nothing can be said about it, take it out")
 
 

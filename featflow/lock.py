@@ -12,9 +12,10 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from featflow.errors import ConfigurationError, InfrastructureError, LockedError
 from featflow.storage import Store, first_line
@@ -27,8 +28,10 @@ LEASE_SECONDS = 300.0
 
 
 @contextmanager
-def hold(store: Store) -> Iterator[None]:
+def hold(store: Store) -> Iterator[Callable[[], None]]:
     """Hold the lock of an output until the block ends.
+
+    Yields a check that raises LockedError if the lock was lost: call it before publishing.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def hold(store: Store) -> Iterator[None]:
     heartbeat = threading.Thread(target=_renew, args=(store, token, stop), daemon=True)
     heartbeat.start()
     try:
-        yield
+        yield partial(_check_held, store, token)
     finally:
         stop.set()
         heartbeat.join()
@@ -56,7 +59,7 @@ def _acquire(store: Store, token: str) -> None:
     if holder and not holder.abandoned():
         raise LockedError(_held(store, holder))
     try:
-        if holder:
+        if holder and holder == _holder(store):  # nobody else took it over meanwhile
             store.remove(PATH)
         store.create(PATH, _Lease.mine(token).dump())
     except FileExistsError as error:
@@ -75,8 +78,14 @@ def _acquire(store: Store, token: str) -> None:
 
 def _renew(store: Store, token: str, stop: threading.Event) -> None:
     while not stop.wait(LEASE_SECONDS / 5):
-        if _is_mine(store, token):
-            store.write(PATH, _Lease.mine(token).dump())
+        with suppress(InfrastructureError):  # the next beat tries again; the lease outlasts several
+            if _is_mine(store, token):
+                store.write(PATH, _Lease.mine(token).dump())
+
+
+def _check_held(store: Store, token: str) -> None:
+    if not _is_mine(store, token):
+        raise LockedError(f"the lock of {store.root} was lost to another run; nothing was published, run again")
 
 
 def _is_mine(store: Store, token: str) -> bool:

@@ -55,6 +55,7 @@ class Record:
     computed: set[str] = field(default_factory=set)
     shards: set[str] = field(default_factory=set)
     rows_read: int = 0
+    warnings: list[str] = field(default_factory=list)
 
     def add(self, done: Computed) -> None:
         """Note what a pass over shards did."""
@@ -84,6 +85,7 @@ class Record:
             "seconds": self.watch.total(),
             "warnings": [
                 *self.dataset.notes,
+                *self.warnings,
                 *(
                     f"{e.uri}: {e.reason}{'' if e.row_group is None else f' {e.row_group}'}: {e.detail}"
                     for e in self.quarantined

@@ -15,13 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from featflow import progress
 from featflow.dataset import Quarantined, Shard
 from featflow.engines.base import Engine, Resources
 from featflow.errors import ConfigurationError
 from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
-from featflow.storage import Store
+from featflow.storage import Store, check_unchanged
 from featflow.summaries import CodesSummarizer, PairCountsSummarizer, Summarizer, Summary, digest
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "load",
     "merge",
     "missing_partials",
+    "sound",
     "task_bytes",
     "whole_name",
 ]
@@ -49,7 +52,7 @@ REMEDIES = {
     "levels": "lower codebook.levels, or exclude columns",
     "pair_counts": "lower codebook.pair_bins",
     "quantiles": "lower codebook.cells, or exclude columns",
-    "target_counts": "lower codebook.levels, codebook.bins or codebook.pair_bins",
+    "target_counts": "lower codebook.bins or codebook.pair_bins, or exclude columns",
 }
 """What makes a state smaller, beside more memory."""
 
@@ -134,13 +137,11 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
         A state cannot fit ``budget.memory``; nothing was read.
     """
     check_sizes(specs, workspace.state_bytes)
-    specs = [spec for spec in specs if spec.columns]
     store, remaining, done = workspace.store, list(shards), set[str]()
-    quarantined: dict[str, list[Quarantined]] = {}
-    known = set(store.names(QUARANTINE))
+    quarantined: list[Quarantined] = []
     while True:
-        remaining = [_sound(store, shard, known, quarantined) for shard in remaining]
-        remaining = [shard for shard in remaining if shard.row_groups]
+        remaining, bad = sound(store, remaining, specs)
+        quarantined += bad
         missing = missing_partials(store, remaining, specs)
         if not missing:
             break
@@ -151,15 +152,13 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
         work = _ShardWork(store, tuple(specs), workspace.source_options)
         with progress.stage(workspace.progress, stage, len(items)):
             reports = workspace.engine.map(_summarize_shard, work, items, Resources(memory=memory))
-            for (shard, _), bad in zip(items, reports, strict=True):
+            for (shard, _), unreadable in zip(items, reports, strict=True):
                 workspace.progress.advance(shard.rows)
                 done.add(shard.digest)
-                if bad:
-                    name = f"{shard.digest}.json"
-                    store.write(f"{QUARANTINE}/{name}", json.dumps([asdict(entry) for entry in bad]).encode())
-                    known.add(name)
-    found = tuple(entry for entries in quarantined.values() for entry in entries)
-    return Computed(tuple(remaining), found, frozenset(done))
+                if unreadable:
+                    name = f"{_quarantine(specs)}/{shard.digest}.json"
+                    store.write(name, json.dumps([asdict(entry) for entry in unreadable]).encode())
+    return Computed(tuple(remaining), tuple(quarantined), frozenset(done))
 
 
 def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
@@ -174,14 +173,27 @@ def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
             )
 
 
-def _sound(store: Store, shard: Shard, known: set[str], quarantined: dict[str, list[Quarantined]]) -> Shard:
-    """Return the shard less the row groups already known to be unreadable, noting those."""
-    name = f"{shard.digest}.json"
-    if name not in known:
-        return shard
-    entries = [Quarantined(**entry) for entry in json.loads(store.read(f"{QUARANTINE}/{name}"))]
-    quarantined[name] = entries
-    return shard.without({entry.row_group for entry in entries if entry.row_group is not None})
+def sound(
+    store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
+) -> tuple[list[Shard], list[Quarantined]]:
+    """Return the shards less the row groups known to be unreadable in the columns of these specs, and those."""
+    folder_name = _quarantine(specs)
+    known = set(store.names(folder_name))
+    kept, found = [], []
+    for shard in shards:
+        while (name := f"{shard.digest}.json") in known:
+            entries = [Quarantined(**entry) for entry in json.loads(store.read(f"{folder_name}/{name}"))]
+            found += entries
+            shard = shard.without({entry.row_group for entry in entries if entry.row_group is not None})  # noqa: PLW2901
+        if shard.row_groups:
+            kept.append(shard)
+    return kept, found
+
+
+def _quarantine(specs: Sequence[AnySummarizer]) -> str:
+    """Return the folder of what cannot be read of some columns; other columns of the same rows may be sound."""
+    columns = sorted({repr(column) for spec in specs for column in spec.columns})
+    return f"{QUARANTINE}/{hashlib.sha256(repr(columns).encode()).hexdigest()[:24]}"
 
 
 def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> Iterator[tuple[int, ...]]:
@@ -208,6 +220,7 @@ def _summarize_shard(work: _ShardWork, item: tuple[Shard, tuple[int, ...]]) -> l
             bad.append(batch)
         elif not bad and batch.num_rows:
             states = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, states, strict=True)]
+    check_unchanged(shard.file, work.options)
     if not bad:
         for spec, state in zip(specs, states, strict=True):
             work.store.write_arrow(f"{folder(spec)}/{shard.digest}.arrow", state.to_arrow())
@@ -221,8 +234,8 @@ def _summarize_shard(work: _ShardWork, item: tuple[Shard, tuple[int, ...]]) -> l
 class _MergeWork:
     store: Store
     specs: tuple[AnySummarizer, ...]
-    codes: CodesSummarizer | None = None
-    """For pair counts: the spec of the codes that the first level counts."""
+    codes: tuple[CodesSummarizer, ...] = ()
+    """For pair counts: the specs of the codes that the first level counts."""
 
 
 def merge(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> list[str]:
@@ -233,40 +246,43 @@ def merge(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySumm
 def count_pairs(
     workspace: Workspace,
     shards: Sequence[Shard],
-    codes: CodesSummarizer,
+    codes: Sequence[CodesSummarizer],
     specs: Sequence[PairCountsSummarizer],
     stage: str,
 ) -> list[str]:
     """Count every block pair over the shards' codes; return the name of each whole state."""
     check_sizes(specs, workspace.state_bytes)
-    work = _MergeWork(workspace.store, tuple(specs), codes)
+    work = _MergeWork(workspace.store, tuple(specs), tuple(codes))
     return _tree(workspace, work, [shard.digest for shard in shards], stage)
 
 
 def _tree(workspace: Workspace, work: _MergeWork, leaves: list[str], stage: str) -> list[str]:
     existing = [_existing(work.store, spec) for spec in work.specs]
     memory = max((spec.nbytes() for spec in work.specs), default=0) * WORKING_COPIES
-    level, first = leaves, work.codes is not None
+    level, first = leaves, bool(work.codes)
     while len(level) > 1 or first:
-        groups = [tuple(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
-        names = [_merged_name(group) if len(group) > 1 or first else group[0] for group in groups]
-        pairs = list(zip(groups, names, strict=True))
+        pairs = _level(level, merge_one=first)
         items = [(i, g, n) for i, found in enumerate(existing) for g, n in pairs if n not in found and n not in g]
         if items:
-            step = _MergeWork(work.store, work.specs, work.codes if first else None)
+            step = _MergeWork(work.store, work.specs, work.codes if first else ())
             with progress.stage(workspace.progress, stage, len(items)):
                 for rows in workspace.engine.map(_merge_group, step, items, Resources(memory=memory)):
                     workspace.progress.advance(rows if first else 0)  # merging goes over states, not rows
-        level, first = names, False
+        level, first = [name for _, name in pairs], False
     return level * len(work.specs)
 
 
 def whole_name(leaves: list[str]) -> str:
     """Return the name of the state that `merge` leaves for these shards."""
     while len(leaves) > 1:
-        groups = [tuple(leaves[i : i + FAN_IN]) for i in range(0, len(leaves), FAN_IN)]
-        leaves = [_merged_name(group) if len(group) > 1 else group[0] for group in groups]
+        leaves = [name for _, name in _level(leaves, merge_one=False)]
     return leaves[0]
+
+
+def _level(members: list[str], *, merge_one: bool) -> list[tuple[tuple[str, ...], str]]:
+    """Return the groups of one level of the tree and the names of what they give."""
+    groups = [tuple(members[i : i + FAN_IN]) for i in range(0, len(members), FAN_IN)]
+    return [(group, _merged_name(group) if len(group) > 1 or merge_one else group[0]) for group in groups]
 
 
 def _merged_name(group: tuple[str, ...]) -> str:
@@ -286,8 +302,13 @@ def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> in
 
 def _leaf(work: _MergeWork, spec: AnySummarizer, name: str) -> Iterator[Summary]:
     """Yield what to merge: a stored state, or counts of a shard's codes made piece by piece."""
-    if work.codes is None or not isinstance(spec, PairCountsSummarizer):
+    if not isinstance(spec, PairCountsSummarizer) or not work.codes:
         yield load(work.store, spec, name)
         return
-    for batch in work.store.read_arrow_batches(f"{folder(work.codes)}/{name}.arrow", spec.fields):
-        yield spec.summarize(batch)
+    wanted = [(codes, [field for field in codes.fields if field in spec.fields]) for codes in work.codes]
+    files = [(f"{folder(codes)}/{name}.arrow", fields) for codes, fields in wanted if fields]
+    for batches in zip(*(work.store.read_arrow_batches(*file) for file in files), strict=True):
+        arrays = {
+            field: array for batch in batches for field, array in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        yield spec.summarize(pa.record_batch(arrays))

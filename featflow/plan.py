@@ -13,7 +13,7 @@ from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Shard, open_dataset
 from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
-from featflow.storage import Store, check_apart
+from featflow.storage import Store
 
 __all__ = ["Plan", "plan"]
 
@@ -58,22 +58,22 @@ def plan(config: Config) -> Plan:
     InputError
         As `featflow.job.run` would, before reading: also when a state cannot fit the budget.
     """
-    check_apart(config.dataset.source, config.output, config.dataset.storage_options)
-    dataset = open_dataset(config.dataset)
+    dataset = open_dataset(config.dataset, config.output)
     store = Store(config.output, config.dataset.storage_options)
     first = profile_specs(dataset.columns, config)
-    wanted = [spec for spec in first.all() if spec.columns]
-    lacking = passes.missing_partials(store, dataset.shards, wanted)
+    wanted = first.all()
+    shards, _ = passes.sound(store, dataset.shards, wanted)
+    lacking = passes.missing_partials(store, shards, wanted)
     sizes = {spec.name: spec.nbytes() for spec in wanted}
     passes.check_sizes(wanted, state_bytes(config))
-    states = _states(store, dataset.shards, wanted, first) if not lacking else None
+    states = _states(store, shards, first) if shards and not lacking else None
     task, relation_shards = passes.task_bytes(wanted), None
     if states is not None:
         codebook = build_codebook(dataset.columns, states, config.codebook)
-        rows = max(shard.rows for shard in dataset.shards)
+        rows = max(shard.rows for shard in shards)
         relations = relation_specs(codebook, config, duplicate_candidates(states), rows)
         second = (*relations.over_shards(), *relations.codes)
-        relation_shards = len(passes.missing_partials(store, dataset.shards, second))
+        relation_shards = len(passes.missing_partials(store, shards, second))
         task = max(task, passes.task_bytes(second))
         for spec in (*second, *relations.pairs):
             sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
@@ -97,13 +97,10 @@ def plan(config: Config) -> Plan:
     )
 
 
-def _states(store: Store, shards: Sequence[Shard], wanted: list[Any], first: ProfileSpecs) -> ColumnStates | None:
+def _states(store: Store, shards: Sequence[Shard], first: ProfileSpecs) -> ColumnStates | None:
     """Return pass 1's whole states if a run has left them."""
     name = passes.whole_name([shard.digest for shard in shards])
-    found: dict[Any, Any] = {}
-    for spec in first.all():
-        try:
-            found[spec] = passes.load(store, spec, name) if spec in wanted else spec.empty()
-        except FileNotFoundError:
-            return None
-    return ColumnStates(first.moments.columns, first.levels.columns, *(found[spec] for spec in first.all()))
+    try:
+        return first.states(lambda spec: passes.load(store, spec, name))
+    except FileNotFoundError:
+        return None

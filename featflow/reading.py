@@ -153,15 +153,32 @@ def _category(array: pa.Array, null_values: tuple[str, ...]) -> pa.Array:
     if encoded.dictionary.null_count:  # missing is said by the indices alone
         encoded = encoded.dictionary_decode().dictionary_encode()
     values = encoded.dictionary
-    if pa.types.is_duration(values.type):
-        values = values.cast(pa.int64())
-    values = values.cast(pa.string())
-    values.validate(full=True)  # bytes that are no UTF-8 are a fault of the file
     indices = encoded.indices.cast(pa.int32())
-    if null_values:
-        missing = pc.is_in(values, value_set=pa.array(null_values, pa.string())).take(indices)
-        indices = pc.if_else(pc.fill_null(missing, fill_value=False), None, indices)
+    missing = pa.array(null_values, pa.string())
+    if pa.types.is_floating(values.type):
+        missing = pa.array(["nan"])
+        values = pc.add(values.cast(pa.float64()), 0.0)  # -0.0 is 0.0
+    values = _texts(values)
+    values.validate(full=True)  # bytes that are no UTF-8 are a fault of the file
+    if len(missing):
+        absent = pc.is_in(values, value_set=missing).take(indices)
+        indices = pc.if_else(pc.fill_null(absent, fill_value=False), None, indices)
     return pa.DictionaryArray.from_arrays(indices, values)
+
+
+def _texts(values: pa.Array) -> pa.Array:
+    """Return values as strings that do not depend on the unit or scale in which a file stores them."""
+    if pa.types.is_duration(values.type):
+        return values.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.string())
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", values.type.tz), safe=False).cast(pa.int64()).cast(pa.timestamp("us"))
+    elif pa.types.is_time(values.type):
+        values = values.cast(pa.time64("us"), safe=False)
+    texts = values.cast(pa.string())
+    if pa.types.is_decimal(values.type):
+        trimmed = pc.utf8_rtrim(pc.utf8_rtrim(texts, "0"), ".")
+        texts = pc.if_else(pc.match_substring(texts, "."), trimmed, texts)
+    return texts
 
 
 def _number(array: pa.Array, column: Column) -> pa.Array:

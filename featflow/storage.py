@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 import pyarrow as pa
@@ -21,7 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from featflow.errors import ConfigurationError, DatasetError, InfrastructureError
 
-__all__ = ["DataFile", "Store", "check_apart", "first_line", "is_corruption", "list_data_files", "open_parquet"]
+__all__ = ["DataFile", "Store", "check_unchanged", "first_line", "is_corruption", "list_data_files", "open_parquet"]
 
 PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
 ARROW_ROWS = 2**16
@@ -59,17 +60,24 @@ def _resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
     return filesystem, str(path)
 
 
-def check_apart(sources: list[str], output: str, options: dict[str, Any]) -> None:
-    """Raise ConfigurationError if the output lies below a source: the next run would read its own tables."""
-    filesystem, root = _resolve(output, options)
-    for source in sources:
-        other, path = _resolve(source, options)
-        if type(other) is type(filesystem) and f"{root.rstrip('/')}/".startswith(f"{path.rstrip('/')}/"):
-            raise ConfigurationError(f"output: {output} lies inside dataset.source {source}; choose a place beside it")
+def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
+    """Raise InfrastructureError if a file is not what it was when listed: what was read of it may be a mixture."""
+    filesystem, path = _resolve(file.uri, options)
+    try:
+        info = filesystem.info(path)
+    except Exception as error:
+        raise InfrastructureError(f"{file.uri}: gone while it was read: {_reason(error)}; run again") from error
+    if (int(info["size"] or 0), _version(info)) != (file.size, file.version):
+        raise InfrastructureError(f"{file.uri}: the input changed while it was read; run again")
 
 
-def list_data_files(sources: list[str], options: dict[str, Any]) -> list[DataFile]:
+def list_data_files(sources: list[str], options: dict[str, Any], output: str | None = None) -> list[DataFile]:
     """Return the Parquet files of all sources, sorted by URI within each source.
+
+    Parameters
+    ----------
+    output
+        Where runs are written: what lies below it is no input.
 
     Raises
     ------
@@ -80,7 +88,7 @@ def list_data_files(sources: list[str], options: dict[str, Any]) -> list[DataFil
     """
     files: dict[str, DataFile] = {}
     for source in sources:
-        found = _list_source(source, options)
+        found = [file for file in _list_source(source, options) if not _below(file.uri, output, options)]
         if not found:
             suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
             raise DatasetError(f"{source}: no Parquet files there ({suffixes}); check dataset.source")
@@ -112,18 +120,27 @@ def _list_source(source: str, options: dict[str, Any]) -> list[DataFile]:
     ]
 
 
+def _below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
+    if output is None:
+        return False
+    (filesystem, root), (other, path) = _resolve(output, options), _resolve(uri, options)
+    return type(filesystem) is type(other) and path.startswith(f"{root.rstrip('/')}/")
+
+
+def _version(info: dict[str, Any]) -> str:
+    found = (str(info[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key))
+    return next(found, "").strip('"')
+
+
 def _hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) for part in PurePosixPath(path).parts)
 
 
 def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
-    version = next(
-        (str(info[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), ""
-    )
     folders = PurePosixPath(path.removeprefix(root)).parts[:-1]
-    partitions = tuple((key, value) for key, mark, value in (part.partition("=") for part in folders) if mark)
+    partitions = tuple((key, unquote(value)) for key, mark, value in (part.partition("=") for part in folders) if mark)
     uri = path if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(path)
-    return DataFile(uri, int(info["size"] or 0), version.strip('"'), partitions)
+    return DataFile(uri, int(info["size"] or 0), _version(info), partitions)
 
 
 @contextmanager
@@ -185,11 +202,6 @@ class Store:
         except Exception as error:
             raise InfrastructureError(f"{self.uri(path)}: cannot write it: {_reason(error)}") from error
         return self.uri(path)
-
-    def exists(self, path: str) -> bool:
-        """Return whether there is something at a path."""
-        filesystem, location = self._locate(path)
-        return bool(filesystem.exists(location))
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names directly below a folder, none if it does not exist."""

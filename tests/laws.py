@@ -74,7 +74,7 @@ def _codings():
     )
     levels = LevelsSummarizer(CATEGORIES, 10_000).summarize(BATCH).columns
     categories = tuple(
-        category_coding(column, c.levels.to_pylist(), c.counts.tolist(), 1, 16)
+        category_coding(column, c.levels.to_pylist(), c.counts.tolist(), 16)
         for column, c in zip(CATEGORIES, levels, strict=True)
     )
     return numbers, categories

@@ -120,22 +120,22 @@ def test_rank_variance_bounds_the_error():
 
 def test_category_codes():
     column = Column("c", "string", Kind.CATEGORY)
-    coding = category_coding(column, [f"v{i:02d}" for i in range(30)], list(range(1, 31)), 1, 16)
+    coding = category_coding(column, [f"v{i:02d}" for i in range(30)], list(range(1, 31)), 16)
     array = pa.array(["v29", "v00", None, "never seen", "v15"]).dictionary_encode()
     codes = encode(array, coding)
     assert codes.tolist() == [30, 1, 0, 31, 16]
     pair = coding.groups[codes]
     assert pair.tolist() == [15, 16, 0, 16, 1]  # the 15 most frequent, then "other"
     assert pair_cardinality(coding) == 17
-    few = category_coding(column, ["a", "b"], [1, 1], 1, 16)
+    few = category_coding(column, ["a", "b"], [1, 1], 16)
     assert encode(pa.array(["b", "x"]).dictionary_encode(), few).tolist() == [2, 3]
     assert target_classes(few).tolist() == [0, 1, 2, 3]
 
 
 def test_ties_among_levels_are_broken_by_value():
     column = Column("c", "string", Kind.CATEGORY)
-    one = category_coding(column, ["b", "a", "c"], [1, 1, 1], 1, 2)
-    other = category_coding(column, ["c", "b", "a"], [1, 1, 1], 1, 2)
+    one = category_coding(column, ["b", "a", "c"], [1, 1, 1], 2)
+    other = category_coding(column, ["c", "b", "a"], [1, 1, 1], 2)
     assert one.digest == other.digest
     assert one.groups.tolist() == [0, 1, 2, 2, 2]
 
@@ -154,7 +154,7 @@ def test_buckets_spread_and_are_stable():
 def test_codebook_round_trip():
     values = pa.array(np.random.default_rng(8).normal(size=100))
     number = coding_of(values)
-    category = category_coding(Column("c", "string", Kind.CATEGORY, ("?",)), ["x", "y"], [2, 1], 1, 16)
+    category = category_coding(Column("c", "string", Kind.CATEGORY, ("?",)), ["x", "y"], [2, 1], 16)
     codebook = Codebook((number, category))
     back = Codebook.from_arrow(codebook.to_arrow())
     assert back.digest == codebook.digest

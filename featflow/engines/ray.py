@@ -49,9 +49,9 @@ class RayEngine:
                 ray.init(address=address or "local", **options)
             except (OSError, RuntimeError, ValueError) as error:
                 raise InfrastructureError(f"engine.address: no Ray at {address or 'this machine'}: {error}") from error
-        there_is = ray.cluster_resources()
-        self._window = max(1, in_flight * int(there_is.get("CPU", 1)))
-        self._memory = int(there_is.get("memory", 0))
+        self._window = max(1, in_flight * int(ray.cluster_resources().get("CPU", 1)))
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._memory = int(max((node.get("memory", 0) for node in nodes), default=0))
 
     def map(
         self,
@@ -63,7 +63,7 @@ class RayEngine:
         """Yield the results in order."""
         task = ray.remote(_call).options(
             num_cpus=resources.cpus,
-            memory=min(resources.memory, self._memory) or None,  # more than there is would wait for ever
+            memory=min(resources.memory, self._memory) or None,  # more than any node has would wait for ever
             max_retries=TASK_RETRIES,
             name=function.__name__,
         )

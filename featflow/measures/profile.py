@@ -42,7 +42,7 @@ def profile(columns: tuple[Column, ...], states: ColumnStates, duplicates: dict[
     rows: dict[str, dict[str, Any]] = {}
     targets = [column.name for column in columns if column.role is Role.TARGET]
     for index, column in enumerate(states.numbers):
-        rows[column.name] = _number(states, index) | _distinct(states, index, states.quantiles.histograms[index])
+        rows[column.name] = _number(states, index) | _distinct(states, index, states.histograms[index])
     for index, column in enumerate(states.categories):
         rows[column.name] = _category(states, index)
     for column in columns:
@@ -61,13 +61,13 @@ def alerts_by_column(table: pa.Table) -> dict[str, list[str]]:
 def target_values(states: ColumnStates, target: Column) -> int:
     """Return how many values a target takes, exactly or as its histogram tells."""
     if target.is_numeric:
-        return len(states.quantiles.histograms[states.numbers.index(target)].cells)
-    return int(np.count_nonzero(states.levels.columns[states.categories.index(target)].counts))
+        return len(states.histograms[states.numbers.index(target)].cells)
+    return int(np.count_nonzero(states.levels[states.categories.index(target)].counts))
 
 
 def _number(states: ColumnStates, index: int) -> dict[str, Any]:
     moments, column = states.moments, states.numbers[index]
-    histogram = states.quantiles.histograms[index]
+    histogram = states.histograms[index]
     n = int(moments.n[index])
     m2, m3, m4 = (array[index] for array in (moments.m2, moments.m3, moments.m4))
     varies = n > 1 and len(histogram.cells) > 1
@@ -75,14 +75,14 @@ def _number(states: ColumnStates, index: int) -> dict[str, Any]:
         shape = {"std": np.sqrt(m2 / (n - 1)), "skewness": m3 / n / (m2 / n) ** 1.5} if varies else {"std": 0.0}
         shape |= {"kurtosis": m4 / n / (m2 / n) ** 2 - 3.0} if varies else {}
     row: dict[str, Any] = {
-        "rows": moments.rows,
+        "rows": states.rows,
         "missing": int(moments.missing[index]),
         "nonfinite": int(moments.nonfinite[index]),
         "mean": float(moments.origin[index] + moments.mean[index]) if n else None,
         **(shape if n > 1 else {}),
         "min": float(moments.low[index]) if n else None,
         "max": float(moments.high[index]) if n else None,
-        "quantile_sketch": states.quantile_sketches.data[index],
+        "quantile_sketch": states.quantile_sketches[index],
         "_present": n,
         "_top": int(histogram.counts.max()) if len(histogram.counts) and histogram.shift == 0 else 0,
     }
@@ -101,8 +101,11 @@ def _quantiles(histogram: Histogram, kind: str, low: float, high: float) -> list
     wanted = np.ceil(np.array(QUANTILE_PROBABILITIES) * cumulative[-1] - 1e-9)
     cells = histogram.cells[np.searchsorted(cumulative, np.maximum(wanted, 1))]
     last = cells + np.uint64((1 << histogram.shift) - 1)
-    middle = key_values(cells, kind) / 2 + key_values(last, kind) / 2
-    return [float(x) for x in np.clip(middle, low, high)]
+    first, final = (
+        np.fmax(key_values(cells, kind), low),
+        np.fmin(key_values(last, kind), high),
+    )  # a cell may pass infinity
+    return [float(x) for x in first / 2 + final / 2]
 
 
 def _top_values(histogram: Histogram, kind: str) -> list[dict[str, Any]]:
@@ -117,13 +120,13 @@ def _top_values(histogram: Histogram, kind: str) -> list[dict[str, Any]]:
 
 
 def _category(states: ColumnStates, index: int) -> dict[str, Any]:
-    counted = states.levels.columns[index]
+    counted = states.levels[index]
     present = int(counted.counts.sum())
     row: dict[str, Any] = {
-        "rows": states.levels.rows,
+        "rows": states.rows,
         "missing": counted.missing,
         "nonfinite": 0,
-        "frequent_sketch": states.frequent.data[index],
+        "frequent_sketch": states.frequent_sketches[index],
         "_present": present,
     }
     if counted.levels is not None:
@@ -132,9 +135,9 @@ def _category(states: ColumnStates, index: int) -> dict[str, Any]:
         row["entropy"] = entropy(np.append(counted.counts, counted.missing))
         exact = len(counted.levels)
         row |= {"distinct": exact, "distinct_low": exact, "distinct_high": exact}
-        row["distinct_sketch"] = states.distinct.data[len(states.numbers) + index]
+        row["distinct_sketch"] = states.distinct_sketches[len(states.numbers) + index]
     else:
-        top = frequent_levels(states.frequent.data[index])[:TOP_VALUES]
+        top = frequent_levels(states.frequent_sketches[index])[:TOP_VALUES]
         row |= _distinct(states, len(states.numbers) + index, None)
     row["top_values"] = [{"value": value, "count": count} for value, count in top]
     row["_top"] = top[0][1] if top else 0
@@ -142,7 +145,7 @@ def _category(states: ColumnStates, index: int) -> dict[str, Any]:
 
 
 def _distinct(states: ColumnStates, sketch: int, histogram: Histogram | None) -> dict[str, Any]:
-    data = states.distinct.data[sketch]
+    data = states.distinct_sketches[sketch]
     if histogram is not None and histogram.shift == 0:
         exact = len(histogram.cells)
         return {"distinct": exact, "distinct_low": exact, "distinct_high": exact, "distinct_sketch": data}

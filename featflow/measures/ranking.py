@@ -18,7 +18,7 @@ from featflow.measures.information import corrected_mutual_information, entropy
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.tables import build
 
-__all__ = ["ranking"]
+__all__ = ["ranked", "ranking"]
 
 DETERMINES_FROM = 0.95
 """Normalized information from which a feature all but equals the target."""
@@ -29,7 +29,7 @@ WEAK_BELOW = 0.001
 
 
 def ranking(spec: TargetCountsSummarizer, state: TargetCounts, alerts: Mapping[str, list[str]]) -> pa.Table:
-    """Return the ranking table of all targets.
+    """Return the ranking table of all targets; `ranked` gives the ranks once all features are there.
 
     Parameters
     ----------
@@ -43,12 +43,22 @@ def ranking(spec: TargetCountsSummarizer, state: TargetCounts, alerts: Mapping[s
             row = _score(spec.table(state, f, t)[:, 1:])
             row["alerts"] = sorted({*alerts.get(feature.column.name, []), *row["alerts"]})
             rows.append(row | {"target": target.column.name, "feature": feature.column.name})
-        rows.sort(key=lambda row: (-row["corrected_mi"], row["feature"]))
-        for rank, row in enumerate(rows, start=1):
-            row["rank"] = rank
         if rows:
             tables.append(build("ranking", {name: [row[name] for row in rows] for name in rows[0]}))
     return pa.concat_tables(tables) if tables else build("ranking", {"target": []})
+
+
+def ranked(scored: pa.Table) -> pa.Table:
+    """Return the table in the order of targets and ranks, 1 for the highest corrected information; ties by name."""
+    order = [("target", "ascending"), ("corrected_mi", "descending"), ("feature", "ascending")]
+    scored = scored.sort_by(order)
+    ranks: list[int] = []
+    previous = None
+    for target in scored.column("target").to_pylist():
+        ranks.append(ranks[-1] + 1 if target == previous else 1)
+        previous = target
+    index = scored.schema.get_field_index("rank")
+    return scored.set_column(index, scored.schema.field("rank"), pa.array(ranks, pa.int64()))
 
 
 def _score(table: np.ndarray) -> dict[str, Any]:

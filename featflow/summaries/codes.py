@@ -16,7 +16,12 @@ import pyarrow as pa
 from featflow.binning import encode
 from featflow.columns import Coding, Column, target_classes
 
-__all__ = ["Codes", "CodesSummarizer", "target_field"]
+__all__ = ["Codes", "CodesSummarizer", "column_field", "target_field"]
+
+
+def column_field(name: str) -> str:
+    """Return the field that holds a column's pair codes."""
+    return f"column:{name}"
 
 
 def target_field(name: str) -> str:
@@ -38,7 +43,7 @@ class Codes:
     rows: int
     """Rows seen."""
     names: tuple[str, ...]
-    """Column names, then `target_field` of every target."""
+    """`column_field` of every column, then `target_field` of every target."""
     codes: np.ndarray
     """Codes, shape (names, rows), uint8; 0 is missing."""
 
@@ -63,9 +68,9 @@ class CodesSummarizer:
     """Spec of `Codes`."""
 
     codings: tuple[Coding, ...]
-    """Codings of all columns that take part in pairs."""
+    """Codings of columns that take part in pairs."""
     targets: tuple[Coding, ...]
-    """Codings of the targets, whose classes are kept too."""
+    """Codings of targets whose classes are kept."""
     shard_rows: int = field(default=0, repr=False)
     """Rows of the largest shard, for `nbytes`."""
 
@@ -79,16 +84,21 @@ class CodesSummarizer:
         """All of the columns."""
         return tuple(dict.fromkeys(coding.column for coding in self.codings + self.targets))
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields of its states."""
+        columns = tuple(column_field(coding.column.name) for coding in self.codings)
+        return columns + tuple(target_field(target.column.name) for target in self.targets)
+
     def empty(self) -> Codes:
         """Return no rows."""
-        names = tuple(c.column.name for c in self.codings) + tuple(target_field(t.column.name) for t in self.targets)
-        return Codes(0, names, np.empty((len(names), 0), np.uint8))
+        return Codes(0, self.fields, np.empty((len(self.fields), 0), np.uint8))
 
     def summarize(self, batch: pa.RecordBatch) -> Codes:
         """Return the codes of a batch."""
         rows = [coding.groups[encode(batch.column(coding.column.name), coding)] for coding in self.codings]
         rows += [target_classes(target)[encode(batch.column(target.column.name), target)] for target in self.targets]
-        return Codes(batch.num_rows, self.empty().names, np.stack(rows))
+        return Codes(batch.num_rows, self.fields, np.stack(rows))
 
     def nbytes(self) -> int:
         """Return the bytes of the largest shard's codes."""

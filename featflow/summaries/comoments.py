@@ -23,6 +23,11 @@ from featflow.columns import Column, NumberCoding
 
 __all__ = ["CoMoments", "CoMomentsSummarizer", "RankCoMomentsSummarizer"]
 
+CANCELS_FROM = 100.0
+"""Squared mean over variance from which a difference of sums loses more than two digits."""
+AGAIN_AT_ONCE = 16
+"""Pairs of one column that are computed again together: what bounds their memory."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CoMoments:
@@ -98,33 +103,38 @@ Values = Callable[[pa.Array, NumberCoding], tuple[np.ndarray, np.ndarray]]
 """What takes values and presence from a column."""
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
-def _block(columns: Columnar, rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return centred values (0 where absent) and presence (0 or 1), shape (width, rows), and the centres, (width,)."""
+def _block(columns: Columnar, rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return values (0 where absent) and presence (0 or 1), both shape (width, rows), float64."""
     values, present = torch.zeros((width, rows), dtype=torch.float64), torch.zeros((width, rows), dtype=torch.float64)
-    centres = torch.zeros(width, dtype=torch.float64)
     for index, (x, finite) in enumerate(columns):
-        here = x[finite]
-        if len(here):
-            centre = float(here.mean())
-            centres[index] = centre
-            values[index] = torch.from_numpy(np.where(finite, x - centre, 0.0))
-            present[index] = torch.from_numpy(finite.astype(np.float64))
-    return values, present, centres
+        values[index] = torch.from_numpy(x)
+        present[index] = torch.from_numpy(finite.astype(np.float64))
+    return values, present
 
 
-def _comoments(rows: int, left: tuple[torch.Tensor, ...], right: tuple[torch.Tensor, ...]) -> CoMoments:
-    x, in_x, centre_x = left
-    y, in_y, centre_y = right
+def _comoments(
+    rows: int, left: tuple[torch.Tensor, torch.Tensor], right: tuple[torch.Tensor, torch.Tensor]
+) -> CoMoments:
+    (x, in_x), (y, in_y) = left, right
     n = in_x @ in_y.T
     safe = n.clamp(min=1.0)
     mean_x, mean_y = (x @ in_y.T) / safe, (in_x @ y.T) / safe
-    left_m2 = ((x * x) @ in_y.T - n * mean_x**2).clamp(min=0.0)
-    right_m2 = (in_x @ (y * y).T - n * mean_y**2).clamp(min=0.0)
+    m2_x = ((x * x) @ in_y.T - n * mean_x**2).clamp(min=0.0)
+    m2_y = (in_x @ (y * y).T - n * mean_y**2).clamp(min=0.0)
     c = x @ y.T - n * mean_x * mean_y
-    left_mean, right_mean = mean_x + centre_x[:, None], mean_y + centre_y[None, :]
-    arrays = (left_mean, right_mean, left_m2, right_m2, c)
-    return CoMoments(rows, n.to(torch.int64).numpy(), *(array.numpy() for array in arrays))
+    # Where a pair's rows lie far from a centre the differences above cancel: those pairs again, about their means.
+    cancelled = (n * mean_x**2 > CANCELS_FROM * m2_x) | (n * mean_y**2 > CANCELS_FROM * m2_y)
+    for i in torch.nonzero(cancelled.any(dim=1)).ravel().tolist():
+        for some in torch.split(torch.nonzero(cancelled[i]).ravel(), AGAIN_AT_ONCE):
+            both, count = in_x[i] * in_y[some], safe[i, some, None]
+            dx, dy = (x[i] - mean_x[i, some, None]) * both, (y[some] - mean_y[i, some, None]) * both
+            off_x, off_y = dx.sum(dim=1, keepdim=True) / count, dy.sum(dim=1, keepdim=True) / count
+            dx, dy = (dx - off_x) * both, (dy - off_y) * both
+            mean_x[i, some] += off_x.ravel()
+            mean_y[i, some] += off_y.ravel()
+            m2_x[i, some], m2_y[i, some] = (dx * dx).sum(dim=1), (dy * dy).sum(dim=1)
+            c[i, some] = (dx * dy).sum(dim=1)
+    return CoMoments(rows, n.to(torch.int64).numpy(), *(array.numpy() for array in (mean_x, mean_y, m2_x, m2_y, c)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class TargetCountsSummarizer:
     --------
     >>> from featflow.binning import category_coding
     >>> from featflow.columns import Column, Kind
-    >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 1, 16) for n in "xy")
+    >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16) for n in "xy")
     >>> spec = TargetCountsSummarizer((x,), (y,))
     >>> values = {"x": ["a", "a", "b"], "y": ["a", "b", "a"]}
     >>> batch = pa.record_batch({name: pa.array(value).dictionary_encode() for name, value in values.items()})

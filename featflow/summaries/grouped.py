@@ -18,8 +18,8 @@ from featflow.columns import CategoryCoding, Column, NumberCoding, pair_cardinal
 
 __all__ = ["GroupedMoments", "GroupedMomentsSummarizer"]
 
-PRODUCT_ROWS = 8192
-"""Rows of one one-hot product, so that its codes stay small."""
+ONE_HOT_BYTES = 32 * 2**20
+"""Bytes of the one-hot codes of one product."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,7 @@ class GroupedMoments:
     --------
     >>> from featflow.binning import category_coding, number_coding, sortable_keys
     >>> from featflow.columns import Column, Kind
-    >>> x = category_coding(Column("x", "string", Kind.CATEGORY), ["a", "b"], [2, 1], 1, 16)
+    >>> x = category_coding(Column("x", "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16)
     >>> y = number_coding(Column("y", "float64", Kind.NUMBER), sortable_keys(np.zeros(1)), np.array([1]), 0, (64, 16))
     >>> spec = GroupedMomentsSummarizer((x,), (y,))
     >>> batch = pa.record_batch({"x": pa.array(["a", "a", "b"]).dictionary_encode(), "y": [1.0, 3.0, None]})
@@ -109,11 +109,10 @@ class GroupedMomentsSummarizer:
         codes += offsets[:-1, None]
         columns = [centred_values(batch.column(c.column.name), c) for c in self.numbers]
         x, finite = np.stack([values for values, _ in columns]), np.stack([present for _, present in columns])
-        centre = x.sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
-        x = np.where(finite, x - centre[:, None], 0.0)
         sums = torch.zeros((3, int(offsets[-1]), len(self.numbers)), dtype=torch.float64)
-        for start in range(0, rows, PRODUCT_ROWS):
-            part = slice(start, min(start + PRODUCT_ROWS, rows))
+        step = max(1, ONE_HOT_BYTES // (8 * int(offsets[-1])))
+        for start in range(0, rows, step):
+            part = slice(start, min(start + step, rows))
             one_hot = torch.zeros((int(offsets[-1]), part.stop - start), dtype=torch.float64)
             one_hot.scatter_(0, torch.from_numpy(codes[:, part]), 1.0)
             values = torch.from_numpy(np.ascontiguousarray(x[:, part].T))
@@ -122,7 +121,7 @@ class GroupedMomentsSummarizer:
         n, total, square = sums.numpy()
         mean = total / np.maximum(n, 1)
         m2 = np.maximum(square - n * mean**2, 0.0)
-        return GroupedMoments(rows, n.astype(np.int64), np.where(n > 0, mean + centre, 0.0), m2)
+        return GroupedMoments(rows, n.astype(np.int64), mean, m2)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""

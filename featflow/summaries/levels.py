@@ -1,6 +1,6 @@
 """Exact counts of a category's levels, to a limit; counts by hash bucket beyond it.
 
-Whether a column has more levels than the limit is a property of its whole data,
+Whether a column has more levels, or longer ones, than the limit is a property of its whole data,
 and bucket counts add, so the state is exact under any order and any cut. Cost:
 the levels themselves, at most ``limit`` a column, then 8 bytes a bucket.
 """
@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featflow.binning import bucket
 from featflow.columns import Column
@@ -20,6 +21,8 @@ __all__ = ["BUCKETS", "LevelCounts", "Levels", "LevelsSummarizer"]
 
 BUCKETS = 65_536
 """Hash buckets of a column beyond the limit."""
+LEVEL_BYTES = 24
+"""Bytes of text that each allowed level may bring: long texts reach the limit with fewer levels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +45,8 @@ class LevelCounts:
         return type(self)(missing, *_group(levels, np.concatenate([self.counts, other.counts]))).limited(limit)
 
     def limited(self, limit: int) -> Self:
-        """Return the counts by bucket if there are more than ``limit`` levels."""
-        if self.levels is None or len(self.levels) <= limit:
+        """Return the counts by bucket if there are more than ``limit`` levels, or more text than that many allow."""
+        if self.levels is None or (len(self.levels) <= limit and _text_bytes(self.levels) <= LEVEL_BYTES * limit):
             return self
         return type(self)(self.missing, None, self.hashed())
 
@@ -53,6 +56,10 @@ class LevelCounts:
             return self.counts
         buckets = bucket(self.levels, BUCKETS)
         return np.bincount(buckets, weights=self.counts, minlength=BUCKETS).astype(np.int64)
+
+
+def _text_bytes(levels: pa.Array) -> int:
+    return int(pc.sum(pc.binary_length(levels)).as_py() or 0)
 
 
 def _group(levels: pa.Array, counts: np.ndarray) -> tuple[pa.Array, np.ndarray]:
@@ -148,5 +155,5 @@ class LevelsSummarizer:
         return LevelCounts(array.null_count, *_group(levels, counts[used])).limited(self.limit)
 
     def nbytes(self) -> int:
-        """Return the bytes of a state, levels of 24 bytes assumed."""
-        return len(self.columns) * max(32 * self.limit, 8 * BUCKETS)
+        """Return the bytes of a state: text, offsets and counts of as many levels as are allowed, or the buckets."""
+        return len(self.columns) * max((LEVEL_BYTES + 4 + 8) * self.limit, 8 * BUCKETS)

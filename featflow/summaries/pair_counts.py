@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from featflow.columns import Coding, Column, pair_cardinality, target_classes
-from featflow.summaries.codes import target_field
+from featflow.summaries.codes import column_field, target_field
 
 __all__ = ["PairCounts", "PairCountsSummarizer", "one_hot_product"]
 
@@ -61,9 +61,10 @@ class PairCountsSummarizer:
     --------
     >>> from featflow.binning import category_coding
     >>> from featflow.columns import Column, Kind
-    >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 1, 16) for n in "xy")
+    >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16) for n in "xy")
     >>> spec = PairCountsSummarizer((x,), (y,), ())
-    >>> batch = pa.record_batch({n: pa.array(v, pa.uint8()) for n, v in (("x", [1, 1, 2]), ("y", [1, 2, 1]))})
+    >>> codes = {"column:x": [1, 1, 2], "column:y": [1, 2, 1]}
+    >>> batch = pa.record_batch({name: pa.array(values, pa.uint8()) for name, values in codes.items()})
     >>> spec.summarize(batch).counts[0][0, 1:3, 1:3].tolist()
     [[1, 1], [1, 0]]
     """
@@ -88,7 +89,7 @@ class PairCountsSummarizer:
     @property
     def fields(self) -> list[str]:
         """Fields of the codes that it reads."""
-        names = dict.fromkeys(coding.column.name for coding in self.left + self.right)
+        names = dict.fromkeys(column_field(coding.column.name) for coding in self.left + self.right)
         return [*names, *(target_field(target.column.name) for target in self.targets)]
 
     def classes(self) -> list[int]:
@@ -133,7 +134,7 @@ def _width(codings: tuple[Coding, ...]) -> int:
 
 
 def _columns(batch: pa.RecordBatch, codings: tuple[Coding, ...]) -> np.ndarray:
-    return np.stack([batch.column(coding.column.name).to_numpy() for coding in codings])
+    return np.stack([batch.column(column_field(coding.column.name)).to_numpy() for coding in codings])
 
 
 def _one_hot(codes: np.ndarray, codings: tuple[Coding, ...]) -> torch.Tensor:

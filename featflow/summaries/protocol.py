@@ -16,6 +16,9 @@ from featflow.columns import Column
 
 __all__ = ["Summarizer", "Summary", "digest"]
 
+STATE_VERSION = 1
+"""Raised when the same spec and rows give another state: old states are then left alone."""
+
 
 @runtime_checkable
 class Summary(Protocol):
@@ -70,5 +73,5 @@ class Summarizer(Protocol[S_co]):
 
 
 def digest(summarizer: Summarizer[Any]) -> str:
-    """Return the name of a spec: SHA-256 of its ``repr``."""
-    return hashlib.sha256(repr(summarizer).encode()).hexdigest()[:24]
+    """Return the name of a spec: SHA-256 of its ``repr`` and of what states mean in this release."""
+    return hashlib.sha256(f"{STATE_VERSION}:{summarizer!r}".encode()).hexdigest()[:24]

@@ -36,6 +36,8 @@ HLL_LG_K = 12
 """4,096 registers: standard error 1.6 %."""
 FREQUENT_LG_SIZE = 10
 """768 counters: an estimate is within 0.35 % of the rows."""
+FREQUENT_CHARACTERS = 128
+"""Characters of a level that are kept: longer ones that begin alike are counted together."""
 BOUND_STANDARD_ERRORS = 2
 
 
@@ -199,11 +201,11 @@ class FrequentSummarizer(_SketchSummarizer):
         counts = np.bincount(array.indices.drop_null().to_numpy(), minlength=len(array.dictionary))
         for value, count in sorted(zip(array.dictionary.to_pylist(), counts.tolist(), strict=True)):
             if count:
-                sketch.update(value, count)
+                sketch.update(value[:FREQUENT_CHARACTERS], count)
 
     def nbytes(self) -> int:
-        """Return the bytes of a state, levels of 24 bytes assumed."""
-        return len(self.columns) * int(2**FREQUENT_LG_SIZE) * 40
+        """Return the bytes of a state."""
+        return len(self.columns) * int(2**FREQUENT_LG_SIZE) * (FREQUENT_CHARACTERS + 16)
 
 
 def _distinct_values(array: pa.Array) -> list[Any]:

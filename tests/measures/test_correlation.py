@@ -135,7 +135,7 @@ def test_correlation_ratio_equals_its_definition():
     table = pd.DataFrame({"u": np.where(random.random(N) < 0.1, np.nan, values), "constant": 3.7})
     names = groups.astype(str)
     levels, counts = np.unique(names, return_counts=True)
-    coding = category_coding(Column("g", "string", Kind.CATEGORY), levels.tolist(), counts.tolist(), 1, 16)
+    coding = category_coding(Column("g", "string", Kind.CATEGORY), levels.tolist(), counts.tolist(), 16)
     numbers = tuple(
         number_coding(column, sortable_keys(table[column.name].dropna().to_numpy()[:1]), np.ones(1, int), 0, (64, 16))
         for column in (COLUMNS[0], COLUMNS[4])

@@ -37,7 +37,7 @@ def _codings():
         present = values[~MISSING.get(name, np.zeros(N, bool))]
         levels, counts = np.unique(present.astype(str), return_counts=True)
         column = Column(name, "string", Kind.CATEGORY, role=role)
-        columns[name] = category_coding(column, levels.tolist(), counts.tolist(), 1, 16)
+        columns[name] = category_coding(column, levels.tolist(), counts.tolist(), 16)
     return columns
 
 
@@ -51,7 +51,7 @@ BATCH = pa.record_batch(
 TARGETS = (CODINGS["xor"],)
 CODES = CodesSummarizer(tuple(CODINGS.values()), TARGETS).summarize(BATCH)
 CODE_BATCH = CODES.to_arrow().combine_chunks().to_batches()[0]
-CODE = dict(zip(CODES.names, CODES.codes, strict=True))
+CODE = {name.removeprefix("column:"): codes for name, codes in zip(CODES.names, CODES.codes, strict=True)}
 
 
 def counted(left, right, targets=TARGETS):
