@@ -214,21 +214,16 @@ def test_the_second_run_computes_nothing_and_gives_the_same(engine_kind, tmp_pat
     assert [r.run_id for r in featflow.list_runs(str(tmp_path / "out"))] == sorted([first.run_id, second.run_id])
 
 
-def test_only_a_changed_file_is_computed_again(tmp_path, mixed):
+def test_a_changed_file_costs_its_own_shards_in_pass_1_and_all_in_pass_2(tmp_path, mixed):
+    """The codebook is made of all data, so what is counted with it is counted again."""
     source = write_parts(mixed, tmp_path / "data", 4)
-    run(
-        source,
-        tmp_path / "out",
-        **SETTINGS | {"analyses": {"correlation": False, "interaction": False, "ranking": False}},
-    )
+    only_profile = SETTINGS | {"analyses": {"correlation": False, "interaction": False, "ranking": False}}
+    run(source, tmp_path / "out", **SETTINGS)
     pq.write_table(mixed.slice(0, 100), tmp_path / "data" / "part-001.parquet")
-    again = run(
-        source,
-        tmp_path / "out",
-        **SETTINGS | {"analyses": {"correlation": False, "interaction": False, "ranking": False}},
-    )
+    again = run(source, tmp_path / "out", **only_profile)
     assert again.manifest["shards"] == {"total": 4, "computed": 1, "reused": 3}
     assert again.manifest["rows"]["read"] == 4_500 + 100
+    assert run(source, tmp_path / "out", **SETTINGS).manifest["shards"] == {"total": 4, "computed": 4, "reused": 0}
 
 
 # --- what is published ----------------------------------------------------------------------------------------------

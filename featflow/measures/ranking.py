@@ -69,7 +69,7 @@ def _score(table: np.ndarray) -> dict[str, Any]:
     missing_mi, missing_expected = corrected_mutual_information(pattern)
     corrected, missing = mi - expected, missing_mi - missing_expected
     room = information - expected
-    normalized = corrected / room if room > 1e-12 else None
+    normalized = min(corrected / room, 1.0) if room > 1e-12 else None  # above 1 by rounding only
     alerts: list[str] = []
     if normalized is not None and normalized >= DETERMINES_FROM:
         alerts.append("determines_target")
