@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from featflow import lock, passes
+from featflow import states as stored
 from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
 from featflow.columns import Role
 from featflow.config import Config
@@ -103,7 +104,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     watch.lap("counts")
 
     def state(spec: Any) -> Any:
-        return passes.load(workspace.store, spec, whole[spec])
+        return stored.load(workspace.store, spec, whole[spec])
 
     equal = _duplicates(relations, state)
     if len(duplicates) == CANDIDATES:
@@ -143,7 +144,7 @@ def open_engine(config: Config) -> Engine:
 
 def _column_states(workspace: Workspace, first: Computed, specs: ProfileSpecs) -> ColumnStates:
     names = dict(zip(specs.all(), passes.merge(workspace, first.shards, specs.all(), "merging"), strict=True))
-    return specs.states(lambda spec: passes.load(workspace.store, spec, names[spec]))
+    return specs.states(lambda spec: stored.load(workspace.store, spec, names[spec]))
 
 
 def _measured_pairs(
@@ -160,7 +161,7 @@ def _measured_pairs(
 
 def _measure_block(shared: tuple[Store, tuple[str, ...], int], item: tuple[PairCountsSummarizer, str]) -> PairMeasures:
     (store, methods, keep), (spec, name) = shared, item
-    return measure_pairs(spec, passes.load(store, spec, name), methods, keep)
+    return measure_pairs(spec, stored.load(store, spec, name), methods, keep)
 
 
 def _correlations(

@@ -1,62 +1,31 @@
 """The two ways over data: shards x summaries, and block pairs over codes.
 
-A state is a file whose path says what it is:
-``states/<summary>/<spec digest>/<shard digest or merged-...>.arrow``. Work is
-the set of files that are not there yet. States are merged in the order of
-shards with a constant fan-in, so the same data gives the same bits on any engine.
+Work is the set of states that are not there yet. States are merged in the order
+of shards with a constant fan-in, so the same data gives the same bits on any engine.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from featflow import progress
+from featflow import progress, states
 from featflow.dataset import Quarantined, Shard
 from featflow.engines.base import Engine, Resources
-from featflow.errors import ConfigurationError
 from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
+from featflow.states import AnySummarizer
 from featflow.storage import Store, check_unchanged
-from featflow.summaries import CodesSummarizer, PairCountsSummarizer, Summarizer, Summary, digest
+from featflow.summaries import CodesSummarizer, PairCountsSummarizer, Summary
 
-__all__ = [
-    "Computed",
-    "Workspace",
-    "check_sizes",
-    "compute",
-    "count_pairs",
-    "load",
-    "merge",
-    "missing_partials",
-    "sound",
-    "task_bytes",
-    "whole_name",
-]
+__all__ = ["Computed", "Workspace", "compute", "count_pairs", "merge", "whole_name"]
 
 FAN_IN = 8
 """States merged by one task."""
-WORKING_COPIES = 4
-"""States alive in a task at once: the running one, a batch's, the merged one, and its serialized form."""
-BATCH_COPIES = 6
-"""A batch as Arrow, as float64, as a mask, and in products."""
-QUARANTINE = "states/quarantine"
-REMEDIES = {
-    "codes": "lower dataset.shard_bytes, or write smaller row groups",
-    "levels": "lower codebook.levels, or exclude columns",
-    "pair_counts": "lower codebook.pair_bins",
-    "quantiles": "lower codebook.cells, or exclude columns",
-    "target_counts": "lower codebook.bins or codebook.pair_bins, or exclude columns",
-}
-"""What makes a state smaller, beside more memory."""
-
-AnySummarizer = Summarizer[Any]
 
 
 @dataclass(frozen=True)
@@ -87,35 +56,6 @@ class Computed:
     """Digests of the shards that were read; the others were found."""
 
 
-def folder(summarizer: AnySummarizer) -> str:
-    """Return the folder of a spec's states."""
-    return f"states/{summarizer.name}/{digest(summarizer)}"
-
-
-def load(store: Store, summarizer: AnySummarizer, name: str) -> Any:
-    """Return a state by its name."""
-    return type(summarizer.empty()).from_arrow(store.read_arrow(f"{folder(summarizer)}/{name}.arrow"))
-
-
-def task_bytes(specs: Sequence[AnySummarizer]) -> int:
-    """Return the memory of a task that computes these specs from a shard: states, and a batch of their columns."""
-    columns = len({column for spec in specs for column in spec.columns})
-    return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + BATCH_COPIES * 8 * batch_rows(columns) * columns
-
-
-def _existing(store: Store, summarizer: AnySummarizer) -> set[str]:
-    return {name.removesuffix(".arrow") for name in store.names(folder(summarizer)) if name.endswith(".arrow")}
-
-
-def missing_partials(
-    store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
-) -> list[tuple[Shard, list[int]]]:
-    """Return the shards that lack a partial state, and which specs they lack."""
-    existing = [_existing(store, summarizer) for summarizer in specs]
-    lacking = ((shard, [i for i, names in enumerate(existing) if shard.digest not in names]) for shard in shards)
-    return [(shard, indices) for shard, indices in lacking if indices]
-
-
 # --- shards x summaries ---------------------------------------------------------------------------------------------
 
 
@@ -136,19 +76,19 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
     ConfigurationError
         A state cannot fit ``budget.memory``; nothing was read.
     """
-    check_sizes(specs, workspace.state_bytes)
+    states.check_sizes(specs, workspace.state_bytes)
     store, remaining, done = workspace.store, list(shards), set[str]()
     quarantined: list[Quarantined] = []
     while True:
-        remaining, bad = sound(store, remaining, specs)
+        remaining, bad = states.sound(store, remaining, specs)
         quarantined += bad
-        missing = missing_partials(store, remaining, specs)
+        missing = states.missing_partials(store, remaining, specs)
         if not missing:
             break
         items = [
             (shard, group) for shard, indices in missing for group in _groups(specs, indices, workspace.state_bytes)
         ]
-        memory = max((task_bytes([specs[i] for i in group]) for _, group in items), default=0)
+        memory = max((states.task_bytes([specs[i] for i in group]) for _, group in items), default=0)
         work = _ShardWork(store, tuple(specs), workspace.source_options)
         with progress.stage(workspace.progress, stage, len(items)):
             reports = workspace.engine.map(_summarize_shard, work, items, Resources(memory=memory))
@@ -156,44 +96,8 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
                 workspace.progress.advance(shard.rows)
                 done.add(shard.digest)
                 if unreadable:
-                    name = f"{_quarantine(specs)}/{shard.digest}.json"
-                    store.write(name, json.dumps([asdict(entry) for entry in unreadable]).encode())
+                    states.quarantine(store, shard, specs, unreadable)
     return Computed(tuple(remaining), tuple(quarantined), frozenset(done))
-
-
-def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
-    """Raise ConfigurationError if a state cannot fit a task; `compute` and `count_pairs` call it before they read."""
-    for spec in specs:
-        if spec.nbytes() > limit:
-            times = math.ceil(10 * spec.nbytes() / limit) / 10
-            raise ConfigurationError(
-                f"budget.memory: one {spec.name} state of {len(spec.columns)} columns takes "
-                f"{spec.nbytes() / 2**20:,.0f} MiB and a task may hold {limit / 2**20:,.0f} MiB; "
-                f"raise budget.memory {times} times or {REMEDIES.get(spec.name, 'exclude columns')}"
-            )
-
-
-def sound(
-    store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
-) -> tuple[list[Shard], list[Quarantined]]:
-    """Return the shards less the row groups known to be unreadable in the columns of these specs, and those."""
-    folder_name = _quarantine(specs)
-    known = set(store.names(folder_name))
-    kept, found = [], []
-    for shard in shards:
-        while (name := f"{shard.digest}.json") in known:
-            entries = [Quarantined(**entry) for entry in json.loads(store.read(f"{folder_name}/{name}"))]
-            found += entries
-            shard = shard.without({entry.row_group for entry in entries if entry.row_group is not None})  # noqa: PLW2901
-        if shard.row_groups:
-            kept.append(shard)
-    return kept, found
-
-
-def _quarantine(specs: Sequence[AnySummarizer]) -> str:
-    """Return the folder of what cannot be read of some columns; other columns of the same rows may be sound."""
-    columns = sorted({repr(column) for spec in specs for column in spec.columns})
-    return f"{QUARANTINE}/{hashlib.sha256(repr(columns).encode()).hexdigest()[:24]}"
 
 
 def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> Iterator[tuple[int, ...]]:
@@ -213,17 +117,17 @@ def _summarize_shard(work: _ShardWork, item: tuple[Shard, tuple[int, ...]]) -> l
     shard, indices = item
     specs = [work.specs[i] for i in indices]
     columns = tuple(dict.fromkeys(column for spec in specs for column in spec.columns))
-    states = [spec.empty() for spec in specs]
+    made = [spec.empty() for spec in specs]
     bad: list[Quarantined] = []
     for batch in read_batches(shard, columns, work.options, batch_rows(len(columns))):
         if isinstance(batch, Quarantined):
             bad.append(batch)
         elif not bad and batch.num_rows:
-            states = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, states, strict=True)]
+            made = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, made, strict=True)]
     check_unchanged(shard.file, work.options)
     if not bad:
-        for spec, state in zip(specs, states, strict=True):
-            work.store.write_arrow(f"{folder(spec)}/{shard.digest}.arrow", state.to_arrow())
+        for spec, state in zip(specs, made, strict=True):
+            work.store.write_arrow(states.path(spec, shard.digest), state.to_arrow())
     return bad
 
 
@@ -251,14 +155,14 @@ def count_pairs(
     stage: str,
 ) -> list[str]:
     """Count every block pair over the shards' codes; return the name of each whole state."""
-    check_sizes(specs, workspace.state_bytes)
+    states.check_sizes(specs, workspace.state_bytes)
     work = _MergeWork(workspace.store, tuple(specs), tuple(codes))
     return _tree(workspace, work, [shard.digest for shard in shards], stage)
 
 
 def _tree(workspace: Workspace, work: _MergeWork, leaves: list[str], stage: str) -> list[str]:
-    existing = [_existing(work.store, spec) for spec in work.specs]
-    memory = max((spec.nbytes() for spec in work.specs), default=0) * WORKING_COPIES
+    existing = [states.existing(work.store, spec) for spec in work.specs]
+    memory = max((spec.nbytes() for spec in work.specs), default=0) * states.WORKING_COPIES
     level, first = leaves, bool(work.codes)
     while len(level) > 1 or first:
         pairs = _level(level, merge_one=first)
@@ -296,17 +200,17 @@ def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> in
     for member in group:
         for piece in _leaf(work, spec, member):
             state = state.merge(piece)
-    work.store.write_arrow(f"{folder(spec)}/{name}.arrow", state.to_arrow())
+    work.store.write_arrow(states.path(spec, name), state.to_arrow())
     return int(state.rows)
 
 
 def _leaf(work: _MergeWork, spec: AnySummarizer, name: str) -> Iterator[Summary]:
     """Yield what to merge: a stored state, or counts of a shard's codes made piece by piece."""
     if not isinstance(spec, PairCountsSummarizer) or not work.codes:
-        yield load(work.store, spec, name)
+        yield states.load(work.store, spec, name)
         return
     wanted = [(codes, [field for field in codes.fields if field in spec.fields]) for codes in work.codes]
-    files = [(f"{folder(codes)}/{name}.arrow", fields) for codes, fields in wanted if fields]
+    files = [(states.path(codes, name), fields) for codes, fields in wanted if fields]
     for batches in zip(*(work.store.read_arrow_batches(*file) for file in files), strict=True):
         arrays = {
             field: array for batch in batches for field, array in zip(batch.schema.names, batch.columns, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from featflow import passes
+from featflow import passes, states
 from featflow.analyses import ProfileSpecs, profile_specs, relation_specs, state_bytes
 from featflow.columns import Role
 from featflow.config import Config
@@ -62,22 +62,22 @@ def plan(config: Config) -> Plan:
     store = Store(config.output, config.dataset.storage_options)
     first = profile_specs(dataset.columns, config)
     wanted = first.all()
-    shards, _ = passes.sound(store, dataset.shards, wanted)
-    lacking = passes.missing_partials(store, shards, wanted)
+    shards, _ = states.sound(store, dataset.shards, wanted)
+    lacking = states.missing_partials(store, shards, wanted)
     sizes = {spec.name: spec.nbytes() for spec in wanted}
-    passes.check_sizes(wanted, state_bytes(config))
-    states = _states(store, shards, first) if shards and not lacking else None
-    task, relation_shards = passes.task_bytes(wanted), None
-    if states is not None:
-        codebook = build_codebook(dataset.columns, states, config.codebook)
+    states.check_sizes(wanted, state_bytes(config))
+    profiled = _states(store, shards, first) if shards and not lacking else None
+    task, relation_shards = states.task_bytes(wanted), None
+    if profiled is not None:
+        codebook = build_codebook(dataset.columns, profiled, config.codebook)
         rows = max(shard.rows for shard in shards)
-        relations = relation_specs(codebook, config, duplicate_candidates(states), rows)
+        relations = relation_specs(codebook, config, duplicate_candidates(profiled), rows)
         second = (*relations.over_shards(), *relations.codes)
-        relation_shards = len(passes.missing_partials(store, shards, second))
-        task = max(task, passes.task_bytes(second))
+        relation_shards = len(states.missing_partials(store, shards, second))
+        task = max(task, states.task_bytes(second))
         for spec in (*second, *relations.pairs):
             sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
-        passes.check_sizes((*second, *relations.pairs), state_bytes(config))
+        states.check_sizes((*second, *relations.pairs), state_bytes(config))
     cores = (os.cpu_count() or 1) if config.engine.kind == "ray" else 1
     kinds = [column.kind.value for column in dataset.columns]
     return Plan(
@@ -101,6 +101,6 @@ def _states(store: Store, shards: Sequence[Shard], first: ProfileSpecs) -> Colum
     """Return pass 1's whole states if a run has left them."""
     name = passes.whole_name([shard.digest for shard in shards])
     try:
-        return first.states(lambda spec: passes.load(store, spec, name))
+        return first.states(lambda spec: states.load(store, spec, name))
     except FileNotFoundError:
         return None

@@ -30,7 +30,7 @@ def local_ray():
     """One Ray for all tests that run on it; the engine joins what is there."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=128 * 2**20, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=128 * 2**20, log_to_driver=False)
     yield
     ray.shutdown()
 

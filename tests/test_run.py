@@ -187,7 +187,7 @@ def test_small_blocks_give_what_large_ones_give(tmp_path, mixed, monkeypatch):
     source = write_parts(mixed, tmp_path / "data", 3)
     whole = run(source, tmp_path / "whole", **SETTINGS)
     monkeypatch.setattr("featflow.analyses.STATE_SHARE", 2_000)
-    monkeypatch.setattr("featflow.passes.check_sizes", lambda *_: None)
+    monkeypatch.setattr("featflow.states.check_sizes", lambda *_: None)
     cut = run(source, tmp_path / "cut", **SETTINGS)
     names = (whole.store, cut.store)
     assert [len(store.names("states/pair_counts")) for store in names] == [1, pytest.approx(10, abs=8)]
