@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -128,8 +129,11 @@ def _below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
 
 
 def _version(info: dict[str, Any]) -> str:
-    found = (str(info[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key))
-    return next(found, "").strip('"')
+    found = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
+    text = (
+        found.isoformat() if isinstance(found, datetime) else str(found)
+    )  # a listing may give the one, a look the other
+    return text.strip('"')
 
 
 def _hidden(path: str) -> bool:
