@@ -130,9 +130,8 @@ def _below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
 
 def _version(info: dict[str, Any]) -> str:
     found = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
-    text = (
-        found.isoformat() if isinstance(found, datetime) else str(found)
-    )  # a listing may give the one, a look the other
+    # A listing may give seconds where a look at the file gives a time.
+    text = str(found.timestamp() if isinstance(found, datetime) else found)
     return text.strip('"')
 
 
