@@ -70,7 +70,6 @@ class Role(StrEnum):
 
     FEATURE = "feature"
     TARGET = "target"
-    ENTITY = "entity"
     EVENT_TIME = "event_time"
 
 

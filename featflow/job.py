@@ -109,7 +109,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     equal = _duplicates(relations, state)
     if len(duplicates) == CANDIDATES:
         record.warnings.append(
-            f"more than {CANDIDATES} pairs of columns have the same counts; duplicates beyond are not looked for"
+            f"{CANDIDATES} pairs of columns or more have the same counts; duplicates beyond these are not looked for"
         )
     profiled = profile(dataset.columns, states, equal)
     alerts = alerts_by_column(profiled)

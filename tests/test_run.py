@@ -189,8 +189,7 @@ def test_small_blocks_give_what_large_ones_give(tmp_path, mixed, monkeypatch):
     monkeypatch.setattr("featflow.analyses.STATE_SHARE", 2_000)
     monkeypatch.setattr("featflow.states.check_sizes", lambda *_: None)
     cut = run(source, tmp_path / "cut", **SETTINGS)
-    names = (whole.store, cut.store)
-    assert [len(store.names("states/pair_counts")) for store in names] == [1, pytest.approx(10, abs=8)]
+    assert len(whole.store.names("states/pair_counts")) == 1
     assert len(cut.store.names("states/pair_counts")) > 1
     for name in ("ranking", "interaction"):
         assert whole.arrow(name).equals(cut.arrow(name))
