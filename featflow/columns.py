@@ -17,10 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 __all__ = [
+    "POSITION",
     "CategoryCoding",
     "Codebook",
     "Coding",
     "Column",
+    "Grouping",
     "Kind",
     "NumberCoding",
     "Role",
@@ -98,6 +100,24 @@ class Column:
     def is_numeric(self) -> bool:
         """Whether its batches hold numbers."""
         return self.kind in {Kind.NUMBER, Kind.TIME}
+
+
+POSITION = Column("featflow:position", "uint64", Kind.NUMBER)
+"""Where a row lies: 16 bits of its shard's digest, then 16 of how far down the shard it is. Made by the reader."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which rows the jackknife deletes together."""
+
+    kind: str
+    """value: rows of equal values; unit: rows of one unit of time; run: a run of rows of each shard; shard."""
+    columns: tuple[Column, ...]
+    """Columns that decide it; `POSITION` for runs and shards."""
+    groups: int
+    """Number of groups."""
+    unit: int = 1
+    """Microseconds, for units of time."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

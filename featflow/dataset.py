@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.columns import Column, Role
-from featflow.config import DatasetOptions
 from featflow.errors import DatasetError, InfrastructureError
 from featflow.inference import infer_columns
+from featflow.options import DatasetOptions
 from featflow.storage import DataFile, first_line, is_corruption, list_data_files, open_parquet
 
 __all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]
@@ -81,6 +81,10 @@ class Dataset:
 
     columns: tuple[Column, ...]
     """Columns to analyse, in the order of the first file that has them."""
+    entity: tuple[Column, ...]
+    """Join keys, as strings."""
+    weight: Column | None
+    """Row weights."""
     shards: tuple[Shard, ...]
     """Shards in the order of files and row groups."""
     files: int
@@ -136,11 +140,21 @@ def open_dataset(options: DatasetOptions, output: str | None = None) -> Dataset:
             f"{first.uri}: not a readable Parquet file: {first.detail} "
             f"({len(files)} of {len(files)} files); check dataset.source"
         )
-    columns, notes = infer_columns([(footer.file, footer.schema) for footer in footers], options)
-    shards = tuple(shard for footer in footers for shard in _shards(footer, len(columns), int(options.shard_bytes)))
+    inferred = infer_columns([(footer.file, footer.schema) for footer in footers], options)
+    width, size = len(inferred.columns), int(options.shard_bytes)
+    shards = tuple(shard for footer in footers for shard in _shards(footer, width, size))
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
-    return Dataset(columns, shards, len(files), sum(file.size for file in files), quarantined, notes)
+    return Dataset(
+        inferred.columns,
+        inferred.entity,
+        inferred.weight,
+        shards,
+        len(files),
+        sum(file.size for file in files),
+        quarantined,
+        inferred.notes,
+    )
 
 
 def _read_footer(file: DataFile, storage_options: dict[str, Any]) -> _Footer | Quarantined:

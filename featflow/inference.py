@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from featflow.columns import Column, Kind, Role
-from featflow.config import DatasetOptions
 from featflow.errors import ConfigurationError, SchemaError
+from featflow.options import DatasetOptions
 from featflow.storage import DataFile
 
-__all__ = ["HIVE_NULL", "infer_columns", "leaves"]
+__all__ = ["HIVE_NULL", "Inferred", "infer_columns", "leaves"]
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -23,8 +24,22 @@ WHOLE = {"int64"}
 FileSchema = tuple[DataFile, pa.Schema]
 
 
-def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """Return the columns to analyse and notes on those skipped or widened.
+@dataclass(frozen=True)
+class Inferred:
+    """What the schemas say."""
+
+    columns: tuple[Column, ...]
+    """Columns to analyse."""
+    entity: tuple[Column, ...]
+    """Join keys, as strings: rows are told apart by them, nothing more."""
+    weight: Column | None
+    """Row weights."""
+    notes: tuple[str, ...]
+    """Columns skipped or widened."""
+
+
+def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inferred:
+    """Return the columns to analyse, the keys, the weight, and notes on columns skipped or widened.
 
     Raises
     ------
@@ -35,9 +50,9 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> tup
     """
     found = _unify(schemas, set(options.exclude))
     _check_names(options, list(found))
-    columns, notes = [], []
+    columns, notes, kept_apart = [], [], {*options.entity, options.weight}
     for name, (family, canonical, source_type, _) in found.items():
-        if _named(name, options.exclude) or name in options.entity:
+        if _named(name, options.exclude) or name in kept_apart:
             continue
         if family == "other":
             key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
@@ -67,7 +82,16 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> tup
             )
     if not any(column.role is not Role.EVENT_TIME for column in columns):
         raise SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
-    return tuple(columns), tuple(notes)
+    entity = (Column(name, "string", Kind.CATEGORY) for name in options.entity if found[name][0] != "other")
+    return Inferred(tuple(columns), tuple(entity), _weight(found, options.weight), tuple(notes))
+
+
+def _weight(found: dict[str, tuple[str, str, str, str]], name: str | None) -> Column | None:
+    if name is None:
+        return None
+    if found[name][0] not in {"number", "boolean"}:
+        raise SchemaError(f"dataset.weight: '{name}' is {found[name][2]}; weights are numbers")
+    return Column(name, "float64", Kind.NUMBER)
 
 
 def _named(name: str, names: Collection[str]) -> bool:
@@ -87,7 +111,9 @@ def _read_as(kind: Kind, family: str, canonical: str) -> str:
 
 def _check_names(options: DatasetOptions, names: list[str]) -> None:
     event_time = [options.event_time] if options.event_time else []
-    keys = {"entity": options.entity, "event_time": event_time, "targets": options.targets, "exclude": options.exclude}
+    weight = [options.weight] if options.weight else []
+    keys = {"entity": options.entity, "event_time": event_time, "targets": options.targets, "weight": weight}
+    keys |= {"exclude": options.exclude}
     for key, wanted in (keys | {"kinds": list(options.kinds)}).items():
         for name in wanted:
             if name not in names and not (key == "exclude" and any(_named(known, [name]) for known in names)):

@@ -31,8 +31,8 @@ def _nats(name: str, description: str) -> pa.Field:
 
 
 _TESTS = (
-    _field("p_value", REAL, "Probability of a score at least this large under the null; null until it is computed."),
-    _field("q_value", REAL, "False-discovery rate at which this row would be reported; null until it is computed."),
+    _field("p_value", REAL, "Probability of a score at least this large under the null."),
+    _field("q_value", REAL, "Smallest false-discovery rate at which this row would be reported."),
 )
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -77,7 +77,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("value", REAL, "The statistic; null where a column does not vary over the rows used."),
             _field("expected", REAL, "Mean of the statistic under independence, for mutual_information, in nats."),
             _field("error_bound", REAL, "For spearman: bound on the distance from the exact rank correlation."),
-            _field("standard_error", REAL, "Standard error of value; null until it is computed."),
+            _field("standard_error", REAL, "Standard error of value, by error_method."),
+            _field("ci_low", REAL, "Lower end of the confidence interval of value."),
+            _field("ci_high", REAL, "Upper end of the confidence interval of value."),
+            _field(
+                "error_method",
+                TEXT,
+                "fisher_z, from n alone; jackknife, over groups of rows; null where there is none.",
+            ),
             *_TESTS,
         ]
     ),
@@ -87,21 +94,34 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("rank", INTEGER, "1 for the highest corrected_mi of the target."),
             _field("feature", TEXT, "Feature column."),
             _field("n", INTEGER, "Rows in which the target is present."),
+            _field("effective_n", REAL, "Rows of equal weight that would say as much; n without weights."),
             _field("cardinality", INTEGER, "Levels of the feature seen in these rows, missing counted as one."),
             _nats("mi", "Plug-in mutual information with the target."),
             _nats("expected_mi", "Exact mean of mi over permutations of the target, both margins fixed."),
             _nats("corrected_mi", "mi - expected_mi."),
             _field("normalized_mi", REAL, "corrected_mi / (H(target) - expected_mi)."),
-            _nats("null_std", "Standard deviation of mi under the null; null until it is computed."),
-            _field("z", REAL, "corrected_mi / null_std; null until it is computed."),
+            _nats("null_std", "Standard deviation of mi under the null."),
+            _field(
+                "null_method", TEXT, "How p_value was found: exact, gamma, or degenerate where the null is one value."
+            ),
+            _field(
+                "design_effect",
+                REAL,
+                "Variance of the score over clusters divided by that over rows; null without clusters.",
+            ),
+            _field("z", REAL, "(mi / design_effect - expected_mi) / null_std."),
             *_TESTS,
-            _field("significant", pa.bool_(), "Whether q_value passes the level; null until it is computed."),
-            _nats("ci_low", "Lower end of the confidence interval of corrected_mi; null until it is computed."),
-            _nats("ci_high", "Upper end of the confidence interval of corrected_mi; null until it is computed."),
-            _field("rank_low", INTEGER, "Best rank compatible with the intervals; null until it is computed."),
-            _field("rank_high", INTEGER, "Worst rank compatible with the intervals; null until it is computed."),
+            _field("significant", pa.bool_(), "Whether q_value is at most uncertainty.false_discovery_rate."),
+            _field("noise_rank", INTEGER, "Rank from which on nothing is significant, for the whole target."),
+            _nats("standard_error", "Jackknife standard error of corrected_mi."),
+            _nats("ci_low", "Lower end of the confidence interval of corrected_mi."),
+            _nats("ci_high", "Upper end of the confidence interval of corrected_mi."),
+            _field("rank_low", INTEGER, "Best rank that the intervals leave possible."),
+            _field("rank_high", INTEGER, "Worst rank that the intervals leave possible."),
             _nats("missing_mi", "Corrected information in whether the feature is missing."),
             _nats("value_mi", "Corrected information in its values where present; adds up to corrected_mi."),
+            _nats("marginal_mi", "Corrected information without regard to the strata; null without strata."),
+            _nats("hash_loss", "Estimated information lost to hashing; null where every level is counted."),
             _field("alerts", NAMES, "Alerts of the feature's profile, and of its relation to the target."),
         ]
     ),
@@ -116,9 +136,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             _nats("expected_mi", "Exact mean of joint_mi over permutations of the target."),
             _nats("corrected_joint_mi", "joint_mi - expected_mi."),
             _nats("synergy", "corrected_joint_mi less the corrected information of each feature alone."),
-            _nats("standard_error", "Standard error of synergy; null until it is computed."),
-            _field("z", REAL, "synergy / standard_error; null until it is computed."),
-            *_TESTS,
+            _nats("standard_error", "Jackknife standard error of synergy."),
+            _nats("ci_low", "Lower end of the confidence interval of synergy."),
+            _nats("ci_high", "Upper end of the confidence interval of synergy."),
+            _field("z", REAL, "synergy / standard_error."),
+            _field("synergy_p_value", REAL, "Probability of a |z| at least this large if synergy is 0; Student's t."),
+            _field("p_value", REAL, "Of the joint: the larger p of I(A;Y|B) and I(B;Y|A), each against its own null."),
+            _field("q_value", REAL, "From p_value, over all pairs looked at, those not kept counted as p = 1."),
+            _field("strategy", TEXT, "memorise: cross the two; naive: leave them apart; null where it is open."),
         ]
     ),
     "quarantine": pa.schema(

@@ -60,7 +60,7 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
         "inference": "reading", "job": "run", "lock": "storage", "manifest": "run", "passes": "run", "plan": "cli",
         "profile": "run", "progress": "cli", "ranking": "run", "runs": "run", "states": "run", "tables": "run",
         "errors": "project",
-        "base": "engines", "serial": "engines", "ray": "engines", "config": "config",
+        "base": "engines", "serial": "engines", "ray": "engines", "config": "config", "options": "config",
     }  # fmt: skip
     leaves = {name.rsplit(".", 1)[-1] for name in MODULES if not name.startswith("featflow.summaries")}
     packages = {"engines", "measures", "summaries"}

@@ -7,7 +7,7 @@ from itertools import combinations, islice
 
 from featflow.binning import category_coding, hashed_coding, number_coding
 from featflow.columns import Codebook, Coding, Column, Kind
-from featflow.config import CodebookOptions
+from featflow.options import CodebookOptions
 from featflow.summaries import Moments
 from featflow.summaries.levels import LevelCounts
 from featflow.summaries.quantiles import Histogram

@@ -1,0 +1,189 @@
+"""What each section of the configuration may hold, validated key by key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
+
+__all__ = [
+    "Analyses",
+    "Budget",
+    "CodebookOptions",
+    "CorrelationOptions",
+    "DatasetOptions",
+    "EngineOptions",
+    "InteractionOptions",
+    "Options",
+    "RankingOptions",
+    "UncertaintyOptions",
+    "Uri",
+]
+
+CREDENTIALS_IN_URI = re.compile(r"://(?:[^/]*@|[^/@:]*:(?!\d+(?:/|$))[^@]*@)")
+"""User or token before the host, or a key and a secret that may itself hold a slash; a port is neither."""
+
+CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"]
+
+
+def _uri_without_credentials(uri: str) -> str:
+    if not uri.strip():
+        raise ValueError("is empty")
+    if CREDENTIALS_IN_URI.search(uri):
+        raise ValueError("holds credentials; put them into dataset.storage_options or the environment")
+    return uri
+
+
+def _path_as_text(value: object) -> object:
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def _one_as_list(value: object) -> object:
+    if value == []:
+        raise ValueError("names nothing to read")
+    return [value] if isinstance(value, str | PurePath) else value
+
+
+Uri = Annotated[str, BeforeValidator(_path_as_text), AfterValidator(_uri_without_credentials)]
+Uris = Annotated[list[Uri], BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])]
+
+
+class Options(BaseModel):
+    """Common ground of all option objects: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetOptions(Options):
+    """What to read."""
+
+    source: Uris = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
+    entity: list[str] = Field(default=[], description="Join keys: kept out of the statistics.")
+    event_time: str | None = Field(
+        default=None, description="Column that says when a row happened: profiled, not ranked."
+    )
+    targets: list[str] = Field(default=[], description="Columns to rank features against; categorical or numeric.")
+    exclude: list[str] = Field(default=[], description="Columns to leave out.")
+    kinds: dict[str, Literal["category", "number", "time", "text"]] = Field(
+        default={}, description="Kind of a column where the guess from its type is wrong."
+    )
+    null_values: list[str] = Field(default=[], description="Strings that mean missing, in every string column.")
+    shard_bytes: ByteSize = Field(
+        default=ByteSize(128 * 2**20), ge=1, description="About how many decoded bytes make one shard."
+    )
+    weight: str | None = Field(
+        default=None, description="Column of row weights, finite and not negative: kept out of the statistics."
+    )
+    storage_options: dict[str, Any] = Field(
+        default={}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
+    )
+
+
+class CodebookOptions(Options):
+    """How columns become codes."""
+
+    bins: int = Field(
+        default=64, ge=2, le=4096, description="Quantile bins of a number when it is scored against a target."
+    )
+    pair_bins: int = Field(
+        default=16, ge=2, le=120, description="Bins or levels of a column inside pairs and as a target."
+    )
+    levels: int = Field(
+        default=65_536, ge=16, le=2**24, description="Categories counted exactly up to this many levels, hashed beyond."
+    )
+    cells: int | None = Field(
+        default=None,
+        ge=64,
+        le=2**20,
+        description="Histogram cells kept a number; chosen from the number of columns if null.",
+    )
+
+
+class CorrelationOptions(Options):
+    """The correlation table."""
+
+    methods: list[CorrelationMethod] = Field(
+        default=["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"],
+        description="Methods to compute.",
+    )
+    keep: int = Field(
+        default=1000, ge=1, description="Strongest pairs of each method whose error bars come from the jackknife."
+    )
+
+
+class RankingOptions(Options):
+    """The ranking table."""
+
+    strata: list[str] = Field(
+        default=[],
+        description="Columns within whose joint levels the null permutes: scores become information beyond them.",
+    )
+    clusters: str | None = Field(
+        default=None,
+        description="Column whose equal values mark rows that depend on one another: nulls widen by the design effect.",
+    )
+
+
+class InteractionOptions(Options):
+    """The interaction table."""
+
+    keep: int = Field(default=1000, ge=1, description="Pairs kept for each target, by synergy.")
+
+
+class UncertaintyOptions(Options):
+    """Error bars and significance, in every table."""
+
+    groups: int = Field(default=32, ge=8, le=128, description="Groups of rows that the jackknife deletes in turn.")
+    group_by: Literal["event_time", "entity", "shard"] | None = Field(
+        default=None,
+        description="What rows of one group have in common; by default the clusters, event time or entity configured, "
+        "else the shard.",
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Level of the confidence intervals.")
+    false_discovery_rate: float = Field(
+        default=0.05, gt=0, lt=1, description="Largest q-value that counts as significant."
+    )
+    procedure: Literal["benjamini_hochberg", "benjamini_yekutieli"] = Field(
+        default="benjamini_hochberg", description="How q-values are made; the second holds under any dependence."
+    )
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def _switch(options: type[OptionsT]) -> BeforeValidator:
+    """Accept ``true`` and ``false`` where an option object stands."""
+
+    def convert(value: object) -> object:
+        if value is True:
+            return options()
+        return None if value is False else value
+
+    return BeforeValidator(convert)
+
+
+class Analyses(Options):
+    """Which results to compute: ``true``, ``false`` or the options of each."""
+
+    profile: bool = Field(default=True, description="Write the profile table.")
+    correlation: Annotated[CorrelationOptions | None, _switch(CorrelationOptions)] = CorrelationOptions()
+    ranking: Annotated[RankingOptions | None, _switch(RankingOptions)] = RankingOptions()
+    interaction: Annotated[InteractionOptions | None, _switch(InteractionOptions)] = InteractionOptions()
+    uncertainty: UncertaintyOptions = UncertaintyOptions()
+
+
+class EngineOptions(Options):
+    """Where the work runs."""
+
+    kind: Literal["ray", "serial"] = "ray"
+    address: str | None = Field(default=None, description="Null starts a local Ray; 'auto' or a URL joins a cluster.")
+    in_flight: int = Field(default=2, ge=1, description="Tasks submitted ahead for each core of the cluster.")
+
+
+class Budget(Options):
+    """What a run may cost."""
+
+    memory: ByteSize = Field(default=ByteSize(4 * 2**30), ge=64 * 2**20, description="Memory of the whole run.")
+    bad_rows: float = Field(default=0.001, ge=0, le=1, description="Share of rows that may be unreadable.")
