@@ -6,15 +6,19 @@ depends on the columns and the budget alone: not on the engine, the rows or the 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations_with_replacement
 from typing import Any, TypeVar
 
-from featflow.columns import CategoryCoding, Codebook, Coding, Column, NumberCoding, Role
+from featflow.columns import POSITION, CategoryCoding, Codebook, Coding, Column, Grouping, Kind, NumberCoding, Role
 from featflow.config import Config
-from featflow.measures.codebook import ColumnStates, histogram_cells
+from featflow.dataset import Dataset
+from featflow.errors import SchemaError
+from featflow.grouping import time_unit
+from featflow.measures.codebook import ColumnStates, duplicate_candidates, histogram_cells
 from featflow.summaries import (
     AgreementSummarizer,
     CodesSummarizer,
@@ -32,7 +36,7 @@ from featflow.summaries import (
     TargetCountsSummarizer,
 )
 
-__all__ = ["ProfileSpecs", "RelationSpecs", "profile_specs", "relation_specs", "state_bytes"]
+__all__ = ["ProfileSpecs", "RelationSpecs", "check", "profile_specs", "relation_specs", "row_grouping", "state_bytes"]
 
 STATE_SHARE = 16
 """A task's states may take one part in so many of ``budget.memory``: two tasks with their working copies take half."""
@@ -110,6 +114,8 @@ def profile_specs(columns: Sequence[Column], config: Config) -> ProfileSpecs:
 class RelationSpecs:
     """Pass 2."""
 
+    grouping: Grouping
+    """Rows that the jackknife deletes together."""
     targets: tuple[TargetCountsSummarizer, ...]
     """Features against targets, by block of features."""
     comoments: tuple[CoMomentsSummarizer, ...]
@@ -130,18 +136,56 @@ class RelationSpecs:
         return (*self.targets, *self.comoments, *self.ranks, *self.grouped, *self.agreement)
 
 
+def check(config: Config, dataset: Dataset) -> None:
+    """Raise if an analysis names a column that is not there, or that cannot serve."""
+    names = [column.name for column in (*dataset.columns, *dataset.entity)]
+    ranking, group_by = config.analyses.ranking, config.analyses.uncertainty.group_by
+    wanted = {"strata": ranking.strata, "clusters": [ranking.clusters] if ranking.clusters else []} if ranking else {}
+    for key, columns in wanted.items():
+        for name in columns:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"the nearest is '{near[0]}'" if near else "it may be excluded, or no column of the dataset"
+                raise SchemaError(f"analyses.ranking.{key}: no column '{name}'; {hint}")
+    by_name = {column.name: column for column in dataset.columns}
+    for name in wanted.get("strata", []):
+        if name not in by_name or by_name[name].kind is Kind.TEXT or by_name[name].role is Role.TARGET:
+            what = "a join key" if name not in by_name else "text" if by_name[name].kind is Kind.TEXT else "a target"
+            raise SchemaError(f"analyses.ranking.strata: '{name}' is {what}, which has no levels to stay within")
+    if (group_by == "event_time" and not dataset.with_role(Role.EVENT_TIME)) or (
+        group_by == "entity" and not dataset.entity
+    ):
+        raise SchemaError(f"analyses.uncertainty.group_by is {group_by} and dataset.{group_by} is not set; set it")
+
+
+def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grouping:
+    """Return which rows the jackknife deletes together: clusters, else event time, else entity, else shards."""
+    options, ranking = config.analyses.uncertainty, config.analyses.ranking
+    if ranking and ranking.clusters:
+        columns = {column.name: column for column in (*dataset.entity, *dataset.columns)}
+        return Grouping("value", (columns[ranking.clusters],), options.groups)
+    times = dataset.with_role(Role.EVENT_TIME)
+    group_by = options.group_by or ("event_time" if times else "entity" if dataset.entity else "shard")
+    if group_by == "event_time":
+        at = states.numbers.index(times[0])
+        low, high = float(states.moments.low[at]), float(states.moments.high[at])
+        return Grouping("unit", times, options.groups, time_unit(times[0], low, high, options.groups))
+    if group_by == "entity":
+        return Grouping("value", dataset.entity, options.groups)
+    return Grouping("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
+
+
 def relation_specs(
-    codebook: Codebook, config: Config, duplicates: tuple[tuple[Column, Column], ...], shard_rows: int
+    codebook: Codebook, config: Config, dataset: Dataset, states: ColumnStates, shard_rows: int
 ) -> RelationSpecs:
     """Return the specs of pass 2.
 
     Parameters
     ----------
-    duplicates
-        Pairs of columns to compare row by row.
     shard_rows
         Rows of the largest shard.
     """
+    duplicates, grouping = duplicate_candidates(states), row_grouping(config, dataset, states)
     limit, analyses = state_bytes(config), config.analyses
     codings = tuple(coding for coding in codebook.codings if coding.column.role is not Role.EVENT_TIME)
     features = tuple(coding for coding in codings if coding.column.role is Role.FEATURE)
@@ -152,12 +196,15 @@ def relation_specs(
     interactions = analyses.interaction is not None and bool(targets)
     pairs = interactions or bool(methods & {"cramers_v", "mutual_information"})
     pair_targets = targets if interactions else ()
+    ranking = analyses.ranking if targets else None
+    strata = tuple(codebook[name] for name in ranking.strata) if ranking else ()
+
+    def target_counts(block: tuple[Coding, ...]) -> TargetCountsSummarizer:
+        return TargetCountsSummarizer(block, targets, strata, grouping, dataset.weight)
+
     return RelationSpecs(
-        targets=tuple(
-            TargetCountsSummarizer(block, targets)
-            for block in _blocks(features, lambda block: TargetCountsSummarizer(block, targets).nbytes(), limit)
-            if targets and analyses.ranking is not None
-        ),
+        grouping=grouping,
+        targets=_column_blocks(target_counts, features, limit) if ranking else (),
         comoments=_block_pairs(CoMomentsSummarizer, numbers, limit) if "pearson" in methods else (),
         ranks=_block_pairs(RankCoMomentsSummarizer, numbers, limit) if "spearman" in methods else (),
         grouped=tuple(

@@ -25,6 +25,7 @@ __all__ = [
     "key_values",
     "number_coding",
     "ranks",
+    "row_weights",
     "sortable_keys",
     "values_and_presence",
     "values_less",
@@ -80,6 +81,11 @@ def centred_values(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, n
     """Return values less the coding's centre (0 where absent) and a mask of the finite ones, both shape (rows,)."""
     values, finite = finite_values(array)
     return values_less(values, finite, coding.centre), finite
+
+
+def row_weights(batch: pa.RecordBatch, weight: Column | None) -> np.ndarray | None:
+    """Return the weight of every row, NaN where it is null, shape (rows,), float64; None without a weight."""
+    return None if weight is None else np.array(batch.column(weight.name).to_numpy(zero_copy_only=False), np.float64)
 
 
 def sortable_keys(values: np.ndarray) -> np.ndarray:

@@ -111,13 +111,13 @@ class Grouping:
     """Which rows the jackknife deletes together."""
 
     kind: str
-    """value: rows of equal values; unit: rows of one unit of time; run: a run of rows of each shard; shard."""
+    """value: equal values; unit: the same day, hour, ... or stretch of a number; run: of rows of each shard; shard."""
     columns: tuple[Column, ...]
     """Columns that decide it; `POSITION` for runs and shards."""
     groups: int
     """Number of groups."""
-    unit: int = 1
-    """Microseconds, for units of time."""
+    unit: float = 1.0
+    """Width of a unit, in the column's own unit, microseconds for times."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -13,18 +13,19 @@ import pyarrow as pa
 
 from featflow import lock, passes
 from featflow import states as stored
-from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
+from featflow.analyses import ProfileSpecs, RelationSpecs, check, profile_specs, relation_specs, state_bytes
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Dataset, open_dataset
 from featflow.engines.base import Engine, Resources
 from featflow.errors import BadDataError, InfrastructureError, SchemaError
 from featflow.manifest import Record, Stopwatch
-from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook, duplicate_candidates
+from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook
 from featflow.measures.correlation import correlation_ratio, pearson, spearman
 from featflow.measures.pairs import PairMeasures, measure_pairs, top
 from featflow.measures.profile import alerts_by_column, profile, target_values
-from featflow.measures.ranking import ranked, ranking
+from featflow.measures.ranking import RankingMeasure, ranking
+from featflow.measures.ranks import ranked
 from featflow.passes import Computed, Workspace
 from featflow.progress import Reporter, SilentProgress
 from featflow.runs import Run, RunWriter, new_run_id
@@ -53,6 +54,7 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     store = Store(config.output, config.dataset.storage_options)
     with lock.hold(store) as check_held:
         dataset = open_dataset(config.dataset, config.output)
+        check(config, dataset)
         watch.lap("plan")
         engine = open_engine(config)
         try:
@@ -86,8 +88,8 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     _check_targets(dataset, states)
     watch.lap("profile")
 
-    duplicates = duplicate_candidates(states)
-    relations = relation_specs(codebook, config, duplicates, max(shard.rows for shard in first.shards))
+    relations = relation_specs(codebook, config, dataset, states, max(shard.rows for shard in first.shards))
+    record.grouping = relations.grouping
     second = passes.compute(workspace, first.shards, (*relations.over_shards(), *relations.codes), "reading: relations")
     record.add(second)
     if second.quarantined:  # readable a moment ago: the file changed or storage is failing
@@ -107,7 +109,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
         return stored.load(workspace.store, spec, whole[spec])
 
     equal = _duplicates(relations, state)
-    if len(duplicates) == CANDIDATES:
+    if sum(len(spec.pairs) for spec in relations.agreement) == CANDIDATES:
         record.warnings.append(
             f"{CANDIDATES} pairs of columns or more have the same counts; duplicates beyond these are not looked for"
         )
@@ -116,8 +118,14 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     if config.analyses.profile:
         writer.write("profile", [profiled])
     if config.analyses.ranking and relations.targets:
-        scored = pa.concat_tables([ranking(spec, state(spec), alerts) for spec in relations.targets])
-        writer.write("ranking", [ranked(scored)])
+        measure = RankingMeasure(
+            alerts,
+            confidence=config.analyses.uncertainty.confidence,
+            clustered=config.analyses.ranking.clusters is not None,
+        )
+        scored, warnings = zip(*(ranking(spec, state(spec), measure) for spec in relations.targets), strict=True)
+        record.warnings += dict.fromkeys(warning for block in warnings for warning in block)
+        writer.write("ranking", [ranked(pa.concat_tables(scored), config.analyses.uncertainty)])
     interactions = [build("interaction", {"target": []})]
     if config.analyses.correlation:
         present = dict(zip((c.name for c in states.numbers), states.moments.n.tolist(), strict=True))

@@ -11,16 +11,38 @@ from typing import Any
 
 import pyarrow as pa
 
-from featflow.columns import Codebook
+from featflow.columns import Codebook, Grouping, Kind
 from featflow.config import Config
 from featflow.dataset import Dataset, Quarantined
 from featflow.passes import Computed
 from featflow.runs import RunWriter
 from featflow.tables import build
 
-__all__ = ["Record", "Stopwatch"]
+__all__ = ["Record", "Stopwatch", "assumptions"]
 
 SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketches", "scipy")
+
+
+def assumptions(config: Config, grouping: Grouping) -> str:
+    """Return what the nulls and error bars of a run take for granted, in a sentence."""
+    ranking = config.analyses.ranking
+    strata = f" within each joint level of {', '.join(ranking.strata)}" if ranking and ranking.strata else ""
+    clusters = (
+        f", rows of one {ranking.clusters} depend on one another and scores are deflated by their design effect"
+        if ranking and ranking.clusters
+        else ", rows are independent"
+    )
+    by = {
+        "value": f"equal {' and '.join(column.name for column in grouping.columns)}",
+        "unit": f"{grouping.columns[0].name} in units of {grouping.unit:,.12g}"
+        + (" microseconds" if grouping.columns[0].kind is Kind.TIME else ""),
+        "run": "neighbouring rows of a shard",
+        "shard": "shard",
+    }
+    return (
+        f"p-values: under the null every permutation of the target{strata} is equally likely{clusters}. "
+        f"Error bars: {grouping.groups} groups of rows, by {by[grouping.kind]}, are independent and alike."
+    )
 
 
 class Stopwatch:
@@ -56,6 +78,7 @@ class Record:
     shards: set[str] = field(default_factory=set)
     rows_read: int = 0
     warnings: list[str] = field(default_factory=list)
+    grouping: Grouping | None = None
 
     def add(self, done: Computed) -> None:
         """Note what a pass over shards did."""
@@ -79,6 +102,7 @@ class Record:
             "config": self.config.public(),
             "engine": self.engine,
             "codebook": codebook.digest if codebook else None,
+            "assumptions": assumptions(self.config, self.grouping) if self.grouping else None,
             "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": lost},
             "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
             "tables": writer.tables,

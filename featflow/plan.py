@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from featflow import passes, states
-from featflow.analyses import ProfileSpecs, profile_specs, relation_specs, state_bytes
+from featflow.analyses import ProfileSpecs, check, profile_specs, relation_specs, state_bytes
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Shard, open_dataset
-from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
+from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.storage import Store
 
 __all__ = ["Plan", "plan"]
@@ -59,6 +59,7 @@ def plan(config: Config) -> Plan:
         As `featflow.job.run` would, before reading: also when a state cannot fit the budget.
     """
     dataset = open_dataset(config.dataset, config.output)
+    check(config, dataset)
     store = Store(config.output, config.dataset.storage_options)
     first = profile_specs(dataset.columns, config)
     wanted = first.all()
@@ -71,7 +72,7 @@ def plan(config: Config) -> Plan:
     if profiled is not None:
         codebook = build_codebook(dataset.columns, profiled, config.codebook)
         rows = max(shard.rows for shard in shards)
-        relations = relation_specs(codebook, config, duplicate_candidates(profiled), rows)
+        relations = relation_specs(codebook, config, dataset, profiled, rows)
         second = (*relations.over_shards(), *relations.codes)
         relation_shards = len(states.missing_partials(store, shards, second))
         task = max(task, states.task_bytes(second))

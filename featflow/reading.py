@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from featflow.columns import Column, Kind
+from featflow.columns import POSITION, Column, Kind
 from featflow.dataset import Quarantined, Shard
 from featflow.errors import InfrastructureError, SchemaError
+from featflow.grouping import positions
 from featflow.inference import HIVE_NULL, leaves
 from featflow.storage import DataFile, first_line, is_corruption, open_parquet
 
@@ -55,13 +57,16 @@ def read_batches(
             raise _failure(shard, error) from error
         paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
         wanted = [".".join(paths[column.name]) for column in columns if column.name in paths]
+        start = 0
         wanted = wanted or [".".join(next(iter(paths.values())))]  # for the number of rows
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
             seen = 0
             try:
                 for raw in _raw_batches(shard, file, (group, wanted), rows):
                     seen += raw.num_rows
-                    yield _canonical_batch(raw, columns, paths, shard.file)
+                    lies = positions(shard.digest, start, raw.num_rows, shard.rows)
+                    start += raw.num_rows
+                    yield _canonical_batch(raw, columns, paths, (shard.file, lies))
                 fault = "" if seen == group_rows else f"{seen} rows where the footer says {group_rows}"
             except pa.ArrowException as error:
                 fault = first_line(error)
@@ -107,11 +112,16 @@ def _culprit(file: pq.ParquetFile, group: int, wanted: list[str], rows: int) -> 
 
 
 def _canonical_batch(
-    raw: pa.RecordBatch, columns: tuple[Column, ...], paths: dict[str, tuple[str, ...]], file: DataFile
+    raw: pa.RecordBatch,
+    columns: tuple[Column, ...],
+    paths: dict[str, tuple[str, ...]],
+    where: tuple[DataFile, np.ndarray],
 ) -> pa.RecordBatch:
-    arrays = []
+    (file, lies), arrays = where, []
     for column in columns:
-        if column.name in paths:
+        if column == POSITION:
+            array = pa.array(lies)
+        elif column.name in paths:
             first, *rest = paths[column.name]
             array = raw.column(first)
             for name in rest:

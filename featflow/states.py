@@ -42,7 +42,7 @@ REMEDIES = {
     "levels": "lower codebook.levels, or exclude columns",
     "pair_counts": "lower codebook.pair_bins",
     "quantiles": "lower codebook.cells, or exclude columns",
-    "target_counts": "lower codebook.bins or codebook.pair_bins, or exclude columns",
+    "target_counts": "lower codebook.bins or analyses.uncertainty.groups, or take coarser strata",
 }
 """What makes a state smaller, beside more memory."""
 

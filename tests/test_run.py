@@ -123,7 +123,10 @@ def test_diabetes_as_numbers(shared_data, tmp_path):
 # --- any order, any cut, either engine ------------------------------------------------------------------------------
 
 ROWS = 6_000
-SETTINGS = {"dataset": {"targets": ["target", "count"], "shard_bytes": 1}, "codebook": {"cells": 512}}
+SETTINGS = {
+    "dataset": {"targets": ["target", "count"], "entity": ["user"], "shard_bytes": 1},
+    "codebook": {"cells": 512},
+}
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ __all__ = [
     "expected_mutual_information",
     "expected_xlogx",
     "mutual_information",
+    "stacked_information",
     "xlogx",
 ]
 
@@ -92,6 +93,33 @@ def corrected_mutual_information(table: np.ndarray) -> tuple[float, float]:
     return mutual_information(table), expected_mutual_information(table.sum(axis=1), table.sum(axis=0))
 
 
+def stacked_information(
+    counts: np.ndarray, starts: np.ndarray, rows: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return plug-in information of many tables against one target, and its mean under independence, shape (tables,).
+
+    Parameters
+    ----------
+    counts
+        Tables one below another, shape (levels of all, classes): counts or sums of weights.
+    starts
+        First level of every table, shape (tables,).
+    rows
+        Row margins in whole rows, shape (levels of all,); those of each table sum to ``classes.sum()``.
+    classes
+        Class totals in whole rows, shape (classes,).
+    """
+    margins, own = counts.sum(axis=1), counts[: starts[1] if len(starts) > 1 else None].sum(axis=0)
+    total, whole = float(own.sum()), float(classes.sum())
+    cells = np.add.reduceat(xlogx(counts).sum(axis=1) - xlogx(margins), starts)
+    mi = (cells - (xlogx(own).sum() - xlogx(total))) / total
+    if not whole:
+        return np.maximum(mi, 0.0), np.zeros(len(starts))
+    terms = np.add.reduceat(expected_information_terms(rows, classes) - xlogx(rows), starts)
+    expected = (terms - (xlogx(classes).sum() - xlogx(whole))) / whole
+    return np.maximum(mi, 0.0), np.maximum(expected, 0.0)
+
+
 def expected_information_terms(margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return each level's share of ``E[sum n log n]`` against fixed classes, in the shape of ``margins``.
 
@@ -99,7 +127,8 @@ def expected_information_terms(margins: np.ndarray, classes: np.ndarray) -> np.n
     """
     v, inverse = np.unique(margins, return_inverse=True)
     w, times = np.unique(classes[classes > 0], return_counts=True)
-    terms = expected_xlogx(float(classes.sum()), v[:, None], w[None, :]) @ times
+    # A sum over the last axis, not a product: it does not depend, by a bit, on how many margins stand together.
+    terms = (expected_xlogx(float(classes.sum()), v[:, None], w[None, :]) * times).sum(axis=1)
     return np.asarray(terms[inverse].reshape(margins.shape))
 
 

@@ -61,11 +61,12 @@ def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, conf
     if groups < FEWEST_GROUPS:
         nothing = np.full(estimate.shape, np.nan)
         return ErrorBars(nothing, nothing, nothing, max(groups - 1, 0))
-    held = np.asarray(rows, np.float64)[used].reshape(-1, *(1,) * estimate.ndim)
+    held = np.asarray(rows, np.float64)[used]
     times = held.sum() / held
-    without = deleted[used]
-    mean = groups * estimate - ((1 - 1 / times) * without).sum(axis=0)
-    pseudo = times * estimate - (times - 1) * without
-    error = np.sqrt(((pseudo - mean) ** 2 / (times - 1)).mean(axis=0))
+    # Groups along the last axis: a sum over it does not depend, by a bit, on how many estimates stand side by side.
+    without = np.ascontiguousarray(np.moveaxis(deleted[used], 0, -1))
+    mean = groups * estimate - ((1 - 1 / times) * without).sum(axis=-1)
+    pseudo = times * estimate[..., None] - (times - 1) * without
+    error = np.sqrt(((pseudo - mean[..., None]) ** 2 / (times - 1)).mean(axis=-1))
     reach = stats.t.ppf((1 + confidence) / 2, groups - 1) * error
     return ErrorBars(error, estimate - reach, estimate + reach, groups - 1)

@@ -90,7 +90,7 @@ class ClassNull:
         new = np.setdiff1d(margins[margins > 0], self._known)
         if not len(new):
             return
-        cells = expected_xlogx(float(self.total), new[:, None], self.classes[None, :]) @ self.times
+        cells = (expected_xlogx(float(self.total), new[:, None], self.classes[None, :]) * self.times).sum(axis=1)
         within, slopes = self._row_variance(new)
         known = np.concatenate([self._known, new])
         order = np.argsort(known)
@@ -124,17 +124,17 @@ class ClassNull:
         cells_v, cells_q = (x.ravel() for x in np.broadcast_arrays(v[:, None], q[None, :]))
         coefficients, beyond = _coefficients(cells_v.astype(np.float64), cells_q)
         a = coefficients.reshape(len(v), len(q), DEGREES)
-        own = beyond.reshape(len(v), len(q)) @ self.times
+        own = (beyond.reshape(len(v), len(q)) * self.times).sum(axis=1)
         slopes = a[:, :, 0] / np.sqrt(v[:, None] * q * (1 - q))
         ratio = np.sqrt(q / (1 - q))
         large = q > 0.5  # one class at most: its ratio above 1 is only ever multiplied by another's below 1
         for m in range(2, DEGREES + 1):
             small = a[:, ~large, m - 1] * ratio[~large] ** m
             times = self.times[~large]
-            cross = (small @ times) ** 2 - small**2 @ times
+            cross = (small * times).sum(axis=1) ** 2 - (small**2 * times).sum(axis=1)
             if large.any():
                 both = (ratio[~large] * ratio[large]) ** m
-                cross = cross + 2 * a[:, large, m - 1][:, 0] * (a[:, ~large, m - 1] @ (both * times))
+                cross = cross + 2 * a[:, large, m - 1][:, 0] * (a[:, ~large, m - 1] * (both * times)).sum(axis=1)
             own = own + (-1) ** m * cross
         return np.maximum(own, 0.0), slopes
 

@@ -1,24 +1,30 @@
-"""The ranking table: every feature's information about every target, corrected for its cardinality.
+"""The ranking table: every feature's information about every target, its null and its error bars.
 
-Source: `featflow.measures.information`. A feature's missing values are a level;
-what they say on their own, I(M;Y), and what the values say beyond,
-P(M=0) I(X;Y | M=0), are both given and add up exactly. Rows without the target
-take no part.
+A feature's missing values are a level; what they say on their own, I(M;Y), and
+what the values say beyond, P(M=0) I(X;Y | M=0), are both given and add up
+exactly. With strata every information is the mean over strata, I(X;Y | S), and
+so is its null. Rows without the target take no part. Sources: `featflow.measures.information`,
+`featflow.measures.null`, `featflow.measures.jackknife`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from featflow.measures.information import corrected_mutual_information, entropy
+from featflow.columns import CategoryCoding, Coding
+from featflow.measures.effects import design_effect, extrapolated_loss, whole_rows
+from featflow.measures.information import entropy, stacked_information
+from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
+from featflow.measures.null import ClassNull, NullTest, null_test
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.tables import build
 
-__all__ = ["ranked", "ranking"]
+__all__ = ["RankingMeasure", "ranking"]
 
 DETERMINES_FROM = 0.95
 """Normalized information from which a feature all but equals the target."""
@@ -28,61 +34,206 @@ WEAK_BELOW = 0.001
 """Normalized information below which a missing pattern is not worth an alert."""
 
 
-def ranking(spec: TargetCountsSummarizer, state: TargetCounts, alerts: Mapping[str, list[str]]) -> pa.Table:
-    """Return the ranking table of all targets; `ranked` gives the ranks once all features are there.
+@dataclass(frozen=True)
+class RankingMeasure:
+    """How to score."""
 
-    Parameters
-    ----------
-    alerts
-        Alerts of the profile, by column.
+    alerts: Mapping[str, list[str]]
+    """Alerts of the profile, by column."""
+    effective_share: float = 1.0
+    """Rows of equal weight that a row is worth on average."""
+    confidence: float = 0.95
+    """Level of the intervals."""
+    clustered: bool = False
+    """Whether the groups are clusters by whose design effect scores are deflated."""
+
+
+def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingMeasure) -> tuple[pa.Table, list[str]]:
+    """Return the scores of a block of features about all targets, unranked, and what to warn of.
+
+    Ranks and q-values need all features: `featflow.measures.ranks.ranked` gives them.
     """
-    tables = []
+    tables, warnings = [], []
     for t, target in enumerate(spec.targets):
-        rows = []
-        for f, feature in enumerate(spec.features):
-            row = _score(spec.table(state, f, t)[:, 1:])
-            row["alerts"] = sorted({*alerts.get(feature.column.name, []), *row["alerts"]})
-            rows.append(row | {"target": target.column.name, "feature": feature.column.name})
-        if rows:
-            tables.append(build("ranking", {name: [row[name] for row in rows] for name in rows[0]}))
-    return pa.concat_tables(tables) if tables else build("ranking", {"target": []})
+        counts = [table[..., 1:] for table in spec.tables(state, t)]
+        if not counts:
+            continue
+        scored = _Target(spec.features, counts, int(state.present[t]), measure)
+        rows = scored.columns()
+        alerts = [
+            sorted({*measure.alerts.get(feature.column.name, []), *found})
+            for feature, found in zip(spec.features, scored.alerts(rows), strict=True)
+        ]
+        names = [feature.column.name for feature in spec.features]
+        rows |= {"target": [target.column.name] * len(names), "feature": names, "alerts": alerts}
+        tables.append(build("ranking", rows))
+        warnings += [f"target '{target.column.name}': {warning}" for warning in scored.warnings()]
+    return (pa.concat_tables(tables) if tables else build("ranking", {"target": []})), warnings
 
 
-def ranked(scored: pa.Table) -> pa.Table:
-    """Return the table in the order of targets and ranks, 1 for the highest corrected information; ties by name."""
-    order = [("target", "ascending"), ("corrected_mi", "descending"), ("feature", "ascending")]
-    scored = scored.sort_by(order)
-    ranks: list[int] = []
-    previous = None
-    for target in scored.column("target").to_pylist():
-        ranks.append(ranks[-1] + 1 if target == previous else 1)
-        previous = target
-    index = scored.schema.get_field_index("rank")
-    return scored.set_column(index, scored.schema.field("rank"), pa.array(ranks, pa.int64()))
+class _Target:
+    """All features of a block against one target; arrays are (features,) unless said otherwise."""
+
+    def __init__(
+        self, features: tuple[Coding, ...], counts: list[np.ndarray], present: int, measure: RankingMeasure
+    ) -> None:
+        self.features, self.counts, self.present, self.measure = features, counts, present, measure
+        self.whole = [table.sum(axis=0) for table in counts]
+        """Tables of all groups, each shape (levels, strata, classes)."""
+        self.classes = self.whole[0].sum(axis=0)
+        """Rows or weight of every class, shape (strata, classes)."""
+        self.total = float(self.classes.sum())
+        self.effective = present * measure.effective_share
+        self.scale = self.effective / self.total if self.total and self.classes.dtype.kind == "f" else 1.0
+
+    def columns(self) -> dict[str, Any]:
+        """Return the table's columns."""
+        mi, expected = self._information(self.whole)
+        missing_mi, missing_expected = self._information([_pattern(table) for table in self.whole])
+        corrected, missing = mi - expected, missing_mi - missing_expected
+        effects = self._design_effects()
+        tests = self._tests(mi, effects)
+        std = np.array([test.std for test in tests])
+        room = self._entropy() - expected
+        with np.errstate(divide="ignore", invalid="ignore"):
+            normalized = np.where(room > 1e-12, np.minimum(corrected / room, 1.0), np.nan)  # above 1 by rounding only
+            z = np.where(std > 0, (mi / effects - expected) / std, np.nan)
+        several = len(self.classes) > 1
+        return {
+            "n": [self.present] * len(mi),
+            "effective_n": [self.effective] * len(mi),
+            "cardinality": [int(np.count_nonzero(table.sum(axis=(1, 2)))) for table in self.whole],
+            "mi": mi,
+            "expected_mi": expected,
+            "corrected_mi": corrected,
+            "normalized_mi": normalized,
+            "null_std": std,
+            "null_method": [test.method for test in tests],
+            "design_effect": effects if self.measure.clustered else np.full(len(mi), np.nan),
+            "z": z,
+            "p_value": [test.p_value for test in tests],
+            **self._error_bars(corrected),
+            "missing_mi": missing,
+            "value_mi": corrected - missing,
+            "marginal_mi": self._marginal() if several else np.full(len(mi), np.nan),
+            "hash_loss": [self._hash_loss(index, float(corrected[index])) for index in range(len(mi))],
+        }
+
+    def alerts(self, rows: dict[str, Any]) -> list[list[str]]:
+        """Return the alerts of every feature's relation to the target."""
+        found = []
+        for normalized, missing, corrected in zip(
+            rows["normalized_mi"], rows["missing_mi"], rows["corrected_mi"], strict=True
+        ):
+            determines, pattern = normalized >= DETERMINES_FROM, missing >= PATTERN_FROM * corrected
+            found.append(
+                ["determines_target"] * bool(determines)
+                + ["missing_pattern"] * bool(normalized >= WEAK_BELOW and pattern)
+            )
+        return found
+
+    def warnings(self) -> list[str]:
+        """Return what makes numbers null or empty."""
+        found = []
+        with_rows = self.classes[self.classes.sum(axis=1) > 0]
+        silent = with_rows[np.count_nonzero(with_rows, axis=1) < 2]
+        if len(with_rows) > 1 and len(silent):
+            found.append(
+                f"{len(silent)} of {len(with_rows)} strata hold one class only, {silent.sum():,.0f} rows in all; "
+                "they say nothing about any feature"
+            )
+        classes = int(np.count_nonzero(self.classes.sum(axis=0)))
+        if 2 * classes > self.present:
+            found.append(f"{classes} classes in {self.present} rows; most scores equal their null")
+        groups = int(np.count_nonzero(self.counts[0].sum(axis=(1, 2, 3))))
+        if self.counts[0].shape[0] > 1 and groups < FEWEST_GROUPS:
+            found.append(
+                f"its rows fall into {groups} group(s) and the jackknife needs {FEWEST_GROUPS}; intervals are null; "
+                "see analyses.uncertainty.group_by"
+            )
+        return found
+
+    # --- scores -----------------------------------------------------------------------------------------------------
+
+    def _information(self, tables: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return plug-in and expected information of tables of shape (levels, strata, classes), means over strata."""
+        counts = np.concatenate(tables)
+        starts = np.cumsum([0, *(len(table) for table in tables)])
+        mi, expected = np.zeros(len(tables)), np.zeros(len(tables))
+        rows = counts[: starts[1]].sum(axis=(0, 2))
+        for stratum in np.flatnonzero(rows):
+            some = counts[:, stratum]
+            classes = whole_rows(some[: starts[1]].sum(axis=0), self.scale)
+            parts = np.split(some.sum(axis=1), starts[1:-1])
+            margins = np.concatenate([whole_rows(part, self.scale, int(classes.sum())) for part in parts])
+            plug_in, mean = stacked_information(some, starts[:-1], margins, classes)
+            share = rows[stratum] / rows.sum()
+            mi, expected = mi + share * plug_in, expected + share * mean
+        return mi, expected
+
+    def _entropy(self) -> float:
+        """Return the entropy of the target within strata."""
+        return float(sum(entropy(row) * row.sum() for row in self.classes) / max(self.total, 1e-300))
+
+    def _tests(self, mi: np.ndarray, effects: np.ndarray) -> list[NullTest]:
+        strata = np.flatnonzero(self.classes.sum(axis=1) > 0)
+        nulls = [ClassNull(whole_rows(self.classes[stratum], self.scale)) for stratum in strata]
+        margins = [
+            [
+                whole_rows(table[:, stratum].sum(axis=1), self.scale, null.total)
+                for stratum, null in zip(strata, nulls, strict=True)
+            ]
+            for table in self.whole
+        ]
+        for index, null in enumerate(nulls):
+            null.prepare(np.concatenate([of_feature[index] for of_feature in margins]))
+        return [
+            null_test(float(score), of_feature, nulls, float(effect))
+            for score, of_feature, effect in zip(mi, margins, effects, strict=True)
+        ]
+
+    def _marginal(self) -> np.ndarray:
+        mi, expected = self._information([table.sum(axis=1, keepdims=True) for table in self.whole])
+        return np.asarray(mi - expected)
+
+    # --- errors -----------------------------------------------------------------------------------------------------
+
+    def _error_bars(self, corrected: np.ndarray) -> dict[str, np.ndarray]:
+        names = ("standard_error", "ci_low", "ci_high")
+        found = {name: np.full(len(corrected), np.nan) for name in names}
+        for groups in {len(table) for table in self.counts}:
+            some = np.array([index for index, table in enumerate(self.counts) if len(table) == groups])
+            rows = self.counts[some[0]].sum(axis=(1, 2, 3))
+            if np.count_nonzero(rows) < FEWEST_GROUPS:
+                continue
+            deleted = np.zeros((groups, len(some)))
+            for group in np.flatnonzero(rows):
+                mi, expected = self._information([self.whole[index] - self.counts[index][group] for index in some])
+                deleted[group] = mi - expected
+            bars = error_bars(corrected[some], deleted, rows, self.measure.confidence)
+            for name, values in zip(names, (bars.standard_error, bars.low, bars.high), strict=True):
+                found[name][some] = values
+        return found
+
+    def _design_effects(self) -> np.ndarray:
+        if not self.measure.clustered:
+            return np.ones(len(self.counts))
+        return np.array([design_effect(table, whole) for table, whole in zip(self.counts, self.whole, strict=True)])
+
+    def _hash_loss(self, index: int, corrected: float) -> float:
+        """Return the information lost to hashing, from what is lost when buckets are folded in two and in four."""
+        coding = self.features[index]
+        if not isinstance(coding, CategoryCoding) or coding.buckets < 4:
+            return float("nan")
+        first, table = coding.cardinality - coding.buckets, self.whole[index]
+        folded = []
+        for times in (2, 4):
+            tail = table[first:].reshape(-1, times, *table.shape[1:]).sum(axis=1)
+            mi, expected = self._information([np.concatenate([table[:first], tail])])
+            folded.append(float(mi[0] - expected[0]))
+        return extrapolated_loss(corrected, *folded)
 
 
-def _score(table: np.ndarray) -> dict[str, Any]:
-    n = int(table.sum())
-    information = entropy(table.sum(axis=0))
-    mi, expected = corrected_mutual_information(table)
-    pattern = np.stack([table[0], table[1:].sum(axis=0)])
-    missing_mi, missing_expected = corrected_mutual_information(pattern)
-    corrected, missing = mi - expected, missing_mi - missing_expected
-    room = information - expected
-    normalized = min(corrected / room, 1.0) if room > 1e-12 else None  # above 1 by rounding only
-    alerts: list[str] = []
-    if normalized is not None and normalized >= DETERMINES_FROM:
-        alerts.append("determines_target")
-    if normalized is not None and normalized >= WEAK_BELOW and missing >= PATTERN_FROM * corrected:
-        alerts.append("missing_pattern")
-    return {
-        "n": n,
-        "cardinality": int(np.count_nonzero(table.sum(axis=1))),
-        "mi": mi,
-        "expected_mi": expected,
-        "corrected_mi": corrected,
-        "normalized_mi": normalized,
-        "missing_mi": missing,
-        "value_mi": corrected - missing,
-        "alerts": alerts,
-    }
+def _pattern(table: np.ndarray) -> np.ndarray:
+    """Return the table of whether the feature is missing, shape (2, strata, classes)."""
+    return np.stack([table[0], table[1:].sum(axis=0)])

@@ -1,21 +1,31 @@
-"""Counts of every feature's fine codes against every target's classes.
+"""Counts of every feature's fine codes against every target's classes, by group of rows and by stratum.
 
-Integers, so any cut of the rows gives the same state, and states subtract.
-Cost: 8 bytes a cell, the sum over features and targets of levels x classes.
+Integers, so any cut of the rows gives the same state, and states subtract: the
+jackknife deletes a group without another look. Weights are summed where they are
+given. Cost: 8 bytes a cell, the sum over features and targets of groups x levels
+x strata x classes; large tables have fewer groups.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import encode
-from featflow.columns import Coding, Column, target_classes
+from featflow.binning import encode, row_weights
+from featflow.columns import Coding, Column, Grouping, target_classes
+from featflow.grouping import group_codes
 
 __all__ = ["TargetCounts", "TargetCountsSummarizer"]
+
+TABLE_BYTES = 32 * 2**20
+"""Bytes of one table, beyond which its groups are folded."""
+FEWEST_GROUPS = 8
+"""Groups that are never folded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,21 +34,26 @@ class TargetCounts:
 
     rows: int
     """Rows seen."""
+    present: np.ndarray
+    """Rows in which each target is present, shape (targets,), int64."""
     counts: np.ndarray
-    """Rows of every cell, shape (cells,), int64; `TargetCountsSummarizer.table` finds a table in it."""
+    """Rows of every cell, int64, or their weight, float64, shape (cells,); `TargetCountsSummarizer.tables` cuts it."""
 
     def merge(self, other: Self) -> Self:
         """Return the counts of both operands' rows."""
-        return type(self)(self.rows + other.rows, self.counts + other.counts)
+        return type(self)(self.rows + other.rows, self.present + other.present, self.counts + other.counts)
 
     def to_arrow(self) -> pa.Table:
         """Return one row a cell."""
-        return pa.table({"counts": self.counts}).replace_schema_metadata({"version": "1", "rows": str(self.rows)})
+        metadata = {"version": "2", "rows": str(self.rows), "present": ",".join(map(str, self.present.tolist()))}
+        return pa.table({"counts": self.counts}).replace_schema_metadata(metadata)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
         """Rebuild the state."""
-        return cls(int(table.schema.metadata[b"rows"]), table.column("counts").to_numpy())
+        metadata = table.schema.metadata
+        present = np.array(metadata[b"present"].decode().split(","), np.int64)
+        return cls(int(metadata[b"rows"]), present, table.column("counts").to_numpy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +68,21 @@ class TargetCountsSummarizer:
     >>> spec = TargetCountsSummarizer((x,), (y,))
     >>> values = {"x": ["a", "a", "b"], "y": ["a", "b", "a"]}
     >>> batch = pa.record_batch({name: pa.array(value).dictionary_encode() for name, value in values.items()})
-    >>> spec.table(spec.summarize(batch), 0, 0)[1:3, 1:3].tolist()
-    [[1, 1], [1, 0]]
+    >>> table = next(spec.tables(spec.summarize(batch), 0))
+    >>> table.shape, table[0, 1:3, 0, 1:3].tolist()
+    ((1, 4, 1, 4), [[1, 1], [1, 0]])
     """
 
     features: tuple[Coding, ...]
     """Codings of the features."""
     targets: tuple[Coding, ...]
     """Codings of the targets."""
+    strata: tuple[Coding, ...] = ()
+    """Codings of columns whose joint levels are kept apart."""
+    grouping: Grouping | None = None
+    """Groups that are kept apart."""
+    weight: Column | None = None
+    """Row weights."""
 
     @property
     def name(self) -> str:
@@ -69,36 +91,60 @@ class TargetCountsSummarizer:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Features and targets."""
-        return tuple(dict.fromkeys(coding.column for coding in self.features + self.targets))
+        """All that is read."""
+        codings = (coding.column for coding in self.features + self.targets + self.strata)
+        weight = () if self.weight is None else (self.weight,)
+        return tuple(dict.fromkeys((*codings, *(self.grouping.columns if self.grouping else ()), *weight)))
 
-    def shapes(self) -> list[list[tuple[int, int]]]:
-        """Return levels and classes of every table, by feature and target."""
+    def shapes(self) -> list[list[tuple[int, int, int, int]]]:
+        """Return groups, levels, strata and classes of every table, by feature and target."""
+        strata = prod(coding.cardinality for coding in self.strata)
         classes = [int(target_classes(target).max()) + 1 for target in self.targets]
-        return [[(feature.cardinality, c) for c in classes] for feature in self.features]
+        return [
+            [(self._groups(f.cardinality * strata * c), f.cardinality, strata, c) for c in classes]
+            for f in self.features
+        ]
 
-    def table(self, state: TargetCounts, feature: int, target: int) -> np.ndarray:
-        """Return one table, shape (levels, classes), int64; row 0 and column 0 are missing."""
-        shapes = self.shapes()
-        before = [shape for row in shapes[:feature] for shape in row] + shapes[feature][:target]
-        start = sum(levels * classes for levels, classes in before)
-        levels, classes = shapes[feature][target]
-        return state.counts[start : start + levels * classes].reshape(levels, classes)
+    def _groups(self, cells: int) -> int:
+        if self.grouping is None:
+            return 1
+        return min(self.grouping.groups, max(FEWEST_GROUPS, TABLE_BYTES // (8 * cells)))
+
+    def tables(self, state: TargetCounts, target: int) -> Iterator[np.ndarray]:
+        """Yield every feature's table, shape (groups, levels, strata, classes); level 0 and class 0 are missing."""
+        start = 0
+        for row in self.shapes():
+            for index, shape in enumerate(row):
+                if index == target:
+                    yield state.counts[start : start + prod(shape)].reshape(shape)
+                start += prod(shape)
 
     def empty(self) -> TargetCounts:
         """Return the counts of no rows."""
-        return TargetCounts(0, np.zeros(self.nbytes() // 8, np.int64))
+        kind = np.int64 if self.weight is None else np.float64
+        return TargetCounts(0, np.zeros(len(self.targets), np.int64), np.zeros(self._cells(), kind))
 
     def summarize(self, batch: pa.RecordBatch) -> TargetCounts:
         """Return the counts of a batch."""
+        weights = row_weights(batch, self.weight)
+        groups = group_codes(batch, self.grouping) if self.grouping else np.zeros(batch.num_rows, np.int64)
         classes = [target_classes(t)[encode(batch.column(t.column.name), t)].astype(np.int64) for t in self.targets]
+        stratum = np.zeros(batch.num_rows, np.int64)
+        for coding in self.strata:
+            stratum = stratum * coding.cardinality + encode(batch.column(coding.column.name), coding)
         parts = []
         for feature, shapes in zip(self.features, self.shapes(), strict=True):
             codes = encode(batch.column(feature.column.name), feature).astype(np.int64)
-            for target, (levels, width) in zip(classes, shapes, strict=True):
-                parts.append(np.bincount(codes * width + target, minlength=levels * width))
-        return TargetCounts(batch.num_rows, np.concatenate(parts) if parts else np.zeros(0, np.int64))
+            for target, shape in zip(classes, shapes, strict=True):
+                rows = (groups % shape[0]) * shape[1] + codes
+                cells = (rows * shape[2] + stratum) * shape[3] + target
+                parts.append(np.bincount(cells, weights=weights, minlength=prod(shape)))
+        present = np.array([np.count_nonzero(target) for target in classes], np.int64)
+        return TargetCounts(batch.num_rows, present, np.concatenate([self.empty().counts[:0], *parts]))
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return 8 * sum(levels * classes for row in self.shapes() for levels, classes in row)
+        return 8 * (len(self.targets) + self._cells())
+
+    def _cells(self) -> int:
+        return sum(prod(shape) for row in self.shapes() for shape in row)

@@ -1,0 +1,76 @@
+"""Which group of the jackknife each row belongs to: a function of the row, so states by group merge like any other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featflow.binning import finite_values, sortable_keys
+from featflow.columns import Column, Grouping, Kind
+from featflow.hashing import hash64, hash_numbers
+
+__all__ = ["group_codes", "positions", "time_unit"]
+
+POSITION_BITS = np.uint64(16)
+TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
+"""A day, an hour, a minute, a second, a millisecond and a microsecond, in microseconds."""
+SMALLEST_POWER = -12
+"""Of ten, for the unit of a number that is no integer."""
+
+
+def positions(digest: str, start: int, rows: int, shard_rows: int) -> np.ndarray:
+    """Return the `POSITION` of rows of a shard, shape (rows,), uint64."""
+    down = (np.arange(start, start + rows, dtype=np.uint64) << POSITION_BITS) // np.uint64(max(shard_rows, 1))
+    return np.asarray((np.uint64(int(digest[:4], 16)) << POSITION_BITS) | down)
+
+
+def time_unit(column: Column, low: float, high: float, groups: int) -> float:
+    """Return the coarsest unit of which there are as many as groups between ``low`` and ``high``.
+
+    Examples
+    --------
+    >>> day = 86_400_000_000
+    >>> time_unit(Column("t", "int64", Kind.TIME), 0.0, 90.0 * day, 32) == day
+    True
+    >>> time_unit(Column("year", "int64", Kind.NUMBER), 1900.0, 2020.0, 32)
+    1.0
+    """
+    if column.kind is Kind.TIME:
+        return float(next((unit for unit in TIME_UNITS if (high - low) / unit >= groups), 1))
+    if not high > low:
+        return 1.0
+    power = int(np.floor(np.log10((high - low) / groups)))
+    return float(10.0 ** max(power, SMALLEST_POWER if column.type.startswith("float") else 0))
+
+
+def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
+    """Return the group of every row, shape (rows,), int64, below ``grouping.groups``.
+
+    Examples
+    --------
+    >>> grouping = Grouping("unit", (Column("t", "int64", Kind.NUMBER),), groups=4, unit=10.0)
+    >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), grouping).tolist()
+    [0, 0, 1, 0, 0]
+    """
+    if grouping.kind == "value":
+        hashed = np.zeros(batch.num_rows, np.uint64)
+        for column in grouping.columns:
+            hashed = hash_numbers(hashed ^ _hashed(batch.column(column.name)))
+        return ((hashed >> np.uint64(33)) % np.uint64(grouping.groups)).astype(np.int64)
+    values, present = finite_values(batch.column(grouping.columns[0].name))
+    if grouping.kind == "unit":
+        units = np.floor_divide(values, np.asarray(grouping.unit).astype(values.dtype))
+        return np.where(present, np.mod(units, grouping.groups), 0).astype(np.int64)
+    shard, down = values >> POSITION_BITS, values & np.uint64(2**16 - 1)
+    run = down * np.uint64(grouping.groups) >> POSITION_BITS if grouping.kind == "run" else np.uint64(0)
+    return ((shard + run) % np.uint64(grouping.groups)).astype(np.int64)
+
+
+def _hashed(array: pa.Array) -> np.ndarray:
+    """Return a hash of every value, shape (rows,), uint64; missing values are one more value."""
+    if pa.types.is_dictionary(array.type):
+        lookup = np.concatenate([hash64(array.dictionary), np.zeros(1, np.uint64)])
+        return np.asarray(lookup[pc.fill_null(array.indices, len(array.dictionary)).to_numpy(zero_copy_only=False)])
+    values, present = finite_values(array)
+    return np.where(present, hash_numbers(sortable_keys(values)), np.uint64(0))
