@@ -132,30 +132,30 @@ def expected_information_terms(margins: np.ndarray, classes: np.ndarray) -> np.n
     return np.asarray(terms[inverse].reshape(margins.shape))
 
 
-def expected_xlogx(total: float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+def expected_xlogx(total: np.ndarray | float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Return ``E[k log k]`` for k hypergeometric: v draws out of ``total``, w of them marked.
 
     Parameters
     ----------
-    v, w
-        Counts between 0 and ``total``, of shapes that broadcast.
+    total, v, w
+        Counts, v and w between 0 and ``total``, of shapes that broadcast.
 
     Returns
     -------
     np.ndarray
         Shape of the broadcast, float64, within 1e-8.
     """
-    v, w = (np.asarray(x, dtype=np.float64) for x in np.broadcast_arrays(v, w))
+    total, v, w = (np.asarray(x, dtype=np.float64) for x in np.broadcast_arrays(total, v, w))
     result = np.zeros(v.shape)
     mean = v * w / total
     large = mean >= SERIES_FROM
     small = (mean > 0) & ~large
-    result[large] = _by_series(total, v[large], w[large])
-    result[small] = _by_sum(total, v[small], w[small])
+    result[large] = _by_series(total[large], v[large], w[large])
+    result[small] = _by_sum(total[small], v[small], w[small])
     return result
 
 
-def _by_series(total: float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+def _by_series(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Expand about the mean m: ``m log m + sum_r (-1)^r E[(k - m)^r] / (r (r - 1) m^(r - 1))``.
 
     Central moments by the recurrence that follows from p(k + 1) / p(k), with x = k - m, s = v + w - 2m and
@@ -179,7 +179,7 @@ def _by_series(total: float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     return result
 
 
-def _by_sum(total: float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+def _by_sum(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Sum from the mode outwards with ratios of neighbouring probabilities; no factorial, no lost digits."""
     mode = np.floor((v + 1) * (w + 1) / (total + 2))
     weight, value = np.ones_like(v), xlogx(mode)
@@ -187,11 +187,11 @@ def _by_sum(total: float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
         active = np.arange(len(v))
         k, p = mode.copy(), np.ones_like(v)
         while len(active):
-            va, wa = v[active], w[active]
+            ta, va, wa = total[active], v[active], w[active]
             if step > 0:
-                p *= (va - k) * (wa - k) / ((k + 1) * (total - va - wa + k + 1))
+                p *= (va - k) * (wa - k) / ((k + 1) * (ta - va - wa + k + 1))
             else:
-                p *= k * (total - va - wa + k) / ((va - k + 1) * (wa - k + 1))
+                p *= k * (ta - va - wa + k) / ((va - k + 1) * (wa - k + 1))
             k += step
             keep = p > NEGLIGIBLE
             active, k, p = active[keep], k[keep], p[keep]

@@ -17,27 +17,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
-from math import comb, prod
 
 import numpy as np
-from scipy.special import gammaln, xlogy
 
+from featflow.measures.enumeration import enumerated_null
 from featflow.measures.information import expected_xlogx, xlogx
+from featflow.measures.krawtchouk import DEGREES, coefficients_of_h
 from featflow.measures.significance import gamma_tail
 
-__all__ = ["ClassNull", "NullTest", "null_test"]
+__all__ = ["ClassNull", "NullTest", "null_test", "stratum_moments"]
 
-DEGREES = 8
-"""Krawtchouk polynomials used for covariances; variances are whole."""
-WIDTH, MARGIN = 8.0, 8.0
-"""A cell is summed so many standard deviations and so many counts around its mean."""
-STRIDE = 2.0
-"""Points a standard deviation: a smooth sum at this step errs by exp(-2 (pi STRIDE)^2)."""
-CHUNK = 2**19
-"""Points evaluated at once."""
-MOST_TABLES = 20_000
-"""Tables enumerated for an exact p-value."""
+DENSE = 50.0
+"""Smallest mean count of a row's cells from which its variance is its expansion to the order of 1 / rows."""
+TIE = 1e-12
+"""Difference of information, in nats, that rounding leaves between equal tables."""
 NO_VARIANCE = 1e-9
 """Variance of N times the information below which the null is one value."""
 
@@ -90,12 +83,13 @@ class ClassNull:
         new = np.setdiff1d(margins[margins > 0], self._known)
         if not len(new):
             return
-        cells = (expected_xlogx(float(self.total), new[:, None], self.classes[None, :]) * self.times).sum(axis=1)
-        within, slopes = self._row_variance(new)
+        shape = (len(new), len(self.classes))
+        classes = np.broadcast_to(self.classes, shape)
+        mean_terms, within, slopes = _row_terms(np.full(len(new), self.total), new, classes, self.times)
         known = np.concatenate([self._known, new])
         order = np.argsort(known)
         self._known = known[order]
-        self._terms = np.concatenate([self._terms, np.stack([new, cells - xlogx(new), within])], axis=1)[:, order]
+        self._terms = np.concatenate([self._terms, np.stack([new, mean_terms, within])], axis=1)[:, order]
         self._slopes = np.concatenate([self._slopes, slopes])[order]
 
     def moments(self, margins: np.ndarray) -> tuple[float, float]:
@@ -116,27 +110,101 @@ class ClassNull:
         variance = (times @ within + linear) * (levels - 1) / levels / self.total**2
         return mean, max(0.0, float(variance))
 
-    def _row_variance(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the variance of a row's sum of h beyond its linear part, shape (v,), and slopes (v, classes)."""
-        q = self.shares
-        if len(q) == 1 and self.times[0] == 1:
-            return np.zeros(len(v)), np.zeros((len(v), 1))
-        cells_v, cells_q = (x.ravel() for x in np.broadcast_arrays(v[:, None], q[None, :]))
-        coefficients, beyond = _coefficients(cells_v.astype(np.float64), cells_q)
-        a = coefficients.reshape(len(v), len(q), DEGREES)
-        own = (beyond.reshape(len(v), len(q)) * self.times).sum(axis=1)
-        slopes = a[:, :, 0] / np.sqrt(v[:, None] * q * (1 - q))
-        ratio = np.sqrt(q / (1 - q))
-        large = q > 0.5  # one class at most: its ratio above 1 is only ever multiplied by another's below 1
-        for m in range(2, DEGREES + 1):
-            small = a[:, ~large, m - 1] * ratio[~large] ** m
-            times = self.times[~large]
-            cross = (small * times).sum(axis=1) ** 2 - (small**2 * times).sum(axis=1)
-            if large.any():
-                both = (ratio[~large] * ratio[large]) ** m
-                cross = cross + 2 * a[:, large, m - 1][:, 0] * (a[:, ~large, m - 1] * (both * times)).sum(axis=1)
-            own = own + (-1) ** m * cross
-        return np.maximum(own, 0.0), slopes
+
+def stratum_moments(margins: np.ndarray, starts: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of the information within each of many strata, shape (strata,).
+
+    Parameters
+    ----------
+    margins
+        Rows of every level in every stratum, stratum by stratum, shape (cells,).
+    starts
+        First cell of every stratum, shape (strata,).
+    classes
+        Class totals in every stratum, shape (strata, classes).
+
+    Examples
+    --------
+    >>> mean, variance = stratum_moments(np.array([50, 30, 20, 9]), np.array([0, 3]), np.array([[60, 40], [5, 4]]))
+    >>> null = ClassNull(np.array([60, 40])).moments(np.array([50, 30, 20]))
+    >>> bool(np.allclose([mean[0], variance[0]], null)), float(abs(mean[1]).round(12)), float(variance[1])
+    (True, 0.0, 0.0)
+    """
+    sizes = np.diff([*starts, len(margins)])
+    of_cell = np.repeat(np.arange(len(starts)), sizes)
+    totals = classes.sum(axis=1)
+    used = margins > 0
+    terms = np.zeros((2, len(margins)))
+    slopes = np.zeros((len(margins), classes.shape[1]))
+    terms[0, used], terms[1, used], slopes[used] = _row_terms(
+        totals[of_cell[used]], margins[used], classes[of_cell[used]], np.ones(classes.shape[1])
+    )
+    sums = np.add.reduceat(terms, starts, axis=1)
+    n = np.maximum(totals, 1)
+    mean = np.maximum((sums[0] - xlogx(classes).sum(axis=1) + xlogx(totals)) / n, 0.0)
+    shares = classes / n[:, None]
+    away = slopes - (np.add.reduceat(slopes * margins[:, None], starts) / n[:, None])[of_cell]
+    shares_of_cell = shares[of_cell]
+    linear = margins * ((away**2 * shares_of_cell).sum(axis=1) - (away * shares_of_cell).sum(axis=1) ** 2)
+    levels = np.add.reduceat(used.astype(np.int64), starts)
+    variance = (sums[1] + np.add.reduceat(linear, starts)) * (levels - 1) / np.maximum(levels, 1) / n**2
+    return mean, np.maximum(variance, 0.0)
+
+
+def _row_terms(
+    totals: np.ndarray, v: np.ndarray, classes: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what rows add to mean and variance, shapes (rows,), and slopes, shape (rows, classes).
+
+    Parameters
+    ----------
+    totals
+        Rows of each row's table, shape (rows,).
+    v
+        Margins above 0, shape (rows,).
+    classes
+        Class totals of each row's table, shape (rows, classes).
+    times
+        How many classes have such a total, shape (classes,).
+    """
+    mean_terms = (expected_xlogx(totals[:, None], v[:, None], classes) * times).sum(axis=1) - xlogx(v)
+    q = classes / totals[:, None]
+    slopes, within = np.zeros(q.shape), np.zeros(len(v))
+    several = ((q > 0) * times).sum(axis=1) > 1
+    dense = several & (np.where(q > 0, q, 1.0).min(axis=1) * v >= DENSE)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(q > 0, 1 / q, 0.0)
+    # Slopes of a dense row are alike in all classes, and what is alike in all classes is fixed by the row's margin.
+    within[dense] = ((((q > 0) * times).sum(axis=1) - 1) / 2 + ((inverse * times).sum(axis=1) - 1) / (6 * v))[dense]
+    sparse = several & ~dense
+    if sparse.any():
+        within[sparse], slopes[sparse] = _row_variance(v[sparse], q[sparse], times)
+    return mean_terms, within, slopes
+
+
+def _row_variance(v: np.ndarray, q: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance of a row's sum of h beyond its linear part, shape (rows,), and slopes (rows, classes)."""
+    present = q > 0
+    row, column = np.nonzero(present)
+    coefficients, beyond = coefficients_of_h(v[row].astype(np.float64), q[present])
+    a = np.zeros((*q.shape, DEGREES))
+    a[row, column] = coefficients
+    own = np.zeros(q.shape)
+    own[row, column] = beyond
+    variance = (own * times).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = np.where(present, a[:, :, 0] / np.sqrt(v[:, None] * q * (1 - q)), 0.0)
+        ratio = np.where(present & (q < 1), np.sqrt(q / (1 - q)), 0.0)
+    large = (q > 0.5).astype(np.float64)  # one class at most: its ratio is only ever multiplied by those below 1
+    greatest, small = (ratio * large).sum(axis=1), ratio * (1 - large)
+    for m in range(2, DEGREES + 1):
+        degree = a[:, :, m - 1]
+        others = small**m * degree
+        cross = (others * times).sum(axis=1) ** 2 - (others**2 * times).sum(axis=1)
+        both = (greatest[:, None] * small) ** m * degree
+        cross += 2 * (degree * large).sum(axis=1) * (both * times).sum(axis=1)
+        variance += (-1) ** m * cross
+    return np.maximum(variance, 0.0), slopes
 
 
 def null_test(
@@ -172,83 +240,10 @@ def null_test(
     if variance * total**2 < NO_VARIANCE:
         return NullTest(mean, 0.0, 1.0, "degenerate")
     if len(nulls) == 1 and design_effect == 1.0:
-        exact = _enumerated(rows[0][rows[0] > 0], nulls[0].margins, observed)
+        exact = enumerated_null(rows[0][rows[0] > 0], nulls[0].margins)
         if exact is not None:
-            return exact
+            information, p = exact
+            std = float(np.sqrt(p @ (information - p @ information) ** 2))
+            return NullTest(mean, std, min(1.0, float(p[information >= observed - TIE].sum())), "exact")
     p_value = float(gamma_tail(np.array(observed / design_effect), np.array(mean), np.array(variance)))
     return NullTest(mean, float(np.sqrt(variance)), p_value, "gamma")
-
-
-def _coefficients(v: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return coefficients of h of degrees 1 to `DEGREES`, shape (cells, DEGREES), and the variance beyond degree 1."""
-    mean = v * q
-    deviation = np.sqrt(mean * (1 - q))
-    step = np.maximum(1.0, np.floor(deviation / STRIDE))
-    low = np.maximum(0.0, np.floor(mean - WIDTH * deviation - MARGIN))
-    points = np.floor((np.minimum(v, np.ceil(mean + WIDTH * deviation + MARGIN)) - low) / step).astype(np.int64) + 1
-    order = np.argsort(points, kind="stable")
-    coefficients, beyond = np.zeros((len(v), DEGREES)), np.zeros(len(v))
-    start = 0
-    while start < len(order):
-        stop = start + max(1, CHUNK // int(points[order[min(start + CHUNK // 256, len(order) - 1)]]))
-        some = order[start:stop]
-        cells = (x[some, None] for x in (v, q, low, step, points))
-        coefficients[some], beyond[some] = _projected(*cells, width=int(points[some].max()))
-        start = stop
-    return coefficients, beyond
-
-
-def _projected(
-    v: np.ndarray, q: np.ndarray, low: np.ndarray, step: np.ndarray, points: np.ndarray, *, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Project h onto the orthonormal polynomials of Binomial(v, q), by sums over its points; all shapes (cells, 1)."""
-    index = np.arange(width)[None, :]
-    k = np.minimum(low + index * step, v)
-    log_p = xlogy(k, q) + xlogy(v - k, 1 - q) - gammaln(k + 1) - gammaln(v - k + 1)
-    log_p[index >= points] = -np.inf
-    p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    mean = v * q
-    h = xlogy(k, k / mean) - (k - mean)
-    h -= (p * h).sum(axis=1, keepdims=True)
-    before, now = np.zeros_like(k), np.ones_like(k)
-    coefficients = np.zeros((len(v), DEGREES))
-    off = np.zeros_like(v)
-    for m in range(DEGREES):  # x K_m = off_(m+1) K_(m+1) + (q (v - m) + m (1 - q)) K_m + off_m K_(m-1)
-        following = np.sqrt(np.maximum((m + 1) * q * (1 - q) * (v - m), 0.0))
-        exists = following > 0
-        raised = (k - (q * (v - m) + m * (1 - q))) * now - off * before
-        before, now, off = now, np.where(exists, raised / np.where(exists, following, 1.0), 0.0), following
-        coefficients[:, m] = (p * h * now).sum(axis=1)
-    variance = (p * h**2).sum(axis=1)
-    return coefficients, np.maximum(variance - coefficients[:, 0] ** 2, 0.0)
-
-
-def _enumerated(rows: np.ndarray, columns: np.ndarray, observed: float) -> NullTest | None:
-    """Return the test over all tables with these margins, None if there are too many to go through."""
-    if min(len(rows), len(columns)) < 2:
-        return None
-    rows, columns = np.sort(rows)[::-1], np.sort(columns)[::-1]  # the largest of each follows from the others
-    bounds = [prod(comb(int(a) + len(y) - 1, len(y) - 1) for a in x[1:]) for x, y in ((rows, columns), (columns, rows))]
-    if min(bounds) > MOST_TABLES:
-        return None
-    if bounds[1] < bounds[0]:
-        rows, columns = columns, rows
-    left, log_p, score = columns[None, :], np.zeros(1), np.zeros(1)
-    for a in rows[1:].tolist():
-        parts = np.array([(*p, a - sum(p)) for p in product(range(a + 1), repeat=len(columns) - 1) if sum(p) <= a])
-        cells, log_parts = np.repeat(parts, len(left), axis=0), np.tile(log_p, len(parts))
-        after = np.tile(left, (len(parts), 1)) - cells
-        fits = (after >= 0).all(axis=1)
-        left, cells = after[fits], cells[fits]
-        log_p = log_parts[fits] - gammaln(cells + 1.0).sum(axis=1)
-        score = np.tile(score, len(parts))[fits] + xlogx(cells).sum(axis=1)
-    log_p = log_p - gammaln(left + 1.0).sum(axis=1)
-    score = score + xlogx(left).sum(axis=1)
-    total = float(rows.sum())
-    information = (score - xlogx(rows).sum() - xlogx(columns).sum() + xlogx(total)) / total
-    p = np.exp(log_p - log_p.max())
-    p /= p.sum()
-    mean = float(p @ information)
-    std = float(np.sqrt(p @ (information - mean) ** 2))
-    return NullTest(mean, std, min(1.0, float(p[information >= observed - 1e-12].sum())), "exact")

@@ -10,7 +10,7 @@ from scipy.special import gammaln, xlogy
 from scipy.stats import chi2, fisher_exact, kstest
 
 from featflow.measures.information import expected_mutual_information, mutual_information
-from featflow.measures.null import ClassNull, null_test
+from featflow.measures.null import ClassNull, _row_terms, _row_variance, null_test, stratum_moments
 
 
 def margins(kind, levels, rows, seed=0):
@@ -45,8 +45,7 @@ def row_variance(v, q):
 @pytest.mark.parametrize("classes", [(50, 50), (980, 20), (500, 490, 10), (960, 20, 20), (100, 300, 300, 300)])
 def test_a_rows_variance_is_that_of_all_its_tables(v, classes):
     b = np.array(classes)
-    null = ClassNull(b)
-    within, _ = null._row_variance(np.array([v]))
+    within, _ = _row_variance(np.array([v]), b[None, :] / b.sum(), np.ones(len(b)))
     assert within[0] == pytest.approx(row_variance(v, b / b.sum()), rel=1e-6, abs=1e-12)
 
 
@@ -70,6 +69,28 @@ def test_dense_limit_is_chi_square():
     test = independence(np.outer(a, b) // 10**8 + np.eye(12, 5, dtype=np.int64) * 3_000)
     observed = mutual_information(np.outer(a, b) // 10**8 + np.eye(12, 5, dtype=np.int64) * 3_000)
     assert test.p_value == pytest.approx(chi2.sf(2e8 * observed, 44), rel=1e-2)
+
+
+@pytest.mark.parametrize("classes", [(500, 500), (900, 100), (600, 300, 100), (50,) * 20])
+def test_expansion_of_dense_rows_meets_their_sum(classes):
+    b = np.array(classes)
+    v = np.ceil(50 * b.sum() / b.min()) * np.array([1.0, 1.5, 4.0])
+    rows = (np.full(3, 1e9), v, np.tile(b * 1e6, (3, 1)))
+    _, expanded, slopes = _row_terms(*rows, np.ones(len(b)))
+    summed, _ = _row_variance(v, rows[2] / 1e9, np.ones(len(b)))
+    assert not slopes.any()
+    np.testing.assert_allclose(expanded, summed, rtol=2e-3)
+
+
+def test_many_strata_at_once_are_one_after_another():
+    random = np.random.default_rng(3)
+    tables = [random.multinomial(n, random.dirichlet(np.ones(12))).reshape(4, 3) for n in (0, 1, 7, 300, 9_000)]
+    tables[3][:, 1] = 0
+    margins = np.concatenate([table.sum(axis=1) for table in tables])
+    mean, variance = stratum_moments(margins, 4 * np.arange(5), np.array([table.sum(axis=0) for table in tables]))
+    alone = np.array([ClassNull(table.sum(axis=0)).moments(table.sum(axis=1)) for table in tables])
+    np.testing.assert_allclose(mean, alone[:, 0], atol=1e-12)
+    np.testing.assert_allclose(variance, alone[:, 1], rtol=1e-9, atol=1e-15)
 
 
 def test_prepared_margins_change_nothing():

@@ -1,0 +1,55 @@
+"""The exact null of small tables: every table with the same margins, its probability and its score."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import comb, prod
+
+import numpy as np
+from scipy.special import gammaln
+
+from featflow.measures.information import xlogx
+
+__all__ = ["enumerated_null"]
+
+MOST_TABLES = 20_000
+"""Tables gone through."""
+
+
+def enumerated_null(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the information of every table with these margins and its probability, None if there are too many.
+
+    Parameters
+    ----------
+    rows, columns
+        Margins above 0, shapes (levels,) and (classes,).
+
+    Examples
+    --------
+    >>> information, probability = enumerated_null(np.array([1, 1]), np.array([1, 1]))
+    >>> information.round(6).tolist(), probability.tolist()
+    ([0.693147, 0.693147], [0.5, 0.5])
+    """
+    if min(len(rows), len(columns)) < 2:
+        return None
+    rows, columns = np.sort(rows)[::-1], np.sort(columns)[::-1]  # the largest of each follows from the others
+    bounds = [prod(comb(int(a) + len(y) - 1, len(y) - 1) for a in x[1:]) for x, y in ((rows, columns), (columns, rows))]
+    if min(bounds) > MOST_TABLES:
+        return None
+    if bounds[1] < bounds[0]:
+        rows, columns = columns, rows
+    left, log_p, score = columns[None, :], np.zeros(1), np.zeros(1)
+    for a in rows[1:].tolist():
+        parts = np.array([(*p, a - sum(p)) for p in product(range(a + 1), repeat=len(columns) - 1) if sum(p) <= a])
+        cells, log_parts = np.repeat(parts, len(left), axis=0), np.tile(log_p, len(parts))
+        after = np.tile(left, (len(parts), 1)) - cells
+        fits = (after >= 0).all(axis=1)
+        left, cells = after[fits], cells[fits]
+        log_p = log_parts[fits] - gammaln(cells + 1.0).sum(axis=1)
+        score = np.tile(score, len(parts))[fits] + xlogx(cells).sum(axis=1)
+    log_p = log_p - gammaln(left + 1.0).sum(axis=1)
+    score = score + xlogx(left).sum(axis=1)
+    total = float(rows.sum())
+    information = (score - xlogx(rows).sum() - xlogx(columns).sum() + xlogx(total)) / total
+    p = np.exp(log_p - log_p.max())
+    return information, p / p.sum()
