@@ -64,7 +64,7 @@ class ProfileSpecs:
 
     def all(self) -> tuple[Summarizer[Any], ...]:
         """Return the specs in one order."""
-        moments = (self.moments,) if self.numbers else ()
+        moments = (self.moments,) if self.moments.columns else ()
         return (*moments, *self.quantiles, *self.quantile_sketches, *self.levels, *self.frequent, *self.distinct)
 
     def states(self, load: Callable[[Any], Any]) -> ColumnStates:
@@ -80,7 +80,7 @@ class ProfileSpecs:
             rows=distinct[0].rows,
             numbers=self.numbers,
             categories=self.categories,
-            moments=load(self.moments) if self.numbers else self.moments.empty(),
+            moments=load(self.moments) if self.moments.columns else self.moments.empty(),
             histograms=tuple(histogram for spec in self.quantiles for histogram in load(spec).histograms),
             levels=tuple(counts for spec in self.levels for counts in load(spec).columns),
             quantile_sketches=tuple(data for spec in self.quantile_sketches for data in load(spec).data),
@@ -89,7 +89,7 @@ class ProfileSpecs:
         )
 
 
-def profile_specs(columns: Sequence[Column], config: Config) -> ProfileSpecs:
+def profile_specs(columns: Sequence[Column], config: Config, weight: Column | None = None) -> ProfileSpecs:
     """Return the specs of pass 1."""
     numbers = tuple(column for column in columns if column.is_numeric)
     categories = tuple(column for column in columns if not column.is_numeric)
@@ -97,7 +97,7 @@ def profile_specs(columns: Sequence[Column], config: Config) -> ProfileSpecs:
     return ProfileSpecs(
         numbers,
         categories,
-        MomentsSummarizer(numbers),
+        MomentsSummarizer(numbers, weight),
         _column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
         _column_blocks(QuantileSketchSummarizer, numbers, limit),
         _column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
@@ -131,7 +131,11 @@ class RelationSpecs:
 
 
 def relation_specs(
-    codebook: Codebook, config: Config, duplicates: tuple[tuple[Column, Column], ...], shard_rows: int
+    codebook: Codebook,
+    config: Config,
+    duplicates: tuple[tuple[Column, Column], ...],
+    shard_rows: int,
+    weight: Column | None = None,
 ) -> RelationSpecs:
     """Return the specs of pass 2.
 
@@ -158,25 +162,30 @@ def relation_specs(
             for block in _blocks(features, lambda block: TargetCountsSummarizer(block, targets).nbytes(), limit)
             if targets and analyses.ranking is not None
         ),
-        comoments=_block_pairs(CoMomentsSummarizer, numbers, limit) if "pearson" in methods else (),
-        ranks=_block_pairs(RankCoMomentsSummarizer, numbers, limit) if "spearman" in methods else (),
+        comoments=_block_pairs(partial(CoMomentsSummarizer, weight=weight), numbers, limit)
+        if "pearson" in methods
+        else (),
+        ranks=_block_pairs(partial(RankCoMomentsSummarizer, weight=weight), numbers, limit)
+        if "spearman" in methods
+        else (),
         grouped=tuple(
-            GroupedMomentsSummarizer(left, right)
-            for left in _blocks(categories, partial(_grouped_bytes, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
-            for right in _blocks(numbers, partial(_grouped_bytes, categories=left), limit)
+            GroupedMomentsSummarizer(left, right, weight)
+            for left in _blocks(categories, partial(_grouped_bytes, weight, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
+            for right in _blocks(numbers, partial(_grouped_bytes, weight, categories=left), limit)
             if "correlation_ratio" in methods
         ),
         agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
-        codes=_codes(codings, pair_targets, shard_rows, limit) if pairs else (),
-        pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets), codings, limit) if pairs else (),
+        codes=_codes(codings, CodesSummarizer((), pair_targets, shard_rows, weight), limit) if pairs else (),
+        pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets, weight=weight), codings, limit)
+        if pairs
+        else (),
     )
 
 
-def _codes(
-    codings: tuple[Coding, ...], targets: tuple[Coding, ...], shard_rows: int, limit: int
-) -> tuple[CodesSummarizer, ...]:
-    columns = _column_blocks(partial(CodesSummarizer, targets=(), shard_rows=shard_rows), codings, limit)
-    return (*columns, CodesSummarizer((), targets, shard_rows)) if targets else columns
+def _codes(codings: tuple[Coding, ...], beside: CodesSummarizer, limit: int) -> tuple[CodesSummarizer, ...]:
+    """Return the specs of all codes, ``beside`` last: what every block pair reads."""
+    columns = _column_blocks(partial(CodesSummarizer, targets=(), shard_rows=beside.shard_rows), codings, limit)
+    return (*columns, beside) if beside.fields else columns
 
 
 def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], limit: int) -> list[tuple[Item, ...]]:
@@ -193,8 +202,10 @@ def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], 
     return blocks
 
 
-def _grouped_bytes(numbers: tuple[NumberCoding, ...], categories: tuple[CategoryCoding, ...]) -> int:
-    return GroupedMomentsSummarizer(categories, numbers).nbytes()
+def _grouped_bytes(
+    weight: Column | None, numbers: tuple[NumberCoding, ...], categories: tuple[CategoryCoding, ...]
+) -> int:
+    return GroupedMomentsSummarizer(categories, numbers, weight).nbytes()
 
 
 def _column_blocks(make: Callable[[tuple[Item, ...]], Spec], items: tuple[Item, ...], limit: int) -> tuple[Spec, ...]:

@@ -6,6 +6,7 @@ the codebook, pass 2 the relations between columns. Then measures, tables, commi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +71,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     writer = RunWriter(workspace.store, new_run_id(watch.began))
     record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
 
-    specs = profile_specs(dataset.columns, config)
+    specs = profile_specs(dataset.columns, config, dataset.weight)
     first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile")
     record.add(first)
     record.rows_read = sum(shard.rows for shard in first.shards)
@@ -81,13 +82,15 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
             f"{states.rows} rows were summarized and {record.rows_read} are in the footers of what was read; "
             "the input changed during the run, run again"
         )
+    _check_weights(dataset, states)
     codebook = build_codebook(dataset.columns, states, config.codebook)
     workspace.store.write_arrow(f"states/codebook/{codebook.digest}.arrow", codebook.to_arrow())
     _check_targets(dataset, states)
     watch.lap("profile")
 
     duplicates = duplicate_candidates(states)
-    relations = relation_specs(codebook, config, duplicates, max(shard.rows for shard in first.shards))
+    most_rows = max(shard.rows for shard in first.shards)
+    relations = relation_specs(codebook, config, duplicates, most_rows, dataset.weight)
     second = passes.compute(workspace, first.shards, (*relations.over_shards(), *relations.codes), "reading: relations")
     record.add(second)
     if second.quarantined:  # readable a moment ago: the file changed or storage is failing
@@ -200,6 +203,14 @@ def _check_targets(dataset: Dataset, states: ColumnStates) -> None:
         if values < 2:
             said = "no finite value, every row is null, NaN or infinite" if values == 0 else "one value in all rows"
             raise SchemaError(f"dataset.targets: '{target.name}' has {said}; nothing can be said about it, take it out")
+
+
+def _check_weights(dataset: Dataset, states: ColumnStates) -> None:
+    squares = states.moments.weight_square_sum
+    if dataset.weight and not 0 < squares < math.inf:
+        zero = states.moments.weight_sum == 0
+        said = "is 0 in all rows; take it out" if zero else f"has squares that add up to {squares}; scale it"
+        raise SchemaError(f"dataset.weight: '{dataset.weight.name}' {said}")
 
 
 def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:

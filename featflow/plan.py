@@ -60,7 +60,7 @@ def plan(config: Config) -> Plan:
     """
     dataset = open_dataset(config.dataset, config.output)
     store = Store(config.output, config.dataset.storage_options)
-    first = profile_specs(dataset.columns, config)
+    first = profile_specs(dataset.columns, config, dataset.weight)
     wanted = first.all()
     shards, _ = states.sound(store, dataset.shards, wanted)
     lacking = states.missing_partials(store, shards, wanted)
@@ -71,7 +71,7 @@ def plan(config: Config) -> Plan:
     if profiled is not None:
         codebook = build_codebook(dataset.columns, profiled, config.codebook)
         rows = max(shard.rows for shard in shards)
-        relations = relation_specs(codebook, config, duplicate_candidates(profiled), rows)
+        relations = relation_specs(codebook, config, duplicate_candidates(profiled), rows, dataset.weight)
         second = (*relations.over_shards(), *relations.codes)
         relation_shards = len(states.missing_partials(store, shards, second))
         task = max(task, states.task_bytes(second))
