@@ -6,18 +6,15 @@ depends on the columns and the budget alone: not on the engine, the rows or the 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations_with_replacement
 from typing import Any, TypeVar
 
-from featflow.columns import POSITION, CategoryCoding, Codebook, Coding, Column, Grouping, Kind, NumberCoding, Role
+from featflow.columns import CategoryCoding, Codebook, Coding, Column, Grouping, NumberCoding, Role
 from featflow.config import Config
 from featflow.dataset import Dataset
-from featflow.errors import SchemaError
-from featflow.grouping import time_unit
 from featflow.measures.codebook import ColumnStates, duplicate_candidates, histogram_cells
 from featflow.summaries import (
     AgreementSummarizer,
@@ -35,8 +32,9 @@ from featflow.summaries import (
     Summarizer,
     TargetCountsSummarizer,
 )
+from featflow.uncertainty import row_grouping
 
-__all__ = ["ProfileSpecs", "RelationSpecs", "check", "profile_specs", "relation_specs", "row_grouping", "state_bytes"]
+__all__ = ["ProfileSpecs", "RelationSpecs", "profile_specs", "relation_specs", "state_bytes"]
 
 STATE_SHARE = 16
 """A task's states may take one part in so many of ``budget.memory``: two tasks with their working copies take half."""
@@ -68,7 +66,7 @@ class ProfileSpecs:
 
     def all(self) -> tuple[Summarizer[Any], ...]:
         """Return the specs in one order."""
-        moments = (self.moments,) if self.numbers else ()
+        moments = (self.moments,) if self.moments.columns else ()
         return (*moments, *self.quantiles, *self.quantile_sketches, *self.levels, *self.frequent, *self.distinct)
 
     def states(self, load: Callable[[Any], Any]) -> ColumnStates:
@@ -84,7 +82,7 @@ class ProfileSpecs:
             rows=distinct[0].rows,
             numbers=self.numbers,
             categories=self.categories,
-            moments=load(self.moments) if self.numbers else self.moments.empty(),
+            moments=load(self.moments) if self.moments.columns else self.moments.empty(),
             histograms=tuple(histogram for spec in self.quantiles for histogram in load(spec).histograms),
             levels=tuple(counts for spec in self.levels for counts in load(spec).columns),
             quantile_sketches=tuple(data for spec in self.quantile_sketches for data in load(spec).data),
@@ -93,7 +91,7 @@ class ProfileSpecs:
         )
 
 
-def profile_specs(columns: Sequence[Column], config: Config) -> ProfileSpecs:
+def profile_specs(columns: Sequence[Column], config: Config, weight: Column | None = None) -> ProfileSpecs:
     """Return the specs of pass 1."""
     numbers = tuple(column for column in columns if column.is_numeric)
     categories = tuple(column for column in columns if not column.is_numeric)
@@ -101,7 +99,7 @@ def profile_specs(columns: Sequence[Column], config: Config) -> ProfileSpecs:
     return ProfileSpecs(
         numbers,
         categories,
-        MomentsSummarizer(numbers),
+        MomentsSummarizer(numbers, weight),
         _column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
         _column_blocks(QuantileSketchSummarizer, numbers, limit),
         _column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
@@ -136,45 +134,6 @@ class RelationSpecs:
         return (*self.targets, *self.comoments, *self.ranks, *self.grouped, *self.agreement)
 
 
-def check(config: Config, dataset: Dataset) -> None:
-    """Raise if an analysis names a column that is not there, or that cannot serve."""
-    names = [column.name for column in (*dataset.columns, *dataset.entity)]
-    ranking, group_by = config.analyses.ranking, config.analyses.uncertainty.group_by
-    wanted = {"strata": ranking.strata, "clusters": [ranking.clusters] if ranking.clusters else []} if ranking else {}
-    for key, columns in wanted.items():
-        for name in columns:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"the nearest is '{near[0]}'" if near else "it may be excluded, or no column of the dataset"
-                raise SchemaError(f"analyses.ranking.{key}: no column '{name}'; {hint}")
-    by_name = {column.name: column for column in dataset.columns}
-    for name in wanted.get("strata", []):
-        if name not in by_name or by_name[name].kind is Kind.TEXT or by_name[name].role is Role.TARGET:
-            what = "a join key" if name not in by_name else "text" if by_name[name].kind is Kind.TEXT else "a target"
-            raise SchemaError(f"analyses.ranking.strata: '{name}' is {what}, which has no levels to stay within")
-    if (group_by == "event_time" and not dataset.with_role(Role.EVENT_TIME)) or (
-        group_by == "entity" and not dataset.entity
-    ):
-        raise SchemaError(f"analyses.uncertainty.group_by is {group_by} and dataset.{group_by} is not set; set it")
-
-
-def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grouping:
-    """Return which rows the jackknife deletes together: clusters, else event time, else entity, else shards."""
-    options, ranking = config.analyses.uncertainty, config.analyses.ranking
-    if ranking and ranking.clusters:
-        columns = {column.name: column for column in (*dataset.entity, *dataset.columns)}
-        return Grouping("value", (columns[ranking.clusters],), options.groups)
-    times = dataset.with_role(Role.EVENT_TIME)
-    group_by = options.group_by or ("event_time" if times else "entity" if dataset.entity else "shard")
-    if group_by == "event_time":
-        at = states.numbers.index(times[0])
-        low, high = float(states.moments.low[at]), float(states.moments.high[at])
-        return Grouping("unit", times, options.groups, time_unit(times[0], low, high, options.groups))
-    if group_by == "entity":
-        return Grouping("value", dataset.entity, options.groups)
-    return Grouping("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
-
-
 def relation_specs(
     codebook: Codebook, config: Config, dataset: Dataset, states: ColumnStates, shard_rows: int
 ) -> RelationSpecs:
@@ -185,7 +144,7 @@ def relation_specs(
     shard_rows
         Rows of the largest shard.
     """
-    duplicates, grouping = duplicate_candidates(states), row_grouping(config, dataset, states)
+    duplicates, grouping, weight = duplicate_candidates(states), row_grouping(config, dataset, states), dataset.weight
     limit, analyses = state_bytes(config), config.analyses
     codings = tuple(coding for coding in codebook.codings if coding.column.role is not Role.EVENT_TIME)
     features = tuple(coding for coding in codings if coding.column.role is Role.FEATURE)
@@ -205,25 +164,30 @@ def relation_specs(
     return RelationSpecs(
         grouping=grouping,
         targets=_column_blocks(target_counts, features, limit) if ranking else (),
-        comoments=_block_pairs(CoMomentsSummarizer, numbers, limit) if "pearson" in methods else (),
-        ranks=_block_pairs(RankCoMomentsSummarizer, numbers, limit) if "spearman" in methods else (),
+        comoments=_block_pairs(partial(CoMomentsSummarizer, weight=weight), numbers, limit)
+        if "pearson" in methods
+        else (),
+        ranks=_block_pairs(partial(RankCoMomentsSummarizer, weight=weight), numbers, limit)
+        if "spearman" in methods
+        else (),
         grouped=tuple(
-            GroupedMomentsSummarizer(left, right)
-            for left in _blocks(categories, partial(_grouped_bytes, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
-            for right in _blocks(numbers, partial(_grouped_bytes, categories=left), limit)
+            GroupedMomentsSummarizer(left, right, weight)
+            for left in _blocks(categories, partial(_grouped_bytes, weight, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
+            for right in _blocks(numbers, partial(_grouped_bytes, weight, categories=left), limit)
             if "correlation_ratio" in methods
         ),
         agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
-        codes=_codes(codings, pair_targets, shard_rows, limit) if pairs else (),
-        pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets), codings, limit) if pairs else (),
+        codes=_codes(codings, CodesSummarizer((), pair_targets, shard_rows, weight), limit) if pairs else (),
+        pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets, weight=weight), codings, limit)
+        if pairs
+        else (),
     )
 
 
-def _codes(
-    codings: tuple[Coding, ...], targets: tuple[Coding, ...], shard_rows: int, limit: int
-) -> tuple[CodesSummarizer, ...]:
-    columns = _column_blocks(partial(CodesSummarizer, targets=(), shard_rows=shard_rows), codings, limit)
-    return (*columns, CodesSummarizer((), targets, shard_rows)) if targets else columns
+def _codes(codings: tuple[Coding, ...], beside: CodesSummarizer, limit: int) -> tuple[CodesSummarizer, ...]:
+    """Return the specs of all codes, ``beside`` last: what every block pair reads."""
+    columns = _column_blocks(partial(CodesSummarizer, targets=(), shard_rows=beside.shard_rows), codings, limit)
+    return (*columns, beside) if beside.fields else columns
 
 
 def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], limit: int) -> list[tuple[Item, ...]]:
@@ -240,8 +204,10 @@ def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], 
     return blocks
 
 
-def _grouped_bytes(numbers: tuple[NumberCoding, ...], categories: tuple[CategoryCoding, ...]) -> int:
-    return GroupedMomentsSummarizer(categories, numbers).nbytes()
+def _grouped_bytes(
+    weight: Column | None, numbers: tuple[NumberCoding, ...], categories: tuple[CategoryCoding, ...]
+) -> int:
+    return GroupedMomentsSummarizer(categories, numbers, weight).nbytes()
 
 
 def _column_blocks(make: Callable[[tuple[Item, ...]], Spec], items: tuple[Item, ...], limit: int) -> tuple[Spec, ...]:

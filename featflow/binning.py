@@ -19,6 +19,7 @@ __all__ = [
     "bucket",
     "category_coding",
     "centred_values",
+    "divisor",
     "encode",
     "finite_values",
     "hashed_coding",
@@ -29,6 +30,7 @@ __all__ = [
     "sortable_keys",
     "values_and_presence",
     "values_less",
+    "weight_faults",
 ]
 
 SIGN_64 = np.uint64(1 << 63)
@@ -86,6 +88,25 @@ def centred_values(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, n
 def row_weights(batch: pa.RecordBatch, weight: Column | None) -> np.ndarray | None:
     """Return the weight of every row, NaN where it is null, shape (rows,), float64; None without a weight."""
     return None if weight is None else np.array(batch.column(weight.name).to_numpy(zero_copy_only=False), np.float64)
+
+
+def weight_faults(weights: np.ndarray | None) -> np.ndarray:
+    """Return how many weights are negative, missing and infinite, shape (3,), int64; none without weights.
+
+    Examples
+    --------
+    >>> weight_faults(np.array([1.0, 0.0, -2.0, np.nan, np.inf, -np.inf])).tolist()
+    [1, 1, 2]
+    """
+    if weights is None:
+        return np.zeros(3, np.int64)
+    infinite = np.isinf(weights)
+    return np.array([((weights < 0) & ~infinite).sum(), np.isnan(weights).sum(), infinite.sum()], np.int64)
+
+
+def divisor(total: np.ndarray) -> np.ndarray:
+    """Return sums of weights to divide by: 1 where a sum is 0 and what is divided is 0, too."""
+    return np.where(total > 0, total, 1)
 
 
 def sortable_keys(values: np.ndarray) -> np.ndarray:

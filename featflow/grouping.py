@@ -63,8 +63,8 @@ def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
         units = np.floor_divide(values, np.asarray(grouping.unit).astype(values.dtype))
         return np.where(present, np.mod(units, grouping.groups), 0).astype(np.int64)
     shard, down = values >> POSITION_BITS, values & np.uint64(2**16 - 1)
-    run = down * np.uint64(grouping.groups) >> POSITION_BITS if grouping.kind == "run" else np.uint64(0)
-    return ((shard + run) % np.uint64(grouping.groups)).astype(np.int64)
+    run = down * np.uint64(grouping.groups) >> POSITION_BITS
+    return (run if grouping.kind == "run" else shard % np.uint64(grouping.groups)).astype(np.int64)
 
 
 def _hashed(array: pa.Array) -> np.ndarray:

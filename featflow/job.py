@@ -6,6 +6,7 @@ the codebook, pass 2 the relations between columns. Then measures, tables, commi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from featflow import lock, passes
 from featflow import states as stored
-from featflow.analyses import ProfileSpecs, RelationSpecs, check, profile_specs, relation_specs, state_bytes
+from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Dataset, open_dataset
@@ -32,6 +33,7 @@ from featflow.runs import Run, RunWriter, new_run_id
 from featflow.storage import Store
 from featflow.summaries import PairCountsSummarizer
 from featflow.tables import build
+from featflow.uncertainty import check
 
 __all__ = ["run"]
 
@@ -72,7 +74,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     writer = RunWriter(workspace.store, new_run_id(watch.began))
     record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
 
-    specs = profile_specs(dataset.columns, config)
+    specs = profile_specs(dataset.columns, config, dataset.weight)
     first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile")
     record.add(first)
     record.rows_read = sum(shard.rows for shard in first.shards)
@@ -83,6 +85,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
             f"{states.rows} rows were summarized and {record.rows_read} are in the footers of what was read; "
             "the input changed during the run, run again"
         )
+    _check_weights(dataset, states)
     codebook = build_codebook(dataset.columns, states, config.codebook)
     workspace.store.write_arrow(f"states/codebook/{codebook.digest}.arrow", codebook.to_arrow())
     _check_targets(dataset, states)
@@ -118,14 +121,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     if config.analyses.profile:
         writer.write("profile", [profiled])
     if config.analyses.ranking and relations.targets:
-        measure = RankingMeasure(
-            alerts,
-            confidence=config.analyses.uncertainty.confidence,
-            clustered=config.analyses.ranking.clusters is not None,
-        )
-        scored, warnings = zip(*(ranking(spec, state(spec), measure) for spec in relations.targets), strict=True)
-        record.warnings += dict.fromkeys(warning for block in warnings for warning in block)
-        writer.write("ranking", [ranked(pa.concat_tables(scored), config.analyses.uncertainty)])
+        writer.write("ranking", [_ranking(config, relations, state, alerts, states.effective_share, record)])
     interactions = [build("interaction", {"target": []})]
     if config.analyses.correlation:
         present = dict(zip((c.name for c in states.numbers), states.moments.n.tolist(), strict=True))
@@ -172,6 +168,23 @@ def _measure_block(shared: tuple[Store, tuple[str, ...], int], item: tuple[PairC
     return measure_pairs(spec, stored.load(store, spec, name), methods, keep)
 
 
+def _ranking(
+    config: Config,
+    relations: RelationSpecs,
+    state: Any,
+    alerts: dict[str, list[str]],
+    effective_share: float,
+    record: Record,
+) -> pa.Table:
+    """Return the ranking table of all targets, and note what to warn of."""
+    options, ranking_options = config.analyses.uncertainty, config.analyses.ranking
+    clustered = ranking_options is not None and ranking_options.clusters is not None
+    measure = RankingMeasure(alerts, effective_share, options.confidence, clustered)
+    scored, warnings = zip(*(ranking(spec, state(spec), measure) for spec in relations.targets), strict=True)
+    record.warnings += dict.fromkeys(warning for block in warnings for warning in block)
+    return ranked(pa.concat_tables(scored), options)
+
+
 def _correlations(
     relations: RelationSpecs,
     state: Any,
@@ -208,6 +221,14 @@ def _check_targets(dataset: Dataset, states: ColumnStates) -> None:
         if values < 2:
             said = "no finite value, every row is null, NaN or infinite" if values == 0 else "one value in all rows"
             raise SchemaError(f"dataset.targets: '{target.name}' has {said}; nothing can be said about it, take it out")
+
+
+def _check_weights(dataset: Dataset, states: ColumnStates) -> None:
+    squares = states.moments.weight_square_sum
+    if dataset.weight and not 0 < squares < math.inf:
+        zero = states.moments.weight_sum == 0
+        said = "is 0 in all rows; take it out" if zero else f"has squares that add up to {squares}; scale it"
+        raise SchemaError(f"dataset.weight: '{dataset.weight.name}' {said}")
 
 
 def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:

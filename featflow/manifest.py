@@ -11,38 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from featflow.columns import Codebook, Grouping, Kind
+from featflow.columns import Codebook, Grouping
 from featflow.config import Config
 from featflow.dataset import Dataset, Quarantined
 from featflow.passes import Computed
 from featflow.runs import RunWriter
 from featflow.tables import build
+from featflow.uncertainty import assumptions
 
-__all__ = ["Record", "Stopwatch", "assumptions"]
+__all__ = ["Record", "Stopwatch"]
 
 SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketches", "scipy")
-
-
-def assumptions(config: Config, grouping: Grouping) -> str:
-    """Return what the nulls and error bars of a run take for granted, in a sentence."""
-    ranking = config.analyses.ranking
-    strata = f" within each joint level of {', '.join(ranking.strata)}" if ranking and ranking.strata else ""
-    clusters = (
-        f", rows of one {ranking.clusters} depend on one another and scores are deflated by their design effect"
-        if ranking and ranking.clusters
-        else ", rows are independent"
-    )
-    by = {
-        "value": f"equal {' and '.join(column.name for column in grouping.columns)}",
-        "unit": f"{grouping.columns[0].name} in units of {grouping.unit:,.12g}"
-        + (" microseconds" if grouping.columns[0].kind is Kind.TIME else ""),
-        "run": "neighbouring rows of a shard",
-        "shard": "shard",
-    }
-    return (
-        f"p-values: under the null every permutation of the target{strata} is equally likely{clusters}. "
-        f"Error bars: {grouping.groups} groups of rows, by {by[grouping.kind]}, are independent and alike."
-    )
 
 
 class Stopwatch:

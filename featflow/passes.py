@@ -11,16 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from featflow import progress, states
+from featflow.binning import row_weights, weight_faults
+from featflow.columns import Column
 from featflow.dataset import Quarantined, Shard
 from featflow.engines.base import Engine, Resources
+from featflow.errors import SchemaError
 from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
 from featflow.states import AnySummarizer
 from featflow.storage import Store, check_unchanged
-from featflow.summaries import CodesSummarizer, PairCountsSummarizer, Summary
+from featflow.summaries import CodesSummarizer, MomentsSummarizer, PairCountsSummarizer, Summary
 
 __all__ = ["Computed", "Workspace", "compute", "count_pairs", "merge", "whole_name"]
 
@@ -113,22 +117,43 @@ def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> I
 
 
 def _summarize_shard(work: _ShardWork, item: tuple[Shard, tuple[int, ...]]) -> list[Quarantined]:
-    """Write the partial states of one shard, or return its unreadable row groups and write nothing."""
+    """Write the partial states of one shard, or return its unreadable row groups and write nothing.
+
+    Raises
+    ------
+    SchemaError
+        Weights are negative, missing or infinite; nothing was written.
+    """
     shard, indices = item
     specs = [work.specs[i] for i in indices]
     columns = tuple(dict.fromkeys(column for spec in specs for column in spec.columns))
     made = [spec.empty() for spec in specs]
     bad: list[Quarantined] = []
+    weight = next((spec.weight for spec in specs if isinstance(spec, MomentsSummarizer)), None)  # pass 1 sees them all
+    faults = np.zeros(3, np.int64)
     for batch in read_batches(shard, columns, work.options, batch_rows(len(columns))):
         if isinstance(batch, Quarantined):
             bad.append(batch)
         elif not bad and batch.num_rows:
-            made = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, made, strict=True)]
+            faults += weight_faults(row_weights(batch, weight))
+            if not faults.any():
+                made = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, made, strict=True)]
     check_unchanged(shard.file, work.options)
     if not bad:
+        _check_weights(shard, weight, faults)
         for spec, state in zip(specs, made, strict=True):
             work.store.write_arrow(states.path(spec, shard.digest), state.to_arrow())
     return bad
+
+
+def _check_weights(shard: Shard, weight: Column | None, faults: np.ndarray) -> None:
+    if weight and faults.any():
+        named = zip(faults.tolist(), ("negative", "missing", "infinite"), strict=True)
+        said = " and ".join(f"{count} {kind}" for count, kind in named if count)
+        raise SchemaError(
+            f"{shard.file.uri}: column '{weight.name}' holds {said} weights; "
+            "dataset.weight must be finite and not negative"
+        )
 
 
 # --- merging --------------------------------------------------------------------------------------------------------

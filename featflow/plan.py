@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from featflow import passes, states
-from featflow.analyses import ProfileSpecs, check, profile_specs, relation_specs, state_bytes
+from featflow.analyses import ProfileSpecs, profile_specs, relation_specs, state_bytes
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Shard, open_dataset
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.storage import Store
+from featflow.uncertainty import check
 
 __all__ = ["Plan", "plan"]
 
@@ -61,7 +62,7 @@ def plan(config: Config) -> Plan:
     dataset = open_dataset(config.dataset, config.output)
     check(config, dataset)
     store = Store(config.output, config.dataset.storage_options)
-    first = profile_specs(dataset.columns, config)
+    first = profile_specs(dataset.columns, config, dataset.weight)
     wanted = first.all()
     shards, _ = states.sound(store, dataset.shards, wanted)
     lacking = states.missing_partials(store, shards, wanted)

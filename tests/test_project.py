@@ -58,7 +58,7 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
     through = {
         "analyses": "run", "codebook": "binning", "columns": "binning", "dataset": "reading", "demo": "cli",
         "inference": "reading", "job": "run", "lock": "storage", "manifest": "run", "passes": "run", "plan": "cli",
-        "profile": "run", "progress": "cli", "runs": "run", "states": "run", "tables": "run",
+        "profile": "run", "progress": "cli", "runs": "run", "states": "run", "tables": "run", "uncertainty": "run",
         "effects": "ranking", "enumeration": "null",
         "errors": "project", "hashing": "grouping", "krawtchouk": "null", "ranks": "ranking",
         "base": "engines", "serial": "engines", "ray": "engines", "config": "config", "options": "config",

@@ -46,6 +46,12 @@ class ColumnStates:
     distinct_sketches: tuple[bytes, ...]
     """HLL sketches of the numbers, then of the categories."""
 
+    @property
+    def effective_share(self) -> float:
+        """Rows of equal weight that say as much, as a share of the rows (Kish 1965); 1 without weights."""
+        weights, squares = self.moments.weight_sum, self.moments.weight_square_sum
+        return (weights / squares) * (weights / self.moments.rows) if squares else 1.0
+
 
 def histogram_cells(options: CodebookOptions, numbers: int) -> int:
     """Return the histogram cells of a number when there are so many of them."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from featflow.columns import Coding, Kind, Role, pair_cardinality
 from featflow.measures.information import expected_information_terms, expected_xlogx, xlogx
+from featflow.measures.weights import EffectiveRows, effective_rows
 from featflow.summaries import PairCounts, PairCountsSummarizer
 from featflow.tables import build
 
@@ -95,12 +96,13 @@ def interactions(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     left, right = (np.array([c.column.role is Role.FEATURE for c in side], bool) for side in (spec.left, spec.right))
     i, j = _selected(spec, left, right)
     tables = []
-    for target, counts in zip(spec.targets, state.counts, strict=False):
-        scores = _interaction(counts[1:], _starts(spec.left), _starts(spec.right))
+    for t, (target, counts) in enumerate(zip(spec.targets, state.counts, strict=False)):
+        scores = _interaction(counts[1:], _starts(spec.left), _starts(spec.right), effective_rows(state))
         if scores is None or not len(i):
             continue
         columns: dict[str, object] = {name: values[i, j] for name, values in scores.items()}
         n = int(counts[1:, : pair_cardinality(spec.left[0]), : pair_cardinality(spec.right[0])].sum())
+        n = n if state.weighted is None else int(state.weighted.classes[t][1:].sum())
         columns |= {
             "target": [target.column.name] * len(i),
             "feature_a": _names(spec.left, i),
@@ -111,34 +113,36 @@ def interactions(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     return pa.concat_tables(tables) if tables else build("interaction", {"target": []})
 
 
-def _interaction(counts: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> dict[str, np.ndarray] | None:
+def _interaction(
+    counts: np.ndarray, rows: np.ndarray, columns: np.ndarray, effective: EffectiveRows
+) -> dict[str, np.ndarray] | None:
     """Return joint information and synergy of all pairs, each shape (left columns, right columns)."""
     first_right = counts[:, :, : (columns[1] if len(columns) > 1 else counts.shape[2])]
     first_left = counts[:, : (rows[1] if len(rows) > 1 else counts.shape[1]), :]
     left, right = first_right.sum(axis=2), first_left.sum(axis=1)  # (classes, levels)
     classes = left[:, : (rows[1] if len(rows) > 1 else left.shape[1])].sum(axis=1)
-    n = int(classes.sum())
-    if not n:
+    if not classes.sum():
         return None
-    constant = xlogx(classes).sum() - xlogx(n)
+    whole_classes = effective.margins(classes, np.zeros(1))
     pair = counts.sum(axis=0)
     joint_cells = np.zeros(pair.shape)
     for of_class in counts:
         joint_cells += xlogx(of_class)
 
-    def information(cells: np.ndarray, margins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return cells - xlogx(margins), expected_information_terms(margins, classes) - xlogx(margins)
+    def total(terms: np.ndarray, of_classes: np.ndarray, *starts: np.ndarray) -> np.ndarray:
+        for axis, of_axis in enumerate(starts):
+            terms = _sum(terms, of_axis, axis)
+        n = of_classes.sum()
+        return np.asarray((terms - (xlogx(of_classes).sum() - xlogx(n))) / n)
 
-    def total(terms: np.ndarray) -> np.ndarray:
-        return np.asarray((terms - constant) / n)
+    def information(cells: np.ndarray, margins: np.ndarray, *starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        whole = effective.margins(margins, *starts)
+        expected = expected_information_terms(whole, whole_classes) - xlogx(whole)
+        return total(cells - xlogx(margins), classes, *starts), total(expected, whole_classes, *starts)
 
-    mi_left, expected_left = (
-        total(_sum(terms, rows, 0)) for terms in information(xlogx(left).sum(axis=0), left.sum(axis=0))
-    )
-    mi_right, expected_right = (
-        total(_sum(terms, columns, 0)) for terms in information(xlogx(right).sum(axis=0), right.sum(axis=0))
-    )
-    mi, expected = (total(_sum(_sum(terms, rows, 0), columns, 1)) for terms in information(joint_cells, pair))
+    mi_left, expected_left = information(xlogx(left).sum(axis=0), left.sum(axis=0), rows)
+    mi_right, expected_right = information(xlogx(right).sum(axis=0), right.sum(axis=0), columns)
+    mi, expected = information(joint_cells, pair, rows, columns)
     corrected = mi - expected
     synergy = corrected - (mi_left - expected_left)[:, None] - (mi_right - expected_right)[None, :]
     return {"joint_mi": mi, "expected_mi": expected, "corrected_joint_mi": corrected, "synergy": synergy}
@@ -159,18 +163,24 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
         pair[:, : pair_cardinality(spec.right[0])].sum(axis=1),
         pair[: pair_cardinality(spec.left[0])].sum(axis=0),
     )
-    margins = _sum(xlogx(left), rows, 0)[:, None] + _sum(xlogx(right), columns, 0)[None, :] - xlogx(n)
+
+    def information(cells: np.ndarray, left: np.ndarray, right: np.ndarray, n: float) -> np.ndarray:
+        margins = _sum(xlogx(left), rows, 0)[:, None] + _sum(xlogx(right), columns, 0)[None, :] - xlogx(n)
+        return np.asarray((_sum(_sum(cells, rows, 0), columns, 1) - margins) / n)
+
+    value = information(xlogx(pair), left, right, n)
+    effective = effective_rows(state)
+    left, right, n = effective.margins(left, rows), effective.margins(right, columns), float(effective.total(n))
     v, at_v = np.unique(left, return_inverse=True)
     w, at_w = np.unique(right, return_inverse=True)
-    cells = expected_xlogx(n, v[:, None], w[None, :])[np.ix_(at_v, at_w)]
-    value, expected = ((_sum(_sum(terms, rows, 0), columns, 1) - margins) / n for terms in (xlogx(pair), cells))
+    expected = information(expected_xlogx(n, v[:, None], w[None, :])[np.ix_(at_v, at_w)], left, right, n)
     return build(
         "correlation",
         {
             "method": ["mutual_information"] * len(i),
             "feature_a": _names(spec.left, i),
             "feature_b": _names(spec.right, j),
-            "n": [int(n)] * len(i),
+            "n": [state.rows] * len(i),
             "value": np.maximum(value[i, j], 0.0),
             "expected": np.maximum(expected[i, j], 0.0),
         },
@@ -191,7 +201,7 @@ def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
         np.repeat(np.arange(len(s)), np.diff([*s, size])) for s, size in zip((rows, columns), pair.shape, strict=True)
     )
     row_margin, column_margin = _sum(pair, columns, 1), _sum(pair, rows, 0)  # (levels, columns), (columns, levels)
-    n = _sum(row_margin, rows, 0)
+    n = effective_rows(state).total(_sum(row_margin, rows, 0))
     expected = row_margin[:, column_of] * column_margin[row_of, :]
     with np.errstate(divide="ignore", invalid="ignore"):
         square = np.where(expected > 0, pair**2 / expected, 0.0)
@@ -210,7 +220,7 @@ def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
             "method": ["cramers_v"] * len(i),
             "feature_a": _names(spec.left, i),
             "feature_b": _names(spec.right, j),
-            "n": n[i, j].astype(np.int64),
+            "n": (n if state.weighted is None else state.weighted.present)[i, j].astype(np.int64),
             "value": value[i, j],
         },
     )

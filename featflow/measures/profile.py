@@ -68,17 +68,19 @@ def target_values(states: ColumnStates, target: Column) -> int:
 def _number(states: ColumnStates, index: int) -> dict[str, Any]:
     moments, column = states.moments, states.numbers[index]
     histogram = states.histograms[index]
-    n = int(moments.n[index])
+    n, weight = int(moments.n[index]), moments.weight[index]
     m2, m3, m4 = (array[index] for array in (moments.m2, moments.m3, moments.m4))
     varies = n > 1 and len(histogram.cells) > 1
     with np.errstate(all="ignore"):  # what overflows becomes null
-        shape = {"std": np.sqrt(m2 / (n - 1)), "skewness": m3 / n / (m2 / n) ** 1.5} if varies else {"std": 0.0}
-        shape |= {"kurtosis": m4 / n / (m2 / n) ** 2 - 3.0} if varies else {}
+        freedom = weight - moments.weight_square[index] / weight  # n - 1 without weights
+        variance = m2 / weight
+        shape = {"std": np.sqrt(m2 / freedom), "skewness": m3 / weight / variance**1.5} if varies else {"std": 0.0}
+        shape |= {"kurtosis": m4 / weight / variance**2 - 3.0} if varies else {}
     row: dict[str, Any] = {
         "rows": states.rows,
         "missing": int(moments.missing[index]),
         "nonfinite": int(moments.nonfinite[index]),
-        "mean": float(moments.origin[index] + moments.mean[index]) if n else None,
+        "mean": float(moments.origin[index] + moments.mean[index]) if weight > 0 else None,
         **(shape if n > 1 else {}),
         "min": float(moments.low[index]) if n else None,
         "max": float(moments.high[index]) if n else None,

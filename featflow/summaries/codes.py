@@ -1,7 +1,7 @@
 """The pair codes of a shard's rows: what all-pairs counts are made from.
 
 All-pairs counts outweigh the data of a shard, its codes do not: one byte a cell.
-The state is a multiset of coded rows. Merging joins the multisets, and nothing
+A row's weight is kept beside them. The state is a multiset of coded rows. Merging joins the multisets, and nothing
 computed from it depends on the order of rows. It is never merged across shards.
 """
 
@@ -13,10 +13,13 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import encode
+from featflow.binning import encode, row_weights
 from featflow.columns import Coding, Column, target_classes
 
-__all__ = ["Codes", "CodesSummarizer", "column_field", "target_field"]
+__all__ = ["WEIGHT_FIELD", "Codes", "CodesSummarizer", "column_field", "target_field"]
+
+WEIGHT_FIELD = "weight"
+"""Field that holds the rows' weights."""
 
 
 def column_field(name: str) -> str:
@@ -46,21 +49,31 @@ class Codes:
     """`column_field` of every column, then `target_field` of every target."""
     codes: np.ndarray
     """Codes, shape (names, rows), uint8; 0 is missing."""
+    weight: np.ndarray | None = None
+    """Weights, shape (rows,), float64; None where they are not kept."""
 
     def merge(self, other: Self) -> Self:
         """Return the rows of both operands."""
-        return type(self)(self.rows + other.rows, self.names, np.concatenate([self.codes, other.codes], axis=1))
+        codes = np.concatenate([self.codes, other.codes], axis=1)
+        both = None if self.weight is None or other.weight is None else np.concatenate([self.weight, other.weight])
+        return type(self)(self.rows + other.rows, self.names, codes, both)
 
     def to_arrow(self) -> pa.Table:
         """Return one row a row."""
-        table = pa.Table.from_arrays([pa.array(row) for row in self.codes], names=list(self.names))
-        return table.replace_schema_metadata({"version": "1", "rows": str(self.rows)})
+        fields = dict(zip(self.names, self.codes, strict=True))
+        weights = {} if self.weight is None else {WEIGHT_FIELD: self.weight}
+        return pa.table(fields | weights).replace_schema_metadata({"version": "1", "rows": str(self.rows)})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
         """Rebuild the state, or a projection of it."""
-        codes = np.stack([column.to_numpy() for column in table.columns])
-        return cls(table.num_rows, tuple(table.column_names), codes)
+        arrays = {name: table.column(name).to_numpy() for name in table.column_names}
+        weight = arrays.pop(WEIGHT_FIELD, None)
+        return cls(table.num_rows, tuple(arrays), _stacked(list(arrays.values()), table.num_rows), weight)
+
+
+def _stacked(rows: list[np.ndarray], width: int) -> np.ndarray:
+    return np.stack(rows) if rows else np.empty((0, width), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,8 @@ class CodesSummarizer:
     """Codings of targets whose classes are kept."""
     shard_rows: int = field(default=0, repr=False)
     """Rows of the largest shard, for `nbytes`."""
+    weight: Column | None = None
+    """Row weights, where they are to be kept."""
 
     @property
     def name(self) -> str:
@@ -82,24 +97,29 @@ class CodesSummarizer:
     @property
     def columns(self) -> tuple[Column, ...]:
         """All of the columns."""
-        return tuple(dict.fromkeys(coding.column for coding in self.codings + self.targets))
+        columns = dict.fromkeys(coding.column for coding in self.codings + self.targets)
+        return tuple(columns) + ((self.weight,) if self.weight else ())
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields of its states."""
+        return self._names() + ((WEIGHT_FIELD,) if self.weight else ())
+
+    def _names(self) -> tuple[str, ...]:
         columns = tuple(column_field(coding.column.name) for coding in self.codings)
         return columns + tuple(target_field(target.column.name) for target in self.targets)
 
     def empty(self) -> Codes:
         """Return no rows."""
-        return Codes(0, self.fields, np.empty((len(self.fields), 0), np.uint8))
+        names = self._names()
+        return Codes(0, names, np.empty((len(names), 0), np.uint8), np.empty(0) if self.weight else None)
 
     def summarize(self, batch: pa.RecordBatch) -> Codes:
         """Return the codes of a batch."""
         rows = [coding.groups[encode(batch.column(coding.column.name), coding)] for coding in self.codings]
         rows += [target_classes(target)[encode(batch.column(target.column.name), target)] for target in self.targets]
-        return Codes(batch.num_rows, self.fields, np.stack(rows))
+        return Codes(batch.num_rows, self._names(), _stacked(rows, batch.num_rows), row_weights(batch, self.weight))
 
     def nbytes(self) -> int:
         """Return the bytes of the largest shard's codes."""
-        return self.shard_rows * (len(self.codings) + len(self.targets))
+        return self.shard_rows * (len(self.codings) + len(self.targets) + (8 if self.weight else 0))

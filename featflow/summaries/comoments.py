@@ -3,9 +3,10 @@
 Every pair has its own rows: those in which both columns are finite. Merging is
 Chan et al. (1983) extended to co-moments by Pebay (2008, SAND2008-6212, eq. 3.2),
 and values are less the codebook's centre of their column, so a common offset
-costs no digits. Two specs share the state: `CoMomentsSummarizer` of values gives
-Pearson's correlation, `RankCoMomentsSummarizer` of codebook ranks gives
-Spearman's. Cost: six p x q float64 matrices; six products a batch.
+costs no digits. Where rows have weights, sums of them take the place of counts.
+Two specs share the state: `CoMomentsSummarizer` of values gives Pearson's
+correlation, `RankCoMomentsSummarizer` of codebook ranks gives Spearman's. Cost:
+six p x q float64 matrices, seven with weights; as many products a batch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from featflow.binning import centred_values, ranks
+from featflow.binning import centred_values, divisor, ranks, row_weights
 from featflow.columns import Column, NumberCoding
 
 __all__ = ["CoMoments", "CoMomentsSummarizer", "RankCoMomentsSummarizer"]
@@ -52,23 +53,34 @@ class CoMoments:
     """Rows seen."""
     n: np.ndarray
     """Rows in which both columns are finite, shape (p, q), int64."""
+    weight: np.ndarray | None
+    """Sum of the weights of the pair's rows, shape (p, q); None where every row weighs 1."""
+    heaviest: float
+    """Largest weight of a row."""
     left_mean: np.ndarray
     """Mean of the left column over these rows, less its centre, shape (p, q), in its unit."""
     right_mean: np.ndarray
     """Mean of the right column over these rows, less its centre, shape (p, q), in its unit."""
     left_m2: np.ndarray
-    """Sum of squared deviations of the left column, shape (p, q)."""
+    """Weighted sum of squared deviations of the left column, shape (p, q)."""
     right_m2: np.ndarray
-    """Sum of squared deviations of the right column, shape (p, q)."""
+    """Weighted sum of squared deviations of the right column, shape (p, q)."""
     c: np.ndarray
-    """Sum of products of deviations, shape (p, q)."""
+    """Weighted sum of products of deviations, shape (p, q)."""
+
+    @property
+    def total(self) -> np.ndarray:
+        """Sum of the weights of the pair's rows, shape (p, q); ``n`` itself without weights."""
+        return self.n if self.weight is None else self.weight
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def merge(self, other: Self) -> Self:
         """Return the moments of both operands' rows."""
         n = self.n + other.n
-        share = other.n / np.maximum(n, 1)
-        weight = self.n * share
+        total = n if self.weight is None else self.total + other.total
+        kept = None if self.weight is None else total, max(self.heaviest, other.heaviest)
+        share = other.total / divisor(total)
+        weight = self.total * share
         left, right = other.left_mean - self.left_mean, other.right_mean - self.right_mean
         merged = (
             (self.left_mean, other.left_mean, self.left_mean + left * share),
@@ -77,14 +89,15 @@ class CoMoments:
             (self.right_m2, other.right_m2, self.right_m2 + other.right_m2 + right**2 * weight),
             (self.c, other.c, self.c + other.c + left * right * weight),
         )
-        chosen = (np.where(self.n == 0, b, np.where(other.n == 0, a, both)) for a, b, both in merged)
-        return type(self)(self.rows + other.rows, n, *chosen)
+        chosen = (np.where(self.total == 0, b, np.where(other.total == 0, a, both)) for a, b, both in merged)
+        return type(self)(self.rows + other.rows, n, *kept, *chosen)
 
     def to_arrow(self) -> pa.Table:
         """Return one row a pair, left column by left column."""
-        arrays = {field.name: getattr(self, field.name).ravel() for field in fields(self) if field.name != "rows"}
-        metadata = {"version": "1", "rows": str(self.rows), "left": str(len(self.n))}
-        return pa.table(arrays).replace_schema_metadata(metadata)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        metadata = {name: repr(values.pop(name)) for name in ("rows", "heaviest")}
+        arrays = {name: value.ravel() for name, value in values.items() if value is not None}
+        return pa.table(arrays).replace_schema_metadata({"version": "2", "left": str(len(self.n))} | metadata)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
@@ -92,19 +105,20 @@ class CoMoments:
         metadata = table.schema.metadata
         p = int(metadata[b"left"])
         shape = (p, table.num_rows // p if p else 0)
-        return cls(
-            int(metadata[b"rows"]), *(table.column(name).to_numpy().reshape(shape) for name in table.column_names)
-        )
+        arrays = {name: table.column(name).to_numpy().reshape(shape) for name in table.column_names}
+        kept = arrays.pop("n"), arrays.pop("weight", None), float(metadata[b"heaviest"])
+        return cls(int(metadata[b"rows"]), *kept, *arrays.values())
 
 
 Columnar = Iterator[tuple[np.ndarray, np.ndarray]]
 """Values (0 where absent) and presence of one column after another, each shape (rows,)."""
 Values = Callable[[pa.Array, NumberCoding], tuple[np.ndarray, np.ndarray]]
 """What takes values and presence from a column."""
+Side = tuple[torch.Tensor, torch.Tensor]
+"""Values (0 where absent) and presence (0 or 1) of a block, both shape (width, rows), float64."""
 
 
-def _block(columns: Columnar, rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return values (0 where absent) and presence (0 or 1), both shape (width, rows), float64."""
+def _block(columns: Columnar, rows: int, width: int) -> Side:
     values, present = torch.zeros((width, rows), dtype=torch.float64), torch.zeros((width, rows), dtype=torch.float64)
     for index, (x, finite) in enumerate(columns):
         values[index] = torch.from_numpy(x)
@@ -112,29 +126,36 @@ def _block(columns: Columnar, rows: int, width: int) -> tuple[torch.Tensor, torc
     return values, present
 
 
-def _comoments(
-    rows: int, left: tuple[torch.Tensor, torch.Tensor], right: tuple[torch.Tensor, torch.Tensor]
-) -> CoMoments:
+def _comoments(left: Side, right: Side, weights: torch.Tensor | None) -> CoMoments:
     (x, in_x), (y, in_y) = left, right
-    n = in_x @ in_y.T
-    safe = n.clamp(min=1.0)
-    mean_x, mean_y = (x @ in_y.T) / safe, (in_x @ y.T) / safe
-    m2_x = ((x * x) @ in_y.T - n * mean_x**2).clamp(min=0.0)
-    m2_y = (in_x @ (y * y).T - n * mean_y**2).clamp(min=0.0)
-    c = x @ y.T - n * mean_x * mean_y
+    weighted_x, weighted_in_x = _times(x, weights), _times(in_x, weights)
+    total = weighted_in_x @ in_y.T
+    safe = torch.where(total > 0, total, 1.0)
+    mean_x, mean_y = (weighted_x @ in_y.T) / safe, (weighted_in_x @ y.T) / safe
+    m2_x = ((weighted_x * x) @ in_y.T - total * mean_x**2).clamp(min=0.0)
+    m2_y = (weighted_in_x @ (y * y).T - total * mean_y**2).clamp(min=0.0)
+    c = weighted_x @ y.T - total * mean_x * mean_y
     # Where a pair's rows lie far from a centre the differences above cancel: those pairs again, about their means.
-    cancelled = (n * mean_x**2 > CANCELS_FROM * m2_x) | (n * mean_y**2 > CANCELS_FROM * m2_y)
+    cancelled = (total * mean_x**2 > CANCELS_FROM * m2_x) | (total * mean_y**2 > CANCELS_FROM * m2_y)
     for i in torch.nonzero(cancelled.any(dim=1)).ravel().tolist():
         for some in torch.split(torch.nonzero(cancelled[i]).ravel(), AGAIN_AT_ONCE):
-            both, count = in_x[i] * in_y[some], safe[i, some, None]
+            both, weight = in_x[i] * in_y[some], safe[i, some, None]
             dx, dy = (x[i] - mean_x[i, some, None]) * both, (y[some] - mean_y[i, some, None]) * both
-            off_x, off_y = dx.sum(dim=1, keepdim=True) / count, dy.sum(dim=1, keepdim=True) / count
+            off_x, off_y = (_times(d, weights).sum(dim=1, keepdim=True) / weight for d in (dx, dy))
             dx, dy = (dx - off_x) * both, (dy - off_y) * both
             mean_x[i, some] += off_x.ravel()
             mean_y[i, some] += off_y.ravel()
-            m2_x[i, some], m2_y[i, some] = (dx * dx).sum(dim=1), (dy * dy).sum(dim=1)
-            c[i, some] = (dx * dy).sum(dim=1)
-    return CoMoments(rows, n.to(torch.int64).numpy(), *(array.numpy() for array in (mean_x, mean_y, m2_x, m2_y, c)))
+            weighted = _times(dx, weights)
+            m2_x[i, some], m2_y[i, some] = (weighted * dx).sum(dim=1), (_times(dy, weights) * dy).sum(dim=1)
+            c[i, some] = (weighted * dy).sum(dim=1)
+    n = total if weights is None else in_x @ in_y.T
+    sums = (array.numpy() for array in (mean_x, mean_y, m2_x, m2_y, c))
+    kept = (None, 1.0) if weights is None else (total.numpy(), float(weights.max()) if len(weights) else 0.0)
+    return CoMoments(x.shape[1], n.to(torch.int64).numpy(), *kept, *sums)
+
+
+def _times(values: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    return values if weights is None else values * weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,28 +166,34 @@ class _BlockPair:
     """Codings of the first block."""
     right: tuple[NumberCoding, ...]
     """Codings of the second block; the same for a diagonal block."""
+    weight: Column | None = None
+    """Row weights."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Columns of both blocks."""
-        return tuple(dict.fromkeys(coding.column for coding in self.left + self.right))
+        """Columns of both blocks, and the weight."""
+        columns = dict.fromkeys(coding.column for coding in self.left + self.right)
+        return tuple(columns) + ((self.weight,) if self.weight else ())
 
     def empty(self) -> CoMoments:
         """Return the moments of no rows."""
         shape = (len(self.left), len(self.right))
         zero = np.zeros(shape)
-        return CoMoments(0, np.zeros(shape, np.int64), zero, zero, zero, zero, zero)
+        weight, heaviest = (zero, 0.0) if self.weight else (None, 1.0)
+        return CoMoments(0, np.zeros(shape, np.int64), weight, heaviest, zero, zero, zero, zero, zero)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return 6 * 8 * len(self.left) * len(self.right)
+        return 8 * ((7 if self.weight else 6) * len(self.left) * len(self.right) + 1)
 
     def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
         left, right = (
             _block((values(batch.column(c.column.name), c) for c in side), batch.num_rows, len(side))
             for side in (self.left, self.right if self.right != self.left else ())
         )
-        return _comoments(batch.num_rows, left, left if self.right == self.left else right)
+        weights = row_weights(batch, self.weight)
+        tensor = None if weights is None else torch.from_numpy(weights)
+        return _comoments(left, left if self.right == self.left else right, tensor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Second moments of numbers within the levels of categories, for the correlation ratio.
 
-Merging is Chan et al. (1983) in every cell. Cost: three (levels x numbers)
-arrays; three one-hot products a batch.
+Merging is Chan et al. (1983) in every cell, with sums of weights for counts where
+rows have weights. Cost: three (levels x numbers) arrays, four with weights; as
+many one-hot products a batch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from featflow.binning import centred_values, encode
+from featflow.binning import centred_values, divisor, encode, row_weights
 from featflow.columns import CategoryCoding, Column, NumberCoding, pair_cardinality
 
 __all__ = ["GroupedMoments", "GroupedMomentsSummarizer"]
@@ -46,21 +47,31 @@ class GroupedMoments:
     mean: np.ndarray
     """Mean of the number over them, less its centre, shape (levels, q), in its unit."""
     m2: np.ndarray
-    """Sum of squared deviations, shape (levels, q)."""
+    """Weighted sum of squared deviations, shape (levels, q)."""
+    weight: np.ndarray | None = None
+    """Sum of these rows' weights, shape (levels, q); None where every row weighs 1."""
+
+    @property
+    def total(self) -> np.ndarray:
+        """Sum of these rows' weights, shape (levels, q); ``n`` itself without weights."""
+        return self.n if self.weight is None else self.weight
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def merge(self, other: Self) -> Self:
         """Return the moments of both operands' rows."""
         n = self.n + other.n
-        share = other.n / np.maximum(n, 1)
+        ours, theirs = self.total, other.total
+        total = n if self.weight is None else ours + theirs
+        share = theirs / divisor(total)
         delta = other.mean - self.mean
-        mean = np.where(self.n == 0, other.mean, np.where(other.n == 0, self.mean, self.mean + delta * share))
-        m2 = self.m2 + other.m2 + np.where((self.n == 0) | (other.n == 0), 0.0, delta**2 * self.n * share)
-        return type(self)(self.rows + other.rows, n, mean, m2)
+        mean = np.where(ours == 0, other.mean, np.where(theirs == 0, self.mean, self.mean + delta * share))
+        m2 = self.m2 + other.m2 + np.where((ours == 0) | (theirs == 0), 0.0, delta**2 * ours * share)
+        return type(self)(self.rows + other.rows, n, mean, m2, None if self.weight is None else total)
 
     def to_arrow(self) -> pa.Table:
         """Return one row a level and number."""
-        arrays = {field.name: getattr(self, field.name).ravel() for field in fields(self) if field.name != "rows"}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rows"}
+        arrays = {name: value.ravel() for name, value in values.items() if value is not None}
         metadata = {"version": "1", "rows": str(self.rows), "levels": str(len(self.n))}
         return pa.table(arrays).replace_schema_metadata(metadata)
 
@@ -81,6 +92,8 @@ class GroupedMomentsSummarizer:
     """Codings whose pair levels group the rows."""
     numbers: tuple[NumberCoding, ...]
     """Codings of numbers, for their centres."""
+    weight: Column | None = None
+    """Row weights."""
 
     @property
     def name(self) -> str:
@@ -89,8 +102,9 @@ class GroupedMomentsSummarizer:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Categories and numbers."""
-        return tuple(c.column for c in self.categories) + tuple(number.column for number in self.numbers)
+        """Categories, numbers and the weight."""
+        columns = tuple(c.column for c in self.categories) + tuple(number.column for number in self.numbers)
+        return columns + ((self.weight,) if self.weight else ())
 
     def offsets(self) -> np.ndarray:
         """Return the first level of every category, and the number of all levels, shape (categories + 1,)."""
@@ -99,7 +113,8 @@ class GroupedMomentsSummarizer:
     def empty(self) -> GroupedMoments:
         """Return the moments of no rows."""
         shape = (int(self.offsets()[-1]), len(self.numbers))
-        return GroupedMoments(0, np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape))
+        zero = np.zeros(shape)
+        return GroupedMoments(0, np.zeros(shape, np.int64), zero, zero, zero if self.weight else None)
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def summarize(self, batch: pa.RecordBatch) -> GroupedMoments:
@@ -109,7 +124,8 @@ class GroupedMomentsSummarizer:
         codes += offsets[:-1, None]
         columns = [centred_values(batch.column(c.column.name), c) for c in self.numbers]
         x, finite = np.stack([values for values, _ in columns]), np.stack([present for _, present in columns])
-        sums = torch.zeros((3, int(offsets[-1]), len(self.numbers)), dtype=torch.float64)
+        weights = row_weights(batch, self.weight)
+        sums = torch.zeros((3 if weights is None else 4, int(offsets[-1]), len(self.numbers)), dtype=torch.float64)
         step = max(1, ONE_HOT_BYTES // (8 * int(offsets[-1])))
         for start in range(0, rows, step):
             part = slice(start, min(start + step, rows))
@@ -117,12 +133,16 @@ class GroupedMomentsSummarizer:
             one_hot.scatter_(0, torch.from_numpy(codes[:, part]), 1.0)
             values = torch.from_numpy(np.ascontiguousarray(x[:, part].T))
             present = torch.from_numpy(np.ascontiguousarray(finite[:, part].T.astype(np.float64)))
-            sums += torch.stack([one_hot @ present, one_hot @ values, one_hot @ (values * values)])
-        n, total, square = sums.numpy()
-        mean = total / np.maximum(n, 1)
-        m2 = np.maximum(square - n * mean**2, 0.0)
-        return GroupedMoments(rows, n.astype(np.int64), mean, m2)
+            factors = [values, values * values, present]
+            if weights is not None:
+                weight = torch.from_numpy(weights[part, None])
+                factors = [*(weight * factor for factor in factors), present]
+            sums += torch.stack([one_hot @ factor for factor in factors])
+        first, second, total, n = *sums[:3].numpy(), sums[-1].numpy()
+        mean = first / divisor(total)
+        m2 = np.maximum(second - total * mean**2, 0.0)
+        return GroupedMoments(rows, n.astype(np.int64), mean, m2, None if weights is None else total)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return 3 * 8 * int(self.offsets()[-1]) * len(self.numbers)
+        return (4 if self.weight else 3) * 8 * int(self.offsets()[-1]) * len(self.numbers)

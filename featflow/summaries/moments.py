@@ -2,7 +2,8 @@
 
 Source: Chan, Golub & LeVeque (1983) and Pebay (2008, SAND2008-6212, eq. 2.1):
 centred sums about a value of the column, so a common offset costs no digits.
-Cost: O(p) state, one pass.
+Weights take the place of counts in these sums; without weights every row weighs
+1. Cost: O(p) state, one pass.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import finite_values, values_less
+from featflow.binning import divisor, finite_values, row_weights, values_less
 from featflow.columns import Column
 
 __all__ = ["Moments", "MomentsSummarizer"]
+
+PER_COLUMN = 12
+"""Numbers kept a column."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,22 +39,30 @@ class Moments:
 
     rows: int
     """Rows seen."""
+    weight_sum: float
+    """Sum of the weights of all rows."""
+    weight_square_sum: float
+    """Sum of the squared weights of all rows."""
     missing: np.ndarray
     """Nulls, shape (p,), int64."""
     nonfinite: np.ndarray
     """NaN and infinities, shape (p,), int64."""
     n: np.ndarray
     """Finite values, shape (p,), int64."""
+    weight: np.ndarray
+    """Sum of the weights of the finite values, shape (p,)."""
+    weight_square: np.ndarray
+    """Sum of the squared weights of the finite values, shape (p,)."""
     origin: np.ndarray
-    """A value of the column, 0 where n is 0, shape (p,): deviations from it keep their digits at any offset."""
+    """A value of the column, 0 where the weight is 0, shape (p,): deviations from it keep digits at any offset."""
     mean: np.ndarray
     """Mean less the origin, shape (p,), in the column's unit."""
     m2: np.ndarray
-    """Sum of (x - mean)^2, shape (p,)."""
+    """Weighted sum of (x - mean)^2, shape (p,)."""
     m3: np.ndarray
-    """Sum of (x - mean)^3, shape (p,)."""
+    """Weighted sum of (x - mean)^3, shape (p,)."""
     m4: np.ndarray
-    """Sum of (x - mean)^4, shape (p,)."""
+    """Weighted sum of (x - mean)^4, shape (p,)."""
     low: np.ndarray
     """Smallest value, infinity where n is 0, shape (p,)."""
     high: np.ndarray
@@ -59,13 +71,13 @@ class Moments:
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def merge(self, other: Self) -> Self:
         """Return the moments of both operands' rows."""
-        na, nb = self.n.astype(np.float64), other.n.astype(np.float64)
-        n = np.maximum(na + nb, 1.0)
+        na, nb = self.weight, other.weight
+        n = divisor(na + nb)
         shift = other.origin - self.origin
         delta = shift + (other.mean - self.mean)
         share = nb / n
         mean = self.mean + delta * share
-        origin = np.where(self.n == 0, other.origin, self.origin)
+        origin = np.where(na == 0, other.origin, self.origin)
         m2 = self.m2 + other.m2 + delta**2 * na * share
         m3 = self.m3 + other.m3 + delta**3 * na * share * (na - nb) / n
         m3 += 3.0 * delta * (na * other.m2 - nb * self.m2) / n
@@ -74,13 +86,17 @@ class Moments:
         m4 += 4.0 * delta * (na * other.m3 - nb * self.m3) / n
 
         def chosen(ours: np.ndarray, theirs: np.ndarray, both: np.ndarray) -> np.ndarray:
-            return np.where(self.n == 0, theirs, np.where(other.n == 0, ours, both))
+            return np.where(na == 0, theirs, np.where(nb == 0, ours, both))
 
         return type(self)(
             self.rows + other.rows,
+            self.weight_sum + other.weight_sum,
+            self.weight_square_sum + other.weight_square_sum,
             self.missing + other.missing,
             self.nonfinite + other.nonfinite,
             self.n + other.n,
+            na + nb,
+            self.weight_square + other.weight_square,
             origin,
             chosen(self.mean, other.mean, mean),
             chosen(self.m2, other.m2, m2),
@@ -91,57 +107,77 @@ class Moments:
         )
 
     def to_arrow(self) -> pa.Table:
-        """Return one row a column, the number of rows as metadata."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rows"}
-        return pa.table(arrays).replace_schema_metadata({"version": "1", "rows": str(self.rows)})
+        """Return one row a column; the sums over all rows as metadata."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        metadata = {name: repr(values.pop(name)) for name in ("rows", "weight_sum", "weight_square_sum")}
+        return pa.table(values).replace_schema_metadata({"version": "2"} | metadata)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
         """Rebuild the state."""
-        rows = int(table.schema.metadata[b"rows"])
-        return cls(rows, *(table.column(name).to_numpy() for name in table.column_names))
+        metadata = table.schema.metadata
+        rows, weights, squares = (float(metadata[name]) for name in (b"rows", b"weight_sum", b"weight_square_sum"))
+        return cls(int(rows), weights, squares, *(table.column(name).to_numpy() for name in table.column_names))
 
 
 @dataclass(frozen=True, slots=True)
 class MomentsSummarizer:
     """Spec of `Moments`."""
 
-    columns: tuple[Column, ...]
+    numbers: tuple[Column, ...]
     """Numeric columns."""
+    weight: Column | None = None
+    """Row weights."""
 
     @property
     def name(self) -> str:
         """Folder of its states."""
         return "moments"
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Numbers and the weight."""
+        return self.numbers + ((self.weight,) if self.weight else ())
+
     def empty(self) -> Moments:
         """Return the moments of no rows."""
-        p = len(self.columns)
+        p = len(self.numbers)
         counts, sums = np.zeros(p, np.int64), np.zeros(p)
-        return Moments(0, counts, counts, counts, sums, sums, sums, sums, sums, np.full(p, np.inf), np.full(p, -np.inf))
+        extremes = np.full(p, np.inf), np.full(p, -np.inf)
+        return Moments(0, 0.0, 0.0, counts, counts, counts, sums, sums, sums, sums, sums, sums, sums, *extremes)
 
+    @np.errstate(over="ignore")  # such weights are refused
     def summarize(self, batch: pa.RecordBatch) -> Moments:
         """Return the moments of a batch."""
-        rows = [_moments(batch.column(column.name)) for column in self.columns]
-        missing, nonfinite, n, *rest = (np.array(values) for values in zip(*rows, strict=True))
-        return Moments(batch.num_rows, missing, nonfinite, n, *(values.astype(np.float64) for values in rest))
+        weights, rows = row_weights(batch, self.weight), batch.num_rows
+        of_rows = (float(rows), float(rows)) if weights is None else (float(weights.sum()), float((weights**2).sum()))
+        columns = [_moments(batch.column(number.name), weights) for number in self.numbers]
+        table = np.ascontiguousarray(np.array(columns, np.float64).reshape(-1, PER_COLUMN).T)
+        return Moments(rows, *of_rows, *table[:3].astype(np.int64), *table[3:])
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return 10 * 8 * len(self.columns)
+        return 8 * (PER_COLUMN * len(self.numbers) + 2)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
-def _moments(array: pa.Array) -> tuple[float, ...]:
+def _moments(array: pa.Array, weights: np.ndarray | None) -> tuple[float, ...]:
     values, finite = finite_values(array)
-    missing, n = array.null_count, int(finite.sum())
-    if not n:
-        return missing, len(array) - missing, 0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
-    kept = values[finite]
-    origin = float(kept[0])
-    x = values_less(kept, np.ones(n, dtype=bool), origin)
-    mean = float(x.mean())
+    present = values[finite]
+    n = len(present)
+    counts = array.null_count, len(array) - array.null_count - n, n
+    extremes = (float(present.min()), float(present.max())) if n else (np.inf, -np.inf)
+    if weights is not None:
+        weights = weights[finite]
+        present, weights = present[weights > 0], weights[weights > 0]
+    if not len(present):
+        return *counts, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, *extremes
+    total, squares = (float(n), float(n)) if weights is None else (float(weights.sum()), float((weights**2).sum()))
+    origin = float(present[0])
+    x = values_less(present, np.ones(len(present), dtype=bool), origin)
+    mean = float((x if weights is None else weights * x).sum()) / total
     centred = x - mean
     square = centred**2
-    sums = float(square.sum()), float((square * centred).sum()), float((square * square).sum())
-    return missing, len(array) - missing - n, n, origin, mean, *sums, float(kept.min()), float(kept.max())
+    weighted = square if weights is None else weights * square
+    sums = float(weighted.sum()), float((weighted * centred).sum()), float((weighted * square).sum())
+    return *counts, total, squares, origin, mean, *sums, *extremes

@@ -1,0 +1,75 @@
+"""What nulls and error bars rest on: columns they need, rows that belong together, the sentence that says so."""
+
+from __future__ import annotations
+
+import difflib
+
+from featflow.columns import POSITION, Grouping, Kind, Role
+from featflow.config import Config
+from featflow.dataset import Dataset
+from featflow.errors import SchemaError
+from featflow.grouping import time_unit
+from featflow.measures.codebook import ColumnStates
+
+__all__ = ["assumptions", "check", "row_grouping"]
+
+
+def check(config: Config, dataset: Dataset) -> None:
+    """Raise if an analysis names a column that is not there, or that cannot serve."""
+    names = [column.name for column in (*dataset.columns, *dataset.entity)]
+    ranking, group_by = config.analyses.ranking, config.analyses.uncertainty.group_by
+    wanted = {"strata": ranking.strata, "clusters": [ranking.clusters] if ranking.clusters else []} if ranking else {}
+    for key, columns in wanted.items():
+        for name in columns:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"the nearest is '{near[0]}'" if near else "it may be excluded, or no column of the dataset"
+                raise SchemaError(f"analyses.ranking.{key}: no column '{name}'; {hint}")
+    by_name = {column.name: column for column in dataset.columns}
+    for name in wanted.get("strata", []):
+        if name not in by_name or by_name[name].kind is Kind.TEXT or by_name[name].role is Role.TARGET:
+            what = "a join key" if name not in by_name else "text" if by_name[name].kind is Kind.TEXT else "a target"
+            raise SchemaError(f"analyses.ranking.strata: '{name}' is {what}, which has no levels to stay within")
+    if (group_by == "event_time" and not dataset.with_role(Role.EVENT_TIME)) or (
+        group_by == "entity" and not dataset.entity
+    ):
+        raise SchemaError(f"analyses.uncertainty.group_by is {group_by} and dataset.{group_by} is not set; set it")
+
+
+def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grouping:
+    """Return which rows the jackknife deletes together: clusters, else event time, else entity, else shards."""
+    options, ranking = config.analyses.uncertainty, config.analyses.ranking
+    if ranking and ranking.clusters:
+        columns = {column.name: column for column in (*dataset.entity, *dataset.columns)}
+        return Grouping("value", (columns[ranking.clusters],), options.groups)
+    times = dataset.with_role(Role.EVENT_TIME)
+    group_by = options.group_by or ("event_time" if times else "entity" if dataset.entity else "shard")
+    if group_by == "event_time":
+        at = states.numbers.index(times[0])
+        low, high = float(states.moments.low[at]), float(states.moments.high[at])
+        return Grouping("unit", times, options.groups, time_unit(times[0], low, high, options.groups))
+    if group_by == "entity":
+        return Grouping("value", dataset.entity, options.groups)
+    return Grouping("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
+
+
+def assumptions(config: Config, grouping: Grouping) -> str:
+    """Return what the nulls and error bars of a run take for granted, in a sentence."""
+    ranking = config.analyses.ranking
+    strata = f" within each joint level of {', '.join(ranking.strata)}" if ranking and ranking.strata else ""
+    clusters = (
+        f", rows of one {ranking.clusters} depend on one another and scores are deflated by their design effect"
+        if ranking and ranking.clusters
+        else ", rows are independent"
+    )
+    by = {
+        "value": f"equal {' and '.join(column.name for column in grouping.columns)}",
+        "unit": f"{grouping.columns[0].name} in units of {grouping.unit:,.12g}"
+        + (" microseconds" if grouping.columns[0].kind is Kind.TIME else ""),
+        "run": "neighbouring rows of a shard",
+        "shard": "shard",
+    }
+    return (
+        f"p-values: under the null every permutation of the target{strata} is equally likely{clusters}. "
+        f"Error bars: {grouping.groups} groups of rows, by {by[grouping.kind]}, are independent and alike."
+    )
