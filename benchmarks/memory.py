@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,33 +74,27 @@ def row_group(index: int, n: int) -> pa.Table:
     return pa.table(columns)
 
 
-def write_dataset(folder: Path, rows: int, group_rows: int) -> None:
-    """Write a dataset a row group at a time, so that this process stays small."""
+def write_dataset(folder: Path, rows: int, group_rows: int, make: Callable[[int, int], pa.Table] = row_group) -> None:
+    """Write a dataset a row group at a time, so that this process stays small.
+
+    Parameters
+    ----------
+    make
+        Returns the row group of an index with so many rows.
+    """
     folder.mkdir(parents=True)
     starts = range(0, rows, group_rows)
     for first in range(0, len(starts), FILE_GROUPS):
-        with pq.ParquetWriter(folder / f"part-{first // FILE_GROUPS:05d}.parquet", row_group(0, 1).schema) as writer:
+        with pq.ParquetWriter(folder / f"part-{first // FILE_GROUPS:05d}.parquet", make(0, 1).schema) as writer:
             for index, start in list(enumerate(starts))[first : first + FILE_GROUPS]:
-                writer.write_table(row_group(index, min(group_rows, rows - start)))
+                writer.write_table(make(index, min(group_rows, rows - start)))
 
 
 def run_job(folder: Path, engine: str, shard_bytes: str) -> Measured:
     """Run the job on the dataset in a folder and watch its memory."""
-    config, answer = folder / "config.yaml", folder / "answer.json"
-    values = {
-        "dataset": {"source": str(folder / "data"), "targets": ["target"], "shard_bytes": shard_bytes},
-        "output": str(folder / "results"),
-        "engine": {"kind": engine},
-    }
-    config.write_text(json.dumps(values), encoding="utf-8")
-    began = time.monotonic()
-    with answer.open("w") as stdout:
-        process = subprocess.Popen([sys.executable, "-m", "featflow.cli", "run", str(config), "--json"], stdout=stdout)
-        peak = watch(process)
-    seconds = time.monotonic() - began
-    if process.returncode:
-        raise SystemExit(f"the job failed: {answer.read_text(encoding='utf-8')}")
-    finished = json.loads(answer.read_text(encoding="utf-8"))
+    dataset = {"source": str(folder / "data"), "targets": ["target"], "shard_bytes": shard_bytes}
+    config = {"dataset": dataset, "output": str(folder / "results"), "engine": {"kind": engine}}
+    finished, seconds, peak = run_watched(folder, config)
     table = pq.read_table(finished["tables"]["correlation"])
     wanted = (
         (pc.field("method") == "pearson")
@@ -108,6 +103,21 @@ def run_job(folder: Path, engine: str, shard_bytes: str) -> Measured:
     )
     pearson = table.filter(wanted).column("value")[0].as_py()
     return Measured(finished["rows"]["read"], seconds, sum(peak.values()), peak, pearson)
+
+
+def run_watched(folder: Path, values: dict[str, Any]) -> tuple[dict[str, Any], float, dict[str, int]]:
+    """Run a configuration in a process of its own; return its answer, its seconds and its memory at the peak."""
+    config, answer = folder / "config.yaml", folder / "answer.json"
+    config.write_text(json.dumps(values), encoding="utf-8")
+    began = time.monotonic()
+    with answer.open("w") as stdout:
+        process = subprocess.Popen([sys.executable, "-m", "featflow.cli", "run", str(config), "--json"], stdout=stdout)
+        peak = watch(process)
+    seconds = time.monotonic() - began
+    text = answer.read_text(encoding="utf-8")
+    if process.returncode:
+        raise SystemExit(f"the job failed: {text}")
+    return json.loads(text), seconds, peak
 
 
 def watch(process: subprocess.Popen[bytes]) -> dict[str, int]:

@@ -177,7 +177,7 @@ def relation_specs(
             if "correlation_ratio" in methods
         ),
         agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
-        codes=_codes(codings, CodesSummarizer((), pair_targets, shard_rows, weight), limit) if pairs else (),
+        codes=_codes(codings, CodesSummarizer((), pair_targets, shard_rows, weight, grouping), limit) if pairs else (),
         pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets, weight=weight), codings, limit)
         if pairs
         else (),

@@ -7,16 +7,14 @@ depend on row order, sharding or floating-point rounding.
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from featflow.columns import MISSING, CategoryCoding, Coding, Column, NumberCoding
+from featflow.hashing import IDENTITY_BITS, buckets_of, hash64, identities
 
 __all__ = [
-    "bucket",
     "category_coding",
     "centred_values",
     "divisor",
@@ -39,8 +37,6 @@ EXACT_FLOAT = 2.0**53
 """Integers below it are float64 exactly."""
 WRAPS_FROM = 2.0**62
 """Differences of 64-bit integers below it do not wrap around."""
-MIX = np.uint64(0x9E3779B97F4A7C15)
-"""Odd multiplier near 2^64 / golden ratio: spreads CRC-32 over the buckets (Knuth, TAOCP 3, 6.4)."""
 
 
 def values_and_presence(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -211,29 +207,30 @@ def category_coding(column: Column, levels: list[str], counts: list[int], pair_b
     return CategoryCoding(column, pa.array([levels[i] for i in by_value], pa.string()), np.array(groups, np.uint8))
 
 
-def hashed_coding(column: Column, rows: np.ndarray, pair_bins: int) -> CategoryCoding:
-    """Return the coding of a category of too many levels: hash buckets; in pairs the fullest ones and "other".
+def hashed_coding(
+    column: Column, rows: np.ndarray, heavy: tuple[np.ndarray, np.ndarray], pair_bins: int
+) -> CategoryCoding:
+    """Return the coding of a category of too many levels: frequent values, then hash buckets for the others.
 
-    A bucket that stands out holds a frequent level: which one it is, nobody needs to know to count pairs.
+    In pairs the heaviest of both stand apart, and "other". A bucket that stands out holds a frequent value that
+    was not found: which one it is, nobody needs to know to count pairs.
 
     Parameters
     ----------
     rows
         Rows of every bucket, shape (buckets,), int64.
+    heavy
+        Identities of frequent values, ascending, and upper bounds of their rows.
     """
-    fullest = np.sort(np.argsort(-rows, kind="stable")[: pair_bins - 1])
-    groups = np.full(1 + len(rows), pair_bins, np.uint8)
+    values, bounds = heavy
+    bucket = buckets_of(values, len(rows), IDENTITY_BITS)
+    tail = rows - np.bincount(bucket, weights=bounds, minlength=len(rows)).astype(np.int64)
+    weights = np.concatenate([bounds, tail])
+    kept = 1 + np.sort(np.argsort(-weights, kind="stable")[: pair_bins - 1])
+    groups = np.full(1 + len(values) + len(rows), pair_bins, np.uint8)
     groups[0] = MISSING
-    groups[1 + fullest] = 1 + np.arange(len(fullest))
-    return CategoryCoding(column, pa.array([], pa.string()), groups, len(rows))
-
-
-def bucket(values: pa.Array, buckets: int) -> np.ndarray:
-    """Return the hash bucket of every string, shape (values,), int64; the same on every machine."""
-    if buckets == 1:
-        return np.zeros(len(values), np.int64)
-    crc = np.fromiter((zlib.crc32(value.encode()) for value in values.to_pylist()), np.uint64, len(values))
-    return ((crc * MIX >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
+    groups[kept] = 1 + np.arange(len(kept))
+    return CategoryCoding(column, pa.array([], pa.string()), groups, len(rows), values)
 
 
 def encode(array: pa.Array, coding: Coding) -> np.ndarray:
@@ -243,15 +240,30 @@ def encode(array: pa.Array, coding: Coding) -> np.ndarray:
         codes = np.searchsorted(coding.edges, sortable_keys(values), side="right").astype(np.int32) + 1
         codes[~present] = MISSING
         return codes
+    if len(array.dictionary) > len(array):  # a file's dictionary may be as long as the file
+        array = array.dictionary_decode().dictionary_encode()
     dictionary = array.dictionary
     code = pc.index_in(dictionary, value_set=coding.levels).fill_null(-1).to_numpy(zero_copy_only=False) + 1
     unknown = np.flatnonzero(code == 0)
     if len(unknown):
         code = code.copy()
-        code[unknown] = 1 + len(coding.levels) + bucket(dictionary.take(pa.array(unknown)), coding.buckets)
+        code[unknown] = _unknown(dictionary.take(pa.array(unknown)), coding)
     lookup = np.concatenate([code, [MISSING]]).astype(np.int32)
     rows = array.indices.fill_null(len(code)).to_numpy(zero_copy_only=False)
     return np.asarray(lookup[rows])
+
+
+def _unknown(values: pa.Array, coding: CategoryCoding) -> np.ndarray:
+    """Return the fine code of every value that is no known level, shape (values,), int64."""
+    if coding.buckets == 1:
+        return np.full(len(values), coding.first_bucket)
+    hashes = hash64(values)
+    codes = coding.first_bucket + buckets_of(hashes, coding.buckets)
+    if not len(coding.heavy):
+        return codes
+    identity = identities(hashes)
+    nearest = np.minimum(np.searchsorted(coding.heavy, identity), len(coding.heavy) - 1)
+    return np.where(coding.heavy[nearest] == identity, 1 + len(coding.levels) + nearest, codes)
 
 
 def ranks(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,7 @@ __all__ = [
 MISSING = 0
 """Code of a missing value in every coding."""
 
-CODEBOOK_VERSION = "1"
+CODEBOOK_VERSION = "2"
 
 TARGET_CLASSES = 64
 """Levels of a categorical target kept apart; of more, the most frequent and "other"."""
@@ -53,6 +53,7 @@ CODEBOOK_SCHEMA = pa.schema(
         ("rank_variance", pa.float64()),
         ("centre", pa.float64()),
         ("levels", pa.list_(pa.string())),
+        ("heavy", pa.list_(pa.uint64())),
         ("buckets", pa.int64()),
     ]
 )
@@ -155,7 +156,7 @@ class NumberCoding:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CategoryCoding:
-    """Known levels of a category, then hash buckets for every other value."""
+    """Known levels of a category, or its frequent values by their hashes; then hash buckets for every other value."""
 
     column: Column
     """The column."""
@@ -164,17 +165,24 @@ class CategoryCoding:
     groups: np.ndarray
     """Pair code of every fine code, shape (cardinality,), uint8."""
     buckets: int = 1
-    """Fine codes for values that are no known level: 1 when all levels are known."""
+    """Fine codes for all other values, a power of two: 1 when all levels are known."""
+    heavy: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    """Identities (see `featflow.hashing`) of values with fine codes after the levels', uint64, ascending."""
+
+    @property
+    def first_bucket(self) -> int:
+        """Fine code of the first bucket; the others follow it, to the last code."""
+        return 1 + len(self.levels) + len(self.heavy)
 
     @property
     def cardinality(self) -> int:
         """Number of fine codes, "missing" and the buckets included."""
-        return 1 + len(self.levels) + self.buckets
+        return self.first_bucket + self.buckets
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides its codes."""
-        return _digest(repr(self.column), str(self.levels.to_pylist()), self.groups, str(self.buckets))
+        return _digest(repr(self.column), str(self.levels.to_pylist()), self.groups, str(self.buckets), self.heavy)
 
     def __repr__(self) -> str:
         return f"CategoryCoding({self.column.name!r}, {self.digest})"
@@ -237,6 +245,7 @@ class Codebook:
                     "rank_variance": number.rank_variance if number else None,
                     "centre": number.centre if number else None,
                     "levels": category.levels.to_pylist() if category else None,
+                    "heavy": category.heavy if category else None,
                     "buckets": category.buckets if category else None,
                 }
             )
@@ -263,8 +272,8 @@ class Codebook:
                 scalars = row["rank_variance"].as_py(), row["centre"].as_py()
                 codings.append(NumberCoding(column, edges, groups, cells, ranks, *scalars))
             else:
-                levels = pa.concat_arrays([row["levels"].values])
-                codings.append(CategoryCoding(column, levels, groups, row["buckets"].as_py()))
+                levels, heavy = pa.concat_arrays([row["levels"].values]), row["heavy"].values.to_numpy()
+                codings.append(CategoryCoding(column, levels, groups, row["buckets"].as_py(), heavy))
         return cls(tuple(codings))
 
     @cached_property

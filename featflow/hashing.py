@@ -46,10 +46,8 @@ def hash64(values: pa.StringArray) -> np.ndarray:
 
     Examples
     --------
-    >>> hash64(pa.array(["ab", "ba", "ab"])).tolist() == hash64(pa.array(["ab", "ba", "ab"]).slice(0, 3)).tolist()
-    True
-    >>> len(set(hash64(pa.array(["", "a", "b", "ab"])).tolist()))
-    4
+    >>> [hex(value) for value in hash64(pa.array(["a", "b", "a"])).tolist()]
+    ['0xd442dd5b42960211', '0x40dea5025532f137', '0xd442dd5b42960211']
     """
     if not len(values):
         return np.empty(0, np.uint64)

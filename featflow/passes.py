@@ -7,9 +7,9 @@ of shards with a constant fan-in, so the same data gives the same bits on any en
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +24,11 @@ from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
 from featflow.states import AnySummarizer
 from featflow.storage import Store, check_unchanged
-from featflow.summaries import CodesSummarizer, MomentsSummarizer, PairCountsSummarizer, Summary
+from featflow.summaries import CodesSummarizer, KeptCounts, KeptCountsSummarizer, PairCountsSummarizer, Summary
 
-__all__ = ["Computed", "Workspace", "compute", "count_pairs", "merge", "whole_name"]
+__all__ = ["Computed", "Workspace", "compute", "count_pairs", "look_again", "merge", "whole_name"]
+
+Result = TypeVar("Result")
 
 FAN_IN = 8
 """States merged by one task."""
@@ -229,9 +231,37 @@ def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> in
     return int(state.rows)
 
 
-def _leaf(work: _MergeWork, spec: AnySummarizer, name: str) -> Iterator[Summary]:
+def look_again(
+    workspace: Workspace,
+    shards: Sequence[Shard],
+    codes: Sequence[CodesSummarizer],
+    specs: Sequence[KeptCountsSummarizer],
+    measure: Callable[[KeptCountsSummarizer, KeptCounts], Result],
+) -> Iterator[Result]:
+    """Yield what a measure says of every spec's counts over all codes; nothing is stored."""
+    memory = max((spec.nbytes() for spec in specs), default=0) * states.WORKING_COPIES
+    work = _LookWork(_MergeWork(workspace.store, (), tuple(codes)), tuple(shard.digest for shard in shards), measure)
+    return workspace.engine.map(_look, work, list(specs), Resources(memory=memory))
+
+
+@dataclass(frozen=True)
+class _LookWork:
+    merging: _MergeWork
+    shards: tuple[str, ...]
+    measure: Callable[[Any, Any], Any]
+
+
+def _look(work: _LookWork, spec: KeptCountsSummarizer) -> Any:
+    state: Any = spec.empty()
+    for shard in work.shards:
+        for piece in _leaf(work.merging, spec, shard):
+            state = state.merge(piece)
+    return work.measure(spec, state)
+
+
+def _leaf(work: _MergeWork, spec: Any, name: str) -> Iterator[Summary]:
     """Yield what to merge: a stored state, or counts of a shard's codes made piece by piece."""
-    if not isinstance(spec, PairCountsSummarizer) or not work.codes:
+    if not work.codes:
         yield states.load(work.store, spec, name)
         return
     wanted = [(codes, [field for field in codes.fields if field in spec.fields]) for codes in work.codes]

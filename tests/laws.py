@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from featflow.binning import category_coding, number_coding
-from featflow.columns import Column, Kind
+from featflow.columns import Column, Grouping, Kind
 from featflow.summaries import (
     SUMMARIZERS,
     AgreementSummarizer,
@@ -21,6 +21,9 @@ from featflow.summaries import (
     DistinctSummarizer,
     FrequentSummarizer,
     GroupedMomentsSummarizer,
+    KeptCountsSummarizer,
+    KeptMomentsSummarizer,
+    KeptRankMomentsSummarizer,
     LevelsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,
@@ -85,7 +88,8 @@ def _codings():
 NUMBER_CODINGS, CATEGORY_CODINGS = _codings()
 ALL_CODINGS = NUMBER_CODINGS + CATEGORY_CODINGS
 CODES = CodesSummarizer(ALL_CODINGS, CATEGORY_CODINGS[1:], ROWS)
-WEIGHTED_CODES = CodesSummarizer(ALL_CODINGS, CATEGORY_CODINGS[1:], ROWS, WEIGHT)
+GROUPING = Grouping("value", CATEGORIES, 12)
+WEIGHTED_CODES = CodesSummarizer(ALL_CODINGS, CATEGORY_CODINGS[1:], ROWS, WEIGHT, GROUPING)
 CODE_BATCH = WEIGHTED_CODES.summarize(BATCH).to_arrow().combine_chunks().to_batches()[0]
 
 SPECS = {
@@ -102,6 +106,15 @@ SPECS = {
         GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS),
         GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS, WEIGHT),
     ],
+    KeptCountsSummarizer: [
+        KeptCountsSummarizer((ALL_CODINGS[:2], ALL_CODINGS[2:4]), CATEGORY_CODINGS[1], 12),
+        KeptCountsSummarizer((ALL_CODINGS[:2],), None, 12, WEIGHT),
+    ],
+    KeptMomentsSummarizer: [
+        KeptMomentsSummarizer((NUMBER_CODINGS[:2], NUMBER_CODINGS[1:]), GROUPING),
+        KeptMomentsSummarizer((NUMBER_CODINGS[:2],), GROUPING, WEIGHT),
+    ],
+    KeptRankMomentsSummarizer: [KeptRankMomentsSummarizer((NUMBER_CODINGS[:2], NUMBER_CODINGS[1:]), GROUPING)],
     LevelsSummarizer: [LevelsSummarizer(CATEGORIES, 10_000), LevelsSummarizer(CATEGORIES, 50)],
     MomentsSummarizer: [MomentsSummarizer(NUMBERS), MomentsSummarizer(NUMBERS, WEIGHT), MomentsSummarizer((), WEIGHT)],
     PairCountsSummarizer: [
@@ -116,7 +129,11 @@ SPECS = {
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS),
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, WEIGHT),
     ],
-    TargetCountsSummarizer: [TargetCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:])],
+    TargetCountsSummarizer: [
+        TargetCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:]),
+        TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], ALL_CODINGS[3:4], GROUPING),
+        TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], (), GROUPING, WEIGHT),
+    ],
 }
 
 ORDER_MATTERS_IN_BYTES = {
@@ -131,7 +148,7 @@ specs = pytest.mark.parametrize(
 
 
 def source(spec) -> pa.RecordBatch:
-    return CODE_BATCH if isinstance(spec, PairCountsSummarizer) else BATCH
+    return CODE_BATCH if isinstance(spec, PairCountsSummarizer | KeptCountsSummarizer) else BATCH
 
 
 def canonical(spec, state):

@@ -12,13 +12,26 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
+def run_benchmark(name, arguments, folder):
+    command = [sys.executable, str(BENCHMARKS / name), *arguments, "--json", str(folder / "figures.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "figures.json").read_text())
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_rows(tmp_path):
     """Histograms and level counts are full from about 100,000 rows on; from there on nothing may grow."""
     arguments = ["--rows", "120000", "--group-rows", "8192", "--shard-bytes", "2MiB", "--engine", "serial"]
-    command = [sys.executable, str(BENCHMARKS / "memory.py"), *arguments, "--json", str(tmp_path / "figures.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    figures = run_benchmark("memory.py", arguments, tmp_path)
     assert figures["ratio"] <= 1.15
     assert [run["rows"] for run in figures["runs"]] == [120_000, 1_200_000]
+
+
+@pytest.mark.slow
+def test_a_column_of_many_values_costs_what_its_hashed_counts_do(tmp_path):
+    """Twice 200,000 rows of 200,000 values: beyond the exact limit from the first row group on."""
+    arguments = ["--rows", "400000", "--distinct", "200000", "--group-rows", "131072", "--shard-bytes", "8MiB"]
+    figures = run_benchmark("cardinality.py", [*arguments, "--engine", "serial", "--limit-mib", "256"], tmp_path)
+    assert figures["column"]["heavy"] == 20
+    assert [run["rows"] for run in figures["runs"]] == [400_000, 400_000]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featflow.binning import bucket, category_coding, encode, key_values, number_coding, ranks, sortable_keys
+from featflow.binning import category_coding, encode, key_values, number_coding, ranks, sortable_keys
 from featflow.columns import Codebook, Column, Kind, pair_cardinality, target_classes
 from featflow.summaries import QuantilesSummarizer
-from featflow.summaries.levels import BUCKETS
 
 FLOATS = st.floats(allow_nan=False)
 
@@ -138,17 +135,6 @@ def test_ties_among_levels_are_broken_by_value():
     other = category_coding(column, ["c", "b", "a"], [1, 1, 1], 2)
     assert one.digest == other.digest
     assert one.groups.tolist() == [0, 1, 2, 2, 2]
-
-
-def test_buckets_spread_and_are_stable():
-    values = pa.array([f"user-{i}" for i in range(200_000)])
-    buckets = bucket(values, BUCKETS)
-    for value in ("user-0", "abc", "", "ß"):
-        mixed = zlib.crc32(value.encode()) * 0x9E3779B97F4A7C15 % 2**64 >> 32
-        assert bucket(pa.array([value]), BUCKETS).tolist() == [mixed * BUCKETS >> 32]
-    counts = np.bincount(buckets, minlength=BUCKETS)
-    expected = 200_000 / BUCKETS
-    assert ((counts - expected) ** 2 / expected).sum() / (BUCKETS - 1) == pytest.approx(1.0, abs=0.05)
 
 
 def test_codebook_round_trip():

@@ -68,7 +68,7 @@ def build_codebook(columns: tuple[Column, ...], states: ColumnStates, options: C
         if column.kind is not Kind.CATEGORY:
             continue
         if counted.levels is None:
-            codings[column.name] = hashed_coding(column, counted.counts, options.pair_bins)
+            codings[column.name] = hashed_coding(column, counted.counts, counted.heavy(), options.pair_bins)
         else:
             levels, rows = counted.levels.to_pylist(), counted.counts.tolist()
             codings[column.name] = category_coding(column, levels, rows, options.pair_bins)

@@ -225,7 +225,7 @@ class _Target:
         coding = self.features[index]
         if not isinstance(coding, CategoryCoding) or coding.buckets < 4:
             return float("nan")
-        first, table = coding.cardinality - coding.buckets, self.whole[index]
+        first, table = coding.first_bucket, self.whole[index]
         folded = []
         for times in (2, 4):
             tail = table[first:].reshape(-1, times, *table.shape[1:]).sum(axis=1)

@@ -5,6 +5,8 @@ from featflow.summaries.codes import Codes, CodesSummarizer
 from featflow.summaries.comoments import CoMoments, CoMomentsSummarizer, RankCoMomentsSummarizer
 from featflow.summaries.contingency import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.grouped import GroupedMoments, GroupedMomentsSummarizer
+from featflow.summaries.kept_counts import KeptCounts, KeptCountsSummarizer
+from featflow.summaries.kept_moments import KeptMomentsSummarizer, KeptRankMomentsSummarizer
 from featflow.summaries.levels import Levels, LevelsSummarizer
 from featflow.summaries.moments import Moments, MomentsSummarizer
 from featflow.summaries.pair_counts import PairCounts, PairCountsSummarizer
@@ -24,6 +26,10 @@ __all__ = [
     "FrequentSummarizer",
     "GroupedMoments",
     "GroupedMomentsSummarizer",
+    "KeptCounts",
+    "KeptCountsSummarizer",
+    "KeptMomentsSummarizer",
+    "KeptRankMomentsSummarizer",
     "Levels",
     "LevelsSummarizer",
     "Moments",
@@ -49,6 +55,9 @@ SUMMARIZERS = (
     DistinctSummarizer,
     FrequentSummarizer,
     GroupedMomentsSummarizer,
+    KeptCountsSummarizer,
+    KeptMomentsSummarizer,
+    KeptRankMomentsSummarizer,
     LevelsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,

@@ -14,10 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.binning import encode, row_weights
-from featflow.columns import Coding, Column, target_classes
+from featflow.columns import Coding, Column, Grouping, target_classes
+from featflow.grouping import group_codes
 
-__all__ = ["WEIGHT_FIELD", "Codes", "CodesSummarizer", "column_field", "target_field"]
+__all__ = ["GROUP_FIELD", "WEIGHT_FIELD", "Codes", "CodesSummarizer", "column_field", "target_field"]
 
+GROUP_FIELD = "group"
+"""Field that holds the rows' groups."""
 WEIGHT_FIELD = "weight"
 """Field that holds the rows' weights."""
 
@@ -88,6 +91,8 @@ class CodesSummarizer:
     """Rows of the largest shard, for `nbytes`."""
     weight: Column | None = None
     """Row weights, where they are to be kept."""
+    grouping: Grouping | None = None
+    """Groups of rows, where they are to be kept; at most 256."""
 
     @property
     def name(self) -> str:
@@ -98,6 +103,7 @@ class CodesSummarizer:
     def columns(self) -> tuple[Column, ...]:
         """All of the columns."""
         columns = dict.fromkeys(coding.column for coding in self.codings + self.targets)
+        columns |= dict.fromkeys(self.grouping.columns if self.grouping else ())
         return tuple(columns) + ((self.weight,) if self.weight else ())
 
     @property
@@ -107,7 +113,8 @@ class CodesSummarizer:
 
     def _names(self) -> tuple[str, ...]:
         columns = tuple(column_field(coding.column.name) for coding in self.codings)
-        return columns + tuple(target_field(target.column.name) for target in self.targets)
+        targets = tuple(target_field(target.column.name) for target in self.targets)
+        return columns + targets + ((GROUP_FIELD,) if self.grouping else ())
 
     def empty(self) -> Codes:
         """Return no rows."""
@@ -118,8 +125,9 @@ class CodesSummarizer:
         """Return the codes of a batch."""
         rows = [coding.groups[encode(batch.column(coding.column.name), coding)] for coding in self.codings]
         rows += [target_classes(target)[encode(batch.column(target.column.name), target)] for target in self.targets]
+        rows += [group_codes(batch, self.grouping).astype(np.uint8)] if self.grouping else []
         return Codes(batch.num_rows, self._names(), _stacked(rows, batch.num_rows), row_weights(batch, self.weight))
 
     def nbytes(self) -> int:
         """Return the bytes of the largest shard's codes."""
-        return self.shard_rows * (len(self.codings) + len(self.targets) + (8 if self.weight else 0))
+        return self.shard_rows * (len(self.codings) + len(self.targets) + 1 + (8 if self.weight else 0))

@@ -1,12 +1,13 @@
-"""Exact counts of a category's levels, to a limit; counts by hash bucket beyond it.
+"""Exact counts of a category's levels, to a limit; beyond it counts by hash bucket, and what tells its frequent levels.
 
 Whether a column has more levels, or longer ones, than the limit is a property of its whole data,
-and bucket counts add, so the state is exact under any order and any cut. Cost:
-the levels themselves, at most ``limit`` a column, then 8 bytes a bucket.
+and counts by bucket and bit add, so the state is exact under any order and any cut. Cost: the levels
+themselves, at most ``limit`` a column, then 8 bytes a bucket and 2 MiB for the bits.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,20 +15,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featflow.binning import bucket
 from featflow.columns import Column
+from featflow.hashing import buckets_of, hash64
+from featflow.summaries.heavy import HEAVY_BITS, HEAVY_GROUPS, PARTITIONS, group_counts, heavy_hitters
 
 __all__ = ["BUCKETS", "LevelCounts", "Levels", "LevelsSummarizer"]
 
 BUCKETS = 65_536
 """Hash buckets of a column beyond the limit."""
+GROUPS = (PARTITIONS, HEAVY_GROUPS, 1 + HEAVY_BITS)
+"""Shape of `LevelCounts.groups` beyond the limit."""
 LEVEL_BYTES = 24
 """Bytes of text that each allowed level may bring: long texts reach the limit with fewer levels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelCounts:
-    """Counts of one column: by level, or by bucket once there were too many levels."""
+    """Counts of one column: by level, or by bucket and bit once there were too many levels."""
 
     missing: int
     """Nulls."""
@@ -35,27 +39,43 @@ class LevelCounts:
     """Levels, ascending; None beyond the limit."""
     counts: np.ndarray
     """Rows of every level or bucket, int64."""
+    groups: np.ndarray
+    """Rows by group and bit (see `group_counts`), shape (2, HEAVY_GROUPS, 1 + HEAVY_BITS), int64; empty with levels."""
+
+    @classmethod
+    def of_levels(cls, missing: int, levels: pa.Array, counts: np.ndarray, limit: int) -> Self:
+        """Return the counts of levels, which may repeat: by bucket and bit if they are beyond the limit."""
+        if _beyond(levels, limit) and _beyond(levels.unique(), limit):
+            return cls(missing, None, *_hashed(levels, counts))
+        return cls(missing, *_group(levels, counts), np.empty((0, *GROUPS[1:]), np.int64))
 
     def merge(self, other: Self, limit: int) -> Self:
-        """Return the counts of both operands, by bucket if they have more than ``limit`` levels."""
+        """Return the counts of both operands, by bucket and bit if together they are beyond the limit."""
         missing = self.missing + other.missing
-        if self.levels is None or other.levels is None:
-            return type(self)(missing, None, self.hashed() + other.hashed())
-        levels = pa.concat_arrays([self.levels, other.levels])
-        return type(self)(missing, *_group(levels, np.concatenate([self.counts, other.counts]))).limited(limit)
+        if self.levels is not None and other.levels is not None:
+            levels = pa.concat_arrays([self.levels, other.levels])
+            return self.of_levels(missing, levels, np.concatenate([self.counts, other.counts]), limit)
+        (counts, groups), (more_counts, more_groups) = self.hashed(), other.hashed()
+        return type(self)(missing, None, counts + more_counts, groups + more_groups)
 
-    def limited(self, limit: int) -> Self:
-        """Return the counts by bucket if there are more than ``limit`` levels, or more text than that many allow."""
-        if self.levels is None or (len(self.levels) <= limit and _text_bytes(self.levels) <= LEVEL_BYTES * limit):
-            return self
-        return type(self)(self.missing, None, self.hashed())
+    def hashed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of every bucket, shape (BUCKETS,), and by group and bit, int64."""
+        return (self.counts, self.groups) if self.levels is None else _hashed(self.levels, self.counts)
 
-    def hashed(self) -> np.ndarray:
-        """Return the rows of every bucket, shape (BUCKETS,), int64."""
-        if self.levels is None:
-            return self.counts
-        buckets = bucket(self.levels, BUCKETS)
-        return np.bincount(buckets, weights=self.counts, minlength=BUCKETS).astype(np.int64)
+    def heavy(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return identities of frequent levels, ascending, and upper bounds of their rows (see `heavy_hitters`)."""
+        return heavy_hitters(*self.hashed())
+
+
+def _beyond(levels: pa.Array, limit: int) -> bool:
+    """Whether there are more levels than the limit, or more text than so many may bring."""
+    return len(levels) > limit or _text_bytes(levels) > LEVEL_BYTES * limit
+
+
+def _hashed(levels: pa.Array, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    hashes = hash64(levels)
+    buckets = np.bincount(buckets_of(hashes, BUCKETS), weights=counts, minlength=BUCKETS)
+    return buckets.astype(np.int64), group_counts(hashes, counts)
 
 
 def _text_bytes(levels: pa.Array) -> int:
@@ -105,20 +125,19 @@ class Levels:
                 "missing": pa.array([column.missing for column in self.columns], pa.int64()),
                 "levels": pa.array(levels, pa.large_list(pa.string())),
                 "counts": pa.array([column.counts for column in self.columns], pa.large_list(pa.int64())),
+                "groups": pa.array([column.groups.ravel() for column in self.columns], pa.large_list(pa.int64())),
             }
         )
-        return table.replace_schema_metadata({"version": "1", "rows": str(self.rows), "limit": str(self.limit)})
+        return table.replace_schema_metadata({"version": "2", "rows": str(self.rows), "limit": str(self.limit)})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
         """Rebuild the state."""
         columns = []
         for index in range(table.num_rows):
-            levels = table.column("levels")[index]
-            counts = table.column("counts")[index].values.to_numpy()
-            columns.append(
-                LevelCounts(table.column("missing")[index].as_py(), levels.values if levels.is_valid else None, counts)
-            )
+            missing, levels = table.column("missing")[index].as_py(), table.column("levels")[index].values
+            counts, groups = (table.column(name)[index].values.to_numpy() for name in ("counts", "groups"))
+            columns.append(LevelCounts(missing, levels, counts, groups.reshape(-1, *GROUPS[1:])))
         metadata = table.schema.metadata
         return cls(int(metadata[b"rows"]), int(metadata[b"limit"]), tuple(columns))
 
@@ -139,7 +158,7 @@ class LevelsSummarizer:
 
     def empty(self) -> Levels:
         """Return the counts of no rows."""
-        nothing = LevelCounts(0, pa.array([], pa.string()), np.empty(0, np.int64))
+        nothing = LevelCounts.of_levels(0, pa.array([], pa.string()), np.empty(0, np.int64), self.limit)
         return Levels(0, self.limit, (nothing,) * len(self.columns))
 
     def summarize(self, batch: pa.RecordBatch) -> Levels:
@@ -152,8 +171,9 @@ class LevelsSummarizer:
         counts = np.bincount(array.indices.drop_null().to_numpy(), minlength=len(array.dictionary))
         used = np.flatnonzero(counts)
         levels = array.dictionary.take(pa.array(used))
-        return LevelCounts(array.null_count, *_group(levels, counts[used])).limited(self.limit)
+        return LevelCounts.of_levels(array.null_count, levels, counts[used], self.limit)
 
     def nbytes(self) -> int:
-        """Return the bytes of a state: text, offsets and counts of as many levels as are allowed, or the buckets."""
-        return len(self.columns) * max((LEVEL_BYTES + 4 + 8) * self.limit, 8 * BUCKETS)
+        """Return the bytes of a state: text, offsets and counts of the levels allowed, or the hashed counts."""
+        exact, hashed = (LEVEL_BYTES + 4 + 8) * self.limit, 8 * (BUCKETS + math.prod(GROUPS))
+        return len(self.columns) * max(exact, hashed)

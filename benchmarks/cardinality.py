@@ -1,0 +1,163 @@
+"""A column of ten million distinct strings costs at most 1 GiB of peak memory, and stays noise.
+
+The job runs twice over one dataset, in a process of its own each: without the column, and with it. The
+column has nothing to do with the target, so its corrected information is to lie within a few standard
+deviations of 0; and a few values in it are frequent, which are to have codes of their own. Run it by
+
+    python benchmarks/cardinality.py [--rows 20000000] [--distinct 10000000] [--engine ray|serial] [--json FILE]
+
+The dataset, about 60 bytes a row, lies in ``TMPDIR`` while it is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from memory import run_watched, write_dataset
+
+LIMIT_MIB = 1024
+SEED = 20260102
+HEAVY = 20
+"""Frequent values of the column."""
+HEAVY_SHARE = 0.001
+"""Share of the rows that each of them has."""
+STEP = 7_368_787
+"""Prime: steps of it go through all values before one comes again."""
+DEVIATIONS = 5
+"""Standard deviations that noise may be away from 0."""
+DISTINCT_ERROR = 0.05
+"""Relative error that the estimate of distinct values may have, three of its standard errors."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of the job."""
+
+    rows: int
+    """Rows read, by the run's manifest."""
+    seconds: float
+    """Wall-clock seconds of the process, its start included."""
+    peak_bytes: int
+    """Largest sum of PSS over the process tree."""
+    at_peak: dict[str, int]
+    """PSS by process at that moment, bytes."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the run with the column says of it."""
+
+    distinct: int
+    """Distinct values, estimated."""
+    heavy: int
+    """Frequent values with a code of their own."""
+    corrected_mi: float
+    """Information about the target less its mean under independence, nats."""
+    deviation: float
+    """Standard deviation of that for a column of as many levels that is independent, nats."""
+
+
+def row_group(index: int, n: int, *, group_rows: int, distinct: int) -> pa.Table:
+    """Return the same n rows for the same index; every value of the column before any comes again."""
+    random = np.random.default_rng((SEED, index))
+    value = (np.arange(index * group_rows, index * group_rows + n) % distinct) * STEP % distinct
+    heavy = random.integers(0, round(1 / HEAVY_SHARE), n)
+    value = np.where(heavy < HEAVY, -1 - heavy, value)
+    return pa.table(
+        {
+            "value": pc.binary_join_element_wise("user", pa.array(value).cast(pa.string()), "-"),
+            "number_0": random.normal(size=n),
+            "number_1": random.exponential(size=n),
+            "number_2": random.normal(size=n).astype(np.float32),
+            "count": random.poisson(5, n),
+            "level": pc.binary_join_element_wise("v", pa.array(random.integers(0, 100, n)).cast(pa.string()), "-"),
+            "flag": random.random(n) < 0.3,
+            "target": (random.random(n) < 0.4).astype(np.int8),
+        }
+    )
+
+
+def measure(folder: Path, options: argparse.Namespace, exclude: list[str]) -> tuple[Measured, dict[str, Any]]:
+    """Run the job without some columns; return its cost and its answer."""
+    name = "without" if exclude else "with"
+    dataset = {"source": str(folder / "data"), "targets": ["target"], "exclude": exclude}
+    dataset["shard_bytes"] = options.shard_bytes
+    config = {"dataset": dataset, "output": str(folder / name), "engine": {"kind": options.engine}}
+    finished, seconds, peak = run_watched(folder, config)
+    return Measured(finished["rows"]["read"], seconds, sum(peak.values()), peak), finished
+
+
+def found(folder: Path, finished: dict[str, Any]) -> Found:
+    """Read what the run with the column says of it."""
+    profile = pq.read_table(finished["tables"]["profile"]).filter(pc.field("column") == "value").to_pylist()[0]
+    row = pq.read_table(finished["tables"]["ranking"]).filter(pc.field("feature") == "value").to_pylist()[0]
+    (codebook,) = (folder / "with" / "states" / "codebook").glob("*.arrow")
+    codings = pa.ipc.open_file(codebook).read_all().filter(pc.field("name") == "value")
+    degrees = row["cardinality"] - 1  # of chi-square, which 2 N MI is: the target has two classes
+    deviation = math.sqrt(2 * degrees) / (2 * row["n"])
+    return Found(profile["distinct"], len(codings.column("heavy")[0]), row["corrected_mi"], deviation)
+
+
+def check(runs: list[Measured], column: Found, options: argparse.Namespace) -> None:
+    """Stop with a message if an answer is wrong or the column costs too much."""
+    if {run.rows for run in runs} != {options.rows}:
+        raise SystemExit(f"wrong: {[run.rows for run in runs]} rows read of {options.rows:,}")
+    if abs(column.distinct / options.distinct - 1) > DISTINCT_ERROR:
+        raise SystemExit(f"wrong: {column.distinct:,} distinct values for {options.distinct:,}")
+    if column.heavy != HEAVY:
+        raise SystemExit(f"wrong: {column.heavy} of {HEAVY} frequent values have a code of their own")
+    if abs(column.corrected_mi) > DEVIATIONS * column.deviation:
+        raise SystemExit(f"wrong: noise scores {column.corrected_mi:.2e}, its deviation is {column.deviation:.2e}")
+    difference = (runs[1].peak_bytes - runs[0].peak_bytes) / 2**20
+    if difference > options.limit_mib:
+        raise SystemExit(f"the column costs {difference:,.0f} MiB, more than {options.limit_mib:,}")
+
+
+def main() -> None:
+    """Measure both runs, print them, and check them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--distinct", type=int, default=10_000_000, help="distinct values of the column")
+    parser.add_argument("--engine", choices=["ray", "serial"], default="ray")
+    parser.add_argument("--group-rows", type=int, default=2**17, help="rows of a row group")
+    parser.add_argument("--shard-bytes", default="128MiB", help="dataset.shard_bytes of the run")
+    parser.add_argument("--limit-mib", type=int, default=LIMIT_MIB, help="memory that the column may cost")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="featflow-cardinality-") as name:
+        folder = Path(name)
+        make = partial(row_group, group_rows=options.group_rows, distinct=options.distinct)
+        write_dataset(folder / "data", options.rows, options.group_rows, make)
+        without, _ = measure(folder, options, ["value"])
+        with_column, finished = measure(folder, options, [])
+        column = found(folder, finished)
+    runs = [without, with_column]
+    print(f"{'column':>8} {'rows':>12} {'seconds':>9} {'peak MiB':>9}   engine {options.engine}")
+    for label, run in zip(("without", "with"), runs, strict=True):
+        print(f"{label:>8} {run.rows:>12,} {run.seconds:>9.1f} {run.peak_bytes / 2**20:>9,.0f}")
+    difference = with_column.peak_bytes - without.peak_bytes
+    print(f"the column costs {difference / 2**20:,.0f} MiB and {with_column.seconds - without.seconds:,.1f} seconds")
+    print(
+        f"{column.distinct:,} distinct values, {column.heavy} with a code of their own; corrected information "
+        f"{column.corrected_mi:.2e}, {column.corrected_mi / column.deviation:.1f} standard deviations"
+    )
+    if options.json:
+        figures = {"engine": options.engine, "difference_bytes": difference, "column": asdict(column)}
+        figures |= {"runs": [asdict(run) for run in runs]}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    check(runs, column, options)
+
+
+if __name__ == "__main__":
+    main()
