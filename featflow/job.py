@@ -18,6 +18,7 @@ from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relati
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Dataset, open_dataset
+from featflow.discovery import with_q_values
 from featflow.engines.base import Engine, Resources
 from featflow.errors import BadDataError, InfrastructureError, SchemaError
 from featflow.manifest import Record, Stopwatch
@@ -125,9 +126,12 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     interactions = [build("interaction", {"target": []})]
     if config.analyses.correlation:
         present = dict(zip((c.name for c in states.numbers), states.moments.n.tolist(), strict=True))
-        writer.write("correlation", _correlations(relations, state, present, pairs, interactions))
+        uncertainty = config.analyses.uncertainty
+        assumed = uncertainty.confidence, states.effective_share
+        measured = _correlations(relations, state, present, assumed, pairs, interactions)
+        writer.write("correlation", with_q_values(measured, uncertainty.procedure))
     else:
-        interactions += [measured.interaction for measured in pairs]
+        interactions += [block.interaction for block in pairs]
     if config.analyses.interaction and any(column.role is Role.TARGET for column in dataset.columns):
         writer.write("interaction", [top(pa.concat_tables(interactions), config.analyses.interaction.keep)])
     writer.write("quarantine", [record.quarantine_table()])
@@ -189,16 +193,18 @@ def _correlations(
     relations: RelationSpecs,
     state: Any,
     present: dict[str, int],
+    assumed: tuple[float, float],
     pairs: Iterator[PairMeasures],
     interactions: list[pa.Table],
 ) -> Iterator[pa.Table]:
     """Yield the correlation table block by block; what the pairs say of interactions is put aside on the way."""
+    confidence, share = assumed
     for moments in relations.comoments:
-        yield pearson(moments, state(moments))
+        yield pearson(moments, state(moments), confidence, share)
     for ranks in relations.ranks:
-        yield spearman(ranks, state(ranks), present)
+        yield spearman(ranks, state(ranks), present, confidence, share)
     for grouped in relations.grouped:
-        yield correlation_ratio(grouped, state(grouped))
+        yield correlation_ratio(grouped, state(grouped), share)
     for measured in pairs:
         interactions.append(measured.interaction)
         yield measured.correlation

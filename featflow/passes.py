@@ -24,7 +24,14 @@ from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
 from featflow.states import AnySummarizer
 from featflow.storage import Store, check_unchanged
-from featflow.summaries import CodesSummarizer, KeptCounts, KeptCountsSummarizer, PairCountsSummarizer, Summary
+from featflow.summaries import (
+    CodesSummarizer,
+    KeptCounts,
+    KeptCountsSummarizer,
+    MomentsSummarizer,
+    PairCountsSummarizer,
+    Summary,
+)
 
 __all__ = ["Computed", "Workspace", "compute", "count_pairs", "look_again", "merge", "whole_name"]
 

@@ -77,13 +77,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("value", REAL, "The statistic; null where a column does not vary over the rows used."),
             _field("expected", REAL, "Mean of the statistic under independence, for mutual_information, in nats."),
             _field("error_bound", REAL, "For spearman: bound on the distance from the exact rank correlation."),
-            _field("standard_error", REAL, "Standard error of value, by error_method."),
-            _field("ci_low", REAL, "Lower end of the confidence interval of value."),
-            _field("ci_high", REAL, "Upper end of the confidence interval of value."),
+            _field("standard_error", REAL, "Standard error of value, by error_method; error_bound is not in it."),
+            _field("ci_low", REAL, "Lower end of the confidence interval of value; holds error_bound."),
+            _field("ci_high", REAL, "Upper end of the confidence interval of value; holds error_bound."),
             _field(
                 "error_method",
                 TEXT,
-                "fisher_z, from n alone; jackknife, over groups of rows; null where there is none.",
+                "fisher_z, from value and n; jackknife, over groups of rows; null where there is none.",
             ),
             *_TESTS,
         ]
@@ -198,7 +198,11 @@ def _array(values: Any, kind: pa.DataType, length: int) -> pa.Array:
     if values is None:
         return pa.nulls(length, kind)
     if kind == REAL:
-        real = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        real = (
+            values
+            if isinstance(values, np.ndarray)
+            else np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        )
         return pa.array(real, kind, mask=~np.isfinite(real))
     return pa.array(values, kind)
 

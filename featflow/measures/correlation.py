@@ -3,8 +3,12 @@
 Spearman's is Pearson's correlation of ranks taken from the codebook's histogram.
 Its `error_bound` against the exact coefficient has two parts: the rank error
 within a histogram cell, and, where a column is missing in some rows, the change
-of ranks when they are taken among the remaining rows only, at most the share of
-a column's values that the pair drops.
+of ranks when they are taken among the remaining rows only. The second is small
+because a rank among all rows is a mixture: the share that stays times the rank
+among the rows that stay, which changes no correlation, and the share f that goes
+times a rank among those. What of a rank is no linear function of another has
+at most a standard deviation of 1 / sqrt(12), so it turns the column by at most
+``arcsin(f / sqrt(12) / spread)``, about f.
 """
 
 from __future__ import annotations
@@ -13,6 +17,14 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.binning import divisor
+from featflow.measures.association import (
+    bonett_wright_error,
+    correlation_ratio_tail,
+    correlation_tail,
+    fisher_end,
+    fisher_error,
+    rank_correlation_bound,
+)
 from featflow.measures.weights import rank_error_growth
 from featflow.summaries import (
     CoMoments,
@@ -31,44 +43,92 @@ EQUAL_BELOW = 1 + 1e-9
 """Heaviest weight over the mean weight, below which weights are equal but for rounding."""
 
 
-def pearson(spec: CoMomentsSummarizer, state: CoMoments) -> pa.Table:
-    """Return Pearson's correlation of every pair of numbers."""
+def pearson(
+    spec: CoMomentsSummarizer, state: CoMoments, confidence: float = 0.95, effective_share: float = 1.0
+) -> pa.Table:
+    """Return Pearson's correlation of every pair of numbers.
+
+    Parameters
+    ----------
+    confidence
+        Level of the intervals.
+    effective_share
+        Rows of equal weight that would say as much, as a share of the rows.
+    """
     i, j = _pairs(state.n.shape, diagonal=spec.left == spec.right)
-    return _table("pearson", *_names(spec), (i, j), state, {})
+    value, n = _values(state)[i, j], state.n[i, j] * effective_share
+    error = fisher_error(n)
+    columns = {
+        "value": value,
+        "standard_error": (1 - value**2) * error,
+        "ci_low": fisher_end(value, error, confidence, -1),
+        "ci_high": fisher_end(value, error, confidence, 1),
+        "p_value": correlation_tail(value, n),
+    }
+    return _table("pearson", spec, state, columns)
 
 
-def spearman(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str, int]) -> pa.Table:
+def spearman(
+    spec: RankCoMomentsSummarizer,
+    state: CoMoments,
+    present: dict[str, int],
+    confidence: float = 0.95,
+    effective_share: float = 1.0,
+) -> pa.Table:
     """Return Spearman's correlation of every pair of numbers.
 
     Parameters
     ----------
     present
         Finite values of every column, from its moments.
+    confidence
+        Level of the intervals, which hold those of every coefficient within `error_bound`.
+    effective_share
+        Rows of equal weight that would say as much, as a share of the rows.
     """
     i, j = _pairs(state.n.shape, diagonal=spec.left == spec.right)
+    value, n = _values(state)[i, j], state.n[i, j] * effective_share
+    bound = rank_correlation_bound(value, _angles(spec, state, present)[i, j])
+    lowest, highest = np.maximum(value - bound, -1.0), np.minimum(value + bound, 1.0)
+    columns = {
+        "value": value,
+        "error_bound": bound,
+        "standard_error": (1 - value**2) * bonett_wright_error(value, n),
+        "ci_low": fisher_end(lowest, bonett_wright_error(lowest, n), confidence, -1),
+        "ci_high": fisher_end(highest, bonett_wright_error(highest, n), confidence, 1),
+        "p_value": correlation_tail(np.maximum(np.abs(value) - bound, 0.0), n),
+    }
+    return _table("spearman", spec, state, columns)
+
+
+def _angles(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str, int]) -> np.ndarray:
+    """Return the most that each pair's two columns of ranks are turned away from the exact ones, taken together."""
     n = np.maximum(state.n, 1)
-    bound, growth = np.zeros(state.n.shape), rank_error_growth(state)
+    angles, growth = np.zeros(state.n.shape), rank_error_growth(state)
     sides = ((spec.left, state.left_m2, (-1, 1)), (spec.right, state.right_m2, (1, -1)))
     for codings, m2, shape in sides:
         variance = np.array([c.rank_variance for c in codings]).reshape(shape) * growth
         whole = np.array([max(present[c.column.name], 1) for c in codings]).reshape(shape)
-        spread = np.sqrt(m2 / divisor(state.total))
-        # Of unit vectors: |<a, b> - <a', b'>| <= |a - a'| + |b - b'|, and |a - a'| <= 2 |u - u'| / |u|.
-        # A whole column's ranks are their cells' means where rows weigh the same: then u' is u projected, 2 is 1.
-        error = np.where(
-            (state.n == whole) & (growth < EQUAL_BELOW),
-            np.sqrt(variance),
-            2 * (np.sqrt(variance * whole / n) + 1 - n / whole),
-        )
-        bound += np.where(spread > 0, error / np.maximum(spread, 1e-300), 2.0)
-    return _table("spearman", *_names(spec), (i, j), state, {"error_bound": np.minimum(bound, 2.0)[i, j]})
+        spread = np.maximum(np.sqrt(m2 / divisor(state.total)), 1e-300)
+        # A cell's rank is the mean of its values' ranks, so the exact column is the hypotenuse; not so under weights.
+        in_cells = np.arctan(np.sqrt(variance) / spread)
+        dropped = (np.sqrt(variance * whole / n) + (1 - n / whole) / np.sqrt(12)) / spread
+        complete = (state.n == whole) & (growth < EQUAL_BELOW)
+        angles += np.where(complete, in_cells, np.arcsin(np.minimum(dropped, 1.0)))
+    return angles
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null
-def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments) -> pa.Table:
-    """Return the correlation ratio (eta) of every number within every category, missing values left out."""
+def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments, effective_share: float = 1.0) -> pa.Table:
+    """Return the correlation ratio (eta) of every number within every category, missing values left out.
+
+    Parameters
+    ----------
+    effective_share
+        Rows of equal weight that would say as much, as a share of the rows.
+    """
     offsets = spec.offsets()
-    columns: dict[str, list[object]] = {"method": [], "feature_a": [], "feature_b": [], "n": [], "value": []}
+    columns: dict[str, list[object]] = {name: [] for name in ("feature_a", "feature_b", "n", "value", "p_value")}
     for index, coding in enumerate(spec.categories):
         level = slice(offsets[index] + 1, offsets[index + 1])
         n, mean, m2 = state.total[level], state.mean[level], state.m2[level]
@@ -77,17 +137,14 @@ def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments) -> 
         between = (n * (mean - grand) ** 2).sum(axis=0)
         whole = between + m2.sum(axis=0)
         constant = np.sqrt(whole / divisor(total)) <= CONSTANT_BELOW * np.abs(grand)
-        value = np.sqrt(between / np.where(constant, np.nan, whole))
-        columns["method"] += ["correlation_ratio"] * len(spec.numbers)
+        levels, rows = (n > 0).sum(axis=0), state.n[level].sum(axis=0)
+        value = np.where(levels < 2, np.nan, np.sqrt(between / np.where(constant, np.nan, whole)))
         columns["feature_a"] += [coding.column.name] * len(spec.numbers)
         columns["feature_b"] += [number.column.name for number in spec.numbers]
-        columns["n"] += state.n[level].sum(axis=0).tolist()
-        columns["value"] += np.where((n > 0).sum(axis=0) < 2, np.nan, value).tolist()
-    return build("correlation", columns)
-
-
-def _names(spec: CoMomentsSummarizer | RankCoMomentsSummarizer) -> tuple[list[str], list[str]]:
-    return [coding.column.name for coding in spec.left], [coding.column.name for coding in spec.right]
+        columns["n"] += rows.tolist()
+        columns["value"] += value.tolist()
+        columns["p_value"] += correlation_ratio_tail(value, rows * effective_share, levels).tolist()
+    return build("correlation", {"method": ["correlation_ratio"] * len(columns["n"]), **columns})
 
 
 def _pairs(shape: tuple[int, ...], *, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -96,28 +153,28 @@ def _pairs(shape: tuple[int, ...], *, diagonal: bool) -> tuple[np.ndarray, np.nd
 
 
 @np.errstate(all="ignore")  # what overflows becomes null
+def _values(state: CoMoments) -> np.ndarray:
+    """Return every pair's correlation, NaN where a column does not vary, shape of the state."""
+    constant = state.n < 2
+    for m2, mean in ((state.left_m2, state.left_mean), (state.right_m2, state.right_mean)):
+        constant |= np.sqrt(m2 / divisor(state.total)) <= CONSTANT_BELOW * np.abs(mean)
+    value = state.c / np.sqrt(state.left_m2) / np.sqrt(state.right_m2)
+    return np.where(constant, np.nan, np.clip(value, -1.0, 1.0))
+
+
 def _table(
-    method: str,
-    left: list[str],
-    right: list[str],
-    pairs: tuple[np.ndarray, np.ndarray],
-    state: CoMoments,
-    more: dict[str, np.ndarray],
+    method: str, spec: CoMomentsSummarizer | RankCoMomentsSummarizer, state: CoMoments, columns: dict[str, np.ndarray]
 ) -> pa.Table:
-    i, j = pairs
-    n, total = state.n[i, j], divisor(state.total[i, j])
-    constant = n < 2
-    for m2, mean in ((state.left_m2[i, j], state.left_mean[i, j]), (state.right_m2[i, j], state.right_mean[i, j])):
-        constant |= np.sqrt(m2 / total) <= CONSTANT_BELOW * np.abs(mean)
-    value = state.c[i, j] / np.sqrt(state.left_m2[i, j]) / np.sqrt(state.right_m2[i, j])
+    i, j = _pairs(state.n.shape, diagonal=spec.left == spec.right)
+    named = np.isfinite(columns["standard_error"])
     return build(
         "correlation",
         {
             "method": [method] * len(i),
-            "feature_a": [left[index] for index in i],
-            "feature_b": [right[index] for index in j],
-            "n": n,
-            "value": np.where(constant, np.nan, np.clip(value, -1.0, 1.0)),
-            **more,
+            "feature_a": [spec.left[index].column.name for index in i],
+            "feature_b": [spec.right[index].column.name for index in j],
+            "n": state.n[i, j],
+            "error_method": pa.array(["fisher_z"] * len(i), pa.string(), mask=~named),
+            **columns,
         },
     )

@@ -14,7 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.columns import Coding, Kind, Role, pair_cardinality
+from featflow.measures.association import Margins, chi_square_tail, moment_tail
 from featflow.measures.information import expected_information_terms, expected_xlogx, xlogx
+from featflow.measures.pair_null import information_variances
+from featflow.measures.two_by_two import chi_square_of_cell, exact_where_few, information_of_cell, minor_level
 from featflow.measures.weights import EffectiveRows, effective_rows
 from featflow.summaries import PairCounts, PairCountsSummarizer
 from featflow.tables import build
@@ -174,6 +177,14 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     v, at_v = np.unique(left, return_inverse=True)
     w, at_w = np.unique(right, return_inverse=True)
     expected = information(expected_xlogx(n, v[:, None], w[None, :])[np.ix_(at_v, at_w)], left, right, n)
+    value, expected = (np.maximum(terms, 0.0)[i, j] for terms in (value, expected))
+    p_value = exact_where_few(
+        moment_tail(value, expected, information_variances(left, right, rows, columns)[i, j]),
+        value * n,
+        np.full(len(i), n),
+        (minor_level(left, rows, 0)[i], minor_level(right, columns, 0)[j]),
+        information_of_cell,
+    )
     return build(
         "correlation",
         {
@@ -181,8 +192,9 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
             "feature_a": _names(spec.left, i),
             "feature_b": _names(spec.right, j),
             "n": [state.rows] * len(i),
-            "value": np.maximum(value[i, j], 0.0),
-            "expected": np.maximum(expected[i, j], 0.0),
+            "value": value,
+            "expected": expected,
+            "p_value": p_value,
         },
     )
 
@@ -206,14 +218,15 @@ def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     with np.errstate(divide="ignore", invalid="ignore"):
         square = np.where(expected > 0, pair**2 / expected, 0.0)
         phi2 = _sum(_sum(square, rows, 0), columns, 1) - 1.0  # chi-square over n
-        levels = (
-            _sum((row_margin > 0).astype(np.float64), rows, 0),
-            _sum((column_margin > 0).astype(np.float64), columns, 1),
-        )
+        margins = _margins(row_margin, rows, 0), _margins(column_margin, columns, 1)
+        levels = margins[0][0], margins[1][0]
         bias = (levels[0] - 1) * (levels[1] - 1) / (n - 1)
         smaller = np.minimum(*(level - (level - 1) ** 2 / (n - 1) for level in levels)) - 1
         value = np.sqrt(np.maximum(phi2 - bias, 0.0) / smaller)
     value = np.where((np.minimum(*levels) < 2) | (smaller <= 0), np.nan, np.minimum(value, 1.0))
+    chi_square = np.where(np.isnan(value), np.nan, n * phi2)
+    minors = minor_level(row_margin, rows, 0), minor_level(column_margin, columns, 1)
+    p_value = exact_where_few(chi_square_tail(chi_square, n, *margins), chi_square, n, minors, chi_square_of_cell)
     return build(
         "correlation",
         {
@@ -222,5 +235,14 @@ def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
             "feature_b": _names(spec.right, j),
             "n": (n if state.weighted is None else state.weighted.present)[i, j].astype(np.int64),
             "value": value[i, j],
+            "p_value": p_value[i, j],
         },
     )
+
+
+def _margins(rows: np.ndarray, starts: np.ndarray, axis: int) -> Margins:
+    """Return levels present and sums of their rows' reciprocals, for all pairs."""
+    present = rows > 0
+    reciprocal = np.where(present, 1 / np.maximum(rows, 1.0), 0.0)
+    levels, first, second = (_sum(terms, starts, axis) for terms in (present * 1.0, reciprocal, reciprocal**2))
+    return levels, first, second

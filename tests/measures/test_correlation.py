@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import f_oneway, pearsonr, spearmanr
 
 from featflow.binning import category_coding, number_coding, sortable_keys
 from featflow.columns import Column, Kind
@@ -107,6 +107,38 @@ def test_pearson_of_blocks_equals_the_whole():
         assert row["value"] == (None if "constant" in pair else pytest.approx(theirs[pair]["value"], abs=1e-13))
 
 
+def test_pearson_has_scipys_interval_and_p_value():
+    table = frame(0.3, 0.0)
+    codes = codings(table)
+    spec = CoMomentsSummarizer(codes, codes)
+    state = folded(spec, table)
+    for (a, b), row in matrix(pearson(spec, state, 0.9)).items():
+        if "constant" in (a, b):
+            assert [row[name] for name in ("standard_error", "ci_low", "p_value", "error_method")] == [None] * 4
+            continue
+        both = table[[a, b]].dropna()
+        truth = pearsonr(both[a], both[b])
+        interval = truth.confidence_interval(0.9)
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx((interval.low, interval.high), abs=1e-10)
+        assert row["p_value"] == pytest.approx(truth.pvalue, abs=1e-10)
+        assert row["standard_error"] == pytest.approx((1 - truth.statistic**2) / np.sqrt(len(both) - 3))
+        assert row["error_method"] == "fisher_z"
+    half = matrix(pearson(spec, state, 0.9, 0.5))["v", "w"]
+    whole = matrix(pearson(spec, state, 0.9))["v", "w"]
+    assert half["n"] == whole["n"]
+    assert half["standard_error"] == pytest.approx(whole["standard_error"] * np.sqrt(2), rel=1e-3)
+
+
+def test_few_rows_have_no_interval():
+    for rows in (0, 1, 2, 3):
+        table = frame(0.0, 0.0).iloc[:rows]
+        codes = codings(frame(0.0, 0.0))
+        spec = CoMomentsSummarizer(codes[:2], codes[:2])
+        row = pearson(spec, spec.summarize(pa.RecordBatch.from_pandas(table, preserve_index=False))).to_pylist()[0]
+        assert row["ci_low"] is row["standard_error"] is row["error_method"] is None
+        assert (row["p_value"] is None) == (rows < 3)
+
+
 @pytest.mark.parametrize("cells", [128, 1024, 65_536])
 @pytest.mark.parametrize("missing", [0.0, 0.02])
 def test_spearman_is_within_its_stated_error_of_scipy(cells, missing):
@@ -122,10 +154,54 @@ def test_spearman_is_within_its_stated_error_of_scipy(cells, missing):
         both = table[[a, b]].dropna()
         truth = spearmanr(both[a], both[b]).statistic
         assert abs(row["value"] - truth) <= row["error_bound"] + 1e-12
-        assert row["error_bound"] < {128: 0.3, 1024: 0.1, 65_536: 0.1}[cells] + 10 * missing
+        assert row["error_bound"] < {128: 0.15, 1024: 0.02, 65_536: 0.001}[cells] + 2.5 * missing
+        assert row["ci_low"] < truth < row["ci_high"]
+        assert row["p_value"] >= spearmanr(both[a], both[b]).pvalue * (1 - 1e-6)
     if cells == 65_536 and not missing:
         assert ours["u", "v"]["error_bound"] == 0.0
         assert ours["u", "ties"]["value"] == pytest.approx(spearmanr(table["u"], table["ties"]).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize("dropped", ["at random", "the small", "the outer", "the middle"])
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.6])
+def test_spearmans_bound_holds_however_rows_are_missing(dropped, share):
+    """Values that go missing together are the worst: the ranks of the rest are then far from what they were."""
+    random = np.random.default_rng(9)
+    table = frame(0.0, 0.0)
+    rank = table["u"].rank(pct=True).to_numpy()
+    order = {
+        "at random": random.random(N),
+        "the small": rank,
+        "the outer": -abs(rank - 0.5),
+        "the middle": abs(rank - 0.5),
+    }
+    gone = order[dropped] <= np.quantile(order[dropped], share)
+    table.loc[gone, "v"] = np.nan
+    codes = codings(table)
+    spec = RankCoMomentsSummarizer(codes, codes)
+    present = {name: int(table[name].notna().sum()) for name in NAMES}
+    row = matrix(spearman(spec, folded(spec, table), present))["u", "v"]
+    both = table[["u", "v"]].dropna()
+    truth = spearmanr(both["u"], both["v"]).statistic
+    assert abs(row["value"] - truth) <= row["error_bound"] <= 2.5 * share
+
+
+def test_the_interval_of_spearman_covers():
+    random = np.random.default_rng(10)
+    rho, covered = 6 / np.pi * np.arcsin(0.6 / 2), 0
+    columns = COLUMNS[:2]
+    for _ in range(300):
+        x = random.normal(size=60)
+        table = pd.DataFrame({"u": x, "v": 0.6 * x + 0.8 * random.normal(size=60)})
+        batch = pa.RecordBatch.from_pandas(table, preserve_index=False)
+        histograms = QuantilesSummarizer(columns, 65_536).summarize(batch).histograms
+        codes = tuple(
+            number_coding(c, h.cells, h.counts, h.shift, (64, 16)) for c, h in zip(columns, histograms, strict=True)
+        )
+        spec = RankCoMomentsSummarizer(codes, codes)
+        row = spearman(spec, spec.summarize(batch), {"u": 60, "v": 60}).to_pylist()[0]
+        covered += row["ci_low"] <= rho <= row["ci_high"]
+    assert 0.92 <= covered / 300 <= 0.98
 
 
 def test_correlation_ratio_equals_its_definition():
@@ -153,4 +229,8 @@ def test_correlation_ratio_equals_its_definition():
     truth = np.sqrt(ssb / ((kept["u"] - kept["u"].mean()) ** 2).sum())
     assert rows["g", "u"]["value"] == pytest.approx(truth, abs=1e-9)
     assert rows["g", "u"]["n"] == len(kept)
+    assert rows["g", "u"]["p_value"] == pytest.approx(
+        f_oneway(*(values for _, values in kept.groupby("g")["u"])).pvalue, rel=1e-6
+    )
+    assert rows["g", "constant"]["p_value"] is None
     assert rows["g", "constant"]["value"] is None

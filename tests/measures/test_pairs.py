@@ -136,6 +136,26 @@ def test_cramers_v_is_bergsma_corrected_over_complete_rows():
     assert rows["a", "noise"]["value"] < 0.05
 
 
+def test_p_values_of_pairs():
+    """Of a copy 0, of noise anything, of a column of one level nothing to say."""
+    for measure in (cramers_v, pair_information):
+        rows = {(r["feature_a"], r["feature_b"]): r["p_value"] for r in measure(*counted(ALL, ALL)).to_pylist()}
+        assert rows["a", "copy"] < 1e-100
+        assert all(p > 0.001 for pair, p in rows.items() if pair != ("a", "copy")), rows
+
+
+@pytest.mark.parametrize("measure", [cramers_v, pair_information])
+def test_p_values_of_noise_are_uniform(measure):
+    random = np.random.default_rng(12)
+    spec, _ = counted(("a", "noise", "wide"), ("a", "noise", "wide"))
+    p_values = []
+    for _ in range(200):
+        shuffled = [pa.array(random.permutation(column.to_numpy())) for column in CODE_BATCH.columns]
+        state = spec.summarize(pa.record_batch(shuffled, names=CODE_BATCH.schema.names))
+        p_values += measure(spec, state).column("p_value").to_pylist()
+    assert 0.03 <= np.mean(np.array(p_values) <= 0.05) <= 0.07
+
+
 def test_without_targets_there_is_correlation_and_no_interaction():
     spec, state = counted(ALL, ALL, ())
     measured = measure_pairs(spec, state, ("mutual_information",), 10)

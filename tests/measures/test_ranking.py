@@ -19,6 +19,7 @@ from featflow.summaries import TargetCountsSummarizer
 
 N = 4_000
 RANDOM = np.random.default_rng(5)
+NO_HEAVY = np.empty(0, np.uint64), np.empty(0, np.int64)
 ENTITY = Column("entity", "string", Kind.CATEGORY)
 
 
@@ -235,7 +236,7 @@ def test_hash_loss_says_what_hashing_costs(buckets, within):
     y = (random.random(n) < 1 / (1 + np.exp(-random.normal(0, 1.5, levels)[level]))).astype(int)
     truth = np.subtract(*corrected_mutual_information(np.bincount(level * 2 + y, minlength=2 * levels).reshape(-1, 2)))
     bucket = random.integers(0, buckets, levels)[level]
-    column = hashed_coding(Column("x", "string", Kind.CATEGORY), np.bincount(bucket, minlength=buckets), 16)
+    column = hashed_coding(Column("x", "string", Kind.CATEGORY), np.bincount(bucket, minlength=buckets), NO_HEAVY, 16)
     spec = TargetCountsSummarizer((column,), (coding("y", y),))
     counts = np.zeros((1, column.cardinality, 1, 4), np.int64)
     counts[0, 1:, 0, 1:3] = np.bincount(bucket * 2 + y, minlength=2 * buckets).reshape(-1, 2)
