@@ -23,6 +23,9 @@ from featflow.summaries import (
     DistinctSummarizer,
     FrequentSummarizer,
     GroupedMomentsSummarizer,
+    KeptCountsSummarizer,
+    KeptMomentsSummarizer,
+    KeptRankMomentsSummarizer,
     LevelsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,
@@ -34,13 +37,24 @@ from featflow.summaries import (
 )
 from featflow.uncertainty import row_grouping
 
-__all__ = ["ProfileSpecs", "RelationSpecs", "profile_specs", "relation_specs", "state_bytes"]
+__all__ = [
+    "ProfileSpecs",
+    "RelationSpecs",
+    "kept_counts",
+    "kept_moments",
+    "profile_specs",
+    "relation_specs",
+    "state_bytes",
+]
 
 STATE_SHARE = 16
 """A task's states may take one part in so many of ``budget.memory``: two tasks with their working copies take half."""
 
 NUMBERS_BESIDE_CATEGORIES = 64
 """Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
+
+PAIRS_AT_ONCE = 64
+"""Kept pairs that one task looks at again."""
 
 Item = TypeVar("Item")
 Spec = TypeVar("Spec", bound=Summarizer[Any])
@@ -184,6 +198,36 @@ def relation_specs(
     )
 
 
+def kept_counts(
+    pairs: list[tuple[str, str]], target: str | None, codebook: Codebook, specs: RelationSpecs, config: Config
+) -> list[KeptCountsSummarizer]:
+    """Return the specs of the further look at the codes of kept pairs, few pairs each, so that many run at once."""
+    beside = specs.codes[-1]
+    make = partial(
+        KeptCountsSummarizer,
+        target=codebook[target] if target else None,
+        groups=specs.grouping.groups,
+        weight=beside.weight,
+    )
+    limit = state_bytes(config)
+    return list(_column_blocks(make, tuple((codebook[a], codebook[b]) for a, b in pairs), limit, PAIRS_AT_ONCE))
+
+
+def kept_moments(
+    kept: dict[str, list[tuple[str, str]]], codebook: Codebook, specs: RelationSpecs, config: Config
+) -> list[tuple[str, KeptMomentsSummarizer | KeptRankMomentsSummarizer]]:
+    """Return the specs, by method, of the further look at the values of kept pairs of numbers."""
+    limit, weight = state_bytes(config), next((spec.weight for spec in (*specs.comoments, *specs.ranks)), None)
+    makers: dict[str, Callable[..., KeptMomentsSummarizer | KeptRankMomentsSummarizer]] = {
+        "pearson": partial(KeptMomentsSummarizer, grouping=specs.grouping, weight=weight),
+        "spearman": partial(KeptRankMomentsSummarizer, grouping=specs.grouping, weight=weight),
+    }
+    codings = {method: tuple((codebook[a], codebook[b]) for a, b in pairs) for method, pairs in kept.items()}
+    return [
+        (method, spec) for method, pairs in codings.items() for spec in _column_blocks(makers[method], pairs, limit)
+    ]
+
+
 def _codes(codings: tuple[Coding, ...], beside: CodesSummarizer, limit: int) -> tuple[CodesSummarizer, ...]:
     """Return the specs of all codes, ``beside`` last: what every block pair reads."""
     columns = _column_blocks(partial(CodesSummarizer, targets=(), shard_rows=beside.shard_rows), codings, limit)
@@ -210,9 +254,12 @@ def _grouped_bytes(
     return GroupedMomentsSummarizer(categories, numbers, weight).nbytes()
 
 
-def _column_blocks(make: Callable[[tuple[Item, ...]], Spec], items: tuple[Item, ...], limit: int) -> tuple[Spec, ...]:
-    """Return a spec for every block of columns."""
-    return tuple(make(block) for block in _blocks(items, lambda block: make(block).nbytes(), limit))
+def _column_blocks(
+    make: Callable[[tuple[Item, ...]], Spec], items: tuple[Item, ...], limit: int, most: int | None = None
+) -> tuple[Spec, ...]:
+    """Return a spec for every block of columns or pairs, of at most ``most`` of them."""
+    runs = [items[i : i + most] for i in range(0, len(items), most)] if most else [items]
+    return tuple(make(block) for run in runs for block in _blocks(run, lambda block: make(block).nbytes(), limit))
 
 
 def _block_pairs(

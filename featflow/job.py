@@ -7,7 +7,6 @@ the codebook, pass 2 the relations between columns. Then measures, tables, commi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -18,22 +17,16 @@ from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relati
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Dataset, open_dataset
-from featflow.discovery import with_q_values
-from featflow.engines.base import Engine, Resources
+from featflow.engines.base import Engine
 from featflow.errors import BadDataError, InfrastructureError, SchemaError
 from featflow.manifest import Record, Stopwatch
 from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook
-from featflow.measures.correlation import correlation_ratio, pearson, spearman
-from featflow.measures.pairs import PairMeasures, measure_pairs, top
 from featflow.measures.profile import alerts_by_column, profile, target_values
-from featflow.measures.ranking import RankingMeasure, ranking
-from featflow.measures.ranks import ranked
 from featflow.passes import Computed, Workspace
 from featflow.progress import Reporter, SilentProgress
+from featflow.results import Relations
 from featflow.runs import Run, RunWriter, new_run_id
 from featflow.storage import Store
-from featflow.summaries import PairCountsSummarizer
-from featflow.tables import build
 from featflow.uncertainty import check
 
 __all__ = ["run"]
@@ -106,34 +99,11 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
         if relations.codes
         else []
     )
-    pairs = _measured_pairs(workspace, config, relations, pair_names)
+    whole |= dict(zip(relations.pairs, pair_names, strict=True))
     watch.lap("counts")
 
-    def state(spec: Any) -> Any:
-        return stored.load(workspace.store, spec, whole[spec])
-
-    equal = _duplicates(relations, state)
-    if sum(len(spec.pairs) for spec in relations.agreement) == CANDIDATES:
-        record.warnings.append(
-            f"{CANDIDATES} pairs of columns or more have the same counts; duplicates beyond these are not looked for"
-        )
-    profiled = profile(dataset.columns, states, equal)
-    alerts = alerts_by_column(profiled)
-    if config.analyses.profile:
-        writer.write("profile", [profiled])
-    if config.analyses.ranking and relations.targets:
-        writer.write("ranking", [_ranking(config, relations, state, alerts, states.effective_share, record)])
-    interactions = [build("interaction", {"target": []})]
-    if config.analyses.correlation:
-        present = dict(zip((c.name for c in states.numbers), states.moments.n.tolist(), strict=True))
-        uncertainty = config.analyses.uncertainty
-        assumed = uncertainty.confidence, states.effective_share
-        measured = _correlations(relations, state, present, assumed, pairs, interactions)
-        writer.write("correlation", with_q_values(measured, uncertainty.procedure))
-    else:
-        interactions += [block.interaction for block in pairs]
-    if config.analyses.interaction and any(column.role is Role.TARGET for column in dataset.columns):
-        writer.write("interaction", [top(pa.concat_tables(interactions), config.analyses.interaction.keep)])
+    found = Relations(config, codebook, workspace, first.shards, relations, states, whole)
+    _write_tables(dataset, found, writer, record)
     writer.write("quarantine", [record.quarantine_table()])
     watch.lap("measures and tables")
     return writer, record.manifest(writer, codebook, "done")
@@ -155,59 +125,26 @@ def _column_states(workspace: Workspace, first: Computed, specs: ProfileSpecs) -
     return specs.states(lambda spec: stored.load(workspace.store, spec, names[spec]))
 
 
-def _measured_pairs(
-    workspace: Workspace, config: Config, relations: RelationSpecs, names: list[str]
-) -> Iterator[PairMeasures]:
-    """Yield the measures of every block pair, computed where the engine runs."""
-    methods = tuple(config.analyses.correlation.methods) if config.analyses.correlation else ()
-    keep = config.analyses.interaction.keep if config.analyses.interaction else 0
-    items = list(zip(relations.pairs, names, strict=True))
-    memory = 8 * max((spec.nbytes() for spec in relations.pairs), default=0)
-    shared = (workspace.store, methods, keep)
-    return workspace.engine.map(_measure_block, shared, items, Resources(memory=memory))
-
-
-def _measure_block(shared: tuple[Store, tuple[str, ...], int], item: tuple[PairCountsSummarizer, str]) -> PairMeasures:
-    (store, methods, keep), (spec, name) = shared, item
-    return measure_pairs(spec, stored.load(store, spec, name), methods, keep)
-
-
-def _ranking(
-    config: Config,
-    relations: RelationSpecs,
-    state: Any,
-    alerts: dict[str, list[str]],
-    effective_share: float,
-    record: Record,
-) -> pa.Table:
-    """Return the ranking table of all targets, and note what to warn of."""
-    options, ranking_options = config.analyses.uncertainty, config.analyses.ranking
-    clustered = ranking_options is not None and ranking_options.clusters is not None
-    measure = RankingMeasure(alerts, effective_share, options.confidence, clustered)
-    scored, warnings = zip(*(ranking(spec, state(spec), measure) for spec in relations.targets), strict=True)
-    record.warnings += dict.fromkeys(warning for block in warnings for warning in block)
-    return ranked(pa.concat_tables(scored), options)
-
-
-def _correlations(
-    relations: RelationSpecs,
-    state: Any,
-    present: dict[str, int],
-    assumed: tuple[float, float],
-    pairs: Iterator[PairMeasures],
-    interactions: list[pa.Table],
-) -> Iterator[pa.Table]:
-    """Yield the correlation table block by block; what the pairs say of interactions is put aside on the way."""
-    confidence, share = assumed
-    for moments in relations.comoments:
-        yield pearson(moments, state(moments), confidence, share)
-    for ranks in relations.ranks:
-        yield spearman(ranks, state(ranks), present, confidence, share)
-    for grouped in relations.grouped:
-        yield correlation_ratio(grouped, state(grouped), share)
-    for measured in pairs:
-        interactions.append(measured.interaction)
-        yield measured.correlation
+def _write_tables(dataset: Dataset, found: Relations, writer: RunWriter, record: Record) -> None:
+    analyses = found.config.analyses
+    if sum(len(spec.pairs) for spec in found.specs.agreement) == CANDIDATES:
+        record.warnings.append(
+            f"{CANDIDATES} pairs of columns or more have the same counts; duplicates beyond these are not looked for"
+        )
+    profiled = profile(dataset.columns, found.columns, _duplicates(found.specs, found.state))
+    if analyses.profile:
+        writer.write("profile", [profiled])
+    if analyses.ranking and found.specs.targets:
+        table, warnings = found.ranking(alerts_by_column(profiled))
+        record.warnings += warnings
+        writer.write("ranking", [table])
+    interactions: list[pa.Table] = []
+    if analyses.correlation:
+        writer.write("correlation", found.correlation(found.pairs(), interactions))
+    else:
+        interactions += [block.interaction for block in found.pairs()]
+    if analyses.interaction and any(column.role is Role.TARGET for column in dataset.columns):
+        writer.write("interaction", [found.interaction(interactions)])
 
 
 def _duplicates(relations: RelationSpecs, state: Any) -> dict[str, str]:

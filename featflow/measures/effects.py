@@ -1,40 +1,13 @@
-"""What weights, clusters and hashing do to a score."""
+"""What clusters and hashing do to a score."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["design_effect", "extrapolated_loss", "whole_rows"]
+__all__ = ["design_effect", "extrapolated_loss"]
 
 MOST_RATIO = 1.7
 """Ratio of two successive losses from which the number of levels in a bucket, about four, cannot be told."""
-
-
-def whole_rows(values: np.ndarray, scale: float, total: int | None = None) -> np.ndarray:
-    """Return margins as whole rows, int64: counts as they are; weights times ``scale``, rounded.
-
-    Parameters
-    ----------
-    values
-        Counts or sums of weights, shape (levels,).
-    scale
-        Rows of equal weight that a unit of weight is worth (Kish 1965).
-    total
-        What the result sums to: those with the largest remainders are rounded up.
-
-    Examples
-    --------
-    >>> whole_rows(np.array([1.4, 1.4, 0.2]), 2.0, 6).tolist()
-    [3, 3, 0]
-    """
-    if values.dtype.kind in "iu":
-        return values
-    scaled = values * scale
-    total = round(float(scaled.sum())) if total is None else total
-    rows = np.floor(scaled).astype(np.int64)
-    order = np.argsort(-(np.round(scaled - rows, 6)), kind="stable")
-    rows[order[: max(total - int(rows.sum()), 0)]] += 1
-    return rows
 
 
 def design_effect(tables: np.ndarray, whole: np.ndarray) -> float:

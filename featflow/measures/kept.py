@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from featflow.measures.effects import whole_rows
 from featflow.measures.information import stacked_information
 from featflow.measures.jackknife import error_bars
 from featflow.measures.null import stratum_moments
 from featflow.measures.significance import false_discovery_rates, gamma_tail
+from featflow.measures.weights import whole_rows
 from featflow.options import UncertaintyOptions
 from featflow.tables import build
 

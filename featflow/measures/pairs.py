@@ -218,6 +218,8 @@ def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     with np.errstate(divide="ignore", invalid="ignore"):
         square = np.where(expected > 0, pair**2 / expected, 0.0)
         phi2 = _sum(_sum(square, rows, 0), columns, 1) - 1.0  # chi-square over n
+        worth = effective_rows(state).scale or 1.0
+        row_margin, column_margin = row_margin * worth, column_margin * worth
         margins = _margins(row_margin, rows, 0), _margins(column_margin, columns, 1)
         levels = margins[0][0], margins[1][0]
         bias = (levels[0] - 1) * (levels[1] - 1) / (n - 1)

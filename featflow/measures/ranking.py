@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.columns import CategoryCoding, Coding
-from featflow.measures.effects import design_effect, extrapolated_loss, whole_rows
+from featflow.measures.effects import design_effect, extrapolated_loss
 from featflow.measures.information import entropy, stacked_information
 from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
 from featflow.measures.null import ClassNull, NullTest, null_test
+from featflow.measures.weights import whole_rows
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.tables import build
 

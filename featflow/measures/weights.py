@@ -15,7 +15,7 @@ import numpy as np
 from featflow.binning import divisor
 from featflow.summaries import CoMoments, PairCounts
 
-__all__ = ["EffectiveRows", "effective_rows", "rank_error_growth", "rounded"]
+__all__ = ["EffectiveRows", "effective_rows", "rank_error_growth", "rounded", "whole_rows"]
 
 REMAINDER_DIGITS = 6
 """Digits of a remainder that count: the last bits of a sum of weights depend on its order."""
@@ -80,6 +80,29 @@ def rounded(shares: np.ndarray, blocks: np.ndarray, totals: np.ndarray) -> np.nd
     place = np.arange(len(shares)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     whole[order] += place < lacking[blocks[order]]
     return np.asarray(whole)
+
+
+def whole_rows(values: np.ndarray, scale: float, total: int | None = None) -> np.ndarray:
+    """Return margins as whole rows, int64: counts as they are; sums of weights times ``scale``, rounded.
+
+    Parameters
+    ----------
+    values
+        Counts or sums of weights, shape (levels,).
+    scale
+        Rows of equal weight that a unit of weight is worth.
+    total
+        What the result adds up to; by default what the values stand for.
+
+    Examples
+    --------
+    >>> whole_rows(np.array([1.4, 1.4, 0.2]), 2.0, 6).tolist()
+    [3, 3, 0]
+    """
+    if values.dtype.kind in "iu":
+        return values
+    rows = round(float(values.sum()) * scale) if total is None else total
+    return rounded(values, np.zeros(len(values), np.int64), np.array([float(rows)])).astype(np.int64)
 
 
 def rank_error_growth(state: CoMoments) -> np.ndarray:

@@ -9,11 +9,12 @@ import pytest
 
 from featflow.binning import category_coding, hashed_coding
 from featflow.columns import Column, Grouping, Kind, Role
-from featflow.measures.effects import design_effect, whole_rows
+from featflow.measures.effects import design_effect
 from featflow.measures.information import corrected_mutual_information, mutual_information
 from featflow.measures.null import ClassNull, null_test
 from featflow.measures.ranking import RankingMeasure, ranking
 from featflow.measures.ranks import ranked
+from featflow.measures.weights import whole_rows
 from featflow.options import UncertaintyOptions
 from featflow.summaries import TargetCountsSummarizer
 

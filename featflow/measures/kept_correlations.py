@@ -1,0 +1,98 @@
+"""Jackknife error bars of the correlations that the table keeps.
+
+Pearson's and Spearman's are taken on the scale of Fisher's z, where their error
+hardly depends on their value, and turned back. Source: `featflow.measures.jackknife`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from featflow.binning import divisor
+from featflow.measures.information import expected_mutual_information, mutual_information
+from featflow.measures.jackknife import ErrorBars, error_bars
+from featflow.measures.weights import whole_rows
+from featflow.summaries import CoMoments
+
+__all__ = ["bergsma", "cramers_v_errors", "information_errors", "moment_errors"]
+
+NEAR_ONE = 1 - 1e-12
+"""Correlation from which z says nothing."""
+
+
+@np.errstate(all="ignore")  # what overflows becomes null
+def moment_errors(state: CoMoments, confidence: float) -> ErrorBars:
+    """Return the error bars of every pair's correlation, shape (pairs,), from moments of shape (groups, pairs)."""
+    total = state.total.astype(np.float64)
+    rows = total.sum(axis=0)
+    x, y = (total * state.left_mean, total * state.right_mean)
+    xx, yy = state.left_m2 + x * state.left_mean, state.right_m2 + y * state.right_mean
+    xy = state.c + x * state.right_mean
+    # Means of the whole first, so that what is subtracted below is small.
+    mean_x, mean_y = x.sum(axis=0) / divisor(rows), y.sum(axis=0) / divisor(rows)
+    xy = xy - x * mean_y - y * mean_x + total * mean_x * mean_y
+    xx, yy = xx - 2 * x * mean_x + total * mean_x**2, yy - 2 * y * mean_y + total * mean_y**2
+    x, y = x - total * mean_x, y - total * mean_y
+
+    def z(x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray, xy: np.ndarray, n: np.ndarray) -> np.ndarray:
+        n = divisor(n)
+        r = (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
+        return np.asarray(np.arctanh(np.clip(r, -NEAR_ONE, NEAR_ONE)))
+
+    sums = (x, y, xx, yy, xy, total)
+    whole = z(*(part.sum(axis=0) for part in sums))
+    deleted = z(*(part.sum(axis=0) - part for part in sums))
+    columns = [error_bars(whole[pair], deleted[:, pair], total[:, pair], confidence) for pair in range(total.shape[1])]
+    error, low, high = (
+        np.array([float(getattr(bars, name)) for bars in columns]) for name in ("standard_error", "low", "high")
+    )
+    value = np.tanh(whole)
+    return ErrorBars((1 - value**2) * error, np.tanh(low), np.tanh(high), max((b.degrees for b in columns), default=0))
+
+
+def information_errors(table: np.ndarray, scale: float, confidence: float) -> ErrorBars:
+    """Return the error bars of a pair's information less its mean under independence.
+
+    Parameters
+    ----------
+    table
+        Counts, shape (groups, left levels, right levels).
+    scale
+        Rows of equal weight that a unit of weight is worth.
+    """
+    whole, rows = table.sum(axis=0), table.sum(axis=(1, 2))
+    margins = whole_rows(whole.sum(axis=1), scale)
+    expected = expected_mutual_information(margins, whole_rows(whole.sum(axis=0), scale, int(margins.sum())))
+    left = np.maximum(rows.sum() - rows, 1e-300)
+    # The mean falls as 1 / rows: that much of it belongs to all rows but one group's.
+    deleted = [
+        mutual_information(whole - part) - expected * rows.sum() / n for part, n in zip(table, left, strict=True)
+    ]
+    return error_bars(np.array(mutual_information(whole) - expected), np.array(deleted), rows, confidence)
+
+
+def cramers_v_errors(table: np.ndarray, scale: float, confidence: float) -> ErrorBars:
+    """Return the error bars of a pair's bias-corrected Cramer's V; parameters as in `information_errors`."""
+    both = table[:, 1:, 1:]
+    whole, rows = both.sum(axis=0), both.sum(axis=(1, 2))
+    deleted = np.array([bergsma((whole - part) * scale) for part in both])
+    bars = error_bars(np.array(bergsma(whole * scale)), deleted, rows, confidence)
+    return ErrorBars(bars.standard_error, np.clip(bars.low, 0.0, 1.0), np.clip(bars.high, 0.0, 1.0), bars.degrees)
+
+
+def bergsma(table: np.ndarray) -> float:
+    """Return the bias-corrected Cramer's V of a table (Bergsma 2013), NaN where a side has one level.
+
+    Examples
+    --------
+    >>> round(bergsma(np.array([[50.0, 0.0], [0.0, 50.0]])), 6)
+    1.0
+    """
+    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+    n = float(table.sum())
+    if min(table.shape) < 2 or n <= 1:
+        return float("nan")
+    phi2 = float((table**2 / (table.sum(axis=1, keepdims=True) * table.sum(axis=0))).sum()) - 1.0
+    bias = (table.shape[0] - 1) * (table.shape[1] - 1) / (n - 1)
+    smaller = min(levels - (levels - 1) ** 2 / (n - 1) for levels in table.shape) - 1
+    return min(float(np.sqrt(max(phi2 - bias, 0.0) / smaller)), 1.0) if smaller > 0 else float("nan")
