@@ -113,6 +113,9 @@ def _with_errors(table: pa.Table, found: Errors) -> pa.Table:
     if not at:
         return table
     rows, values = np.array([row for row, _ in at]), np.array([bars for _, bars in at])
+    bound = np.nan_to_num(table["error_bound"].to_numpy(zero_copy_only=False))[rows]  # ranks are known so well
+    values[:, 1] = np.where(bound > 0, np.maximum(values[:, 1] - bound, -1.0), values[:, 1])
+    values[:, 2] = np.where(bound > 0, np.minimum(values[:, 2] + bound, 1.0), values[:, 2])
     for index, name in enumerate(("standard_error", "ci_low", "ci_high")):
         changed = table[name].to_numpy(zero_copy_only=False).copy()
         changed[rows] = values[:, index]
