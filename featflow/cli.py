@@ -27,6 +27,10 @@ EPILOG = (
     "4 infrastructure failed, retry is safe; 5 another run holds the lock."
 )
 DEFAULT_DEMO_ROWS = 200_000
+RANKING_COLUMNS = ("rank", "could be", "feature", "corrected", "interval", "raw", "noise", "q", "share", "alerts")
+SMALLEST_SHOWN = 1e-99
+WIDE, WIDE_ONLY = 130, {"interval", "raw", "noise"}
+"""Columns of a terminal from which the whole ranking is shown."""
 SHOWN = 8
 """Features of each target shown on the terminal."""
 SHOWN_STATES = 4
@@ -192,19 +196,38 @@ def _print_run(run: Run) -> None:
 
 def _print_ranking(run: Run) -> None:
     ranked = run.table("ranking")
+    shown = RANKING_COLUMNS if out.width >= WIDE else tuple(name for name in RANKING_COLUMNS if name not in WIDE_ONLY)
     for target in ranked["target"].unique(maintain_order=True):
         of_target = ranked.filter(ranked["target"] == target)
         table = Table(title=f"What tells about {escape(target)} (nats)", title_justify="left")
-        for name in ("rank", "feature", "corrected", "raw", "noise", "share", "alerts"):
+        for name in shown:
             words = name in {"feature", "alerts"}
             table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=not words)
         for row in of_target.head(SHOWN).to_dicts():
-            share = "" if row["normalized_mi"] is None else f"{row['normalized_mi']:.1%}"
-            values = (f"{row[key]:.5f}" for key in ("corrected_mi", "mi", "expected_mi"))
-            table.add_row(str(row["rank"]), escape(row["feature"]), *values, share, escape(", ".join(row["alerts"])))
-        if of_target.height > SHOWN:
-            table.caption = f"{of_target.height - SHOWN} more in the ranking table"
+            cells = _ranking_cells(row)
+            table.add_row(*(cells[name] for name in shown), style=None if row["significant"] else "dim")
+        noise = of_target["noise_rank"][0]
+        said = [f"nothing is significant from rank {noise} on"] if noise is not None else []
+        said += [f"{of_target.height - SHOWN} more in the ranking table"] if of_target.height > SHOWN else []
+        table.caption = "; ".join(said)
         out.print(table)
+
+
+def _ranking_cells(row: dict[str, Any]) -> dict[str, str]:
+    """Return what is shown of a row of the ranking, by column."""
+    known = row["ci_low"] is not None
+    return {
+        "rank": str(row["rank"]),
+        "could be": f"{row['rank_low']} to {row['rank_high']}" if known else "",
+        "feature": escape(row["feature"]),
+        "corrected": f"{row['corrected_mi']:.5f}",
+        "interval": f"{row['ci_low']:.5f} to {row['ci_high']:.5f}" if known else "",
+        "raw": f"{row['mi']:.5f}",
+        "noise": f"{row['expected_mi']:.5f}",
+        "q": f"{row['q_value']:.1g}" if row["q_value"] >= SMALLEST_SHOWN else f"<{SMALLEST_SHOWN:.0e}",
+        "share": "" if row["normalized_mi"] is None else f"{row['normalized_mi']:.1%}",
+        "alerts": escape(", ".join(row["alerts"])),
+    }
 
 
 def _print_plan(config: Config, planned: planning.Plan) -> None:

@@ -105,14 +105,16 @@ def findings(run: Run) -> list[Finding]:
     found.append(
         Finding(
             "switch_a XOR switch_b: neither tells anything alone",
-            f"best pair {best['feature_a']} x {best['feature_b']}, synergy {best['synergy']:.4f}; alone {alone:.5f}",
+            f"best pair {best['feature_a']} x {best['feature_b']}, {best['strategy']}; synergy {best['synergy']:.4f} "
+            f"({best['ci_low']:.4f} to {best['ci_high']:.4f}); alone {alone:.5f}",
             {best["feature_a"], best["feature_b"]} == {"switch_a", "switch_b"} and alone < best["synergy"] / 20,
         )
     )
     top = ranked.filter(pl.col("rank") <= len(expected))["feature"].to_list()
     noise = [name for name in top if name not in expected]
+    begins = f"nothing is significant from rank {ranked['noise_rank'][0]} on"
     found.append(
-        Finding("noise: 16 columns, up to 5,000 levels", f"in the top {len(expected)}: {noise or 'none'}", not noise)
+        Finding("noise: 16 columns, up to 5,000 levels", f"top {len(expected)}: {noise or 'none'}; {begins}", not noise)
     )
     session = rows["session_id"]
     found.append(
