@@ -2,9 +2,11 @@
 
 The job runs twice over one dataset, in a process of its own each: without the column, and with it. The
 column has nothing to do with the target, so its corrected information is to lie within a few standard
-deviations of 0; and a few values in it are frequent, which are to have codes of their own. Run it by
+deviations of 0; and a few values in it are frequent, which are to have codes of their own. Then targets are
+drawn that are independent of the hashed column: p-values are to pass 0.05 and 0.005 as often as they say.
+Run it by
 
-    python benchmarks/cardinality.py [--rows 20000000] [--distinct 10000000] [--engine ray|serial] [--json FILE]
+    python benchmarks/cardinality.py [--rows 20000000] [--distinct 10000000] [--draws 2000] [--engine ray|serial]
 
 The dataset, about 60 bytes a row, lies in ``TMPDIR`` while it is needed.
 """
@@ -13,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,6 +27,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from memory import run_watched, write_dataset
 
+from featflow.binning import encode
+from featflow.columns import CategoryCoding, Codebook
+from featflow.measures.information import mutual_information
+from featflow.measures.null import ClassNull, null_test
+
 LIMIT_MIB = 1024
 SEED = 20260102
 HEAVY = 20
@@ -36,6 +42,8 @@ STEP = 7_368_787
 """Prime: steps of it go through all values before one comes again."""
 DEVIATIONS = 5
 """Standard deviations that noise may be away from 0."""
+RATES = {0.05: (0.03, 0.07), 0.005: (0.001, 0.012)}
+"""Nominal false-positive rates, and what they may be over 2,000 draws; over fewer, four standard errors more."""
 DISTINCT_ERROR = 0.05
 """Relative error that the estimate of distinct values may have, three of its standard errors."""
 
@@ -65,7 +73,11 @@ class Found:
     corrected_mi: float
     """Information about the target less its mean under independence, nats."""
     deviation: float
-    """Standard deviation of that for a column of as many levels that is independent, nats."""
+    """Standard deviation of that under the null, nats."""
+    p_value: float
+    """Of the column in the run."""
+    rates: dict[float, float]
+    """Share of independent targets whose p-value is at most the key."""
 
 
 def row_group(index: int, n: int, *, group_rows: int, distinct: int) -> pa.Table:
@@ -98,15 +110,37 @@ def measure(folder: Path, options: argparse.Namespace, exclude: list[str]) -> tu
     return Measured(finished["rows"]["read"], seconds, sum(peak.values()), peak), finished
 
 
-def found(folder: Path, finished: dict[str, Any]) -> Found:
-    """Read what the run with the column says of it."""
+def false_positive_rates(folder: Path, coding: CategoryCoding, draws: int) -> dict[float, float]:
+    """Return how often targets of two classes, drawn independently of the hashed column, pass each nominal rate.
+
+    A draw is the counts of one class over the column's levels, multivariate hypergeometric: rows permuted, counted.
+    """
+    margins = np.zeros(coding.cardinality, np.int64)
+    classes = np.zeros(2, np.int64)
+    for path in sorted((folder / "data").rglob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(2**17, columns=["value", "target"]):
+            codes = encode(batch.column("value").dictionary_encode(), coding)
+            margins += np.bincount(codes, minlength=coding.cardinality)
+            classes += np.bincount(batch.column("target"), minlength=2)
+    margins = margins[margins > 0]
+    null, random = ClassNull(classes), np.random.default_rng(SEED)
+    p_values = np.empty(draws)
+    for index in range(draws):
+        ones = random.multivariate_hypergeometric(margins, classes[1], method="marginals")
+        score = mutual_information(np.stack([margins - ones, ones], axis=1))
+        p_values[index] = null_test(score, [margins], [null]).p_value
+    return {rate: float((p_values <= rate).mean()) for rate in RATES}
+
+
+def found(folder: Path, finished: dict[str, Any], draws: int) -> Found:
+    """Read what the run with the column says of it, and measure how its null is calibrated."""
     profile = pq.read_table(finished["tables"]["profile"]).filter(pc.field("column") == "value").to_pylist()[0]
     row = pq.read_table(finished["tables"]["ranking"]).filter(pc.field("feature") == "value").to_pylist()[0]
-    (codebook,) = (folder / "with" / "states" / "codebook").glob("*.arrow")
-    codings = pa.ipc.open_file(codebook).read_all().filter(pc.field("name") == "value")
-    degrees = row["cardinality"] - 1  # of chi-square, which 2 N MI is: the target has two classes
-    deviation = math.sqrt(2 * degrees) / (2 * row["n"])
-    return Found(profile["distinct"], len(codings.column("heavy")[0]), row["corrected_mi"], deviation)
+    (path,) = (folder / "with" / "states" / "codebook").glob("*.arrow")
+    coding = Codebook.from_arrow(pa.ipc.open_file(path).read_all())["value"]
+    rates = false_positive_rates(folder, coding, draws)
+    score = row["corrected_mi"], row["null_std"], row["p_value"]
+    return Found(profile["distinct"], len(coding.heavy), *score, rates)
 
 
 def check(runs: list[Measured], column: Found, options: argparse.Namespace) -> None:
@@ -119,6 +153,10 @@ def check(runs: list[Measured], column: Found, options: argparse.Namespace) -> N
         raise SystemExit(f"wrong: {column.heavy} of {HEAVY} frequent values have a code of their own")
     if abs(column.corrected_mi) > DEVIATIONS * column.deviation:
         raise SystemExit(f"wrong: noise scores {column.corrected_mi:.2e}, its deviation is {column.deviation:.2e}")
+    for nominal, (low, high) in RATES.items():
+        error = 4 * np.sqrt(nominal * (1 - nominal)) * (options.draws**-0.5 - 2_000**-0.5)
+        if not low - error <= column.rates[nominal] <= high + error:
+            raise SystemExit(f"wrong: {column.rates[nominal]:.4f} of independent targets pass p <= {nominal}")
     difference = (runs[1].peak_bytes - runs[0].peak_bytes) / 2**20
     if difference > options.limit_mib:
         raise SystemExit(f"the column costs {difference:,.0f} MiB, more than {options.limit_mib:,}")
@@ -133,6 +171,7 @@ def main() -> None:
     parser.add_argument("--group-rows", type=int, default=2**17, help="rows of a row group")
     parser.add_argument("--shard-bytes", default="128MiB", help="dataset.shard_bytes of the run")
     parser.add_argument("--limit-mib", type=int, default=LIMIT_MIB, help="memory that the column may cost")
+    parser.add_argument("--draws", type=int, default=2_000, help="independent targets, at most 2,000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="featflow-cardinality-") as name:
@@ -141,7 +180,7 @@ def main() -> None:
         write_dataset(folder / "data", options.rows, options.group_rows, make)
         without, _ = measure(folder, options, ["value"])
         with_column, finished = measure(folder, options, [])
-        column = found(folder, finished)
+        column = found(folder, finished, options.draws)
     runs = [without, with_column]
     print(f"{'column':>8} {'rows':>12} {'seconds':>9} {'peak MiB':>9}   engine {options.engine}")
     for label, run in zip(("without", "with"), runs, strict=True):
@@ -150,7 +189,8 @@ def main() -> None:
     print(f"the column costs {difference / 2**20:,.0f} MiB and {with_column.seconds - without.seconds:,.1f} seconds")
     print(
         f"{column.distinct:,} distinct values, {column.heavy} with a code of their own; corrected information "
-        f"{column.corrected_mi:.2e}, {column.corrected_mi / column.deviation:.1f} standard deviations"
+        f"{column.corrected_mi:.2e}, {column.corrected_mi / column.deviation:.1f} standard deviations, "
+        f"p {column.p_value:.3f}; false-positive rates {column.rates} over {options.draws:,} draws"
     )
     if options.json:
         figures = {"engine": options.engine, "difference_bytes": difference, "column": asdict(column)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations
 from math import comb, prod
 
 import numpy as np
@@ -40,7 +40,7 @@ def enumerated_null(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, 
         rows, columns = columns, rows
     left, log_p, score = columns[None, :], np.zeros(1), np.zeros(1)
     for a in rows[1:].tolist():
-        parts = np.array([(*p, a - sum(p)) for p in product(range(a + 1), repeat=len(columns) - 1) if sum(p) <= a])
+        parts = _compositions(a, len(columns))
         cells, log_parts = np.repeat(parts, len(left), axis=0), np.tile(log_p, len(parts))
         after = np.tile(left, (len(parts), 1)) - cells
         fits = (after >= 0).all(axis=1)
@@ -53,3 +53,10 @@ def enumerated_null(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, 
     information = (score - xlogx(rows).sum() - xlogx(columns).sum() + xlogx(total)) / total
     p = np.exp(log_p - log_p.max())
     return information, p / p.sum()
+
+
+def _compositions(total: int, parts: int) -> np.ndarray:
+    """Return all ways to write a total as a sum of so many parts, by stars and bars, shape (ways, parts)."""
+    bars = np.array(list(combinations(range(total + parts - 1), parts - 1)), np.int64)
+    edges = np.concatenate([np.full((len(bars), 1), -1), bars, np.full((len(bars), 1), total + parts - 1)], axis=1)
+    return np.diff(edges, axis=1) - 1
