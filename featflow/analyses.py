@@ -53,7 +53,7 @@ STATE_SHARE = 16
 NUMBERS_BESIDE_CATEGORIES = 64
 """Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
 
-PAIRS_AT_ONCE = 64
+PAIRS_AT_ONCE = 16
 """Kept pairs that one task looks at again."""
 
 Item = TypeVar("Item")

@@ -102,7 +102,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("normalized_mi", REAL, "corrected_mi / (H(target) - expected_mi)."),
             _nats("null_std", "Standard deviation of mi under the null."),
             _field(
-                "null_method", TEXT, "How p_value was found: exact, gamma, or degenerate where the null is one value."
+                "null_method",
+                TEXT,
+                "How p_value was found: exact, gamma, monte_carlo, or degenerate where the null is one value.",
             ),
             _field(
                 "design_effect",

@@ -62,6 +62,7 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
         "effects": "ranking", "enumeration": "null",
         "errors": "project", "hashing": "grouping", "kept_correlations": "kept", "krawtchouk": "null",
         "ranks": "ranking", "results": "run",
+        "sampled": "null",
         "base": "engines", "serial": "engines", "ray": "engines", "config": "config", "options": "config",
     }  # fmt: skip
     leaves = {name.rsplit(".", 1)[-1] for name in MODULES if not name.startswith("featflow.summaries")}

@@ -3,7 +3,8 @@
 Source: Busing, Meijer & van der Leeden (1999, Statistics and Computing 9), the
 jackknife for groups of unequal size; of equal sizes it is the usual one,
 ``(G - 1) / G sum (theta_-g - mean)^2`` (Quenouille 1956; Tukey 1958). Intervals use Student's t with
-G - 1 degrees of freedom. What rows of one group have in common is in the error,
+G - 1 degrees of freedom around the jackknife's own estimate, which is free of bias of
+the order of 1 / rows: dependence between rows of a group biases some scores. What rows of one group have in common is in the error,
 so grouping by what makes rows depend on one another gives honest intervals.
 """
 
@@ -69,4 +70,4 @@ def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, conf
     pseudo = times * estimate[..., None] - (times - 1) * without
     error = np.sqrt(((pseudo - mean[..., None]) ** 2 / (times - 1)).mean(axis=-1))
     reach = stats.t.ppf((1 + confidence) / 2, groups - 1) * error
-    return ErrorBars(error, estimate - reach, estimate + reach, groups - 1)
+    return ErrorBars(error, mean - reach, mean + reach, groups - 1)

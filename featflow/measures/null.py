@@ -23,12 +23,15 @@ import numpy as np
 from featflow.measures.enumeration import enumerated_null
 from featflow.measures.information import expected_xlogx, xlogx
 from featflow.measures.krawtchouk import DEGREES, coefficients_of_h
+from featflow.measures.sampled import sampled_null
 from featflow.measures.significance import gamma_tail
 
 __all__ = ["ClassNull", "NullTest", "null_test", "stratum_moments"]
 
 DENSE = 50.0
 """Smallest mean count of a row's cells from which its variance is its expansion to the order of 1 / rows."""
+FEWEST_BEYOND = 9
+"""Draws beyond a score from which their share says more about the tail than a gamma does."""
 TIE = 1e-12
 """Difference of information, in nats, that rounding leaves between equal tables."""
 NO_VARIANCE = 1e-9
@@ -46,7 +49,7 @@ class NullTest:
     p_value: float
     """P(score >= observed) under the null."""
     method: str
-    """exact, gamma or degenerate."""
+    """exact, gamma, monte_carlo or degenerate."""
 
 
 class ClassNull:
@@ -245,5 +248,10 @@ def null_test(
             information, p = exact
             std = float(np.sqrt(p @ (information - p @ information) ** 2))
             return NullTest(mean, std, min(1.0, float(p[information >= observed - TIE].sum())), "exact")
+        drawn = sampled_null(rows[0][rows[0] > 0], nulls[0].margins)
+        if drawn is not None:
+            beyond = int(np.count_nonzero(drawn >= observed - TIE))
+            if beyond >= FEWEST_BEYOND:
+                return NullTest(mean, float(np.sqrt(variance)), (beyond + 1) / (len(drawn) + 1), "monte_carlo")
     p_value = float(gamma_tail(np.array(observed / design_effect), np.array(mean), np.array(variance)))
     return NullTest(mean, float(np.sqrt(variance)), p_value, "gamma")

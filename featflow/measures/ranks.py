@@ -49,11 +49,14 @@ def _of_target(rows: pa.Table, options: UncertaintyOptions) -> dict[str, np.ndar
     significant = q_values <= options.false_discovery_rate
     last = int(np.flatnonzero(significant)[-1]) + 1 if significant.any() else 0
     features = len(rows)
+    rank = np.arange(1.0, features + 1)
+    above, below = np.searchsorted(np.sort(-low), -high, side="left"), np.searchsorted(np.sort(high), low, side="left")
+    known = ~np.isnan(low)
     return {
-        "rank": np.arange(1, features + 1),
+        "rank": rank,
         "q_value": q_values,
         "significant": significant,
         "noise_rank": np.full(features, float(last + 1) if last < features else np.nan),
-        "rank_low": 1.0 + np.searchsorted(np.sort(-low), -high, side="left") + np.where(np.isnan(high), np.nan, 0.0),
-        "rank_high": features - np.searchsorted(np.sort(high), low, side="left") + np.where(np.isnan(low), np.nan, 0.0),
+        "rank_low": np.where(known, np.minimum(rank, 1.0 + above), np.nan),
+        "rank_high": np.where(known, np.maximum(rank, features - below), np.nan),
     }

@@ -171,3 +171,24 @@ def test_p_values_are_uniform_under_the_null(levels, b):
     p = np.array([null_test(mutual_information(table), [a], [null]).p_value for table in permuted(a, b, 400)])
     assert kstest(p, "uniform").pvalue > 1e-3
     assert 0.02 <= (p <= 0.05).mean() <= 0.085
+
+
+@pytest.mark.parametrize(
+    ("levels", "b"),
+    [(1_000, (999_980, 20)), (1_000, (999_970, 10, 20)), (30_000, (999_800, 200)), (20, (999_995, 5))],
+)
+def test_few_rows_that_seldom_meet_are_drawn(levels, b):
+    """The null is a handful of values; drawn tables are those of numpy's own generator, and p is uniform up to ties."""
+    a, b = np.full(levels, sum(b) // levels), np.array(b)
+    random, null, found, methods = np.random.default_rng(4), ClassNull(b), [], set()
+    for _ in range(300):
+        table = np.stack([random.multivariate_hypergeometric(a, n, method="marginals") for n in b[1:]], axis=1)
+        table = np.concatenate([(a - table.sum(axis=1))[:, None], table], axis=1)
+        test = null_test(mutual_information(table), [a], [null])
+        found.append(test.p_value)
+        methods.add(test.method)
+    assert methods <= {"monte_carlo", "gamma"}
+    assert "monte_carlo" in methods
+    assert np.mean(np.array(found) <= 0.05) <= 0.09
+    again = null_test(mutual_information(table), [a], [ClassNull(b)])
+    assert again == test
