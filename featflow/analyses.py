@@ -143,6 +143,9 @@ class RelationSpecs:
     pairs: tuple[PairCountsSummarizer, ...]
     """Columns against columns on codes, by block pair; counted from the codes, not from the shards."""
 
+    weighted: bool = False
+    """Whether rows have weights."""
+
     def over_shards(self) -> tuple[Summarizer[Any], ...]:
         """Return the specs that are computed from shards and merged."""
         return (*self.targets, *self.comoments, *self.ranks, *self.grouped, *self.agreement)
@@ -195,6 +198,7 @@ def relation_specs(
         pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets, weight=weight), codings, limit)
         if pairs
         else (),
+        weighted=weight is not None,
     )
 
 

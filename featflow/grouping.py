@@ -25,22 +25,22 @@ def positions(digest: str, start: int, rows: int, shard_rows: int) -> np.ndarray
     return np.asarray((np.uint64(int(digest[:4], 16)) << POSITION_BITS) | down)
 
 
-def time_unit(column: Column, low: float, high: float, groups: int) -> float:
-    """Return the coarsest unit of which there are as many as groups between ``low`` and ``high``.
+def time_unit(column: Column, low: float, high: float, fewest: int) -> float:
+    """Return the coarsest unit of which there are at least ``fewest`` between ``low`` and ``high``.
 
     Examples
     --------
     >>> day = 86_400_000_000
-    >>> time_unit(Column("t", "int64", Kind.TIME), 0.0, 90.0 * day, 32) == day
+    >>> time_unit(Column("t", "int64", Kind.TIME), 0.0, 30.0 * day, 8) == day
     True
-    >>> time_unit(Column("year", "int64", Kind.NUMBER), 1900.0, 2020.0, 32)
-    1.0
+    >>> time_unit(Column("year", "int64", Kind.NUMBER), 1900.0, 2020.0, 8)
+    10.0
     """
     if column.kind is Kind.TIME:
-        return float(next((unit for unit in TIME_UNITS if (high - low) / unit >= groups), 1))
+        return float(next((unit for unit in TIME_UNITS if (high - low) / unit >= fewest), 1))
     if not high > low:
         return 1.0
-    power = int(np.floor(np.log10((high - low) / groups)))
+    power = int(np.floor(np.log10((high - low) / fewest)))
     return float(10.0 ** max(power, SMALLEST_POWER if column.type.startswith("float") else 0))
 
 
@@ -50,8 +50,8 @@ def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
     Examples
     --------
     >>> grouping = Grouping("unit", (Column("t", "int64", Kind.NUMBER),), groups=4, unit=10.0)
-    >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), grouping).tolist()
-    [0, 0, 1, 0, 0]
+    >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), grouping).tolist()  # of 3, the largest prime
+    [0, 0, 1, 1, 0]
     """
     if grouping.kind == "value":
         hashed = np.zeros(batch.num_rows, np.uint64)
@@ -60,11 +60,16 @@ def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
         return ((hashed >> np.uint64(33)) % np.uint64(grouping.groups)).astype(np.int64)
     values, present = finite_values(batch.column(grouping.columns[0].name))
     if grouping.kind == "unit":
-        units = np.floor_divide(values, np.asarray(grouping.unit).astype(values.dtype))
-        return np.where(present, np.mod(units, grouping.groups), 0).astype(np.int64)
+        units = np.floor_divide(np.where(present, values, 0), np.asarray(grouping.unit).astype(values.dtype))
+        return np.where(present, np.mod(units, _prime(grouping.groups)), 0).astype(np.int64)
     shard, down = values >> POSITION_BITS, values & np.uint64(2**16 - 1)
     run = down * np.uint64(grouping.groups) >> POSITION_BITS
     return (run if grouping.kind == "run" else shard % np.uint64(grouping.groups)).astype(np.int64)
+
+
+def _prime(most: int) -> int:
+    """Return the largest prime up to ``most``: days that come every second or eighth then fill all groups."""
+    return next(p for p in range(most, 0, -1) if p < 4 or all(p % q for q in range(2, int(p**0.5) + 1)))
 
 
 def _hashed(array: pa.Array) -> np.ndarray:

@@ -82,6 +82,11 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
             )
     if not any(column.role is not Role.EVENT_TIME for column in columns):
         raise SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
+    notes += [
+        f"dataset.entity: '{name}' is {found[name][2]}, which cannot group rows for error bars"
+        for name in options.entity
+        if found[name][0] == "other"
+    ]
     entity = (Column(name, "string", Kind.CATEGORY) for name in options.entity if found[name][0] != "other")
     return Inferred(tuple(columns), tuple(entity), _weight(found, options.weight), tuple(notes))
 

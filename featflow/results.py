@@ -18,6 +18,7 @@ from featflow.config import Config
 from featflow.dataset import Shard
 from featflow.discovery import Errors, Pairs, with_q_values
 from featflow.engines.base import Resources
+from featflow.errors import InfrastructureError
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.correlation import correlation_ratio, pearson, spearman
 from featflow.measures.kept import interaction_errors, with_interaction_errors
@@ -122,6 +123,8 @@ class Relations:
         if specs:
             every = [spec for _, spec in specs]
             done = passes.compute(self.workspace, self.shards, every, "reading: error bars")
+            if done.quarantined:
+                raise InfrastructureError(f"{done.quarantined[0].uri}: became unreadable during the run; run again")
             for (method, spec), name in zip(
                 specs, passes.merge(self.workspace, done.shards, every, "merging"), strict=True
             ):
@@ -137,7 +140,7 @@ class Relations:
                 end for block in self._look_again(kept[method], None, measure, f"error bars: {method}") for end in block
             )
             found |= {(method, *pair): end for pair, end in zip(kept[method], ends, strict=True)}
-        return {key: end for key, end in found.items() if np.isfinite(end[0])}
+        return {key: end for key, end in found.items() if np.isfinite(end[1])}
 
     def _look_again(
         self, pairs: list[tuple[str, str]], target: str | None, measure: Callable[..., Any], stage: str
@@ -151,7 +154,7 @@ class Relations:
     def _scale(self) -> float:
         """Return the rows of equal weight that a unit of weight is worth."""
         moments = self.columns.moments
-        return 1.0 if self.columns.effective_share == 1.0 else moments.weight_sum / moments.weight_square_sum
+        return moments.weight_sum / moments.weight_square_sum if self.specs.weighted else 1.0
 
 
 def _measure_block(shared: tuple[Store, tuple[str, ...], int], item: tuple[PairCountsSummarizer, str]) -> PairMeasures:

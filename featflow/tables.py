@@ -104,7 +104,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field(
                 "null_method",
                 TEXT,
-                "How p_value was found: exact, gamma, monte_carlo, or degenerate where the null is one value.",
+                "How p_value was found: exact, gamma, monte_carlo, f (clusters), degenerate (one value).",
             ),
             _field(
                 "design_effect",

@@ -11,6 +11,9 @@ from featflow.errors import SchemaError
 from featflow.grouping import time_unit
 from featflow.measures.codebook import ColumnStates
 
+FEWEST_UNITS = 8
+"""Units of event time that the jackknife can do with: below, finer units are taken."""
+
 __all__ = ["assumptions", "check", "row_grouping"]
 
 
@@ -25,6 +28,10 @@ def check(config: Config, dataset: Dataset) -> None:
                 near = difflib.get_close_matches(name, names, n=1)
                 hint = f"the nearest is '{near[0]}'" if near else "it may be excluded, or no column of the dataset"
                 raise SchemaError(f"analyses.ranking.{key}: no column '{name}'; {hint}")
+    if group_by and ranking and ranking.clusters:
+        raise SchemaError(
+            f"analyses.uncertainty.group_by is {group_by} and analyses.ranking.clusters groups rows, too; leave one out"
+        )
     by_name = {column.name: column for column in dataset.columns}
     for name in wanted.get("strata", []):
         if name not in by_name or by_name[name].kind is Kind.TEXT or by_name[name].role is Role.TARGET:
@@ -33,7 +40,9 @@ def check(config: Config, dataset: Dataset) -> None:
     if (group_by == "event_time" and not dataset.with_role(Role.EVENT_TIME)) or (
         group_by == "entity" and not dataset.entity
     ):
-        raise SchemaError(f"analyses.uncertainty.group_by is {group_by} and dataset.{group_by} is not set; set it")
+        raise SchemaError(
+            f"analyses.uncertainty.group_by is {group_by} and dataset.{group_by} is not set, or of no type to group by"
+        )
 
 
 def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grouping:
@@ -47,7 +56,7 @@ def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grou
     if group_by == "event_time":
         at = states.numbers.index(times[0])
         low, high = float(states.moments.low[at]), float(states.moments.high[at])
-        return Grouping("unit", times, options.groups, time_unit(times[0], low, high, options.groups))
+        return Grouping("unit", times, options.groups, time_unit(times[0], low, high, FEWEST_UNITS))
     if group_by == "entity":
         return Grouping("value", dataset.entity, options.groups)
     return Grouping("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)

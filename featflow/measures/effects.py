@@ -10,7 +10,7 @@ MOST_RATIO = 1.7
 """Ratio of two successive losses from which the number of levels in a bucket, about four, cannot be told."""
 
 
-def design_effect(tables: np.ndarray, whole: np.ndarray) -> float:
+def design_effect(tables: np.ndarray, whole: np.ndarray, scale: float = 1.0) -> float:
     """Return how much more the information varies over groups than over independent rows, at least 1.
 
     The information is the mean over rows of i = log(p(x, y) / (p(x) p(y))), whose sum over a group is its share of the
@@ -22,6 +22,8 @@ def design_effect(tables: np.ndarray, whole: np.ndarray) -> float:
         Counts by group, shape (groups, levels, strata, classes).
     whole
         Their sum.
+    scale
+        Rows of equal weight that a unit of weight is worth; 1 without weights.
 
     Examples
     --------
@@ -42,7 +44,7 @@ def design_effect(tables: np.ndarray, whole: np.ndarray) -> float:
     if used < 2 or independent <= 0:
         return 1.0
     sums = np.tensordot(tables, pointwise, axes=3) - rows * mean
-    return max(1.0, used / (used - 1) * float(sums @ sums) / independent)
+    return max(1.0, used / (used - 1) * scale * float(sums @ sums) / independent)
 
 
 def extrapolated_loss(whole: float, half: float, quarter: float) -> float:

@@ -4,8 +4,9 @@ Source: Busing, Meijer & van der Leeden (1999, Statistics and Computing 9), the
 jackknife for groups of unequal size; of equal sizes it is the usual one,
 ``(G - 1) / G sum (theta_-g - mean)^2`` (Quenouille 1956; Tukey 1958). Intervals use Student's t with
 G - 1 degrees of freedom around the jackknife's own estimate, which is free of bias of
-the order of 1 / rows: dependence between rows of a group biases some scores. What rows of one group have in common is in the error,
-so grouping by what makes rows depend on one another gives honest intervals.
+the order of 1 / rows: dependence between rows of a group biases some scores.
+What rows of one group have in common is in the error, so grouping by what makes
+rows depend on one another gives honest intervals.
 """
 
 from __future__ import annotations

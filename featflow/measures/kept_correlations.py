@@ -75,13 +75,16 @@ def cramers_v_errors(table: np.ndarray, scale: float, confidence: float) -> Erro
     """Return the error bars of a pair's bias-corrected Cramer's V; parameters as in `information_errors`."""
     both = table[:, 1:, 1:]
     whole, rows = both.sum(axis=0), both.sum(axis=(1, 2))
+    square = np.array(bergsma(whole * scale))
     deleted = np.array([bergsma((whole - part) * scale) for part in both])
-    bars = error_bars(np.array(bergsma(whole * scale)), deleted, rows, confidence)
-    return ErrorBars(bars.standard_error, np.clip(bars.low, 0.0, 1.0), np.clip(bars.high, 0.0, 1.0), bars.degrees)
+    bars = error_bars(square, deleted, rows, confidence)  # of V squared, which is not cut off at 0
+    low, high = (np.sqrt(np.clip(end, 0.0, 1.0)) for end in (bars.low, bars.high))
+    error = bars.standard_error / (2 * np.sqrt(square)) if square > 0 else np.array(np.nan)
+    return ErrorBars(error, low, high, bars.degrees)
 
 
 def bergsma(table: np.ndarray) -> float:
-    """Return the bias-corrected Cramer's V of a table (Bergsma 2013), NaN where a side has one level.
+    """Return the bias-corrected square of Cramer's V (Bergsma 2013), below 0 for less than chance; NaN of one level.
 
     Examples
     --------
@@ -95,4 +98,4 @@ def bergsma(table: np.ndarray) -> float:
     phi2 = float((table**2 / (table.sum(axis=1, keepdims=True) * table.sum(axis=0))).sum()) - 1.0
     bias = (table.shape[0] - 1) * (table.shape[1] - 1) / (n - 1)
     smaller = min(levels - (levels - 1) ** 2 / (n - 1) for levels in table.shape) - 1
-    return min(float(np.sqrt(max(phi2 - bias, 0.0) / smaller)), 1.0) if smaller > 0 else float("nan")
+    return min((phi2 - bias) / smaller, 1.0) if smaller > 0 else float("nan")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -24,14 +24,16 @@ from featflow.measures.enumeration import enumerated_null
 from featflow.measures.information import expected_xlogx, xlogx
 from featflow.measures.krawtchouk import DEGREES, coefficients_of_h
 from featflow.measures.sampled import sampled_null
-from featflow.measures.significance import gamma_tail
+from featflow.measures.significance import clustered_tail, gamma_tail
 
-__all__ = ["ClassNull", "NullTest", "null_test", "stratum_moments"]
+__all__ = ["ClassNull", "Clusters", "NullTest", "null_test", "stratum_moments"]
 
 DENSE = 50.0
 """Smallest mean count of a row's cells from which its variance is its expansion to the order of 1 / rows."""
 FEWEST_BEYOND = 9
 """Draws beyond a score from which their share says more about the tail than a gamma does."""
+SMALL = 12
+"""Rows of a stratum up to which its variance is not left to a limit."""
 TIE = 1e-12
 """Difference of information, in nats, that rounding leaves between equal tables."""
 NO_VARIANCE = 1e-9
@@ -49,7 +51,17 @@ class NullTest:
     p_value: float
     """P(score >= observed) under the null."""
     method: str
-    """exact, gamma, monte_carlo or degenerate."""
+    """exact, gamma, monte_carlo, f or degenerate."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What is known of the dependence of rows."""
+
+    design_effect: float
+    """Factor by which a score is inflated."""
+    degrees: int
+    """Degrees of freedom of that estimate."""
 
 
 class ClassNull:
@@ -59,6 +71,8 @@ class ClassNull:
     ----------
     classes
         Rows of every class, shape (classes,), integers.
+    counted
+        Whether rows were counted; sums of weights only stand for as many rows, and no table of rows scores the same.
 
     Examples
     --------
@@ -68,8 +82,8 @@ class ClassNull:
     (True, True)
     """
 
-    def __init__(self, classes: np.ndarray) -> None:
-        self.total = int(classes.sum())
+    def __init__(self, classes: np.ndarray, *, counted: bool = True) -> None:
+        self.total, self.counted = int(classes.sum()), counted
         self.margins = classes[classes > 0]
         self.classes, self.times = np.unique(self.margins, return_counts=True)
         self._known = np.empty(0, np.int64)
@@ -110,7 +124,9 @@ class ClassNull:
         shares = self.times * self.shares
         linear = weight @ (away**2 @ shares - (away @ shares) ** 2)
         levels = times.sum()
-        variance = (times @ within + linear) * (levels - 1) / levels / self.total**2
+        variance = (times @ within + linear) * (levels - 1) / levels / max(self.total - 1, 1) ** 2
+        if self.total <= SMALL:
+            variance = _small_variance(tuple(np.sort(margins[margins > 0])), tuple(np.sort(self.margins)), variance)
         return mean, max(0.0, float(variance))
 
 
@@ -150,8 +166,23 @@ def stratum_moments(margins: np.ndarray, starts: np.ndarray, classes: np.ndarray
     shares_of_cell = shares[of_cell]
     linear = margins * ((away**2 * shares_of_cell).sum(axis=1) - (away * shares_of_cell).sum(axis=1) ** 2)
     levels = np.add.reduceat(used.astype(np.int64), starts)
-    variance = (sums[1] + np.add.reduceat(linear, starts)) * (levels - 1) / np.maximum(levels, 1) / n**2
+    variance = (sums[1] + np.add.reduceat(linear, starts)) * (levels - 1) / np.maximum(levels, 1)
+    variance /= np.maximum(n - 1, 1) ** 2
+    for stratum in np.flatnonzero((totals > 0) & (totals <= SMALL)):
+        row, column = margins[starts[stratum] : starts[stratum] + sizes[stratum]], classes[stratum]
+        keys = (tuple(np.sort(margin[margin > 0])) for margin in (row, column))
+        variance[stratum] = _small_variance(*keys, float(variance[stratum]))
     return mean, np.maximum(variance, 0.0)
+
+
+@lru_cache(maxsize=2**14)
+def _small_variance(rows: tuple[int, ...], columns: tuple[int, ...], limit: float) -> float:
+    """Return the exact variance of a small table's information, ``limit`` where there are too many tables."""
+    exact = enumerated_null(np.array(rows), np.array(columns)) if min(len(rows), len(columns)) > 1 else None
+    if exact is None:
+        return limit
+    information, p = exact
+    return float(p @ (information - p @ information) ** 2)
 
 
 def _row_terms(
@@ -211,7 +242,7 @@ def _row_variance(v: np.ndarray, q: np.ndarray, times: np.ndarray) -> tuple[np.n
 
 
 def null_test(
-    observed: float, rows: Sequence[np.ndarray], nulls: Sequence[ClassNull], design_effect: float = 1.0
+    observed: float, rows: Sequence[np.ndarray], nulls: Sequence[ClassNull], clusters: Clusters | None = None
 ) -> NullTest:
     """Return the null of a table's information, or of the mean over strata, and where the observed one lies in it.
 
@@ -223,8 +254,8 @@ def null_test(
         Row margins within every stratum, shapes (levels,).
     nulls
         Nulls of the class totals within every stratum.
-    design_effect
-        Factor by which clusters inflate a score (Rao & Scott 1981, JASA 76, first-order correction).
+    clusters
+        What clusters do to the score (Rao & Scott 1981, JASA 76, first-order correction).
 
     Examples
     --------
@@ -242,7 +273,10 @@ def null_test(
     mean, variance = float(share @ moments[:, 0]), float(share**2 @ moments[:, 1])
     if variance * total**2 < NO_VARIANCE:
         return NullTest(mean, 0.0, 1.0, "degenerate")
-    if len(nulls) == 1 and design_effect == 1.0:
+    if clusters is not None:
+        p_value = clustered_tail(observed / clusters.design_effect, mean, variance, clusters.degrees)
+        return NullTest(mean, float(np.sqrt(variance)), p_value, "f")
+    if len(nulls) == 1 and nulls[0].counted:
         exact = enumerated_null(rows[0][rows[0] > 0], nulls[0].margins)
         if exact is not None:
             information, p = exact
@@ -253,5 +287,5 @@ def null_test(
             beyond = int(np.count_nonzero(drawn >= observed - TIE))
             if beyond >= FEWEST_BEYOND:
                 return NullTest(mean, float(np.sqrt(variance)), (beyond + 1) / (len(drawn) + 1), "monte_carlo")
-    p_value = float(gamma_tail(np.array(observed / design_effect), np.array(mean), np.array(variance)))
+    p_value = float(gamma_tail(np.array(observed), np.array(mean), np.array(variance)))
     return NullTest(mean, float(np.sqrt(variance)), p_value, "gamma")

@@ -178,13 +178,10 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     w, at_w = np.unique(right, return_inverse=True)
     expected = information(expected_xlogx(n, v[:, None], w[None, :])[np.ix_(at_v, at_w)], left, right, n)
     value, expected = (np.maximum(terms, 0.0)[i, j] for terms in (value, expected))
-    p_value = exact_where_few(
-        moment_tail(value, expected, information_variances(left, right, rows, columns)[i, j]),
-        value * n,
-        np.full(len(i), n),
-        (minor_level(left, rows, 0)[i], minor_level(right, columns, 0)[j]),
-        information_of_cell,
-    )
+    p_value = moment_tail(value, expected, information_variances(left, right, rows, columns)[i, j])
+    if state.weighted is None:  # no table of rows scores what weights do
+        minors = minor_level(left, rows, 0)[i], minor_level(right, columns, 0)[j]
+        p_value = exact_where_few(p_value, value * n, np.full(len(i), n), minors, information_of_cell)
     return build(
         "correlation",
         {
@@ -228,7 +225,9 @@ def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     value = np.where((np.minimum(*levels) < 2) | (smaller <= 0), np.nan, np.minimum(value, 1.0))
     chi_square = np.where(np.isnan(value), np.nan, n * phi2)
     minors = minor_level(row_margin, rows, 0), minor_level(column_margin, columns, 1)
-    p_value = exact_where_few(chi_square_tail(chi_square, n, *margins), chi_square, n, minors, chi_square_of_cell)
+    p_value = chi_square_tail(chi_square, n, *margins)
+    if state.weighted is None:
+        p_value = exact_where_few(p_value, chi_square, n, minors, chi_square_of_cell)
     return build(
         "correlation",
         {

@@ -20,7 +20,7 @@ from featflow.columns import CategoryCoding, Coding
 from featflow.measures.effects import design_effect, extrapolated_loss
 from featflow.measures.information import entropy, stacked_information
 from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
-from featflow.measures.null import ClassNull, NullTest, null_test
+from featflow.measures.null import ClassNull, Clusters, NullTest, null_test
 from featflow.measures.weights import whole_rows
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.tables import build
@@ -33,6 +33,9 @@ PATTERN_FROM = 0.9
 """Share of the information in missingness from which a feature is only its missing pattern."""
 WEAK_BELOW = 0.001
 """Normalized information below which a missing pattern is not worth an alert."""
+
+FEWEST_WEIGHTED_ROWS = 20
+"""Effective rows of a stratum below which rounding them to whole rows is no small matter."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,10 @@ class _Target:
         mi, expected = self._information(self.whole)
         missing_mi, missing_expected = self._information([_pattern(table) for table in self.whole])
         corrected, missing = mi - expected, missing_mi - missing_expected
-        effects = self._design_effects()
-        tests = self._tests(mi, effects)
+        clusters = self._clusters()
+        effects = np.array([1.0 if of_feature is None else of_feature.design_effect for of_feature in clusters])
+        tests = self._tests(mi, clusters)
+        unknown = self._too_few_rows() | np.isnan(effects)
         std = np.array([test.std for test in tests])
         room = self._entropy() - expected
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -109,10 +114,10 @@ class _Target:
             "corrected_mi": corrected,
             "normalized_mi": normalized,
             "null_std": std,
-            "null_method": [test.method for test in tests],
+            "null_method": [None if null else test.method for null, test in zip(unknown, tests, strict=True)],
             "design_effect": effects if self.measure.clustered else np.full(len(mi), np.nan),
-            "z": z,
-            "p_value": [test.p_value for test in tests],
+            "z": np.where(unknown, np.nan, z),
+            "p_value": np.where(unknown, np.nan, [test.p_value for test in tests]),
             **self._error_bars(corrected),
             "missing_mi": missing,
             "value_mi": corrected - missing,
@@ -143,7 +148,14 @@ class _Target:
                 f"{len(silent)} of {len(with_rows)} strata hold one class only, {silent.sum():,.0f} rows in all; "
                 "they say nothing about any feature"
             )
+        if self._too_few_rows():
+            found.append(
+                f"weights, and most rows in strata worth less than {FEWEST_WEIGHTED_ROWS} rows: scores are rough and "
+                "p-values null; take coarser strata"
+            )
         classes = int(np.count_nonzero(self.classes.sum(axis=0)))
+        if classes < 2 and self.present:
+            found.append("one class has all the weight; every score is 0")
         if 2 * classes > self.present:
             found.append(f"{classes} classes in {self.present} rows; most scores equal their null")
         groups = int(np.count_nonzero(self.counts[0].sum(axis=(1, 2, 3))))
@@ -176,9 +188,10 @@ class _Target:
         """Return the entropy of the target within strata."""
         return float(sum(entropy(row) * row.sum() for row in self.classes) / max(self.total, 1e-300))
 
-    def _tests(self, mi: np.ndarray, effects: np.ndarray) -> list[NullTest]:
+    def _tests(self, mi: np.ndarray, clusters: list[Clusters | None]) -> list[NullTest]:
         strata = np.flatnonzero(self.classes.sum(axis=1) > 0)
-        nulls = [ClassNull(whole_rows(self.classes[stratum], self.scale)) for stratum in strata]
+        counted = self.classes.dtype.kind != "f"
+        nulls = [ClassNull(whole_rows(self.classes[stratum], self.scale), counted=counted) for stratum in strata]
         margins = [
             [
                 whole_rows(table[:, stratum].sum(axis=1), self.scale, null.total)
@@ -189,8 +202,8 @@ class _Target:
         for index, null in enumerate(nulls):
             null.prepare(np.concatenate([of_feature[index] for of_feature in margins]))
         return [
-            null_test(float(score), of_feature, nulls, float(effect))
-            for score, of_feature, effect in zip(mi, margins, effects, strict=True)
+            null_test(float(score), of_feature, nulls, of_clusters)
+            for score, of_feature, of_clusters in zip(mi, margins, clusters, strict=True)
         ]
 
     def _marginal(self) -> np.ndarray:
@@ -216,10 +229,23 @@ class _Target:
                 found[name][some] = values
         return found
 
-    def _design_effects(self) -> np.ndarray:
-        if not self.measure.clustered:
-            return np.ones(len(self.counts))
-        return np.array([design_effect(table, whole) for table, whole in zip(self.counts, self.whole, strict=True)])
+    def _clusters(self) -> list[Clusters | None]:
+        """Return every feature's design effect, NaN where it would rest on too few groups; None without clusters."""
+        found: list[Clusters | None] = []
+        for table, whole in zip(self.counts, self.whole, strict=True):
+            groups = int(np.count_nonzero(table.sum(axis=(1, 2, 3))))
+            known = groups >= FEWEST_GROUPS
+            effect = design_effect(table, whole, self.scale) if self.measure.clustered and known else float("nan")
+            found.append(Clusters(effect, max(groups - 1, 1)) if self.measure.clustered else None)
+        return found
+
+    def _too_few_rows(self) -> bool:
+        """Whether weighted rows lie mostly in strata worth so few that whole rows cannot stand for them."""
+        if self.classes.dtype.kind != "f":
+            return False
+        rows = np.sort(self.classes.sum(axis=1)) * self.scale
+        middle = rows[np.searchsorted(np.cumsum(rows), rows.sum() / 2)] if rows.sum() else 0.0
+        return len(rows) > 1 and float(middle) < FEWEST_WEIGHTED_ROWS
 
     def _hash_loss(self, index: int, corrected: float) -> float:
         """Return the information lost to hashing, from what is lost when buckets are folded in two and in four."""
