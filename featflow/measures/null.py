@@ -108,6 +108,8 @@ class ClassNull:
         linear = weight @ (away**2 @ shares - (away @ shares) ** 2)
         levels = times.sum()
         variance = (times @ within + linear) * (levels - 1) / levels / self.total**2
+        if self.classes[-1] == 1:  # every permutation gives the entropy of the rows
+            variance = 0.0
         return mean, max(0.0, float(variance))
 
 
@@ -148,6 +150,7 @@ def stratum_moments(margins: np.ndarray, starts: np.ndarray, classes: np.ndarray
     linear = margins * ((away**2 * shares_of_cell).sum(axis=1) - (away * shares_of_cell).sum(axis=1) ** 2)
     levels = np.add.reduceat(used.astype(np.int64), starts)
     variance = (sums[1] + np.add.reduceat(linear, starts)) * (levels - 1) / np.maximum(levels, 1) / n**2
+    variance[classes.max(axis=1) <= 1] = 0.0  # every permutation gives the entropy of the rows
     return mean, np.maximum(variance, 0.0)
 
 
@@ -227,6 +230,8 @@ def null_test(
     --------
     >>> null_test(np.log(9), [np.ones(9, int)], [ClassNull(np.ones(9, int))]).p_value  # an id: all permutations alike
     1.0
+    >>> null_test(np.log(3), [np.full(3, 3)], [ClassNull(np.ones(9, int))]).method  # and so is one as the target
+    'degenerate'
     >>> from featflow.measures.information import mutual_information
     >>> table = np.array([[8, 2], [1, 5]])
     >>> test = null_test(mutual_information(table), [table.sum(axis=1)], [ClassNull(table.sum(axis=0))])
