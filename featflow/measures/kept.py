@@ -138,7 +138,7 @@ def _beyond(tables: list[np.ndarray], observed: np.ndarray, scale: float) -> np.
     for pair, (first, last) in enumerate(pairwise(ends)):
         n = float(totals[first:last].sum())
         share = totals[first:last] / max(n, 1.0)
-        expected, spread = float(share @ mean[first:last]), float(share**2 @ variance[first:last])
+        expected, spread = float((share * mean[first:last]).sum()), float((share**2 * variance[first:last]).sum())
         if spread * n**2 >= NO_VARIANCE:
             p_values[pair] = gamma_tail(observed[pair], np.array(expected), np.array(spread))
     return p_values
