@@ -27,7 +27,7 @@ from featflow.progress import Reporter, SilentProgress
 from featflow.results import Relations
 from featflow.runs import Run, RunWriter, new_run_id
 from featflow.storage import Store
-from featflow.uncertainty import check
+from featflow.uncertainty import check, incomplete
 
 __all__ = ["run"]
 
@@ -87,6 +87,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
 
     relations = relation_specs(codebook, config, dataset, states, max(shard.rows for shard in first.shards))
     record.grouping = relations.grouping
+    record.warnings += incomplete(relations.grouping, states)
     second = passes.compute(workspace, first.shards, (*relations.over_shards(), *relations.codes), "reading: relations")
     record.add(second)
     if second.quarantined:  # readable a moment ago: the file changed or storage is failing
