@@ -146,11 +146,15 @@ class _Target:
         classes = int(np.count_nonzero(self.classes.sum(axis=0)))
         if 2 * classes > self.present:
             found.append(f"{classes} classes in {self.present} rows; most scores equal their null")
-        groups = int(np.count_nonzero(self.counts[0].sum(axis=(1, 2, 3))))
-        if self.counts[0].shape[0] > 1 and groups < FEWEST_GROUPS:
+        by_fold = {len(table): table for table in self.counts if len(table) > 1}
+        groups = {int(np.count_nonzero(table.sum(axis=(1, 2, 3)))) for table in by_fold.values()}
+        if groups and min(groups) < FEWEST_GROUPS:
+            clustered = self.measure.clustered
             found.append(
-                f"its rows fall into {groups} group(s) and the jackknife needs {FEWEST_GROUPS}; intervals are null; "
-                "see analyses.uncertainty.group_by"
+                f"its rows fall into {min(groups)} group(s) and the jackknife needs {FEWEST_GROUPS}; intervals are null"
+                + (" and design effects rest on so few" if clustered else "")
+                + (" in large tables, which fold groups" if max(groups) >= FEWEST_GROUPS else "")
+                + f"; see analyses.{'ranking.clusters' if clustered else 'uncertainty.group_by'}"
             )
         return found
 
