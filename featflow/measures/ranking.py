@@ -165,10 +165,11 @@ class _Target:
         counts = np.concatenate(tables)
         starts = np.cumsum([0, *(len(table) for table in tables)])
         mi, expected = np.zeros(len(tables)), np.zeros(len(tables))
-        rows = counts[: starts[1]].sum(axis=(0, 2))
-        for stratum in np.flatnonzero(rows):
+        held = counts[: starts[1]].sum(axis=0)
+        rows = held.sum(axis=1)
+        for stratum in np.flatnonzero(np.count_nonzero(held, axis=1) > 1):  # of one class all information is 0
             some = counts[:, stratum]
-            classes = whole_rows(some[: starts[1]].sum(axis=0), self.scale)
+            classes = whole_rows(held[stratum], self.scale)
             parts = np.split(some.sum(axis=1), starts[1:-1])
             margins = np.concatenate([whole_rows(part, self.scale, int(classes.sum())) for part in parts])
             plug_in, mean = stacked_information(some, starts[:-1], margins, classes)
