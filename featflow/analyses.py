@@ -173,7 +173,7 @@ def relation_specs(
     pairs = interactions or bool(methods & {"cramers_v", "mutual_information"})
     pair_targets = targets if interactions else ()
     ranking = analyses.ranking if targets else None
-    strata = tuple(codebook[name] for name in ranking.strata) if ranking else ()
+    strata = tuple(codebook[name] for name in dict.fromkeys(ranking.strata)) if ranking else ()
 
     def target_counts(block: tuple[Coding, ...]) -> TargetCountsSummarizer:
         return TargetCountsSummarizer(block, targets, strata, grouping, dataset.weight)

@@ -27,7 +27,7 @@ from featflow.progress import Reporter, SilentProgress
 from featflow.results import Relations
 from featflow.runs import Run, RunWriter, new_run_id
 from featflow.storage import Store
-from featflow.uncertainty import check
+from featflow.uncertainty import check, incomplete
 
 __all__ = ["run"]
 
@@ -87,6 +87,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
 
     relations = relation_specs(codebook, config, dataset, states, max(shard.rows for shard in first.shards))
     record.grouping = relations.grouping
+    record.warnings += incomplete(relations.grouping, states)
     second = passes.compute(workspace, first.shards, (*relations.over_shards(), *relations.codes), "reading: relations")
     record.add(second)
     if second.quarantined:  # readable a moment ago: the file changed or storage is failing
@@ -134,17 +135,17 @@ def _write_tables(dataset: Dataset, found: Relations, writer: RunWriter, record:
     profiled = profile(dataset.columns, found.columns, _duplicates(found.specs, found.state))
     if analyses.profile:
         writer.write("profile", [profiled])
-    if analyses.ranking and found.specs.targets:
-        table, warnings = found.ranking(alerts_by_column(profiled))
-        record.warnings += warnings
-        writer.write("ranking", [table])
+    targets = dataset.with_role(Role.TARGET)
+    if analyses.ranking and targets:
+        writer.write("ranking", [found.ranking(alerts_by_column(profiled))])
     interactions: list[pa.Table] = []
     if analyses.correlation:
         writer.write("correlation", found.correlation(found.pairs(), interactions))
     else:
         interactions += [block.interaction for block in found.pairs()]
-    if analyses.interaction and any(column.role is Role.TARGET for column in dataset.columns):
+    if analyses.interaction and targets:
         writer.write("interaction", [found.interaction(interactions)])
+    record.warnings += found.warnings
 
 
 def _duplicates(relations: RelationSpecs, state: Any) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from featflow.engines.base import Resources
 from featflow.errors import InfrastructureError
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.correlation import correlation_ratio, pearson, spearman
+from featflow.measures.jackknife import FEWEST_GROUPS
 from featflow.measures.kept import interaction_errors, with_interaction_errors
 from featflow.measures.kept_correlations import cramers_v_errors, information_errors, moment_errors
 from featflow.measures.pairs import PairMeasures, measure_pairs, top
@@ -35,6 +37,9 @@ __all__ = ["Relations"]
 
 MOMENT_METHODS = ("pearson", "spearman")
 COUNT_ERRORS = {"cramers_v": cramers_v_errors, "mutual_information": information_errors}
+INSTEAD = {True: "their intervals are fisher_z, as of independent rows", False: "their intervals are null"}
+"""What becomes of intervals without a jackknife, by whether a method is of `MOMENT_METHODS`."""
+WHERE = "see analyses.uncertainty.group_by"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Relations:
     columns: ColumnStates
     whole: dict[Any, str]
     """Name of every spec's whole state."""
+    warnings: list[str] = field(default_factory=list)
+    """What is null or empty in the tables made so far, and why."""
 
     def state(self, spec: Any) -> Any:
         """Return a spec's whole state."""
@@ -56,14 +63,15 @@ class Relations:
 
     # --- ranking ----------------------------------------------------------------------------------------------------
 
-    def ranking(self, alerts: dict[str, list[str]]) -> tuple[pa.Table, list[str]]:
-        """Return the ranking table of all targets, and what to warn of."""
+    def ranking(self, alerts: dict[str, list[str]]) -> pa.Table:
+        """Return the ranking table of all targets."""
         options, wanted = self.config.analyses.uncertainty, self.config.analyses.ranking
         clustered = wanted is not None and wanted.clusters is not None
         measure = RankingMeasure(alerts, self.columns.effective_share, options.confidence, clustered)
         blocks = [ranking(spec, self.state(spec), measure) for spec in self.specs.targets]
-        warnings = dict.fromkeys(warning for _, block in blocks for warning in block)
-        return ranked(pa.concat_tables([table for table, _ in blocks]), options), list(warnings)
+        self.warnings.extend(dict.fromkeys(warning for _, block in blocks for warning in block))
+        empty = build("ranking", {"target": []})
+        return ranked(pa.concat_tables([empty, *(table for table, _ in blocks)]), options)
 
     # --- pairs ------------------------------------------------------------------------------------------------------
 
@@ -111,6 +119,13 @@ class Relations:
         features = sum(coding.column.role is Role.FEATURE for coding in self.codebook.codings)
         looked_at = dict.fromkeys((name for name, _, _ in names), features * (features - 1) // 2)
         arrays = {name: np.array(values) for name, values in errors.items()}
+        groups = dict(zip((name for name, _, _ in names), errors.get("groups", ()), strict=True))
+        self.warnings.extend(
+            f"interactions with target '{target}': their rows fall into {count:.0f} group(s) and the jackknife needs "
+            f"{FEWEST_GROUPS}; intervals are null; {WHERE}"
+            for target, count in groups.items()
+            if count < FEWEST_GROUPS
+        )
         return with_interaction_errors(best, arrays, options, looked_at) if names else best
 
     # --- error bars -------------------------------------------------------------------------------------------------
@@ -118,6 +133,7 @@ class Relations:
     def _errors(self, kept: Pairs) -> Errors:
         """Return the jackknife's error bars of the kept correlations."""
         found: dict[tuple[str, str, str], tuple[float, float, float]] = {}
+        few: Counter[str] = Counter()
         confidence, scale = self.config.analyses.uncertainty.confidence, self._scale()
         specs = kept_moments({m: kept[m] for m in MOMENT_METHODS if m in kept}, self.codebook, self.specs, self.config)
         if specs:
@@ -128,7 +144,9 @@ class Relations:
             for (method, spec), name in zip(
                 specs, passes.merge(self.workspace, done.shards, every, "merging"), strict=True
             ):
-                bars = moment_errors(stored.load(self.workspace.store, spec, name), confidence)
+                state = stored.load(self.workspace.store, spec, name)
+                bars = moment_errors(state, confidence)
+                few[method] += int((np.count_nonzero(state.total, axis=0) < FEWEST_GROUPS).sum())
                 columns = zip(bars.standard_error, bars.low, bars.high, strict=True)
                 names = ((left.column.name, right.column.name) for left, right in spec.pairs)
                 found |= {(method, *pair): end for pair, end in zip(names, columns, strict=True)}
@@ -136,10 +154,16 @@ class Relations:
             if method not in kept:
                 continue
             measure = partial(_count_errors, function, scale, confidence)
-            ends = (
-                end for block in self._look_again(kept[method], None, measure, f"error bars: {method}") for end in block
-            )
-            found |= {(method, *pair): end for pair, end in zip(kept[method], ends, strict=True)}
+            blocks = self._look_again(kept[method], None, measure, f"error bars: {method}")
+            bars_of = [bars for block in blocks for bars in block]
+            found |= {(method, *pair): bars[:3] for pair, bars in zip(kept[method], bars_of, strict=True)}
+            few[method] += sum(groups < FEWEST_GROUPS for *_, groups in bars_of)
+        self.warnings.extend(
+            f"correlation: {count} of {len(kept[method])} kept pair(s) of {method} have rows in fewer groups than the "
+            f"{FEWEST_GROUPS} that the jackknife needs; {INSTEAD[method in MOMENT_METHODS]}; {WHERE}"
+            for method, count in few.items()
+            if count
+        )
         return {key: end for key, end in found.items() if np.isfinite(end[1])}
 
     def _look_again(
@@ -170,6 +194,6 @@ def _interaction_errors(
 
 def _count_errors(
     function: Callable[..., Any], scale: float, confidence: float, spec: KeptCountsSummarizer, state: KeptCounts
-) -> list[tuple[float, float, float]]:
+) -> list[tuple[float, float, float, int]]:
     bars = [function(table[..., 0], scale, confidence) for table in spec.tables(state)]
-    return [(float(b.standard_error), float(b.low), float(b.high)) for b in bars]
+    return [(float(b.standard_error), float(b.low), float(b.high), b.degrees + 1) for b in bars]

@@ -35,6 +35,8 @@ _TESTS = (
     _field("q_value", REAL, "Smallest false-discovery rate at which this row would be reported."),
 )
 
+_INTERVAL = "the confidence interval of value, for mutual_information of value - expected; holds error_bound."
+
 SCHEMAS: dict[str, pa.Schema] = {
     "profile": pa.schema(
         [
@@ -78,8 +80,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("expected", REAL, "Mean of the statistic under independence, for mutual_information, in nats."),
             _field("error_bound", REAL, "For spearman: bound on the distance from the exact rank correlation."),
             _field("standard_error", REAL, "Standard error of value, by error_method; error_bound is not in it."),
-            _field("ci_low", REAL, "Lower end of the confidence interval of value; holds error_bound."),
-            _field("ci_high", REAL, "Upper end of the confidence interval of value; holds error_bound."),
+            _field("ci_low", REAL, f"Lower end of {_INTERVAL}"),
+            _field("ci_high", REAL, f"Upper end of {_INTERVAL}"),
             _field(
                 "error_method",
                 TEXT,

@@ -14,7 +14,7 @@ from featflow.measures.codebook import ColumnStates
 FEWEST_UNITS = 8
 """Units of event time that the jackknife can do with: below, finer units are taken."""
 
-__all__ = ["assumptions", "check", "row_grouping"]
+__all__ = ["assumptions", "check", "incomplete", "row_grouping"]
 
 
 def check(config: Config, dataset: Dataset) -> None:
@@ -37,12 +37,18 @@ def check(config: Config, dataset: Dataset) -> None:
         if name not in by_name or by_name[name].kind is Kind.TEXT or by_name[name].role is Role.TARGET:
             what = "a join key" if name not in by_name else "text" if by_name[name].kind is Kind.TEXT else "a target"
             raise SchemaError(f"analyses.ranking.strata: '{name}' is {what}, which has no levels to stay within")
+    if ranking and ranking.clusters in {column.name for column in dataset.with_role(Role.TARGET)}:
+        raise SchemaError(
+            f"analyses.ranking.clusters: '{ranking.clusters}' is a target; clusters are of rows alike in other ways"
+        )
+    if group_by == "entity" and config.dataset.entity and not dataset.entity:
+        raise SchemaError(
+            "analyses.uncertainty.group_by is entity and no column of dataset.entity is of a type that is analysed"
+        )
     if (group_by == "event_time" and not dataset.with_role(Role.EVENT_TIME)) or (
         group_by == "entity" and not dataset.entity
     ):
-        raise SchemaError(
-            f"analyses.uncertainty.group_by is {group_by} and dataset.{group_by} is not set, or of no type to group by"
-        )
+        raise SchemaError(f"analyses.uncertainty.group_by is {group_by} and dataset.{group_by} is not set; set it")
 
 
 def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grouping:
@@ -60,6 +66,16 @@ def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grou
     if group_by == "entity":
         return Grouping("value", dataset.entity, options.groups)
     return Grouping("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
+
+
+def incomplete(grouping: Grouping, states: ColumnStates) -> list[str]:
+    """Return what to warn of where event times that decide the groups are missing."""
+    if grouping.kind != "unit":
+        return []
+    name = grouping.columns[0].name
+    missing = states.rows - int(states.moments.n[states.numbers.index(grouping.columns[0])])
+    said = f"dataset.event_time: '{name}' is missing in {missing:,} of {states.rows:,} rows; they share a group of rows"
+    return [f"{said} in the jackknife"] if missing else []
 
 
 def assumptions(config: Config, grouping: Grouping) -> str:

@@ -25,7 +25,7 @@ def run(folder, table, parts=3, **dataset):
 
 def weighted_run(folder, weights, parts=3):
     table = mixed_table(ROWS).append_column("w", pa.array(weights))
-    return run(folder, table, parts, targets=["target"], weight="w")
+    return run(folder, table, parts, targets=["target"], entity=["user"], weight="w")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def weighted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("plain"), mixed_table(ROWS), targets=["target"])
+    return run(tmp_path_factory.mktemp("plain"), mixed_table(ROWS), targets=["target"], entity=["user"])
 
 
 def test_the_profile_weighs_moments_and_counts_rows(weighted, plain):

@@ -16,7 +16,7 @@ import pyarrow as pa
 from scipy import stats
 
 from featflow.measures.information import stacked_information
-from featflow.measures.jackknife import error_bars
+from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
 from featflow.measures.null import stratum_moments
 from featflow.measures.significance import false_discovery_rates, gamma_tail
 from featflow.measures.weights import whole_rows
@@ -47,13 +47,14 @@ def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float
     -------
     dict
         standard_error, ci_low, ci_high, z, synergy_p_value, p_value, rows_a_value: rows for each class of each
-        occurring cross value.
+        occurring cross value, and groups: how many have rows.
     """
     whole = [table.sum(axis=0) for table in tables]
     synergy, joint, alone = _synergies(whole, scale)
     rows = tables[0].sum(axis=(1, 2, 3))
     deleted = np.zeros((len(rows), len(tables)))
-    for group in np.flatnonzero(rows):
+    with_rows = np.flatnonzero(rows)
+    for group in with_rows if len(with_rows) >= FEWEST_GROUPS else ():  # of one group nothing would be left
         deleted[group] = _synergies([w - table[group] for w, table in zip(whole, tables, strict=True)], scale)[0]
     bars = error_bars(synergy, deleted, rows, confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -73,6 +74,7 @@ def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float
         "z": z,
         "synergy_p_value": 2 * stats.t.sf(np.abs(z), max(bars.degrees, 1)),
         "p_value": np.maximum(*beyond),
+        "groups": np.full(len(tables), len(with_rows)),
         "rows_a_value": float(rows.sum()) * scale / np.maximum(occurring, 1),
     }
 
@@ -138,7 +140,7 @@ def _beyond(tables: list[np.ndarray], observed: np.ndarray, scale: float) -> np.
     for pair, (first, last) in enumerate(pairwise(ends)):
         n = float(totals[first:last].sum())
         share = totals[first:last] / max(n, 1.0)
-        expected, spread = float(share @ mean[first:last]), float(share**2 @ variance[first:last])
+        expected, spread = float((share * mean[first:last]).sum()), float((share**2 * variance[first:last]).sum())
         if spread * n**2 >= NO_VARIANCE:
             p_values[pair] = gamma_tail(observed[pair], np.array(expected), np.array(spread))
     return p_values

@@ -127,6 +127,8 @@ class ClassNull:
         variance = (times @ within + linear) * (levels - 1) / levels / max(self.total - 1, 1) ** 2
         if self.total <= SMALL:
             variance = _small_variance(tuple(np.sort(margins[margins > 0])), tuple(np.sort(self.margins)), variance)
+        if self.classes[-1] == 1:  # every permutation gives the entropy of the rows
+            variance = 0.0
         return mean, max(0.0, float(variance))
 
 
@@ -172,6 +174,7 @@ def stratum_moments(margins: np.ndarray, starts: np.ndarray, classes: np.ndarray
         row, column = margins[starts[stratum] : starts[stratum] + sizes[stratum]], classes[stratum]
         keys = (tuple(np.sort(margin[margin > 0])) for margin in (row, column))
         variance[stratum] = _small_variance(*keys, float(variance[stratum]))
+    variance[classes.max(axis=1) <= 1] = 0.0  # every permutation gives the entropy of the rows
     return mean, np.maximum(variance, 0.0)
 
 
@@ -261,6 +264,8 @@ def null_test(
     --------
     >>> null_test(np.log(9), [np.ones(9, int)], [ClassNull(np.ones(9, int))]).p_value  # an id: all permutations alike
     1.0
+    >>> null_test(np.log(3), [np.full(3, 3)], [ClassNull(np.ones(9, int))]).method  # and so is one as the target
+    'degenerate'
     >>> from featflow.measures.information import mutual_information
     >>> table = np.array([[8, 2], [1, 5]])
     >>> test = null_test(mutual_information(table), [table.sum(axis=1)], [ClassNull(table.sum(axis=0))])

@@ -34,6 +34,8 @@ PATTERN_FROM = 0.9
 WEAK_BELOW = 0.001
 """Normalized information below which a missing pattern is not worth an alert."""
 
+EQUAL_FROM = 1 - 1e-12
+"""Effective share from which weights are equal but for rounding, and sums of them stand for whole rows."""
 FEWEST_WEIGHTED_ROWS = 20
 """Effective rows of a stratum below which rounding them to whole rows is no small matter."""
 
@@ -158,11 +160,15 @@ class _Target:
             found.append("one class has all the weight; every score is 0")
         if 2 * classes > self.present:
             found.append(f"{classes} classes in {self.present} rows; most scores equal their null")
-        groups = int(np.count_nonzero(self.counts[0].sum(axis=(1, 2, 3))))
-        if self.counts[0].shape[0] > 1 and groups < FEWEST_GROUPS:
+        by_fold = {len(table): table for table in self.counts if len(table) > 1}
+        groups = {int(np.count_nonzero(table.sum(axis=(1, 2, 3)))) for table in by_fold.values()}
+        if groups and min(groups) < FEWEST_GROUPS:
+            clustered = self.measure.clustered
             found.append(
-                f"its rows fall into {groups} group(s) and the jackknife needs {FEWEST_GROUPS}; intervals are null; "
-                "see analyses.uncertainty.group_by"
+                f"its rows fall into {min(groups)} group(s) and the jackknife needs {FEWEST_GROUPS}; intervals are null"
+                + (" and design effects rest on so few" if clustered else "")
+                + (" in large tables, which fold groups" if max(groups) >= FEWEST_GROUPS else "")
+                + f"; see analyses.{'ranking.clusters' if clustered else 'uncertainty.group_by'}"
             )
         return found
 
@@ -173,10 +179,11 @@ class _Target:
         counts = np.concatenate(tables)
         starts = np.cumsum([0, *(len(table) for table in tables)])
         mi, expected = np.zeros(len(tables)), np.zeros(len(tables))
-        rows = counts[: starts[1]].sum(axis=(0, 2))
-        for stratum in np.flatnonzero(rows):
+        held = counts[: starts[1]].sum(axis=0)
+        rows = held.sum(axis=1)
+        for stratum in np.flatnonzero(np.count_nonzero(held, axis=1) > 1):  # of one class all information is 0
             some = counts[:, stratum]
-            classes = whole_rows(some[: starts[1]].sum(axis=0), self.scale)
+            classes = whole_rows(held[stratum], self.scale)
             parts = np.split(some.sum(axis=1), starts[1:-1])
             margins = np.concatenate([whole_rows(part, self.scale, int(classes.sum())) for part in parts])
             plug_in, mean = stacked_information(some, starts[:-1], margins, classes)
@@ -190,7 +197,7 @@ class _Target:
 
     def _tests(self, mi: np.ndarray, clusters: list[Clusters | None]) -> list[NullTest]:
         strata = np.flatnonzero(self.classes.sum(axis=1) > 0)
-        counted = self.classes.dtype.kind != "f"
+        counted = self.classes.dtype.kind != "f" or self.measure.effective_share > EQUAL_FROM
         nulls = [ClassNull(whole_rows(self.classes[stratum], self.scale), counted=counted) for stratum in strata]
         margins = [
             [

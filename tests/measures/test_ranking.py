@@ -201,7 +201,7 @@ def test_weights_count_as_effective_rows():
     assert rows["x"]["effective_n"] == pytest.approx(N * share)
     assert rows["x"]["n"] == N
     assert rows["z"]["expected_mi"] == pytest.approx(39 / (2 * N * share), rel=0.15)
-    ones, _ = scored(values | {"w": np.ones(N)}, weight=column)
+    ones, _ = scored(values | {"w": np.full(N, 10.0)}, weight=column)
     none, _ = scored({name: values[name] for name in "yxz"})
     for name in ("mi", "expected_mi", "p_value", "null_std", "corrected_mi"):
         assert ones["z"][name] == pytest.approx(none["z"][name], rel=1e-9)
