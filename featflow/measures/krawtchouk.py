@@ -40,15 +40,15 @@ def coefficients_of_h(v: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndar
     step = np.maximum(1.0, np.floor(deviation / STRIDE))
     low = np.maximum(0.0, np.floor(mean - WIDTH * deviation - MARGIN))
     points = np.floor((np.minimum(v, np.ceil(mean + WIDTH * deviation + MARGIN)) - low) / step).astype(np.int64) + 1
-    order = np.argsort(points, kind="stable")
+    # Each cell is summed over as many places as its own points need, up to a power of two: how a sum is cut, and with
+    # it the last bit, must not depend on what other cells there are.
+    width = 1 << np.ceil(np.log2(points)).astype(np.int64)
     coefficients, beyond = np.zeros((len(v), DEGREES)), np.zeros(len(v))
-    start = 0
-    while start < len(order):
-        stop = start + max(1, CHUNK // int(points[order[min(start + CHUNK // 256, len(order) - 1)]]))
-        some = order[start:stop]
-        cells = (x[some, None] for x in (v, q, low, step, points))
-        coefficients[some], beyond[some] = _projected(*cells, width=int(points[some].max()))
-        start = stop
+    for places in np.unique(width).tolist():
+        alike = np.flatnonzero(width == places)
+        for some in np.array_split(alike, len(alike) * places // CHUNK + 1):
+            cells = (x[some, None] for x in (v, q, low, step, points))
+            coefficients[some], beyond[some] = _projected(*cells, width=places)
     return coefficients, beyond
 
 
