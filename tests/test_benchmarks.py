@@ -36,3 +36,11 @@ def test_a_column_of_many_values_costs_what_its_hashed_counts_do(tmp_path):
     figures = run_benchmark("cardinality.py", arguments, tmp_path)
     assert figures["column"]["heavy"] == 20
     assert [run["rows"] for run in figures["runs"]] == [400_000, 400_000]
+
+
+@pytest.mark.slow
+def test_p_values_q_values_and_intervals_are_calibrated(tmp_path):
+    """Fewer draws and wider limits than `make bench` has; line 5 needs data that a checkout may lack."""
+    checks = run_benchmark("calibration.py", ["--small"], tmp_path)
+    assert all(check["passed"] for check in checks)
+    assert {check["line"] for check in checks} >= {"1", "2", "3", "3b", "3c", "4", "6", "clusters"}
