@@ -10,7 +10,7 @@ from featflow.binning import finite_values, sortable_keys
 from featflow.columns import Column, Grouping, Kind
 from featflow.hashing import hash64, hash_numbers
 
-__all__ = ["group_codes", "positions", "time_unit"]
+__all__ = ["group_codes", "positions", "time_unit", "unit_groups"]
 
 POSITION_BITS = np.uint64(16)
 TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
@@ -44,14 +44,25 @@ def time_unit(column: Column, low: float, high: float, fewest: int) -> float:
     return float(10.0 ** max(power, SMALLEST_POWER if column.type.startswith("float") else 0))
 
 
+def unit_groups(most: int) -> int:
+    """Return the largest prime up to ``most``: days that come every second or every eighth then fill all groups.
+
+    Examples
+    --------
+    >>> unit_groups(32)
+    31
+    """
+    return next(p for p in range(most, 0, -1) if p < 4 or all(p % q for q in range(2, int(p**0.5) + 1)))
+
+
 def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
     """Return the group of every row, shape (rows,), int64, below ``grouping.groups``.
 
     Examples
     --------
     >>> grouping = Grouping("unit", (Column("t", "int64", Kind.NUMBER),), groups=4, unit=10.0)
-    >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), grouping).tolist()  # of 3, the largest prime
-    [0, 0, 1, 1, 0]
+    >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), grouping).tolist()
+    [0, 0, 1, 0, 0]
     """
     if grouping.kind == "value":
         hashed = np.zeros(batch.num_rows, np.uint64)
@@ -61,15 +72,10 @@ def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
     values, present = finite_values(batch.column(grouping.columns[0].name))
     if grouping.kind == "unit":
         units = np.floor_divide(np.where(present, values, 0), np.asarray(grouping.unit).astype(values.dtype))
-        return np.where(present, np.mod(units, _prime(grouping.groups)), 0).astype(np.int64)
+        return np.where(present, np.mod(units, grouping.groups), 0).astype(np.int64)
     shard, down = values >> POSITION_BITS, values & np.uint64(2**16 - 1)
     run = down * np.uint64(grouping.groups) >> POSITION_BITS
     return (run if grouping.kind == "run" else shard % np.uint64(grouping.groups)).astype(np.int64)
-
-
-def _prime(most: int) -> int:
-    """Return the largest prime up to ``most``: days that come every second or eighth then fill all groups."""
-    return next(p for p in range(most, 0, -1) if p < 4 or all(p % q for q in range(2, int(p**0.5) + 1)))
 
 
 def _hashed(array: pa.Array) -> np.ndarray:

@@ -8,7 +8,7 @@ from featflow.columns import POSITION, Grouping, Kind, Role
 from featflow.config import Config
 from featflow.dataset import Dataset
 from featflow.errors import SchemaError
-from featflow.grouping import time_unit
+from featflow.grouping import time_unit, unit_groups
 from featflow.measures.codebook import ColumnStates
 
 FEWEST_UNITS = 8
@@ -62,7 +62,7 @@ def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grou
     if group_by == "event_time":
         at = states.numbers.index(times[0])
         low, high = float(states.moments.low[at]), float(states.moments.high[at])
-        return Grouping("unit", times, options.groups, time_unit(times[0], low, high, FEWEST_UNITS))
+        return Grouping("unit", times, unit_groups(options.groups), time_unit(times[0], low, high, FEWEST_UNITS))
     if group_by == "entity":
         return Grouping("value", dataset.entity, options.groups)
     return Grouping("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
@@ -89,12 +89,20 @@ def assumptions(config: Config, grouping: Grouping) -> str:
     )
     by = {
         "value": f"equal {' and '.join(column.name for column in grouping.columns)}",
-        "unit": f"{grouping.columns[0].name} in units of {grouping.unit:,.12g}"
-        + (" microseconds" if grouping.columns[0].kind is Kind.TIME else ""),
+        "unit": f"{grouping.columns[0].name} in units of {_unit(grouping)}",
         "run": "neighbouring rows of a shard",
         "shard": "shard",
     }
     return (
-        f"p-values: under the null every permutation of the target{strata} is equally likely{clusters}. "
+        f"p-values of the ranking: under the null every permutation of the target{strata} is equally likely{clusters}. "
+        "p-values of correlations and interactions: one row says nothing of another. "
         f"Error bars: {grouping.groups} groups of rows, by {by[grouping.kind]}, are independent and alike."
     )
+
+
+def _unit(grouping: Grouping) -> str:
+    """Return a unit of time as people say it."""
+    if grouping.columns[0].kind is not Kind.TIME:
+        return f"{grouping.unit:,.12g}"
+    named = {86_400_000_000: "a day", 3_600_000_000: "an hour", 60_000_000: "a minute", 1_000_000: "a second"}
+    return named.get(int(grouping.unit), f"{grouping.unit:,.0f} microseconds")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from featflow.columns import POSITION, Column, Grouping, Kind
-from featflow.grouping import group_codes, positions, time_unit
+from featflow.grouping import group_codes, positions, time_unit, unit_groups
 
 DAY = 86_400_000_000
 USER = Column("user", "string", Kind.CATEGORY)
@@ -48,7 +48,9 @@ def test_days_turn_over_the_groups():
     when = Column("t", "int64", Kind.TIME)
     days = np.repeat(np.arange(19_000, 19_090), 7)
     batch = pa.record_batch({"t": days * DAY + np.arange(len(days)) % 7 * 3_600_000_000})
-    codes = group_codes(batch, Grouping("unit", (when,), 32, time_unit(when, days[0] * DAY, days[-1] * DAY, 8)))
+    codes = group_codes(
+        batch, Grouping("unit", (when,), unit_groups(32), time_unit(when, days[0] * DAY, days[-1] * DAY, 8))
+    )
     np.testing.assert_array_equal(codes, days % 31)
 
 
