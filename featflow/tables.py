@@ -51,7 +51,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("distinct_low", INTEGER, "Lower bound of distinct, two standard errors."),
             _field("distinct_high", INTEGER, "Upper bound of distinct, two standard errors."),
             _field("mean", REAL, "Mean of the finite values; of times, microseconds since 1970 UTC."),
-            _field("std", REAL, "Standard deviation, ddof 1."),
+            _field("std", REAL, "Standard deviation, ddof 1; with weights, reliability weights: M2 / (W - W2 / W)."),
             _field("skewness", REAL, "Skewness m3 / m2^1.5, biased as in scipy.stats.skew."),
             _field("kurtosis", REAL, "Excess kurtosis m4 / m2^2 - 3, biased as in scipy.stats.kurtosis."),
             _field("min", REAL, "Smallest finite value."),
