@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import comb, prod
 
 import numpy as np
 from scipy.special import gammaln
@@ -33,8 +32,8 @@ def enumerated_null(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, 
     if min(len(rows), len(columns)) < 2:
         return None
     rows, columns = np.sort(rows)[::-1], np.sort(columns)[::-1]  # the largest of each follows from the others
-    bounds = [prod(comb(int(a) + len(y) - 1, len(y) - 1) for a in x[1:]) for x, y in ((rows, columns), (columns, rows))]
-    if min(bounds) > MOST_TABLES:
+    bounds = [float(_log_choose(x[1:] + len(y) - 1, len(y) - 1).sum()) for x, y in ((rows, columns), (columns, rows))]
+    if min(bounds) > np.log(MOST_TABLES):
         return None
     if bounds[1] < bounds[0]:
         rows, columns = columns, rows
@@ -53,6 +52,10 @@ def enumerated_null(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, 
     information = (score - xlogx(rows).sum() - xlogx(columns).sum() + xlogx(total)) / total
     p = np.exp(log_p - log_p.max())
     return information, p / p.sum()
+
+
+def _log_choose(n: np.ndarray, k: int) -> np.ndarray:
+    return np.asarray(gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0))
 
 
 def _compositions(total: int, parts: int) -> np.ndarray:
