@@ -7,15 +7,18 @@ depends on the columns and the budget alone: not on the engine, the rows or the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 from typing import Any, TypeVar
+
+import numpy as np
 
 from featflow.columns import CategoryCoding, Codebook, Coding, Column, Grouping, NumberCoding, Role
 from featflow.config import Config
 from featflow.dataset import Dataset
 from featflow.measures.codebook import ColumnStates, duplicate_candidates, histogram_cells
+from featflow.states import COLUMNS_AT_ONCE
 from featflow.summaries import (
     AgreementSummarizer,
     CodesSummarizer,
@@ -27,6 +30,7 @@ from featflow.summaries import (
     KeptMomentsSummarizer,
     KeptRankMomentsSummarizer,
     LevelsSummarizer,
+    Moments,
     MomentsSummarizer,
     PairCountsSummarizer,
     QuantileSketchSummarizer,
@@ -53,7 +57,10 @@ STATE_SHARE = 16
 NUMBERS_BESIDE_CATEGORIES = 64
 """Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
 
-PAIRS_AT_ONCE = 16
+MOST_OF_A_SIDE = 1024
+"""Columns on either side of a block of pairs: a million pairs are measured at once."""
+
+PAIRS_AT_ONCE = 64
 """Kept pairs that one task looks at again."""
 
 Item = TypeVar("Item")
@@ -71,7 +78,7 @@ class ProfileSpecs:
 
     numbers: tuple[Column, ...]
     categories: tuple[Column, ...]
-    moments: MomentsSummarizer
+    moments: tuple[MomentsSummarizer, ...]
     quantiles: tuple[QuantilesSummarizer, ...]
     quantile_sketches: tuple[QuantileSketchSummarizer, ...]
     levels: tuple[LevelsSummarizer, ...]
@@ -79,9 +86,17 @@ class ProfileSpecs:
     distinct: tuple[DistinctSummarizer, ...]
 
     def all(self) -> tuple[Summarizer[Any], ...]:
-        """Return the specs in one order."""
-        moments = (self.moments,) if self.moments.columns else ()
-        return (*moments, *self.quantiles, *self.quantile_sketches, *self.levels, *self.frequent, *self.distinct)
+        """Return the specs, those of the same columns together: one task reads these columns once."""
+        specs: tuple[Any, ...] = (
+            *self.moments,
+            *self.quantiles,
+            *self.quantile_sketches,
+            *self.levels,
+            *self.frequent,
+            *self.distinct,
+        )
+        place = {column: index for index, column in enumerate(self.numbers + self.categories)}
+        return tuple(sorted(specs, key=lambda spec: place.get(spec.columns[0], -1)))
 
     def states(self, load: Callable[[Any], Any]) -> ColumnStates:
         """Return the whole states, column by column.
@@ -96,7 +111,7 @@ class ProfileSpecs:
             rows=distinct[0].rows,
             numbers=self.numbers,
             categories=self.categories,
-            moments=load(self.moments) if self.moments.columns else self.moments.empty(),
+            moments=joined([load(spec) for spec in self.moments]) if self.moments else MomentsSummarizer(()).empty(),
             histograms=tuple(histogram for spec in self.quantiles for histogram in load(spec).histograms),
             levels=tuple(counts for spec in self.levels for counts in load(spec).columns),
             quantile_sketches=tuple(data for spec in self.quantile_sketches for data in load(spec).data),
@@ -110,15 +125,16 @@ def profile_specs(columns: Sequence[Column], config: Config, weight: Column | No
     numbers = tuple(column for column in columns if column.is_numeric)
     categories = tuple(column for column in columns if not column.is_numeric)
     cells, limit = histogram_cells(config.codebook, len(numbers)), state_bytes(config)
+    moments = _column_blocks(partial(MomentsSummarizer, weight=weight), numbers, limit)
     return ProfileSpecs(
         numbers,
         categories,
-        MomentsSummarizer(numbers, weight),
+        moments or ((MomentsSummarizer((), weight),) if weight else ()),
         _column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
         _column_blocks(QuantileSketchSummarizer, numbers, limit),
         _column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
         _column_blocks(FrequentSummarizer, categories, limit),
-        _column_blocks(DistinctSummarizer, numbers + categories, limit),
+        _column_blocks(DistinctSummarizer, numbers, limit) + _column_blocks(DistinctSummarizer, categories, limit),
     )
 
 
@@ -238,18 +254,22 @@ def _codes(codings: tuple[Coding, ...], beside: CodesSummarizer, limit: int) -> 
     return (*columns, beside) if beside.fields else columns
 
 
-def _blocks(items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], limit: int) -> list[tuple[Item, ...]]:
-    """Cut items into runs whose state is at most ``limit`` bytes, or of one item each."""
+def _blocks(
+    items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], limit: int, most: int = COLUMNS_AT_ONCE
+) -> list[tuple[Item, ...]]:
+    """Cut items into runs of at most ``most`` whose state is at most ``limit`` bytes, or of one item each."""
     blocks: list[tuple[Item, ...]] = []
     start = 0
     while start < len(items):
-        fits, too_many = 1, len(items) - start + 1
+        fits, too_many = 1, min(len(items) - start, most) + 1
         while too_many - fits > 1:  # the state grows with the block
             middle = (fits + too_many) // 2
             fits, too_many = (middle, too_many) if nbytes(items[start : start + middle]) <= limit else (fits, middle)
         blocks.append(items[start : start + fits])
         start += fits
-    return blocks
+    ends = [len(items) * index // max(len(blocks), 1) for index in range(len(blocks) + 1)]
+    even = [items[start:end] for start, end in pairwise(ends)]  # as many, with none left over at the end
+    return even if all(nbytes(block) <= limit for block in even) else blocks
 
 
 def _grouped_bytes(
@@ -259,16 +279,24 @@ def _grouped_bytes(
 
 
 def _column_blocks(
-    make: Callable[[tuple[Item, ...]], Spec], items: tuple[Item, ...], limit: int, most: int | None = None
+    make: Callable[[tuple[Item, ...]], Spec], items: tuple[Item, ...], limit: int, most: int = COLUMNS_AT_ONCE
 ) -> tuple[Spec, ...]:
     """Return a spec for every block of columns or pairs, of at most ``most`` of them."""
-    runs = [items[i : i + most] for i in range(0, len(items), most)] if most else [items]
-    return tuple(make(block) for run in runs for block in _blocks(run, lambda block: make(block).nbytes(), limit))
+    return tuple(make(block) for block in _blocks(items, lambda block: make(block).nbytes(), limit, most))
 
 
 def _block_pairs(
     make: Callable[[tuple[Any, ...], tuple[Any, ...]], Spec], items: tuple[Coding, ...], limit: int
 ) -> tuple[Spec, ...]:
     """Return a spec for every pair of blocks, the first not after the second."""
-    blocks = _blocks(tuple(items), lambda block: make(block, block).nbytes(), limit)
+    blocks = _blocks(tuple(items), lambda block: make(block, block).nbytes(), limit, MOST_OF_A_SIDE)
     return tuple(make(left, right) for left, right in combinations_with_replacement(blocks, 2))
+
+
+def joined(blocks: Sequence[Moments]) -> Moments:
+    """Return the moments of all columns from those of blocks of columns over the same rows."""
+    values: dict[str, list[Any]] = {
+        field.name: [getattr(block, field.name) for block in blocks] for field in fields(Moments)
+    }
+    whole: dict[str, Any] = {n: np.concatenate(v) if isinstance(v[0], np.ndarray) else v[0] for n, v in values.items()}
+    return Moments(**whole)

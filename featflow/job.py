@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pyarrow as pa
-
-from featflow import lock, passes
+from featflow import lock, passes, results
 from featflow import states as stored
 from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
 from featflow.columns import Role
@@ -24,9 +22,10 @@ from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook
 from featflow.measures.profile import alerts_by_column, profile, target_values
 from featflow.passes import Computed, Workspace
 from featflow.progress import Reporter, SilentProgress
-from featflow.results import Relations
+from featflow.relations import Relations
 from featflow.runs import Run, RunWriter, new_run_id
 from featflow.storage import Store
+from featflow.streams import count_totals
 from featflow.uncertainty import check, incomplete
 
 __all__ = ["run"]
@@ -55,7 +54,8 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         engine = open_engine(config)
         try:
             options = config.dataset.storage_options
-            workspace = Workspace(store, engine, progress or SilentProgress(), state_bytes(config), options)
+            sizes = state_bytes(config), int(config.dataset.shard_bytes)
+            workspace = Workspace(store, engine, progress or SilentProgress(), *sizes, options, config.engine.gpus)
             writer, manifest = _run(config, workspace, dataset, watch)
         finally:
             engine.close()
@@ -95,12 +95,7 @@ def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatc
     names = passes.merge(workspace, first.shards, relations.over_shards(), "merging")
     whole = dict(zip(relations.over_shards(), names, strict=True))
     watch.lap("relations")
-    pair_names = (
-        passes.count_pairs(workspace, first.shards, relations.codes, relations.pairs, "counting pairs")
-        if relations.codes
-        else []
-    )
-    whole |= dict(zip(relations.pairs, pair_names, strict=True))
+    whole |= count_totals(workspace, first.shards, relations.codes, relations.pairs, "counting pairs")
     watch.lap("counts")
 
     found = Relations(config, codebook, workspace, first.shards, relations, states, whole)
@@ -126,26 +121,24 @@ def _column_states(workspace: Workspace, first: Computed, specs: ProfileSpecs) -
     return specs.states(lambda spec: stored.load(workspace.store, spec, names[spec]))
 
 
-def _write_tables(dataset: Dataset, found: Relations, writer: RunWriter, record: Record) -> None:
-    analyses = found.config.analyses
-    if sum(len(spec.pairs) for spec in found.specs.agreement) == CANDIDATES:
+def _write_tables(dataset: Dataset, relations: Relations, writer: RunWriter, record: Record) -> None:
+    analyses = relations.config.analyses
+    if sum(len(spec.pairs) for spec in relations.specs.agreement) == CANDIDATES:
         record.warnings.append(
             f"{CANDIDATES} pairs of columns or more have the same counts; duplicates beyond these are not looked for"
         )
-    profiled = profile(dataset.columns, found.columns, _duplicates(found.specs, found.state))
+    profiled = profile(dataset.columns, relations.columns, _duplicates(relations.specs, relations.state))
     if analyses.profile:
         writer.write("profile", [profiled])
     targets = dataset.with_role(Role.TARGET)
     if analyses.ranking and targets:
-        writer.write("ranking", [found.ranking(alerts_by_column(profiled))])
-    interactions: list[pa.Table] = []
+        writer.write("ranking", [results.ranking(relations, alerts_by_column(profiled))])
+    work, found = results.measure_blocks(relations, writer.folder("pending"))
     if analyses.correlation:
-        writer.write("correlation", found.correlation(found.pairs(), interactions))
-    else:
-        interactions += [block.interaction for block in found.pairs()]
+        results.write_correlation(relations, work, found, writer)
     if analyses.interaction and targets:
-        writer.write("interaction", [found.interaction(interactions)])
-    record.warnings += found.warnings
+        writer.write("interaction", [results.interaction(relations, [block.interaction for block in found])])
+    record.warnings += relations.warnings
 
 
 def _duplicates(relations: RelationSpecs, state: Any) -> dict[str, str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
 
 __all__ = [
+    "ALL_PAIRS_UP_TO",
+    "TOP_OF_COLUMN",
     "Analyses",
     "Budget",
     "CodebookOptions",
@@ -16,6 +18,7 @@ __all__ = [
     "DatasetOptions",
     "EngineOptions",
     "InteractionOptions",
+    "Keep",
     "Options",
     "RankingOptions",
     "UncertaintyOptions",
@@ -24,6 +27,11 @@ __all__ = [
 
 CREDENTIALS_IN_URI = re.compile(r"://(?:[^/]*@|[^/@:]*:(?!\d+(?:/|$))[^@]*@)")
 """User or token before the host, or a key and a secret that may itself hold a slash; a port is neither."""
+
+ALL_PAIRS_UP_TO = 1000
+"""Columns up to which every pair is written by default: half a million pairs a method."""
+TOP_OF_COLUMN = 100
+"""Pairs of every column that are written by default beyond."""
 
 CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"]
 
@@ -101,6 +109,29 @@ class CodebookOptions(Options):
     )
 
 
+class Keep(Options):
+    """Which pairs are written: all of them if neither is set."""
+
+    top: int | None = Field(default=None, ge=1, description="Strongest pairs of every column, of each method.")
+    above: float | None = Field(
+        default=None, ge=0, description="Least |value|, for mutual_information value - expected."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.top is not None and self.above is not None:
+            raise ValueError("has both top and above; leave one out")
+        return self
+
+
+def _keep(value: object) -> object:
+    if value is None or isinstance(value, dict | Keep):
+        return value
+    if value == "all":
+        return Keep()
+    raise ValueError("write all, {top: 100} or {above: 0.3}")
+
+
 class CorrelationOptions(Options):
     """The correlation table."""
 
@@ -108,8 +139,16 @@ class CorrelationOptions(Options):
         default=["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"],
         description="Methods to compute.",
     )
-    keep: int = Field(
+    keep: Annotated[Keep | None, BeforeValidator(_keep, json_schema_input_type=Literal["all"] | Keep | None)] = Field(
+        default=None,
+        description="Pairs that are written: all, {top: 100} of every column, or {above: 0.3}. Null means all up to "
+        f"{ALL_PAIRS_UP_TO:,} columns and {{top: {TOP_OF_COLUMN}}} beyond. q-values are of all pairs in any case.",
+    )
+    error_bars: int = Field(
         default=1000, ge=1, description="Strongest pairs of each method whose error bars come from the jackknife."
+    )
+    dense: bool = Field(
+        default=False, description="Also write the values of every method as matrices, blocks of Arrow tensors."
     )
 
 
@@ -180,6 +219,9 @@ class EngineOptions(Options):
     kind: Literal["ray", "serial"] = "ray"
     address: str | None = Field(default=None, description="Null starts a local Ray; 'auto' or a URL joins a cluster.")
     in_flight: int = Field(default=2, ge=1, description="Tasks submitted ahead for each core of the cluster.")
+    gpus: float = Field(
+        default=0.0, ge=0, le=1, description="Share of a GPU that a task reserves that counts pairs; 0 counts on CPUs."
+    )
 
 
 class Budget(Options):

@@ -1,4 +1,4 @@
-"""The two ways over data: shards x summaries, and block pairs over codes.
+"""The way over shards: every summary of every span of them that is not there yet, then merged into one.
 
 Work is the set of states that are not there yet. States are merged in the order
 of shards with a constant fan-in, so the same data gives the same bits on any engine.
@@ -6,15 +6,14 @@ of shards with a constant fan-in, so the same data gives the same bits on any en
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from featflow import progress, states
+from featflow import progress, states, trees
 from featflow.binning import row_weights, weight_faults
 from featflow.columns import Column
 from featflow.dataset import Quarantined, Shard
@@ -24,21 +23,12 @@ from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
 from featflow.states import AnySummarizer
 from featflow.storage import Store, check_unchanged
-from featflow.summaries import (
-    CodesSummarizer,
-    KeptCounts,
-    KeptCountsSummarizer,
-    MomentsSummarizer,
-    PairCountsSummarizer,
-    Summary,
-)
+from featflow.summaries import MomentsSummarizer
 
-__all__ = ["Computed", "Workspace", "compute", "count_pairs", "look_again", "merge", "whole_name"]
+__all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge"]
 
-Result = TypeVar("Result")
-
-FAN_IN = 8
-"""States merged by one task."""
+FREE_BYTES = 64 * 2**20
+"""Bytes of states that are worth writing whatever the shard."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +43,12 @@ class Workspace:
     """Who is told."""
     state_bytes: int
     """Bytes that the states of one task may take."""
+    shard_bytes: int
+    """Bytes of a shard, for the shards that make one state (see `featflow.trees.span_size`)."""
     source_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the dataset's filesystem."""
+    gpus: float = 0.0
+    """Share of a GPU that a task reserves that counts pairs."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class Computed:
     """What a pass over shards left behind."""
 
     shards: tuple[Shard, ...]
-    """Shards whose partial states exist: those given, less what could not be read."""
+    """Shards whose states exist: those given, less what could not be read."""
     quarantined: tuple[Quarantined, ...]
     """Row groups that could not be read."""
     computed: frozenset[str]
@@ -73,6 +67,16 @@ class Computed:
 
 
 @dataclass(frozen=True)
+class _Item:
+    """One task: some specs over a span of shards."""
+
+    shards: tuple[Shard, ...]
+    name: str
+    """Of the states that it makes."""
+    specs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class _ShardWork:
     store: Store
     specs: tuple[AnySummarizer, ...]
@@ -80,7 +84,7 @@ class _ShardWork:
 
 
 def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> Computed:
-    """Make the partial states of all shards that are not there yet.
+    """Make the states of all spans of shards that are not there yet.
 
     A shard with unreadable row groups leaves no state: it goes on as another shard without them.
 
@@ -95,64 +99,70 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
     while True:
         remaining, bad = states.sound(store, remaining, specs)
         quarantined += bad
-        missing = states.missing_partials(store, remaining, specs)
-        if not missing:
-            break
         items = [
-            (shard, group) for shard, indices in missing for group in _groups(specs, indices, workspace.state_bytes)
+            _Item(span, name, group)
+            for span, name, lacking in states.missing(store, remaining, specs, max(workspace.shard_bytes, FREE_BYTES))
+            for group in _groups(specs, lacking, workspace.state_bytes)
         ]
-        memory = max((states.task_bytes([specs[i] for i in group]) for _, group in items), default=0)
+        if not items:
+            break
+        memory = max(states.task_bytes([specs[i] for i in item.specs]) for item in items)
         work = _ShardWork(store, tuple(specs), workspace.source_options)
         with progress.stage(workspace.progress, stage, len(items)):
-            reports = workspace.engine.map(_summarize_shard, work, items, Resources(memory=memory))
-            for (shard, _), unreadable in zip(items, reports, strict=True):
-                workspace.progress.advance(shard.rows)
-                done.add(shard.digest)
-                if unreadable:
-                    states.quarantine(store, shard, specs, unreadable)
+            reports = workspace.engine.map(_summarize, work, items, Resources(memory=memory))
+            for item, unreadable in zip(items, reports, strict=True):
+                workspace.progress.advance(sum(shard.rows for shard in item.shards))
+                done |= {shard.digest for shard in item.shards}
+                for digest, entries in unreadable.items():
+                    states.quarantine(store, digest, specs, entries)
     return Computed(tuple(remaining), tuple(quarantined), frozenset(done))
 
 
 def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> Iterator[tuple[int, ...]]:
-    """Cut specs into groups whose states fit one task together."""
+    """Cut specs into groups whose states fit one task together, of not too many columns."""
     group: list[int] = []
+    columns: set[Column] = set()
     for index in indices:
-        if group and sum(specs[i].nbytes() for i in [*group, index]) > limit:
+        wider = columns | set(specs[index].columns)
+        narrow = len(wider) <= max(states.COLUMNS_AT_ONCE, len(columns), len(specs[index].columns))
+        if group and (not narrow or sum(specs[i].nbytes() for i in [*group, index]) > limit):
             yield tuple(group)
-            group = []
+            group, wider = [], set(specs[index].columns)
         group.append(index)
+        columns = wider
     if group:
         yield tuple(group)
 
 
-def _summarize_shard(work: _ShardWork, item: tuple[Shard, tuple[int, ...]]) -> list[Quarantined]:
-    """Write the partial states of one shard, or return its unreadable row groups and write nothing.
+def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
+    """Write the states of a span, or return unreadable row groups by shard and write nothing.
 
     Raises
     ------
     SchemaError
         Weights are negative, missing or infinite; nothing was written.
     """
-    shard, indices = item
-    specs = [work.specs[i] for i in indices]
+    specs = [work.specs[i] for i in item.specs]
     columns = tuple(dict.fromkeys(column for spec in specs for column in spec.columns))
     made = [spec.empty() for spec in specs]
-    bad: list[Quarantined] = []
+    bad: dict[str, list[Quarantined]] = defaultdict(list)
     weight = next((spec.weight for spec in specs if isinstance(spec, MomentsSummarizer)), None)  # pass 1 sees them all
-    faults = np.zeros(3, np.int64)
-    for batch in read_batches(shard, columns, work.options, batch_rows(len(columns))):
-        if isinstance(batch, Quarantined):
-            bad.append(batch)
-        elif not bad and batch.num_rows:
-            faults += weight_faults(row_weights(batch, weight))
-            if not faults.any():
-                made = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, made, strict=True)]
-    check_unchanged(shard.file, work.options)
+    for shard in item.shards:
+        faults = np.zeros(3, np.int64)
+        for batch in read_batches(shard, columns, work.options, batch_rows(len(columns))):
+            if isinstance(batch, Quarantined):
+                bad[shard.digest].append(batch)
+            elif not bad and batch.num_rows:
+                faults += weight_faults(row_weights(batch, weight))
+                if not faults.any():
+                    made = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, made, strict=True)]
+        check_unchanged(shard.file, work.options)
+        if not bad:
+            _check_weights(shard, weight, faults)
     if not bad:
-        _check_weights(shard, weight, faults)
         for spec, state in zip(specs, made, strict=True):
-            work.store.write_arrow(states.path(spec, shard.digest), state.to_arrow())
-    return bad
+            work.store.write_arrow(states.path(spec, item.name), state.to_arrow())
+    return dict(bad)
 
 
 def _check_weights(shard: Shard, weight: Column | None, faults: np.ndarray) -> None:
@@ -172,109 +182,41 @@ def _check_weights(shard: Shard, weight: Column | None, faults: np.ndarray) -> N
 class _MergeWork:
     store: Store
     specs: tuple[AnySummarizer, ...]
-    codes: tuple[CodesSummarizer, ...] = ()
-    """For pair counts: the specs of the codes that the first level counts."""
 
 
 def merge(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> list[str]:
-    """Merge the partial states of every spec; return the name of each spec's whole state."""
-    return _tree(workspace, _MergeWork(workspace.store, tuple(specs)), [shard.digest for shard in shards], stage)
-
-
-def count_pairs(
-    workspace: Workspace,
-    shards: Sequence[Shard],
-    codes: Sequence[CodesSummarizer],
-    specs: Sequence[PairCountsSummarizer],
-    stage: str,
-) -> list[str]:
-    """Count every block pair over the shards' codes; return the name of each whole state."""
-    states.check_sizes(specs, workspace.state_bytes)
-    work = _MergeWork(workspace.store, tuple(specs), tuple(codes))
-    return _tree(workspace, work, [shard.digest for shard in shards], stage)
-
-
-def _tree(workspace: Workspace, work: _MergeWork, leaves: list[str], stage: str) -> list[str]:
-    existing = [states.existing(work.store, spec) for spec in work.specs]
-    memory = max((spec.nbytes() for spec in work.specs), default=0) * states.WORKING_COPIES
-    level, first = leaves, bool(work.codes)
-    while len(level) > 1 or first:
-        pairs = _level(level, merge_one=first)
-        items = [(i, g, n) for i, found in enumerate(existing) for g, n in pairs if n not in found and n not in g]
+    """Merge the states of every spec; return the name of each spec's whole state."""
+    leaves = [shard.digest for shard in shards]
+    work = _MergeWork(workspace.store, tuple(specs))
+    existing = [states.existing(work.store, spec) for spec in specs]
+    tree = trees.levels(leaves)
+    wanted = [_lacking(tree, names) for names in existing]
+    for nodes, *of_specs in zip(tree, *wanted, strict=True):
+        members = {name: group for group, name in nodes}
+        items = [(i, members[name], name) for i, names in enumerate(of_specs) for name in names]
+        memory = max((specs[i].nbytes() for i, *_ in items), default=0) * states.WORKING_COPIES
         if items:
-            step = _MergeWork(work.store, work.specs, work.codes if first else ())
             with progress.stage(workspace.progress, stage, len(items)):
-                for rows in workspace.engine.map(_merge_group, step, items, Resources(memory=memory)):
-                    workspace.progress.advance(rows if first else 0)  # merging goes over states, not rows
-        level, first = [name for _, name in pairs], False
-    return level * len(work.specs)
+                for _ in workspace.engine.map(_merge_group, work, items, Resources(memory=memory)):
+                    workspace.progress.advance(0)  # merging goes over states, not rows
+    return [trees.whole_name(leaves)] * len(specs)
 
 
-def whole_name(leaves: list[str]) -> str:
-    """Return the name of the state that `merge` leaves for these shards."""
-    while len(leaves) > 1:
-        leaves = [name for _, name in _level(leaves, merge_one=False)]
-    return leaves[0]
+def _lacking(tree: list[list[trees.Node]], existing: set[str]) -> list[list[str]]:
+    """Return the states to make, level by level, lowest first: what a state that exists was made of is not needed."""
+    wanted = {tree[-1][0][1]} if tree else set()
+    lacking: list[list[str]] = []
+    for nodes in reversed(tree):
+        missing = [(members, name) for members, name in nodes if name in wanted and name not in existing]
+        lacking.append([name for members, name in missing if name not in members])
+        wanted = {member for members, _ in missing for member in members}
+    return lacking[::-1]
 
 
-def _level(members: list[str], *, merge_one: bool) -> list[tuple[tuple[str, ...], str]]:
-    """Return the groups of one level of the tree and the names of what they give."""
-    groups = [tuple(members[i : i + FAN_IN]) for i in range(0, len(members), FAN_IN)]
-    return [(group, _merged_name(group) if len(group) > 1 or merge_one else group[0]) for group in groups]
-
-
-def _merged_name(group: tuple[str, ...]) -> str:
-    return "merged-" + hashlib.sha256("\n".join(group).encode()).hexdigest()[:24]
-
-
-def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> int:
+def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> None:
     index, group, name = item
     spec = work.specs[index]
     state: Any = spec.empty()
     for member in group:
-        for piece in _leaf(work, spec, member):
-            state = state.merge(piece)
+        state = state.merge(states.load(work.store, spec, member))
     work.store.write_arrow(states.path(spec, name), state.to_arrow())
-    return int(state.rows)
-
-
-def look_again(
-    workspace: Workspace,
-    shards: Sequence[Shard],
-    codes: Sequence[CodesSummarizer],
-    specs: Sequence[KeptCountsSummarizer],
-    measure: Callable[[KeptCountsSummarizer, KeptCounts], Result],
-) -> Iterator[Result]:
-    """Yield what a measure says of every spec's counts over all codes; nothing is stored."""
-    memory = max((spec.nbytes() for spec in specs), default=0) * states.WORKING_COPIES
-    work = _LookWork(_MergeWork(workspace.store, (), tuple(codes)), tuple(shard.digest for shard in shards), measure)
-    return workspace.engine.map(_look, work, list(specs), Resources(memory=memory))
-
-
-@dataclass(frozen=True)
-class _LookWork:
-    merging: _MergeWork
-    shards: tuple[str, ...]
-    measure: Callable[[Any, Any], Any]
-
-
-def _look(work: _LookWork, spec: KeptCountsSummarizer) -> Any:
-    state: Any = spec.empty()
-    for shard in work.shards:
-        for piece in _leaf(work.merging, spec, shard):
-            state = state.merge(piece)
-    return work.measure(spec, state)
-
-
-def _leaf(work: _MergeWork, spec: Any, name: str) -> Iterator[Summary]:
-    """Yield what to merge: a stored state, or counts of a shard's codes made piece by piece."""
-    if not work.codes:
-        yield states.load(work.store, spec, name)
-        return
-    wanted = [(codes, [field for field in codes.fields if field in spec.fields]) for codes in work.codes]
-    files = [(states.path(codes, name), fields) for codes, fields in wanted if fields]
-    for batches in zip(*(work.store.read_arrow_batches(*file) for file in files), strict=True):
-        arrays = {
-            field: array for batch in batches for field, array in zip(batch.schema.names, batch.columns, strict=True)
-        }
-        yield spec.summarize(pa.record_batch(arrays))

@@ -14,6 +14,7 @@ from featflow.config import Config
 from featflow.dataset import Shard, open_dataset
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.storage import Store
+from featflow.trees import whole_name
 from featflow.uncertainty import check
 
 __all__ = ["Plan", "plan"]
@@ -65,7 +66,8 @@ def plan(config: Config) -> Plan:
     first = profile_specs(dataset.columns, config, dataset.weight)
     wanted = first.all()
     shards, _ = states.sound(store, dataset.shards, wanted)
-    lacking = states.missing_partials(store, shards, wanted)
+    shard_bytes = max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
+    lacking = states.missing(store, shards, wanted, shard_bytes)
     sizes = {spec.name: spec.nbytes() for spec in wanted}
     states.check_sizes(wanted, state_bytes(config))
     profiled = _states(store, shards, first) if shards and not lacking else None
@@ -75,7 +77,7 @@ def plan(config: Config) -> Plan:
         rows = max(shard.rows for shard in shards)
         relations = relation_specs(codebook, config, dataset, profiled, rows)
         second = (*relations.over_shards(), *relations.codes)
-        relation_shards = len(states.missing_partials(store, shards, second))
+        relation_shards = _shards(states.missing(store, shards, second, shard_bytes))
         task = max(task, states.task_bytes(second))
         for spec in (*second, *relations.pairs):
             sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
@@ -90,7 +92,7 @@ def plan(config: Config) -> Plan:
         targets=[column.name for column in dataset.with_role(Role.TARGET)],
         shards=len(dataset.shards),
         largest_shard_bytes=max(shard.nbytes for shard in dataset.shards),
-        profile_shards=len(lacking),
+        profile_shards=_shards(lacking),
         relation_shards=relation_shards,
         state_bytes=sizes,
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task,
@@ -99,9 +101,13 @@ def plan(config: Config) -> Plan:
     )
 
 
+def _shards(lacking: list[tuple[tuple[Shard, ...], str, list[int]]]) -> int:
+    return len({shard.digest for span, _, _ in lacking for shard in span})
+
+
 def _states(store: Store, shards: Sequence[Shard], first: ProfileSpecs) -> ColumnStates | None:
     """Return pass 1's whole states if a run has left them."""
-    name = passes.whole_name([shard.digest for shard in shards])
+    name = whole_name([shard.digest for shard in shards])
     try:
         return first.states(lambda spec: states.load(store, spec, name))
     except FileNotFoundError:

@@ -1,199 +1,171 @@
-"""From whole states to the ranking, correlation and interaction tables; a further look for the pairs they keep."""
+"""From whole states to the ranking, correlation and interaction tables."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from featflow import passes, progress
-from featflow import states as stored
-from featflow.analyses import RelationSpecs, kept_counts, kept_moments
-from featflow.columns import Codebook, Role
-from featflow.config import Config
-from featflow.dataset import Shard
-from featflow.discovery import Errors, Pairs, with_q_values
+from featflow import progress
+from featflow.columns import Role
+from featflow.correlations import BlockWork, Found, PartWork, measure_block, pending, write_part
 from featflow.engines.base import Resources
-from featflow.errors import InfrastructureError
-from featflow.measures.codebook import ColumnStates
-from featflow.measures.correlation import correlation_ratio, pearson, spearman
+from featflow.error_bars import WHERE, Bars, Pairs, correlation_bars, interaction_bars
 from featflow.measures.jackknife import FEWEST_GROUPS
-from featflow.measures.kept import interaction_errors, with_interaction_errors
-from featflow.measures.kept_correlations import cramers_v_errors, information_errors, moment_errors
-from featflow.measures.pairs import PairMeasures, measure_pairs, top
-from featflow.measures.ranking import RankingMeasure, ranking
+from featflow.measures.kept import with_interaction_errors
+from featflow.measures.p_values import PValues
+from featflow.measures.pairs import top
+from featflow.measures.ranking import RankingMeasure
+from featflow.measures.ranking import ranking as rank_features
 from featflow.measures.ranks import ranked
-from featflow.passes import Workspace
-from featflow.storage import Store
-from featflow.summaries import KeptCounts, KeptCountsSummarizer, PairCountsSummarizer
+from featflow.measures.strongest import merge_best, strongest
+from featflow.options import ALL_PAIRS_UP_TO, TOP_OF_COLUMN, Keep
+from featflow.relations import Relations
+from featflow.runs import PART_ROWS, RunWriter
 from featflow.tables import build
 
-__all__ = ["Relations"]
+__all__ = ["interaction", "measure_blocks", "ranking", "write_correlation"]
 
-MOMENT_METHODS = ("pearson", "spearman")
-COUNT_ERRORS = {"cramers_v": cramers_v_errors, "mutual_information": information_errors}
-INSTEAD = {True: "their intervals are fisher_z, as of independent rows", False: "their intervals are null"}
-"""What becomes of intervals without a jackknife, by whether a method is of `MOMENT_METHODS`."""
-WHERE = "see analyses.uncertainty.group_by"
+MEASURE_COPIES = 8
+"""Copies of a state that measuring it takes."""
 
 
-@dataclass(frozen=True)
-class Relations:
-    """The whole states of pass 2, and what it takes to measure them."""
-
-    config: Config
-    codebook: Codebook
-    workspace: Workspace
-    shards: tuple[Shard, ...]
-    specs: RelationSpecs
-    columns: ColumnStates
-    whole: dict[Any, str]
-    """Name of every spec's whole state."""
-    warnings: list[str] = field(default_factory=list)
-    """What is null or empty in the tables made so far, and why."""
-
-    def state(self, spec: Any) -> Any:
-        """Return a spec's whole state."""
-        return stored.load(self.workspace.store, spec, self.whole[spec])
-
-    # --- ranking ----------------------------------------------------------------------------------------------------
-
-    def ranking(self, alerts: dict[str, list[str]]) -> pa.Table:
-        """Return the ranking table of all targets."""
-        options, wanted = self.config.analyses.uncertainty, self.config.analyses.ranking
-        clustered = wanted is not None and wanted.clusters is not None
-        measure = RankingMeasure(alerts, self.columns.effective_share, options.confidence, clustered)
-        blocks = [ranking(spec, self.state(spec), measure) for spec in self.specs.targets]
-        self.warnings.extend(dict.fromkeys(warning for _, block in blocks for warning in block))
-        empty = build("ranking", {"target": []})
-        return ranked(pa.concat_tables([empty, *(table for table, _ in blocks)]), options)
-
-    # --- pairs ------------------------------------------------------------------------------------------------------
-
-    def pairs(self) -> Iterator[PairMeasures]:
-        """Yield the measures of every block pair, computed where the engine runs."""
-        analyses = self.config.analyses
-        methods = tuple(analyses.correlation.methods) if analyses.correlation else ()
-        keep = analyses.interaction.keep if analyses.interaction else 0
-        items = [(spec, self.whole[spec]) for spec in self.specs.pairs]
-        memory = 8 * max((spec.nbytes() for spec in self.specs.pairs), default=0)
-        shared = (self.workspace.store, methods, keep)
-        return self.workspace.engine.map(_measure_block, shared, items, Resources(memory=memory))
-
-    def correlation(self, pairs: Iterator[PairMeasures], interactions: list[pa.Table]) -> Iterator[pa.Table]:
-        """Yield the correlation table; what the pairs say of interactions is put aside on the way."""
-        options, wanted = self.config.analyses.uncertainty, self.config.analyses.correlation
-        keep = wanted.keep if wanted else 0
-        return with_q_values(self._correlations(pairs, interactions), options.procedure, keep, self._errors)
-
-    def _correlations(self, pairs: Iterator[PairMeasures], interactions: list[pa.Table]) -> Iterator[pa.Table]:
-        confidence, share = self.config.analyses.uncertainty.confidence, self.columns.effective_share
-        present = {c.name: int(n) for c, n in zip(self.columns.numbers, self.columns.moments.n, strict=True)}
-        for moments in self.specs.comoments:
-            yield pearson(moments, self.state(moments), confidence, share)
-        for ranks in self.specs.ranks:
-            yield spearman(ranks, self.state(ranks), present, confidence, share)
-        for grouped in self.specs.grouped:
-            yield correlation_ratio(grouped, self.state(grouped), share)
-        for measured in pairs:
-            interactions.append(measured.interaction)
-            yield measured.correlation
-
-    def interaction(self, found: list[pa.Table]) -> pa.Table:
-        """Return the interaction table: the best pairs of every target, with their error bars."""
-        options, wanted = self.config.analyses.uncertainty, self.config.analyses.interaction
-        best = top(pa.concat_tables([build("interaction", {"target": []}), *found]), wanted.keep if wanted else 0)
-        names = list(zip(*(best.column(key).to_pylist() for key in ("target", "feature_a", "feature_b")), strict=True))
-        errors: dict[str, list[float]] = {}
-        for target in dict.fromkeys(name for name, _, _ in names):
-            pairs = [(a, b) for name, a, b in names if name == target]
-            measure = partial(_interaction_errors, self._scale(), options.confidence)
-            for values in self._look_again(pairs, target, measure, f"error bars: {target}"):
-                for name, array in values.items():
-                    errors.setdefault(name, []).extend(array.tolist())
-        features = sum(coding.column.role is Role.FEATURE for coding in self.codebook.codings)
-        looked_at = dict.fromkeys((name for name, _, _ in names), features * (features - 1) // 2)
-        arrays = {name: np.array(values) for name, values in errors.items()}
-        groups = dict(zip((name for name, _, _ in names), errors.get("groups", ()), strict=True))
-        self.warnings.extend(
-            f"interactions with target '{target}': their rows fall into {count:.0f} group(s) and the jackknife needs "
-            f"{FEWEST_GROUPS}; intervals are null; {WHERE}"
-            for target, count in groups.items()
-            if count < FEWEST_GROUPS
-        )
-        return with_interaction_errors(best, arrays, options, looked_at) if names else best
-
-    # --- error bars -------------------------------------------------------------------------------------------------
-
-    def _errors(self, kept: Pairs) -> Errors:
-        """Return the jackknife's error bars of the kept correlations."""
-        found: dict[tuple[str, str, str], tuple[float, float, float]] = {}
-        few: Counter[str] = Counter()
-        confidence, scale = self.config.analyses.uncertainty.confidence, self._scale()
-        specs = kept_moments({m: kept[m] for m in MOMENT_METHODS if m in kept}, self.codebook, self.specs, self.config)
-        if specs:
-            every = [spec for _, spec in specs]
-            done = passes.compute(self.workspace, self.shards, every, "reading: error bars")
-            if done.quarantined:
-                raise InfrastructureError(f"{done.quarantined[0].uri}: became unreadable during the run; run again")
-            for (method, spec), name in zip(
-                specs, passes.merge(self.workspace, done.shards, every, "merging"), strict=True
-            ):
-                state = stored.load(self.workspace.store, spec, name)
-                bars = moment_errors(state, confidence)
-                few[method] += int((np.count_nonzero(state.total, axis=0) < FEWEST_GROUPS).sum())
-                columns = zip(bars.standard_error, bars.low, bars.high, strict=True)
-                names = ((left.column.name, right.column.name) for left, right in spec.pairs)
-                found |= {(method, *pair): end for pair, end in zip(names, columns, strict=True)}
-        for method, function in COUNT_ERRORS.items():
-            if method not in kept:
-                continue
-            measure = partial(_count_errors, function, scale, confidence)
-            blocks = self._look_again(kept[method], None, measure, f"error bars: {method}")
-            bars_of = [bars for block in blocks for bars in block]
-            found |= {(method, *pair): bars[:3] for pair, bars in zip(kept[method], bars_of, strict=True)}
-            few[method] += sum(groups < FEWEST_GROUPS for *_, groups in bars_of)
-        self.warnings.extend(
-            f"correlation: {count} of {len(kept[method])} kept pair(s) of {method} have rows in fewer groups than the "
-            f"{FEWEST_GROUPS} that the jackknife needs; {INSTEAD[method in MOMENT_METHODS]}; {WHERE}"
-            for method, count in few.items()
-            if count
-        )
-        return {key: end for key, end in found.items() if np.isfinite(end[1])}
-
-    def _look_again(
-        self, pairs: list[tuple[str, str]], target: str | None, measure: Callable[..., Any], stage: str
-    ) -> Iterator[Any]:
-        specs = kept_counts(pairs, target, self.codebook, self.specs, self.config)
-        with progress.stage(self.workspace.progress, stage, len(specs)):
-            for result in passes.look_again(self.workspace, self.shards, self.specs.codes, specs, measure):
-                self.workspace.progress.advance(0)
-                yield result
-
-    def _scale(self) -> float:
-        """Return the rows of equal weight that a unit of weight is worth."""
-        moments = self.columns.moments
-        return moments.weight_sum / moments.weight_square_sum if self.specs.weighted else 1.0
+def ranking(relations: Relations, alerts: dict[str, list[str]]) -> pa.Table:
+    """Return the ranking table of all targets."""
+    analyses, share = relations.config.analyses, relations.columns.effective_share
+    options, wanted = analyses.uncertainty, analyses.ranking
+    clustered = wanted is not None and wanted.clusters is not None
+    measure = RankingMeasure(alerts, share, options.confidence, clustered)
+    blocks = [rank_features(spec, relations.state(spec), measure) for spec in relations.specs.targets]
+    relations.warnings.extend(dict.fromkeys(warning for _, block in blocks for warning in block))
+    empty = build("ranking", {"target": []})
+    return ranked(pa.concat_tables([empty, *(table for table, _ in blocks)]), options)
 
 
-def _measure_block(shared: tuple[Store, tuple[str, ...], int], item: tuple[PairCountsSummarizer, str]) -> PairMeasures:
-    (store, methods, keep), (spec, name) = shared, item
-    return measure_pairs(spec, stored.load(store, spec, name), methods, keep)
+# --- pairs ----------------------------------------------------------------------------------------------------------
 
 
-def _interaction_errors(
-    scale: float, confidence: float, spec: KeptCountsSummarizer, state: KeptCounts
-) -> dict[str, np.ndarray]:
-    return interaction_errors([table[..., 1:] for table in spec.tables(state)], scale, confidence)
+def measure_blocks(relations: Relations, folder: str) -> tuple[BlockWork, list[Found]]:
+    """Measure every block of pairs where the engine runs; rows of the correlation table wait in the folder."""
+    analyses, workspace, of = relations.config.analyses, relations.workspace, relations.specs
+    wanted, columns = analyses.correlation, relations.columns
+    specs: tuple[Any, ...] = (*of.comoments, *of.ranks, *of.grouped, *of.pairs)
+    work = BlockWork(
+        store=workspace.store,
+        folder=folder,
+        specs=specs,
+        names=tuple(relations.whole.get(spec) for spec in specs),
+        codes=relations.stream(),
+        features={coding.column.name: index for index, coding in enumerate(relations.codebook.codings)},
+        present={c.name: int(n) for c, n in zip(columns.numbers, columns.moments.n, strict=True)},
+        methods=tuple(wanted.methods) if wanted else (),
+        interactions=analyses.interaction.keep if analyses.interaction else 0,
+        confidence=analyses.uncertainty.confidence,
+        effective_share=columns.effective_share,
+        keep=pairs_to_write(wanted.keep if wanted else None, len(relations.codebook.codings)),
+        error_bars=wanted.error_bars if wanted else 1,
+        dense=wanted is not None and wanted.dense,
+    )
+    memory = MEASURE_COPIES * max((spec.nbytes() for spec in specs), default=0)
+    resources = Resources(memory=memory, gpus=workspace.gpus)
+    found = []
+    with progress.stage(workspace.progress, "pairs", len(specs)):
+        for block in workspace.engine.map(measure_block, work, range(len(specs)), resources):
+            found.append(block)
+            workspace.progress.advance(0)
+    return work, found
 
 
-def _count_errors(
-    function: Callable[..., Any], scale: float, confidence: float, spec: KeptCountsSummarizer, state: KeptCounts
-) -> list[tuple[float, float, float, int]]:
-    bars = [function(table[..., 0], scale, confidence) for table in spec.tables(state)]
-    return [(float(b.standard_error), float(b.low), float(b.high), b.degrees + 1) for b in bars]
+def pairs_to_write(keep: Keep | None, columns: int) -> Keep:
+    """Return what `analyses.correlation.keep` means for so many columns.
+
+    Examples
+    --------
+    >>> pairs_to_write(None, 80).top, pairs_to_write(None, 10_000).top
+    (None, 100)
+    """
+    if keep is not None:
+        return keep
+    return Keep() if columns <= ALL_PAIRS_UP_TO else Keep(top=TOP_OF_COLUMN)
+
+
+def write_correlation(relations: Relations, work: BlockWork, found: list[Found], writer: RunWriter) -> None:
+    """Write the correlation table from the rows that wait; they are removed."""
+    p_values: dict[str, PValues] = {}
+    for block in found:
+        for method, values in block.p_values.items():
+            p_values[method] = p_values[method].merge(values) if method in p_values else values
+    procedure = relations.config.analyses.uncertainty.procedure
+    rates = {method: values.rates(procedure) for method, values in p_values.items()}
+    least = merge_best((block.best for block in found), len(work.features))
+    errors: Bars = {}
+    if found:
+        best = strongest(pa.concat_tables([block.strongest for block in found]), work.error_bars)
+        errors = correlation_bars(relations, _by_method(best))
+    parts = _parts(work, found)
+    items = list(zip(parts, writer.part_paths("correlation", len(parts)), strict=True))
+    shared = PartWork(relations.workspace.store, work.folder, work.features, rates, least, errors)
+    written = []
+    with progress.stage(relations.workspace.progress, "writing: correlation", len(items)):
+        for part in relations.workspace.engine.map(write_part, shared, items, Resources()):
+            written.append((part.rows, part.sha256))
+            relations.workspace.progress.advance(0)
+    writer.add("correlation", written)
+    for block in found:
+        for method, matrix in block.matrices.items():
+            writer.matrices.setdefault(method, []).append(matrix)
+    for index, block in enumerate(found):
+        if block.rows:
+            relations.workspace.store.remove(pending(work.folder, index))
+
+
+def _by_method(strongest: pa.Table) -> dict[str, Pairs]:
+    pairs: dict[str, Pairs] = defaultdict(list)
+    for row in strongest.to_pylist():
+        pairs[row["method"]].append((row["feature_a"], row["feature_b"]))
+    return dict(pairs)
+
+
+def _parts(work: BlockWork, found: list[Found]) -> list[tuple[int, ...]]:
+    """Return the blocks of every part of the table, in order: about `PART_ROWS` rows of those that will be kept."""
+    waiting = sum(block.rows for block in found)
+    methods = {method for block in found for method in block.best}
+    most = len(methods) * len(work.features) * work.keep.top if work.keep.top else waiting
+    share = min(1.0, most / max(waiting, 1))
+    parts: list[list[int]] = [[]]
+    rows = 0.0
+    for index, block in enumerate(found):
+        if block.rows:
+            if parts[-1] and rows + share * block.rows > PART_ROWS:
+                parts.append([])
+                rows = 0.0
+            parts[-1].append(index)
+            rows += share * block.rows
+    return [tuple(part) for part in parts]
+
+
+# --- interactions ---------------------------------------------------------------------------------------------------
+
+
+def interaction(relations: Relations, found: list[pa.Table]) -> pa.Table:
+    """Return the interaction table: the best pairs of every target, with their error bars."""
+    options, wanted = relations.config.analyses.uncertainty, relations.config.analyses.interaction
+    best = top(pa.concat_tables([build("interaction", {"target": []}), *found]), wanted.keep if wanted else 0)
+    by_target: dict[str, Pairs] = defaultdict(list)
+    for target, *pair in zip(*(best.column(k).to_pylist() for k in ("target", "feature_a", "feature_b")), strict=True):
+        by_target[target].append((pair[0], pair[1]))
+    if not by_target:
+        return best
+    bars = {target: interaction_bars(relations, pairs, target) for target, pairs in by_target.items()}
+    relations.warnings.extend(
+        f"interactions with target '{target}': their rows fall into {of['groups'][0]:.0f} group(s) and the jackknife "
+        f"needs {FEWEST_GROUPS}; intervals are null; {WHERE}"
+        for target, of in bars.items()
+        if of["groups"][0] < FEWEST_GROUPS
+    )
+    arrays = {name: np.concatenate([of[name] for of in bars.values()]) for name in next(iter(bars.values()))}
+    features = sum(coding.column.role is Role.FEATURE for coding in relations.codebook.codings)
+    looked_at = dict.fromkeys(by_target, features * (features - 1) // 2)
+    return with_interaction_errors(best, arrays, options, looked_at)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -94,6 +95,32 @@ class Run:
         assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is never a series
         return frame
 
+    def matrix(self, method: str) -> tuple[list[str], np.ndarray]:
+        """Return columns and the values of a correlation method between them, shape (columns, columns).
+
+        NaN where there is no value and on the diagonal. Needs ``analyses.correlation.dense``; the whole matrix is
+        made in memory, the files hold it in blocks.
+
+        Raises
+        ------
+        DatasetError
+            The run wrote no matrix of this method.
+        """
+        try:
+            blocks = json.loads(self.store.read(f"runs/{self.run_id}/tensors/{method}/index.json"))
+        except FileNotFoundError:
+            raise DatasetError(f"run {self.run_id} has no matrix '{method}'; set analyses.correlation.dense") from None
+        names = list(dict.fromkeys(name for side in ("rows", "columns") for block in blocks for name in block[side]))
+        place = {name: index for index, name in enumerate(names)}
+        matrix = np.full((len(names), len(names)), np.nan)
+        for block in blocks:
+            rows, columns = ([place[name] for name in block[side]] for side in ("rows", "columns"))
+            values = pa.ipc.read_tensor(pa.BufferReader(self.store.read(block["path"]))).to_numpy()
+            known = ~np.isnan(values)
+            i, j = (index[known] for index in np.meshgrid(rows, columns, indexing="ij"))
+            matrix[i, j] = matrix[j, i] = values[known]
+        return names, matrix
+
 
 def list_runs(output: str, options: dict[str, Any] | None = None) -> list[Run]:
     """Return the finished runs at an output, oldest first."""
@@ -113,18 +140,35 @@ class RunWriter:
     def __init__(self, store: Store, run_id: str) -> None:
         self.store, self.run_id = store, run_id
         self.tables: dict[str, dict[str, Any]] = {}
+        self.matrices: dict[str, list[dict[str, Any]]] = {}
+
+    def folder(self, name: str) -> str:
+        """Return a folder of this run."""
+        return f"runs/{self.run_id}/{name}"
 
     def write(self, name: str, tables: Iterable[pa.Table]) -> None:
         """Write a table from its pieces: one file, or parts of about a million rows in the order given."""
-        path = f"runs/{self.run_id}/tables/{name}.parquet"
-        sha, rows, parts = hashlib.sha256(), 0, 0
+        path, written = self.path(name), list[tuple[int, str]]()
         for piece, last in _pieces(tables, schema(name)):
-            part = path if last and not parts else _part_paths(path, parts + 1)[-1]
+            part = path if last and not written else _part_paths(path, len(written) + 1)[-1]
             _, data = self.store.write_parquet(part, piece)
-            sha.update(data)
-            rows += piece.num_rows
-            parts += 1
-        self.tables[name] = {"path": path, "rows": rows, "parts": parts, "sha256": sha.hexdigest()}
+            written.append((piece.num_rows, hashlib.sha256(data).hexdigest()))
+        self.add(name, written)
+
+    def path(self, name: str) -> str:
+        """Return where a table is: a file, or a folder of parts."""
+        return f"runs/{self.run_id}/tables/{name}.parquet"
+
+    def part_paths(self, name: str, parts: int) -> list[str]:
+        """Return where so many parts of a table are to be written."""
+        return _part_paths(self.path(name), parts) if parts > 1 else [self.path(name)]
+
+    def add(self, name: str, written: list[tuple[int, str]]) -> None:
+        """Add a table whose parts are written: rows and SHA-256 of each. The table's is that of its parts' in order."""
+        digests = [digest for _, digest in written]
+        whole = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        rows = sum(rows for rows, _ in written)
+        self.tables[name] = {"path": self.path(name), "rows": rows, "parts": len(written), "sha256": whole}
 
     def commit(self, manifest: dict[str, Any]) -> Run:
         """Make the run visible."""
@@ -134,7 +178,9 @@ class RunWriter:
         return Run(self.store, self.run_id, manifest)
 
     def save_manifest(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest without making the run visible."""
+        """Write the manifest, and what the matrices hold, without making the run visible."""
+        for method, blocks in self.matrices.items():
+            self.store.write(f"{self.folder('tensors')}/{method}/index.json", json.dumps(blocks).encode())
         self.store.write(f"runs/{self.run_id}/manifest.json", json.dumps(manifest, indent=1).encode())
 
 

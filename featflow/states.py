@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -19,13 +20,15 @@ from featflow.errors import ConfigurationError
 from featflow.reading import batch_rows
 from featflow.storage import Store
 from featflow.summaries import Summarizer, digest
+from featflow.trees import span_size, spans
 
 __all__ = [
+    "COLUMNS_AT_ONCE",
     "AnySummarizer",
     "check_sizes",
     "existing",
     "load",
-    "missing_partials",
+    "missing",
     "path",
     "quarantine",
     "sound",
@@ -36,6 +39,8 @@ WORKING_COPIES = 4
 """States alive in a task at once: the running one, a batch's, the merged one, and its serialized form."""
 BATCH_COPIES = 6
 """A batch as Arrow, as float64, as a mask, and in products."""
+COLUMNS_AT_ONCE = 512
+"""Columns of a block, and of a task that takes several: a batch of more has too few rows."""
 QUARANTINE = "states/quarantine"
 REMEDIES = {
     "codes": "lower dataset.shard_bytes, or write smaller row groups",
@@ -74,17 +79,33 @@ def existing(store: Store, summarizer: AnySummarizer) -> set[str]:
     return {name.removesuffix(".arrow") for name in store.names(_folder(summarizer)) if name.endswith(".arrow")}
 
 
-def missing_partials(
-    store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
-) -> list[tuple[Shard, list[int]]]:
-    """Return the shards that lack a partial state, and which specs they lack."""
-    there = [existing(store, summarizer) for summarizer in specs]
-    lacking = ((shard, [i for i, names in enumerate(there) if shard.digest not in names]) for shard in shards)
-    return [(shard, indices) for shard, indices in lacking if indices]
+def missing(
+    store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer], shard_bytes: int
+) -> list[tuple[tuple[Shard, ...], str, list[int]]]:
+    """Return the spans of shards that lack a state: their shards, the name of their states, which specs lack it.
+
+    Parameters
+    ----------
+    shard_bytes
+        Bytes of a shard: of specs of one kind whose states weigh more, each has a state for several shards.
+    """
+    there = [existing(store, spec) for spec in specs]
+    kinds: Counter[str] = Counter()
+    for spec in specs:
+        kinds[spec.name] += spec.nbytes()
+    sizes = [span_size(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
+    by_digest = {shard.digest: shard for shard in shards}
+    found = []
+    for size in sorted(set(sizes)):
+        for run, name in spans(list(by_digest), size):
+            lacking = [i for i, names in enumerate(there) if sizes[i] == size and name not in names]
+            if lacking:
+                found.append((tuple(by_digest[digest] for digest in run), name, lacking))
+    return found
 
 
 def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
-    """Raise ConfigurationError if a state cannot fit a task; `compute` and `count_pairs` call it before they read."""
+    """Raise ConfigurationError if a state cannot fit a task; `compute` calls it before it reads."""
     for spec in specs:
         if spec.nbytes() > limit:
             times = math.ceil(10 * spec.nbytes() / limit) / 10
@@ -95,10 +116,10 @@ def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
             )
 
 
-def quarantine(store: Store, shard: Shard, specs: Sequence[AnySummarizer], unreadable: Sequence[Quarantined]) -> None:
-    """Note what of a shard cannot be read in the columns of these specs."""
+def quarantine(store: Store, shard: str, specs: Sequence[AnySummarizer], unreadable: Sequence[Quarantined]) -> None:
+    """Note what of the shard with this digest cannot be read in the columns of these specs."""
     entries = json.dumps([asdict(entry) for entry in unreadable])
-    store.write(f"{_quarantine(specs)}/{shard.digest}.json", entries.encode())
+    store.write(f"{_quarantine(specs)}/{shard}.json", entries.encode())
 
 
 def sound(

@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 class Resources:
     """What one call needs."""
 
-    cpus: float = 1.0
-    """Cores."""
+    gpus: float = 0.0
+    """Share of a GPU."""
     memory: int = 0
     """Bytes; 0 where they do not matter."""
 

@@ -12,7 +12,11 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, TypeVar
+
+import torch
+from threadpoolctl import threadpool_limits
 
 from featflow.engines.base import Resources
 from featflow.errors import FeatflowError, InfrastructureError
@@ -52,6 +56,7 @@ class RayEngine:
         self._window = max(1, in_flight * int(ray.cluster_resources().get("CPU", 1)))
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._memory = int(max((node.get("memory", 0) for node in nodes), default=0))
+        self._cores = int(max((node.get("CPU", 1) for node in nodes), default=1))
 
     def map(
         self,
@@ -60,9 +65,12 @@ class RayEngine:
         items: Iterable[Item],
         resources: Resources,
     ) -> Iterator[Result]:
-        """Yield the results in order."""
+        """Yield the results in order; tasks x threads are the cores there are."""
+        waiting = list(items)
+        threads = max(1, min(self._cores, int(ray.cluster_resources().get("CPU", 1)) // max(len(waiting), 1)))
         task = ray.remote(_call).options(
-            num_cpus=resources.cpus,
+            num_cpus=threads,
+            num_gpus=resources.gpus or None,
             memory=min(resources.memory, self._memory) or None,  # more than any node has would wait for ever
             max_retries=TASK_RETRIES,
             name=function.__name__,
@@ -70,10 +78,10 @@ class RayEngine:
         reference = ray.put((function, shared))
         pending: deque[Any] = deque()
         try:
-            for item in items:
+            for item in waiting:
                 if len(pending) >= self._window:
                     yield _get(pending.popleft())
-                pending.append(task.remote(reference, item))
+                pending.append(task.remote([reference], item, threads))
             while pending:
                 yield _get(pending.popleft())
         finally:
@@ -93,9 +101,17 @@ def _check_reachable(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
-def _call(work: tuple[Callable[[Any, Any], Any], Any], item: Any) -> Any:
-    function, shared = work
-    return function(shared, item)
+def _call(work: list[Any], item: Any, threads: int) -> Any:
+    function, shared = _fetched(*work)
+    torch.set_num_threads(threads)
+    with threadpool_limits(threads):  # numpy's, which Ray sets for a worker's first task only
+        return function(shared, item)
+
+
+@lru_cache(maxsize=1)
+def _fetched(reference: Any) -> Any:
+    """Return what all tasks of one map share: a worker that runs many of them unpacks it once."""
+    return ray.get(reference)
 
 
 def _get(reference: Any) -> Any:

@@ -1,0 +1,47 @@
+"""The whole states of pass 2, and what it takes to measure them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from featflow import states as stored
+from featflow.analyses import RelationSpecs
+from featflow.columns import Codebook
+from featflow.config import Config
+from featflow.dataset import Shard
+from featflow.measures.codebook import ColumnStates
+from featflow.passes import Workspace
+from featflow.streams import CodeStream
+
+__all__ = ["Relations"]
+
+
+@dataclass(frozen=True)
+class Relations:
+    """What the tables of relations are made from."""
+
+    config: Config
+    codebook: Codebook
+    workspace: Workspace
+    shards: tuple[Shard, ...]
+    specs: RelationSpecs
+    columns: ColumnStates
+    whole: dict[Any, str]
+    """Name of the whole state of every spec that has one: what all shards together do not outweigh is not written."""
+    warnings: list[str] = field(default_factory=list)
+    """What is null or empty in the tables made so far, and why."""
+
+    def state(self, spec: Any) -> Any:
+        """Return a spec's whole state."""
+        return stored.load(self.workspace.store, spec, self.whole[spec])
+
+    def stream(self) -> CodeStream:
+        """Return the stored codes."""
+        return CodeStream(self.workspace.store, self.specs.codes, tuple(shard.digest for shard in self.shards))
+
+    @property
+    def scale(self) -> float:
+        """Rows of equal weight that a unit of weight is worth."""
+        moments = self.columns.moments
+        return moments.weight_sum / moments.weight_square_sum if self.specs.weighted else 1.0

@@ -1,0 +1,126 @@
+"""The way over codes: all shards' codes of some columns, in pieces large enough to count fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import pyarrow as pa
+
+from featflow import progress, states
+from featflow.dataset import Shard
+from featflow.engines.base import Resources
+from featflow.passes import Workspace, merge
+from featflow.storage import Store
+from featflow.summaries import CodesSummarizer, PairCountsSummarizer
+
+__all__ = ["PIECE_BYTES", "CodeStream", "count_totals"]
+
+PIECE_BYTES = 64 * 2**20
+"""Codes counted at once."""
+VALUE_BYTES = 8
+"""Bytes of a decoded value, whose code takes one."""
+
+
+@dataclass(frozen=True)
+class CodeStream:
+    """The stored codes of a dataset."""
+
+    store: Store
+    """Where they are."""
+    specs: tuple[CodesSummarizer, ...]
+    """Their specs, by block of columns."""
+    shards: tuple[str, ...]
+    """Digests of the shards."""
+
+    def count(self, spec: Any, share: float = 1.0) -> Any:
+        """Return a spec's counts over the codes of all shards.
+
+        Parameters
+        ----------
+        spec
+            A summarizer whose batches hold codes: it says which ``fields`` of them.
+        share
+            Share of the rows of every shard. Rows lie in a random order, so that the first of them are a sample.
+        """
+        state = spec.empty()
+        for piece in self.pieces(list(spec.fields), share):
+            state = state.merge(spec.summarize(piece))
+        return state
+
+    def pieces(self, fields: list[str], share: float = 1.0) -> Iterator[pa.RecordBatch]:
+        """Yield the codes of some fields, about `PIECE_BYTES` at a time, over the ends of shards."""
+        waiting: list[pa.RecordBatch] = []
+        for shard in self.shards:
+            for batch in self._batches(shard, fields, share):
+                waiting.append(batch)
+                if sum(batch.num_rows for batch in waiting) * len(fields) >= PIECE_BYTES:
+                    yield _joined(waiting)
+                    waiting = []
+        if waiting:
+            yield _joined(waiting)
+
+    def _batches(self, shard: str, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
+        wanted = [(spec, [field for field in spec.fields if field in fields]) for spec in self.specs]
+        files = [(states.path(spec, shard), some) for spec, some in wanted if some]
+        left: int | None = None
+        for batches in zip(*(self.store.read_arrow_batches(*file) for file in files), strict=True):
+            rows = int(batches[0].schema.metadata[b"rows"])
+            left = ceil(share * rows) if left is None else left
+            arrays = {
+                field: array
+                for batch in batches
+                for field, array in zip(batch.schema.names, batch.columns, strict=True)
+            }
+            yield pa.record_batch(arrays).slice(0, left)
+            left -= min(left, batches[0].num_rows)
+            if not left:
+                return
+
+
+@dataclass(frozen=True)
+class _Totals:
+    store: Store
+    specs: tuple[PairCountsSummarizer, ...]
+    codes: tuple[CodesSummarizer, ...]
+
+
+def count_totals(
+    workspace: Workspace, shards: Sequence[Shard], codes: tuple[CodesSummarizer, ...], specs: Sequence[Any], stage: str
+) -> dict[Any, str]:
+    """Count block pairs over the codes of spans of shards and merge; return the name of each whole state.
+
+    Nothing is written, and nothing returned, where all codes together do not outweigh the counts.
+    """
+    states.check_sizes(specs, workspace.state_bytes)
+    code_bytes = max(workspace.shard_bytes // VALUE_BYTES, 1)
+    if sum(spec.nbytes() for spec in specs) > code_bytes * len(shards):
+        return {}
+    items = [
+        (index, tuple(shard.digest for shard in span), name)
+        for span, name, lacking in states.missing(workspace.store, shards, specs, code_bytes)
+        for index in lacking
+    ]
+    memory = max((spec.nbytes() for spec in specs), default=0) * states.WORKING_COPIES
+    work = _Totals(workspace.store, tuple(specs), codes)
+    if items:
+        with progress.stage(workspace.progress, stage, len(items)):
+            for rows in workspace.engine.map(_count_span, work, items, Resources(workspace.gpus, memory)):
+                workspace.progress.advance(rows)
+    return dict(zip(specs, merge(workspace, shards, specs, "merging"), strict=True))
+
+
+def _count_span(work: _Totals, item: tuple[int, tuple[str, ...], str]) -> int:
+    index, shards, name = item
+    spec = work.specs[index]
+    state = CodeStream(work.store, work.codes, shards).count(spec)
+    work.store.write_arrow(states.path(spec, name), state.to_arrow())
+    return int(state.rows)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
