@@ -7,7 +7,7 @@ depends on the columns and the budget alone: not on the engine, the rows or the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import combinations_with_replacement, pairwise
 from typing import Any, TypeVar
@@ -87,14 +87,8 @@ class ProfileSpecs:
 
     def all(self) -> tuple[Summarizer[Any], ...]:
         """Return the specs, those of the same columns together: one task reads these columns once."""
-        specs: tuple[Any, ...] = (
-            *self.moments,
-            *self.quantiles,
-            *self.quantile_sketches,
-            *self.levels,
-            *self.frequent,
-            *self.distinct,
-        )
+        of_numbers: tuple[Any, ...] = (*self.moments, *self.quantiles, *self.quantile_sketches)
+        specs = (*of_numbers, *self.levels, *self.frequent, *self.distinct)
         place = {column: index for index, column in enumerate(self.numbers + self.categories)}
         return tuple(sorted(specs, key=lambda spec: place.get(spec.columns[0], -1)))
 
@@ -295,8 +289,6 @@ def _block_pairs(
 
 def joined(blocks: Sequence[Moments]) -> Moments:
     """Return the moments of all columns from those of blocks of columns over the same rows."""
-    values: dict[str, list[Any]] = {
-        field.name: [getattr(block, field.name) for block in blocks] for field in fields(Moments)
-    }
-    whole: dict[str, Any] = {n: np.concatenate(v) if isinstance(v[0], np.ndarray) else v[0] for n, v in values.items()}
-    return Moments(**whole)
+    values = {field.name: [getattr(block, field.name) for block in blocks] for field in fields(Moments)}
+    arrays = {name: np.concatenate(parts) for name, parts in values.items() if isinstance(parts[0], np.ndarray)}
+    return replace(blocks[0], **arrays)

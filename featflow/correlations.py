@@ -133,25 +133,18 @@ def pending(folder: str, index: int) -> str:
 
 
 def _write_matrices(work: BlockWork, index: int, table: pa.Table) -> dict[str, dict[str, Any]]:
-    spec = work.specs[index]
-    grouped = isinstance(spec, GroupedMomentsSummarizer)
-    sides = (spec.categories, spec.numbers) if grouped else (spec.left, spec.right)
-    rows, columns = ([coding.column.name for coding in side] for side in sides)
+    """Write the values of every method between the columns that occur, and return where."""
     written = {}
-    for method, of_method in by_method(table):
-        matrix = np.full((len(rows), len(columns)), np.nan)
-        some = table.take(pa.array(of_method))
-        a, b = (some[name].combine_chunks().dictionary_encode() for name in FEATURES)
-        at = [
-            np.array([names.index(value) for value in encoded.dictionary.to_pylist()], int)[encoded.indices.to_numpy()]
-            for encoded, names in ((a, rows), (b, columns))
-        ]
-        matrix[at[0], at[1]] = some["value"].to_numpy(zero_copy_only=False)
-        path = f"{work.folder.rpartition('/')[0]}/tensors/{method}/{index:06d}.arrow"
+    for method, rows in by_method(table):
+        some = table.take(pa.array(rows)).combine_chunks()
+        a, b = (pa.concat_arrays(some[name].chunks).dictionary_encode() for name in FEATURES)
+        matrix = np.full((len(a.dictionary), len(b.dictionary)), np.nan)
+        matrix[a.indices.to_numpy(), b.indices.to_numpy()] = some["value"].to_numpy(zero_copy_only=False)
         sink = pa.BufferOutputStream()
         pa.ipc.write_tensor(pa.Tensor.from_numpy(matrix), sink)
+        path = f"{work.folder.rpartition('/')[0]}/tensors/{method}/{index:06d}.arrow"
         work.store.write(path, sink.getvalue().to_pybytes())
-        written[method] = {"path": path, "rows": rows, "columns": columns}
+        written[method] = {"path": path, "rows": a.dictionary.to_pylist(), "columns": b.dictionary.to_pylist()}
     return written
 
 

@@ -175,7 +175,7 @@ def test_kept_correlations_have_the_jackknife_and_the_others_fisher(tmp_path):
     shared = random.normal(size=ROWS)
     numbers = {f"x{i}": random.normal(size=ROWS) + i / 2 * shared for i in range(5)}
     words = {f"w{i}": noisy((shared > 0).astype(int), i / 4, random).astype(str) for i in range(4)}
-    done = run(tmp_path, pa.table(numbers | words), analyses={"correlation": {"keep": 2}})
+    done = run(tmp_path, pa.table(numbers | words), analyses={"correlation": {"error_bars": 2}})
     table = done.table("correlation")
     assert done.manifest["warnings"] == []
     for (method,), rows in table.partition_by("method", as_dict=True).items():
@@ -387,7 +387,11 @@ def test_a_weighted_ranking_by_hand_and_of_ones(tmp_path, planted):
 # --- again, and elsewhere -------------------------------------------------------------------------------------------
 
 TABLES = ("ranking", "correlation", "interaction")
-OPTIONS = {"ranking": {"strata": ["flag"], "clusters": "city"}, "correlation": {"keep": 5}, "interaction": {"keep": 5}}
+OPTIONS = {
+    "ranking": {"strata": ["flag"], "clusters": "city"},
+    "correlation": {"error_bars": 5},
+    "interaction": {"keep": 5},
+}
 MIXED = {"targets": ["target", "count"], "entity": ["user"], "event_time": "when"}
 
 

@@ -324,11 +324,20 @@ def test_options_out_of_range(bench, key, value, rule):
     refused(bench, ConfigurationError, *words, dataset=LABEL, **uncertainty(**{key: value}))
 
 
-@pytest.mark.parametrize("section", ["correlation", "interaction"])
-def test_keeping_nothing(bench, section):
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("interaction", "keep", 0, ("greater than or equal to 1", "got 0")),
+        ("correlation", "error_bars", 0, ("greater than or equal to 1", "got 0")),
+        ("correlation", "keep", 5, ("write all, {top: 100} or {above: 0.3}", "got 5")),
+        ("correlation", "keep", "some", ("write all, {top: 100} or {above: 0.3}", "got 'some'")),
+        ("correlation", "keep", {"top": 3, "above": 0.1}, ("has both top and above; leave one out",)),
+        ("correlation", "keep", {"above": -1}, ("greater than or equal to 0", "got -1")),
+    ],
+)
+def test_what_to_keep(bench, section, key, value, words):
     bench.write()
-    words = (f"'analyses.{section}.keep'", "greater than or equal to 1", "got 0")
-    refused(bench, ConfigurationError, *words, analyses={section: {"keep": 0}})
+    refused(bench, ConfigurationError, f"'analyses.{section}.{key}", *words, analyses={section: {key: value}})
 
 
 def test_the_command_line_names_the_key(bench):
