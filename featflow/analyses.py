@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from itertools import combinations_with_replacement, pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from featflow.blocks import block_pairs, blocks, column_blocks
 from featflow.columns import CategoryCoding, Codebook, Coding, Column, Grouping, NumberCoding, Role
 from featflow.config import Config
 from featflow.dataset import Dataset
 from featflow.measures.codebook import ColumnStates, duplicate_candidates, histogram_cells
-from featflow.states import COLUMNS_AT_ONCE
+from featflow.options import SAMPLED_FROM
 from featflow.summaries import (
     AgreementSummarizer,
     CodesSummarizer,
@@ -48,6 +48,7 @@ __all__ = [
     "kept_moments",
     "profile_specs",
     "relation_specs",
+    "searches_samples",
     "state_bytes",
 ]
 
@@ -57,14 +58,8 @@ STATE_SHARE = 16
 NUMBERS_BESIDE_CATEGORIES = 64
 """Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
 
-MOST_OF_A_SIDE = 1024
-"""Columns on either side of a block of pairs: a million pairs are measured at once."""
-
 PAIRS_AT_ONCE = 64
 """Kept pairs that one task looks at again."""
-
-Item = TypeVar("Item")
-Spec = TypeVar("Spec", bound=Summarizer[Any])
 
 
 def state_bytes(config: Config) -> int:
@@ -119,16 +114,16 @@ def profile_specs(columns: Sequence[Column], config: Config, weight: Column | No
     numbers = tuple(column for column in columns if column.is_numeric)
     categories = tuple(column for column in columns if not column.is_numeric)
     cells, limit = histogram_cells(config.codebook, len(numbers)), state_bytes(config)
-    moments = _column_blocks(partial(MomentsSummarizer, weight=weight), numbers, limit)
+    moments = column_blocks(partial(MomentsSummarizer, weight=weight), numbers, limit)
     return ProfileSpecs(
         numbers,
         categories,
         moments or ((MomentsSummarizer((), weight),) if weight else ()),
-        _column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
-        _column_blocks(QuantileSketchSummarizer, numbers, limit),
-        _column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
-        _column_blocks(FrequentSummarizer, categories, limit),
-        _column_blocks(DistinctSummarizer, numbers, limit) + _column_blocks(DistinctSummarizer, categories, limit),
+        column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
+        column_blocks(QuantileSketchSummarizer, numbers, limit),
+        column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
+        column_blocks(FrequentSummarizer, categories, limit),
+        column_blocks(DistinctSummarizer, numbers, limit) + column_blocks(DistinctSummarizer, categories, limit),
     )
 
 
@@ -152,6 +147,9 @@ class RelationSpecs:
     """Codes of all columns in pairs, by block of columns; none if no pair is wanted."""
     pairs: tuple[PairCountsSummarizer, ...]
     """Columns against columns on codes, by block pair; counted from the codes, not from the shards."""
+
+    screens: tuple[PairCountsSummarizer, ...] = ()
+    """Features against features about the targets, for a search on samples; ``pairs`` has no target then."""
 
     weighted: bool = False
     """Whether rows have weights."""
@@ -180,8 +178,10 @@ def relation_specs(
     categories = tuple(coding for coding in codings if isinstance(coding, CategoryCoding))
     methods = set(analyses.correlation.methods) if analyses.correlation else set()
     interactions = analyses.interaction is not None and bool(targets)
-    pairs = interactions or bool(methods & {"cramers_v", "mutual_information"})
-    pair_targets = targets if interactions else ()
+    sampled = interactions and searches_samples(config, len(features), states.rows)
+    counted = bool(methods & {"cramers_v", "mutual_information"})
+    pairs = (interactions and not sampled) or counted
+    of_targets, pair_targets = targets if interactions else (), () if sampled or not interactions else targets
     ranking = analyses.ranking if targets else None
     strata = tuple(codebook[name] for name in dict.fromkeys(ranking.strata)) if ranking else ()
 
@@ -190,26 +190,39 @@ def relation_specs(
 
     return RelationSpecs(
         grouping=grouping,
-        targets=_column_blocks(target_counts, features, limit) if ranking else (),
-        comoments=_block_pairs(partial(CoMomentsSummarizer, weight=weight), numbers, limit)
+        targets=column_blocks(target_counts, features, limit) if ranking else (),
+        comoments=block_pairs(partial(CoMomentsSummarizer, weight=weight), numbers, limit)
         if "pearson" in methods
         else (),
-        ranks=_block_pairs(partial(RankCoMomentsSummarizer, weight=weight), numbers, limit)
+        ranks=block_pairs(partial(RankCoMomentsSummarizer, weight=weight), numbers, limit)
         if "spearman" in methods
         else (),
         grouped=tuple(
             GroupedMomentsSummarizer(left, right, weight)
-            for left in _blocks(categories, partial(_grouped_bytes, weight, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
-            for right in _blocks(numbers, partial(_grouped_bytes, weight, categories=left), limit)
+            for left in blocks(categories, partial(_grouped_bytes, weight, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
+            for right in blocks(numbers, partial(_grouped_bytes, weight, categories=left), limit)
             if "correlation_ratio" in methods
         ),
         agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
-        codes=_codes(codings, CodesSummarizer((), pair_targets, shard_rows, weight, grouping), limit) if pairs else (),
-        pairs=_block_pairs(partial(PairCountsSummarizer, targets=pair_targets, weight=weight), codings, limit)
+        codes=_codes(codings, CodesSummarizer((), of_targets, shard_rows, weight, grouping), limit)
+        if pairs or sampled
+        else (),
+        pairs=block_pairs(partial(PairCountsSummarizer, targets=pair_targets, weight=weight), codings, limit)
         if pairs
+        else (),
+        screens=block_pairs(partial(PairCountsSummarizer, targets=targets, weight=weight), features, limit)
+        if sampled
         else (),
         weighted=weight is not None,
     )
+
+
+def searches_samples(config: Config, features: int, rows: int) -> bool:
+    """Return whether interactions are searched for on samples of the rows."""
+    options = config.analyses.interaction
+    if options is None or options.search:
+        return options is not None and options.search == "sample"
+    return features * (features - 1) / 2 * rows > SAMPLED_FROM
 
 
 def kept_counts(
@@ -224,7 +237,7 @@ def kept_counts(
         weight=beside.weight,
     )
     limit = state_bytes(config)
-    return list(_column_blocks(make, tuple((codebook[a], codebook[b]) for a, b in pairs), limit, PAIRS_AT_ONCE))
+    return list(column_blocks(make, tuple((codebook[a], codebook[b]) for a, b in pairs), limit, PAIRS_AT_ONCE))
 
 
 def kept_moments(
@@ -237,33 +250,13 @@ def kept_moments(
         "spearman": partial(KeptRankMomentsSummarizer, grouping=specs.grouping, weight=weight),
     }
     codings = {method: tuple((codebook[a], codebook[b]) for a, b in pairs) for method, pairs in kept.items()}
-    return [
-        (method, spec) for method, pairs in codings.items() for spec in _column_blocks(makers[method], pairs, limit)
-    ]
+    return [(method, spec) for method, pairs in codings.items() for spec in column_blocks(makers[method], pairs, limit)]
 
 
 def _codes(codings: tuple[Coding, ...], beside: CodesSummarizer, limit: int) -> tuple[CodesSummarizer, ...]:
     """Return the specs of all codes, ``beside`` last: what every block pair reads."""
-    columns = _column_blocks(partial(CodesSummarizer, targets=(), shard_rows=beside.shard_rows), codings, limit)
+    columns = column_blocks(partial(CodesSummarizer, targets=(), shard_rows=beside.shard_rows), codings, limit)
     return (*columns, beside) if beside.fields else columns
-
-
-def _blocks(
-    items: tuple[Item, ...], nbytes: Callable[[tuple[Item, ...]], int], limit: int, most: int = COLUMNS_AT_ONCE
-) -> list[tuple[Item, ...]]:
-    """Cut items into runs of at most ``most`` whose state is at most ``limit`` bytes, or of one item each."""
-    blocks: list[tuple[Item, ...]] = []
-    start = 0
-    while start < len(items):
-        fits, too_many = 1, min(len(items) - start, most) + 1
-        while too_many - fits > 1:  # the state grows with the block
-            middle = (fits + too_many) // 2
-            fits, too_many = (middle, too_many) if nbytes(items[start : start + middle]) <= limit else (fits, middle)
-        blocks.append(items[start : start + fits])
-        start += fits
-    ends = [len(items) * index // max(len(blocks), 1) for index in range(len(blocks) + 1)]
-    even = [items[start:end] for start, end in pairwise(ends)]  # as many, with none left over at the end
-    return even if all(nbytes(block) <= limit for block in even) else blocks
 
 
 def _grouped_bytes(
@@ -272,23 +265,8 @@ def _grouped_bytes(
     return GroupedMomentsSummarizer(categories, numbers, weight).nbytes()
 
 
-def _column_blocks(
-    make: Callable[[tuple[Item, ...]], Spec], items: tuple[Item, ...], limit: int, most: int = COLUMNS_AT_ONCE
-) -> tuple[Spec, ...]:
-    """Return a spec for every block of columns or pairs, of at most ``most`` of them."""
-    return tuple(make(block) for block in _blocks(items, lambda block: make(block).nbytes(), limit, most))
-
-
-def _block_pairs(
-    make: Callable[[tuple[Any, ...], tuple[Any, ...]], Spec], items: tuple[Coding, ...], limit: int
-) -> tuple[Spec, ...]:
-    """Return a spec for every pair of blocks, the first not after the second."""
-    blocks = _blocks(tuple(items), lambda block: make(block, block).nbytes(), limit, MOST_OF_A_SIDE)
-    return tuple(make(left, right) for left, right in combinations_with_replacement(blocks, 2))
-
-
-def joined(blocks: Sequence[Moments]) -> Moments:
+def joined(parts: Sequence[Moments]) -> Moments:
     """Return the moments of all columns from those of blocks of columns over the same rows."""
-    values = {field.name: [getattr(block, field.name) for block in blocks] for field in fields(Moments)}
-    arrays = {name: np.concatenate(parts) for name, parts in values.items() if isinstance(parts[0], np.ndarray)}
-    return replace(blocks[0], **arrays)
+    values = {field.name: [getattr(moments, field.name) for moments in parts] for field in fields(Moments)}
+    arrays: dict[str, Any] = {n: np.concatenate(v) for n, v in values.items() if isinstance(v[0], np.ndarray)}
+    return replace(parts[0], **arrays)

@@ -137,8 +137,10 @@ def _write_tables(dataset: Dataset, relations: Relations, writer: RunWriter, rec
     if analyses.correlation:
         results.write_correlation(relations, work, found, writer)
     if analyses.interaction and targets:
-        writer.write("interaction", [results.interaction(relations, [block.interaction for block in found])])
+        best = [block.interaction for block in found]
+        writer.write("interaction", [results.interaction(relations, analyses.interaction.keep, best)])
     record.warnings += relations.warnings
+    record.searches = relations.searches
 
 
 def _duplicates(relations: RelationSpecs, state: Any) -> dict[str, str]:

@@ -58,6 +58,7 @@ class Record:
     rows_read: int = 0
     warnings: list[str] = field(default_factory=list)
     grouping: Grouping | None = None
+    searches: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, done: Computed) -> None:
         """Note what a pass over shards did."""
@@ -85,6 +86,7 @@ class Record:
             "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": lost},
             "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
             "tables": writer.tables,
+            "interaction_search": self.searches,
             "seconds": self.watch.total(),
             "warnings": [
                 *self.dataset.notes,

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 
 __all__ = [
     "ALL_PAIRS_UP_TO",
+    "SAMPLED_FROM",
     "TOP_OF_COLUMN",
     "Analyses",
     "Budget",
@@ -32,6 +33,9 @@ ALL_PAIRS_UP_TO = 1000
 """Columns up to which every pair is written by default: half a million pairs a method."""
 TOP_OF_COLUMN = 100
 """Pairs of every column that are written by default beyond."""
+
+SAMPLED_FROM = 1e12
+"""Pairs times rows from which interactions are searched for on samples by default: minutes of a few cores."""
 
 CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"]
 
@@ -169,6 +173,11 @@ class InteractionOptions(Options):
     """The interaction table."""
 
     keep: int = Field(default=1000, ge=1, description="Pairs kept for each target, by synergy.")
+    search: Literal["all", "sample"] | None = Field(
+        default=None,
+        description="all: every pair on all rows; sample: every pair on some rows, the best ones on more, until those "
+        f"that are kept have all. Null samples beyond {SAMPLED_FROM:.0e} pairs times rows.",
+    )
 
 
 class UncertaintyOptions(Options):

@@ -31,6 +31,8 @@ class Relations:
     """Name of the whole state of every spec that has one: what all shards together do not outweigh is not written."""
     warnings: list[str] = field(default_factory=list)
     """What is null or empty in the tables made so far, and why."""
+    searches: list[dict[str, Any]] = field(default_factory=list)
+    """What the search for interactions looked at, by target; empty where every pair was counted on all rows."""
 
     def state(self, spec: Any) -> Any:
         """Return a spec's whole state."""

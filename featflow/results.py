@@ -22,6 +22,7 @@ from featflow.measures.ranking import ranking as rank_features
 from featflow.measures.ranks import ranked
 from featflow.measures.strongest import merge_best, strongest
 from featflow.options import ALL_PAIRS_UP_TO, TOP_OF_COLUMN, Keep
+from featflow.pair_search import search
 from featflow.relations import Relations
 from featflow.runs import PART_ROWS, RunWriter
 from featflow.tables import build
@@ -149,10 +150,21 @@ def _parts(work: BlockWork, found: list[Found]) -> list[tuple[int, ...]]:
 # --- interactions ---------------------------------------------------------------------------------------------------
 
 
-def interaction(relations: Relations, found: list[pa.Table]) -> pa.Table:
-    """Return the interaction table: the best pairs of every target, with their error bars."""
-    options, wanted = relations.config.analyses.uncertainty, relations.config.analyses.interaction
-    best = top(pa.concat_tables([build("interaction", {"target": []}), *found]), wanted.keep if wanted else 0)
+def interaction(relations: Relations, keep: int, found: list[pa.Table]) -> pa.Table:
+    """Return the interaction table: the best ``keep`` pairs of every target, with their error bars.
+
+    Parameters
+    ----------
+    found
+        The best of every block, where all pairs were counted on all rows.
+    """
+    options = relations.config.analyses.uncertainty
+    if relations.specs.screens:
+        searched = search(relations, keep)
+        best = searched.table
+        relations.searches.extend(searched.targets)
+    else:
+        best = top(pa.concat_tables([build("interaction", {"target": []}), *found]), keep)
     by_target: dict[str, Pairs] = defaultdict(list)
     for target, *pair in zip(*(best.column(k).to_pylist() for k in ("target", "feature_a", "feature_b")), strict=True):
         by_target[target].append((pair[0], pair[1]))

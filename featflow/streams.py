@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from featflow import progress, states
 from featflow.dataset import Shard
 from featflow.engines.base import Resources
+from featflow.hashing import hash_numbers
 from featflow.passes import Workspace, merge
 from featflow.storage import Store
 from featflow.summaries import CodesSummarizer, PairCountsSummarizer
@@ -20,6 +21,8 @@ __all__ = ["PIECE_BYTES", "CodeStream", "count_totals"]
 
 PIECE_BYTES = 64 * 2**20
 """Codes counted at once."""
+SEED_DIGITS = 15
+"""Hexadecimal digits of a shard's digest that set its rows' hashes apart from other shards'."""
 VALUE_BYTES = 8
 """Bytes of a decoded value, whose code takes one."""
 
@@ -43,7 +46,7 @@ class CodeStream:
         spec
             A summarizer whose batches hold codes: it says which ``fields`` of them.
         share
-            Share of the rows of every shard. Rows lie in a random order, so that the first of them are a sample.
+            Share of the rows that are looked at: a sample, and part of the sample of any larger share.
         """
         state = spec.empty()
         for piece in self.pieces(list(spec.fields), share):
@@ -65,19 +68,23 @@ class CodeStream:
     def _batches(self, shard: str, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
         wanted = [(spec, [field for field in spec.fields if field in fields]) for spec in self.specs]
         files = [(states.path(spec, shard), some) for spec, some in wanted if some]
-        left: int | None = None
+        start = 0
         for batches in zip(*(self.store.read_arrow_batches(*file) for file in files), strict=True):
-            rows = int(batches[0].schema.metadata[b"rows"])
-            left = ceil(share * rows) if left is None else left
             arrays = {
                 field: array
                 for batch in batches
                 for field, array in zip(batch.schema.names, batch.columns, strict=True)
             }
-            yield pa.record_batch(arrays).slice(0, left)
-            left -= min(left, batches[0].num_rows)
-            if not left:
-                return
+            whole = pa.record_batch(arrays)
+            yield whole if share >= 1 else whole.filter(pa.array(_sampled(shard, start, whole.num_rows, share)))
+            start += whole.num_rows
+
+
+def _sampled(shard: str, start: int, rows: int, share: float) -> np.ndarray:
+    """Return which rows of a shard belong to the sample: their hash is below the share."""
+    positions = np.arange(start, start + rows, dtype=np.uint64)
+    hashes = hash_numbers(positions + np.uint64(int(shard[:SEED_DIGITS], 16)))
+    return np.asarray(hashes < np.uint64(share * 2.0**64))
 
 
 @dataclass(frozen=True)

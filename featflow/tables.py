@@ -136,6 +136,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("feature_a", TEXT, "First feature."),
             _field("feature_b", TEXT, "Second feature."),
             _field("n", INTEGER, "Rows in which the target is present."),
+            _field("rows_used", INTEGER, "Rows that this row's numbers come from; n and those without the target."),
             _nats("joint_mi", "Plug-in mutual information of the pair with the target."),
             _nats("expected_mi", "Exact mean of joint_mi over permutations of the target."),
             _nats("corrected_joint_mi", "joint_mi - expected_mi."),

@@ -53,7 +53,7 @@ def test_the_strongest_of_every_column(kind, blocks, table, every, tmp_path, mon
     if kind == "ray":
         request.getfixturevalue("local_ray")
     if blocks == "small blocks":
-        monkeypatch.setattr("featflow.analyses.MOST_OF_A_SIDE", 3)
+        monkeypatch.setattr("featflow.blocks.MOST_OF_A_SIDE", 3)
     done = run(table, tmp_path, kind, keep={"top": 2}).table("correlation")
     whole = every.table("correlation").with_columns(pl.Series("strength", strengths(every.arrow("correlation"))))
     for (method,), rows in whole.partition_by("method", as_dict=True).items():
@@ -87,7 +87,7 @@ def test_nothing_is_strong_enough(table, tmp_path):
 
 
 def test_matrices_hold_the_values_of_all_pairs(every, table, tmp_path, monkeypatch):
-    monkeypatch.setattr("featflow.analyses.MOST_OF_A_SIDE", 4)
+    monkeypatch.setattr("featflow.blocks.MOST_OF_A_SIDE", 4)
     cut = run(table, tmp_path, keep={"top": 1}, dense=True)
     for done in (every, cut):
         for (method,), rows in every.table("correlation").partition_by("method", as_dict=True).items():
@@ -103,7 +103,7 @@ def test_matrices_hold_the_values_of_all_pairs(every, table, tmp_path, monkeypat
 
 def test_a_table_of_parts(every, table, tmp_path, monkeypatch):
     monkeypatch.setattr("featflow.results.PART_ROWS", 20)
-    monkeypatch.setattr("featflow.analyses.MOST_OF_A_SIDE", 4)
+    monkeypatch.setattr("featflow.blocks.MOST_OF_A_SIDE", 4)
     done = run(table, tmp_path, keep="all")
     assert done.manifest["tables"]["correlation"]["parts"] > 2
     assert len(done.table("correlation")) == len(every.table("correlation"))
