@@ -13,8 +13,10 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from featflow.columns import Coding, Column, pair_cardinality, target_classes
+from featflow.counting import histogram, in_threads
 from featflow.summaries.codes import GROUP_FIELD, WEIGHT_FIELD, column_field, target_field
 
 __all__ = ["KeptCounts", "KeptCountsSummarizer"]
@@ -104,20 +106,30 @@ class KeptCountsSummarizer:
 
     def summarize(self, batch: pa.RecordBatch) -> KeptCounts:
         """Return the counts of a batch of codes."""
+        names = dict.fromkeys(coding.column.name for pair in self.pairs for coding in pair)
+        columns = {name: _tensor(batch, column_field(name)) for name in names}
+        shapes = self.shapes()
+        apart = _tensor(batch, GROUP_FIELD) * (shapes[0][3] if shapes else 1)  # group and class, shared by all pairs
+        if self.target:
+            apart += _tensor(batch, target_field(self.target.column.name))
+        weights = torch.from_numpy(np.array(batch.column(WEIGHT_FIELD))) if self.weight else None
+        state = self.empty().counts
+        tables = list(self.tables(KeptCounts(0, state)))
 
-        def codes(field: str) -> np.ndarray:
-            return np.asarray(batch.column(field).to_numpy()).astype(np.int64)
+        def count(index: int) -> None:
+            (left, right), (groups, rows, width, classes) = self.pairs[index], shapes[index]
+            code = torch.add(columns[right.column.name], columns[left.column.name], alpha=width)
+            code.add_(apart, alpha=rows * width)
+            table = histogram(code, weights, tables[index].size).view(groups, classes, rows, width)
+            tables[index][:] = table.permute(0, 2, 3, 1).numpy()
 
-        group = codes(GROUP_FIELD)
-        target = codes(target_field(self.target.column.name)) if self.target else np.zeros(batch.num_rows, np.int64)
-        weights = batch.column(WEIGHT_FIELD).to_numpy() if self.weight else None
-        parts = []
-        for (left, right), shape in zip(self.pairs, self.shapes(), strict=True):
-            cells = group * shape[1] + codes(column_field(left.column.name))
-            cells = (cells * shape[2] + codes(column_field(right.column.name))) * shape[3] + target
-            parts.append(np.bincount(cells, weights=weights, minlength=prod(shape)))
-        return KeptCounts(batch.num_rows, np.concatenate([self.empty().counts[:0], *parts]))
+        in_threads(count, range(len(self.pairs)))
+        return KeptCounts(batch.num_rows, state)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
         return 8 * sum(prod(shape) for shape in self.shapes())
+
+
+def _tensor(batch: pa.RecordBatch, field: str) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(batch.column(field).to_numpy()).astype(np.int32))

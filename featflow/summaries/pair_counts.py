@@ -1,9 +1,7 @@
 """Joint counts of all pairs of two blocks of columns, alone or by a target's class.
 
-All pairs at once are one integer matrix product of one-hot codes; rows grouped
-by class give one product a class. Counts are integers, exact in int32 for the
-rows of one product. Where rows have weights, sums of them take the place of counts:
-a float64 product, and beside it how many rows there were.
+Counted by `featflow.counting`. Where rows have weights, sums of them take the place of counts, and beside them stands
+how many rows there were.
 Cost: 8 bytes x classes x (levels of left) x (levels of right).
 """
 
@@ -14,15 +12,12 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from featflow.columns import Coding, Column, pair_cardinality, target_classes
+from featflow.counting import CodedColumns, CodedRows, pair_tables
 from featflow.summaries.codes import WEIGHT_FIELD, column_field, target_field
 
-__all__ = ["PairCounts", "PairCountsSummarizer", "RowCounts", "one_hot_product"]
-
-ONE_HOT_BYTES = 32 * 2**20
-"""Bytes of one block's one-hot codes in one product."""
+__all__ = ["PairCounts", "PairCountsSummarizer", "RowCounts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,37 +144,20 @@ class PairCountsSummarizer:
     def summarize(self, batch: pa.RecordBatch) -> PairCounts:
         """Return the counts of a batch of codes."""
         left = _columns(batch, self.left)
-        right = left if self.left == self.right else _columns(batch, self.right)
-        targets = [batch.column(target_field(target.column.name)).to_numpy() for target in self.targets]
-        targets = targets or [np.zeros(batch.num_rows, np.uint8)]
-        pairs = list(zip(targets, self.classes(), strict=True))
-        if self.weight is None:
-            return PairCounts(batch.num_rows, tuple(self._by_class((left, right), *pair, None) for pair in pairs))
-        weights = np.array(batch.column(WEIGHT_FIELD))
-        counts = tuple(self._by_class((left, right), *pair, weights) for pair in pairs)
-        present = one_hot_product(*(torch.from_numpy((side > 0).astype(np.int8)) for side in (left, right)))
-        classes = tuple(np.bincount(target, minlength=k) for target, k in pairs)
-        behind = RowCounts(present.numpy().astype(np.int64), classes, float(weights.sum()), float((weights**2).sum()))
-        return PairCounts(batch.num_rows, counts, behind)
-
-    def _by_class(
-        self, sides: tuple[np.ndarray, np.ndarray], target: np.ndarray, classes: int, weights: np.ndarray | None
-    ) -> np.ndarray:
-        left, right = sides
-        kind = torch.int8 if weights is None else torch.float64
-        counts = np.zeros((classes, _width(self.left), _width(self.right)), np.int64 if weights is None else np.float64)
-        order = np.argsort(target, kind="stable")
-        ends = np.cumsum(np.bincount(target, minlength=classes))
-        step = max(1, ONE_HOT_BYTES // kind.itemsize // max(*counts.shape[1:], 1))
-        for code, end in enumerate(ends):
-            first = ends[code - 1] if code else 0
-            for start in range(int(first), int(end), step):
-                rows = order[start : min(start + step, int(end))]
-                a = _one_hot(left[:, rows], self.left, kind)
-                b = a if right is left else _one_hot(right[:, rows], self.right, kind)
-                weighted = None if weights is None else a * torch.from_numpy(weights[rows])
-                counts[code] += (one_hot_product(a, b) if weighted is None else weighted @ b.T).numpy()
-        return counts
+        right = None if self.left == self.right else _columns(batch, self.right)
+        targets = [_target(batch, target, k) for target, k in zip(self.targets, self.classes(), strict=False)]
+        weights = np.array(batch.column(WEIGHT_FIELD)) if self.weight else None
+        parts = [CodedRows(left, right, target, weights) for target in targets] or [
+            CodedRows(left, right, None, weights)
+        ]
+        counts = tuple(map(pair_tables, parts))
+        if weights is None:
+            return PairCounts(batch.num_rows, counts)
+        known = CodedRows(_present(left), right and _present(right))
+        classes = tuple(np.bincount(target.codes[0], minlength=target.levels[0]) for target in targets)
+        present = pair_tables(known)[0, 1::2, 1::2].copy()
+        sums = float(weights.sum()), float((weights**2).sum())
+        return PairCounts(batch.num_rows, counts, RowCounts(present, classes or (np.array([batch.num_rows]),), *sums))
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
@@ -191,32 +169,14 @@ def _width(codings: tuple[Coding, ...]) -> int:
     return sum(pair_cardinality(coding) for coding in codings)
 
 
-def _columns(batch: pa.RecordBatch, codings: tuple[Coding, ...]) -> np.ndarray:
-    return np.stack([batch.column(column_field(coding.column.name)).to_numpy() for coding in codings])
+def _columns(batch: pa.RecordBatch, codings: tuple[Coding, ...]) -> CodedColumns:
+    codes = [batch.column(column_field(coding.column.name)).to_numpy() for coding in codings]
+    return CodedColumns(np.stack(codes), tuple(map(pair_cardinality, codings)))
 
 
-def _one_hot(codes: np.ndarray, codings: tuple[Coding, ...], kind: torch.dtype) -> torch.Tensor:
-    """Return one-hot rows of all levels, shape (levels, rows)."""
-    offsets = np.cumsum([0, *(pair_cardinality(coding) for coding in codings)])
-    index = torch.from_numpy(codes.astype(np.int64) + offsets[:-1, None])
-    one_hot = torch.zeros((int(offsets[-1]), codes.shape[1]), dtype=kind)
-    return one_hot.scatter_(0, index, 1)
+def _target(batch: pa.RecordBatch, target: Coding, classes: int) -> CodedColumns:
+    return CodedColumns(batch.column(target_field(target.column.name)).to_numpy()[None], (classes,))
 
 
-def one_hot_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return ``left @ right.T`` of codes 0 and 1, shape (left levels, right levels), int32, exact.
-
-    ``torch._int_mm`` is what VNNI, AMX and tensor cores are fastest at; its name is private, so float32 is the
-    fallback, exact below 2^24 rows. On CPUs it leaves its output unwritten when a dimension is 1 (pytorch#195066).
-
-    Examples
-    --------
-    >>> one_hot_product(torch.tensor([[1, 0, 1]], dtype=torch.int8), torch.tensor([[1, 1, 1]], dtype=torch.int8)).item()
-    2
-    """
-    if min(*left.shape, *right.shape) > 1:
-        try:
-            return torch._int_mm(left, right.T)  # noqa: SLF001
-        except (AttributeError, RuntimeError):
-            pass
-    return (left.to(torch.float32) @ right.to(torch.float32).T).to(torch.int32)
+def _present(columns: CodedColumns) -> CodedColumns:
+    return CodedColumns((columns.codes > 0).astype(np.uint8), (2,) * len(columns.levels))

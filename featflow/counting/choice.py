@@ -1,0 +1,127 @@
+"""Which kernel counts: by what each should cost here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+import torch
+
+from featflow.counting.histograms import histogram_tables, plan
+from featflow.counting.products import product_tables, triangle_share
+from featflow.counting.rows import CodedRows
+from featflow.counting.threads import in_threads
+
+__all__ = ["Kernel", "choose_kernel", "default_device", "pair_tables"]
+
+AMX_RATE, VNNI_RATE, FLOAT_RATE = 1.85e12, 4.2e11, 1e11
+"""Operations a second of the product on one core: with AMX, with VNNI, with neither. Measured on two cores of an Intel
+Xeon of the fourth generation and of an AMD EPYC 9004 by benchmarks/device.py."""
+PRODUCT_CELL_NS = 20
+"""Nanoseconds a cell that a product gives: adding it up, filling level 0."""
+PRODUCT_CLASS_NS = 0.6
+"""Nanoseconds to bring a row's code beside those of its class."""
+
+
+class Kernel(StrEnum):
+    """What counts."""
+
+    HISTOGRAM = "histogram"
+    """Packed histograms: `featflow.counting.histograms`."""
+    PRODUCT = "product"
+    """Integer matrix products: `featflow.counting.products`."""
+
+
+def pair_tables(work: CodedRows, out: np.ndarray | None = None, device: torch.device | None = None) -> np.ndarray:
+    """Return the joint counts of every left level with every right level, by class, shape ``work.shape``.
+
+    Parameters
+    ----------
+    work
+        What to count; its counts are int64, its sums of weights float64.
+    out
+        Tables to add to, of ``work.shape`` and that type; the same array is returned. Where a block is counted against
+        itself they must be symmetric, as tables of earlier rows are.
+    device
+        Where products run; `default_device` if not given.
+
+    Notes
+    -----
+    Integers depend on nothing but the rows. Sums of weights are added in an order that rows, levels and classes fix.
+
+    Examples
+    --------
+    >>> from featflow.counting.rows import CodedColumns
+    >>> columns = CodedColumns(np.array([[1, 0, 1], [1, 1, 0]], np.uint8), (2, 2))
+    >>> pair_tables(CodedRows(columns))[0]
+    array([[1, 0, 0, 1],
+           [0, 2, 1, 1],
+           [0, 1, 1, 0],
+           [1, 1, 0, 2]])
+    """
+    device = device or default_device()
+    tables = work.zeros() if out is None else out
+    if tables.shape != work.shape:
+        raise ValueError(f"out has shape {tables.shape}, not {work.shape}")
+    if choose_kernel(work, device) is Kernel.PRODUCT:
+        product_tables(work, tables, device)
+    else:
+        histogram_tables(work, tables)
+    if work.right is None:
+        _mirror(work, tables)
+    return tables
+
+
+def default_device() -> torch.device:
+    """Return the device that products run on: CUDA where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_kernel(work: CodedRows, device: torch.device) -> Kernel:
+    """Return the kernel that should be faster; weights are for the histogram, a CUDA device for the product.
+
+    Examples
+    --------
+    >>> from featflow.counting.rows import CodedColumns
+    >>> columns = CodedColumns(np.zeros((20, 10_000), np.uint8), (121,) * 20)
+    >>> choose_kernel(CodedRows(columns), torch.device("cpu")).value
+    'histogram'
+    """
+    if work.weights is not None:
+        return Kernel.HISTOGRAM
+    if device.type != "cpu":
+        return Kernel.PRODUCT
+    threads = torch.get_num_threads()
+    right = work.right.levels if work.right else None
+    rows = 1 << (work.rows - 1).bit_length()
+    histograms = plan(work.left.levels, right, rows, work.classes).nanoseconds / threads * (work.rows / rows)
+    return Kernel.HISTOGRAM if histograms < _product_ns(work, threads) else Kernel.PRODUCT
+
+
+def _product_ns(work: CodedRows, threads: int) -> float:
+    left = work.left.width - len(work.left.levels) + 1
+    right = work.right.width - len(work.right.levels) + 1 if work.right else left
+    cells = left * right * (1.0 if work.right else triangle_share(left))
+    columns = len(work.left.levels) + (len(work.right.levels) if work.right else 0)
+    grouping = PRODUCT_CLASS_NS * work.rows * columns if work.classes > 1 else 0.0
+    return 2e9 * work.rows * cells / (_rate() * threads) + PRODUCT_CELL_NS * cells * work.classes + grouping
+
+
+def _rate() -> float:
+    """Return the operations a second of one core; the names that tell of its instructions are private."""
+    for name, rate in (("_is_amx_tile_supported", AMX_RATE), ("_is_vnni_supported", VNNI_RATE)):
+        supported = getattr(torch.cpu, name, None)
+        if supported is not None and supported():
+            return rate
+    return FLOAT_RATE
+
+
+def _mirror(work: CodedRows, tables: np.ndarray) -> None:
+    """Write the tables of every later column with every earlier one."""
+    starts = work.left.starts
+
+    def column(index: int) -> None:
+        levels = slice(starts[index], starts[index + 1])
+        tables[:, levels, : levels.start] = tables[:, : levels.start, levels].transpose(0, 2, 1)
+
+    in_threads(column, range(1, len(work.left.levels)))

@@ -1,0 +1,39 @@
+"""Independent pieces of work on as many threads as torch may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+__all__ = ["in_threads"]
+
+Item = TypeVar("Item")
+
+
+def in_threads(function: Callable[[Item], None], items: Iterable[Item]) -> None:
+    """Call a function for every item, on ``torch.get_num_threads()`` threads; torch and numpy release the lock.
+
+    Within them torch runs on one thread: two teams of two threads on two cores are slower than one (0.79 ns a row of a
+    histogram instead of 0.48).
+
+    Examples
+    --------
+    >>> found = {}
+    >>> in_threads(lambda n: found.update({n: n**2}), range(3))
+    >>> sorted(found.items())
+    [(0, 0), (1, 1), (2, 4)]
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        for item in items:
+            function(item)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in pool.map(function, items):
+                pass
+    finally:
+        torch.set_num_threads(threads)  # the initializer set it for threads to come, too
