@@ -66,7 +66,7 @@ class KeptCountsSummarizer:
     target: Coding | None
     """Coding of the target."""
     groups: int
-    """Groups of rows."""
+    """Groups of rows that are kept apart; 1 for none."""
     weight: Column | None = None
     """Row weights."""
 
@@ -86,7 +86,8 @@ class KeptCountsSummarizer:
         """Fields of the codes that it reads."""
         names = dict.fromkeys(column_field(coding.column.name) for pair in self.pairs for coding in pair)
         target = [target_field(self.target.column.name)] if self.target else []
-        return [*names, *target, GROUP_FIELD, *([WEIGHT_FIELD] if self.weight else [])]
+        apart = [GROUP_FIELD] if self.groups > 1 else []
+        return [*names, *target, *apart, *([WEIGHT_FIELD] if self.weight else [])]
 
     def shapes(self) -> list[tuple[int, int, int, int]]:
         """Return groups, left levels, right levels and classes of every pair."""
@@ -109,7 +110,9 @@ class KeptCountsSummarizer:
         names = dict.fromkeys(coding.column.name for pair in self.pairs for coding in pair)
         columns = {name: _tensor(batch, column_field(name)) for name in names}
         shapes = self.shapes()
-        apart = _tensor(batch, GROUP_FIELD) * (shapes[0][3] if shapes else 1)  # group and class, shared by all pairs
+        apart = torch.zeros(batch.num_rows, dtype=torch.int32)  # group and class, shared by all pairs
+        if self.groups > 1 and shapes:
+            apart += _tensor(batch, GROUP_FIELD) * shapes[0][3]
         if self.target:
             apart += _tensor(batch, target_field(self.target.column.name))
         weights = torch.from_numpy(np.array(batch.column(WEIGHT_FIELD))) if self.weight else None
