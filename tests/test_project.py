@@ -61,7 +61,8 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
         "profile": "run", "progress": "cli", "runs": "run", "states": "run", "tables": "run", "uncertainty": "run",
         "effects": "ranking", "enumeration": "null",
         "errors": "project", "hashing": "grouping", "kept_correlations": "kept", "krawtchouk": "null",
-        "ranks": "ranking", "results": "run", "relations": "run", "blocks": "run", "streams": "run", "error_bars": "uncertainty",
+        "ranks": "ranking", "results": "run", "relations": "run", "blocks": "run", "streams": "run",
+        "error_bars": "uncertainty",
         "sampled": "null",
         "base": "engines", "serial": "engines", "ray": "engines", "config": "config", "options": "config",
     }  # fmt: skip

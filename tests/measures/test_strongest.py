@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +40,7 @@ def truth(table, keep):
 def test_the_best_of_every_column_whatever_the_blocks(table, keep, cuts):
     features = {f"x{i}": i for i in range(12)}
     ends = [0, *cuts, len(table)]
-    blocks = [table.slice(a, b - a) for a, b in zip(ends, ends[1:], strict=False)]
+    blocks = [table.slice(a, b - a) for a, b in pairwise(ends)]
     least = merge_best([best_of_features(block, features, keep) for block in blocks], 12)
     kept = pa.concat_tables([above(block, features, least) for block in blocks])
     assert kept.equals(table.take(pa.array(truth(table, keep))))
