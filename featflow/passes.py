@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from featflow import progress, states
 from featflow.binning import row_weights, weight_faults
+from featflow.coding import CodedBatch
 from featflow.columns import Column
 from featflow.dataset import Quarantined, Shard
 from featflow.engines.base import Engine, Resources
@@ -146,7 +147,8 @@ def _summarize_shard(work: _ShardWork, item: tuple[Shard, tuple[int, ...]]) -> l
         elif not bad and batch.num_rows:
             faults += weight_faults(row_weights(batch, weight))
             if not faults.any():
-                made = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, made, strict=True)]
+                coded = CodedBatch(batch)
+                made = [state.merge(spec.summarize(coded)) for spec, state in zip(specs, made, strict=True)]
     check_unchanged(shard.file, work.options)
     if not bad:
         _check_weights(shard, weight, faults)

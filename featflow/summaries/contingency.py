@@ -16,7 +16,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import encode, row_weights
+from featflow.binning import row_weights
+from featflow.coding import classes_of, codes_of
 from featflow.columns import Coding, Column, Grouping, target_classes
 from featflow.grouping import group_codes
 
@@ -128,19 +129,19 @@ class TargetCountsSummarizer:
         """Return the counts of a batch."""
         weights = row_weights(batch, self.weight)
         groups = group_codes(batch, self.grouping) if self.grouping else np.zeros(batch.num_rows, np.int64)
-        classes = [target_classes(t)[encode(batch.column(t.column.name), t)].astype(np.int64) for t in self.targets]
+        classes = [classes_of(batch, target) for target in self.targets]
         stratum = np.zeros(batch.num_rows, np.int64)
         for coding in self.strata:
-            stratum = stratum * coding.cardinality + encode(batch.column(coding.column.name), coding)
-        parts = []
+            stratum = stratum * coding.cardinality + codes_of(batch, coding)
+        counts, start = self.empty().counts, 0
         for feature, shapes in zip(self.features, self.shapes(), strict=True):
-            codes = encode(batch.column(feature.column.name), feature).astype(np.int64)
+            codes = codes_of(batch, feature)
             for target, shape in zip(classes, shapes, strict=True):
-                rows = (groups % shape[0]) * shape[1] + codes
-                cells = (rows * shape[2] + stratum) * shape[3] + target
-                parts.append(np.bincount(cells, weights=weights, minlength=prod(shape)))
+                cells = (((groups % shape[0]) * shape[1] + codes) * shape[2] + stratum) * shape[3] + target
+                counts[start : start + prod(shape)] = _count(cells, weights, prod(shape))
+                start += prod(shape)
         present = np.array([np.count_nonzero(target) for target in classes], np.int64)
-        return TargetCounts(batch.num_rows, present, np.concatenate([self.empty().counts[:0], *parts]))
+        return TargetCounts(batch.num_rows, present, counts)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
@@ -148,3 +149,7 @@ class TargetCountsSummarizer:
 
     def _cells(self) -> int:
         return sum(prod(shape) for row in self.shapes() for shape in row)
+
+
+def _count(cells: np.ndarray, weights: np.ndarray | None, size: int) -> np.ndarray:
+    return np.bincount(cells, weights=weights, minlength=size)

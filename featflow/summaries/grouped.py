@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from featflow.binning import centred_values, divisor, encode, row_weights
+from featflow.binning import centred_values, divisor, row_weights
+from featflow.coding import pair_codes_of
 from featflow.columns import CategoryCoding, Column, NumberCoding, pair_cardinality
 
 __all__ = ["GroupedMoments", "GroupedMomentsSummarizer"]
@@ -120,7 +121,7 @@ class GroupedMomentsSummarizer:
     def summarize(self, batch: pa.RecordBatch) -> GroupedMoments:
         """Return the moments of a batch."""
         offsets, rows = self.offsets(), batch.num_rows
-        codes = np.stack([c.groups[encode(batch.column(c.column.name), c)] for c in self.categories]).astype(np.int64)
+        codes = np.stack([pair_codes_of(batch, coding) for coding in self.categories]).astype(np.int64)
         codes += offsets[:-1, None]
         columns = [centred_values(batch.column(c.column.name), c) for c in self.numbers]
         x, finite = np.stack([values for values, _ in columns]), np.stack([present for _, present in columns])
