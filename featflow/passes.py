@@ -32,6 +32,7 @@ from featflow.summaries import (
     MomentsSummarizer,
     PairCountsSummarizer,
     Summary,
+    absorb,
 )
 
 __all__ = ["Computed", "Workspace", "compute", "count_pairs", "look_again", "merge", "whole_name"]
@@ -148,7 +149,7 @@ def _summarize_shard(work: _ShardWork, item: tuple[Shard, tuple[int, ...]]) -> l
             faults += weight_faults(row_weights(batch, weight))
             if not faults.any():
                 coded = CodedBatch(batch)
-                made = [state.merge(spec.summarize(coded)) for spec, state in zip(specs, made, strict=True)]
+                made = [absorb(spec, state, coded) for spec, state in zip(specs, made, strict=True)]
     check_unchanged(shard.file, work.options)
     if not bad:
         _check_weights(shard, weight, faults)
