@@ -22,6 +22,7 @@ __all__ = [
     "finite_values",
     "hashed_coding",
     "key_values",
+    "narrow_keys",
     "number_coding",
     "ranks",
     "row_weights",
@@ -114,12 +115,17 @@ def sortable_keys(values: np.ndarray) -> np.ndarray:
     >>> bool((np.diff(keys.astype(object)) >= 0).all()), bool(keys[2] == keys[3])
     (True, True)
     """
+    return narrow_keys(values).astype(np.uint64, copy=False)
+
+
+def narrow_keys(values: np.ndarray) -> np.ndarray:
+    """Return `sortable_keys` in as few bits as they take: uint32 for float32, which is sorted in half the time."""
     if values.dtype == np.float64:
-        bits = (values + 0.0).view(np.uint64)
-        return np.where(bits & SIGN_64, ~bits, bits | SIGN_64)
+        bits = (values + 0.0).view(np.int64)
+        return (bits ^ (bits >> 63 | SIGN_64.view(np.int64))).view(np.uint64)
     if values.dtype == np.float32:
-        bits = (values + np.float32(0.0)).view(np.uint32)
-        return np.where(bits & SIGN_32, ~bits, bits | SIGN_32).astype(np.uint64)
+        narrow = (values + np.float32(0.0)).view(np.int32)
+        return (narrow ^ (narrow >> 31 | SIGN_32.view(np.int32))).view(np.uint32)
     if values.dtype == np.uint64:
         return values
     return values.astype(np.int64).view(np.uint64) ^ SIGN_64
@@ -237,9 +243,7 @@ def encode(array: pa.Array, coding: Coding) -> np.ndarray:
     """Return the fine code of every row, shape (rows,), int32: 0 missing, infinities in the outer bins."""
     if isinstance(coding, NumberCoding):
         values, present = values_and_presence(array)
-        codes = np.searchsorted(coding.edges, sortable_keys(values), side="right").astype(np.int32) + 1
-        codes[~present] = MISSING
-        return codes
+        return np.asarray(coding.steps.codes(narrow_keys(values)) * present)
     if len(array.dictionary) > len(array):  # a file's dictionary may be as long as the file
         array = array.dictionary_decode().dictionary_encode()
     dictionary = array.dictionary
@@ -269,9 +273,4 @@ def _unknown(values: pa.Array, coding: CategoryCoding) -> np.ndarray:
 def ranks(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, np.ndarray]:
     """Return the rank of every value as a share of the codebook's values, and a mask of finite ones, shape (rows,)."""
     values, present = finite_values(array)
-    if not len(coding.cells):
-        return np.zeros(len(values)), present
-    cell = np.searchsorted(coding.cells, sortable_keys(values), side="right") - 1
-    result = coding.ranks[np.maximum(cell, 0)]
-    result[~present] = 0.0
-    return result, present
+    return coding.steps.ranks(narrow_keys(values)) * present, present

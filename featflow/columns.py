@@ -16,6 +16,8 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
+from featflow.steps import NumberSteps
+
 __all__ = [
     "POSITION",
     "CategoryCoding",
@@ -146,12 +148,20 @@ class NumberCoding:
         return len(self.edges) + 2
 
     @cached_property
+    def steps(self) -> NumberSteps:
+        """Its codes and ranks as functions of keys."""
+        return NumberSteps(self.edges, self.cells, self.ranks)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides its codes and ranks."""
         return _digest(repr(self.column), self.edges, self.groups, self.cells, self.ranks, repr(self.centre))
 
     def __repr__(self) -> str:
         return f"NumberCoding({self.column.name!r}, {self.digest})"
+
+    def __getstate__(self) -> dict[str, object]:  # tables are sooner made than sent
+        return {name: value for name, value in vars(self).items() if not isinstance(value, NumberSteps)}
 
 
 @dataclass(frozen=True, repr=False, eq=False)

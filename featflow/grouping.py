@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featflow.binning import finite_values, sortable_keys
+from featflow.coding import once
 from featflow.columns import Column, Grouping, Kind
 from featflow.hashing import hash64, hash_numbers
 
@@ -64,6 +65,10 @@ def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
     >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), grouping).tolist()
     [0, 0, 1, 0, 0]
     """
+    return once(batch, grouping, lambda: _group_codes(batch, grouping))
+
+
+def _group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
     if grouping.kind == "value":
         hashed = np.zeros(batch.num_rows, np.uint64)
         for column in grouping.columns:

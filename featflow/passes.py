@@ -15,6 +15,7 @@ import numpy as np
 
 from featflow import progress, states, trees
 from featflow.binning import row_weights, weight_faults
+from featflow.coding import CodedBatch
 from featflow.columns import Column
 from featflow.dataset import Quarantined, Shard
 from featflow.engines.base import Engine, Resources
@@ -23,7 +24,7 @@ from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
 from featflow.states import AnySummarizer
 from featflow.storage import Store, check_unchanged
-from featflow.summaries import MomentsSummarizer
+from featflow.summaries import MomentsSummarizer, absorb
 
 __all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge"]
 
@@ -155,7 +156,8 @@ def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
             elif not bad and batch.num_rows:
                 faults += weight_faults(row_weights(batch, weight))
                 if not faults.any():
-                    made = [state.merge(spec.summarize(batch)) for spec, state in zip(specs, made, strict=True)]
+                    coded = CodedBatch(batch)
+                    made = [absorb(spec, state, coded) for spec, state in zip(specs, made, strict=True)]
         check_unchanged(shard.file, work.options)
         if not bad:
             _check_weights(shard, weight, faults)

@@ -25,7 +25,7 @@ from featflow.storage import DataFile, first_line, is_corruption, open_parquet
 
 __all__ = ["batch_rows", "read_batches"]
 
-BATCH_CELLS = 4 * 2**20
+BATCH_CELLS = 12 * 2**20
 """Values in one batch: 32 MiB as float64, so that a task's working set stays near 100 MiB at any width."""
 CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
 

@@ -10,7 +10,7 @@ from featflow.summaries.kept_moments import KeptMomentsSummarizer, KeptRankMomen
 from featflow.summaries.levels import Levels, LevelsSummarizer
 from featflow.summaries.moments import Moments, MomentsSummarizer
 from featflow.summaries.pair_counts import PairCounts, PairCountsSummarizer
-from featflow.summaries.protocol import Summarizer, Summary, digest
+from featflow.summaries.protocol import Summarizer, Summary, absorb, digest
 from featflow.summaries.quantiles import Quantiles, QuantilesSummarizer
 from featflow.summaries.sketches import DistinctSummarizer, FrequentSummarizer, QuantileSketchSummarizer, Sketches
 
@@ -45,6 +45,7 @@ __all__ = [
     "Summary",
     "TargetCounts",
     "TargetCountsSummarizer",
+    "absorb",
     "digest",
 ]
 

@@ -13,8 +13,9 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import encode, row_weights
-from featflow.columns import Coding, Column, Grouping, target_classes
+from featflow.binning import row_weights
+from featflow.coding import classes_of, pair_codes_of
+from featflow.columns import Coding, Column, Grouping
 from featflow.grouping import group_codes
 
 __all__ = ["GROUP_FIELD", "WEIGHT_FIELD", "Codes", "CodesSummarizer", "column_field", "target_field"]
@@ -123,8 +124,8 @@ class CodesSummarizer:
 
     def summarize(self, batch: pa.RecordBatch) -> Codes:
         """Return the codes of a batch."""
-        rows = [coding.groups[encode(batch.column(coding.column.name), coding)] for coding in self.codings]
-        rows += [target_classes(target)[encode(batch.column(target.column.name), target)] for target in self.targets]
+        rows = [pair_codes_of(batch, coding) for coding in self.codings]
+        rows += [classes_of(batch, target) for target in self.targets]
         rows += [group_codes(batch, self.grouping).astype(np.uint8)] if self.grouping else []
         return Codes(batch.num_rows, self._names(), _stacked(rows, batch.num_rows), row_weights(batch, self.weight))
 

@@ -16,7 +16,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import encode, row_weights
+from featflow.binning import row_weights
+from featflow.coding import classes_of, codes_of
 from featflow.columns import Coding, Column, Grouping, target_classes
 from featflow.grouping import group_codes
 
@@ -126,21 +127,30 @@ class TargetCountsSummarizer:
 
     def summarize(self, batch: pa.RecordBatch) -> TargetCounts:
         """Return the counts of a batch."""
+        return self.absorb(self.empty(), batch)
+
+    def absorb(self, state: TargetCounts, batch: pa.RecordBatch) -> TargetCounts:
+        """Return the counts of a state's rows and a batch's, in the state's own array: tables outweigh batches."""
         weights = row_weights(batch, self.weight)
         groups = group_codes(batch, self.grouping) if self.grouping else np.zeros(batch.num_rows, np.int64)
-        classes = [target_classes(t)[encode(batch.column(t.column.name), t)].astype(np.int64) for t in self.targets]
+        classes = [classes_of(batch, target) for target in self.targets]
         stratum = np.zeros(batch.num_rows, np.int64)
         for coding in self.strata:
-            stratum = stratum * coding.cardinality + encode(batch.column(coding.column.name), coding)
-        parts = []
-        for feature, shapes in zip(self.features, self.shapes(), strict=True):
-            codes = encode(batch.column(feature.column.name), feature).astype(np.int64)
-            for target, shape in zip(classes, shapes, strict=True):
-                rows = (groups % shape[0]) * shape[1] + codes
-                cells = (rows * shape[2] + stratum) * shape[3] + target
-                parts.append(np.bincount(cells, weights=weights, minlength=prod(shape)))
+            stratum = stratum * coding.cardinality + codes_of(batch, coding)
+        shapes, start = self.shapes(), 0
+        folded = {count: groups % count for count in {shape[0] for row in shapes for shape in row}}
+        last = [stratum * (int(target_classes(t).max()) + 1) + c for t, c in zip(self.targets, classes, strict=True)]
+        for feature, row in zip(self.features, shapes, strict=True):
+            codes = codes_of(batch, feature).astype(np.int64)
+            for within, shape in zip(last, row, strict=True):
+                cells = folded[shape[0]] * shape[1]
+                cells += codes
+                cells *= shape[2] * shape[3]
+                cells += within
+                np.add.at(state.counts[start : start + prod(shape)], cells, 1 if weights is None else weights)
+                start += prod(shape)
         present = np.array([np.count_nonzero(target) for target in classes], np.int64)
-        return TargetCounts(batch.num_rows, present, np.concatenate([self.empty().counts[:0], *parts]))
+        return TargetCounts(state.rows + batch.num_rows, state.present + present, state.counts)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""

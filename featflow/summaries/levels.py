@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featflow.coding import group_levels, levels_of
 from featflow.columns import Column
 from featflow.hashing import buckets_of, hash64
 from featflow.summaries.heavy import HEAVY_BITS, HEAVY_GROUPS, PARTITIONS, group_counts, heavy_hitters
@@ -47,7 +48,7 @@ class LevelCounts:
         """Return the counts of levels, which may repeat: by bucket and bit if they are beyond the limit."""
         if _beyond(levels, limit) and _beyond(levels.unique(), limit):
             return cls(missing, None, *_hashed(levels, counts))
-        return cls(missing, *_group(levels, counts), np.empty((0, *GROUPS[1:]), np.int64))
+        return cls(missing, *group_levels(levels, counts), np.empty((0, *GROUPS[1:]), np.int64))
 
     def merge(self, other: Self, limit: int) -> Self:
         """Return the counts of both operands, by bucket and bit if together they are beyond the limit."""
@@ -80,14 +81,6 @@ def _hashed(levels: pa.Array, counts: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _text_bytes(levels: pa.Array) -> int:
     return int(pc.sum(pc.binary_length(levels)).as_py() or 0)
-
-
-def _group(levels: pa.Array, counts: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    """Sum the counts of equal levels; levels ascending."""
-    grouped = pa.table({"level": levels, "count": counts}).group_by("level").aggregate([("count", "sum")])
-    grouped = grouped.sort_by("level").combine_chunks()
-    level = grouped.column("level")
-    return (level.chunk(0) if level.num_chunks else pa.array([], pa.string())), grouped.column("count_sum").to_numpy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,15 +156,11 @@ class LevelsSummarizer:
 
     def summarize(self, batch: pa.RecordBatch) -> Levels:
         """Return the counts of a batch."""
-        return Levels(
-            batch.num_rows, self.limit, tuple(self._counts(batch.column(column.name)) for column in self.columns)
+        columns = (
+            LevelCounts.of_levels(batch.column(column.name).null_count, *levels_of(batch, column), self.limit)
+            for column in self.columns
         )
-
-    def _counts(self, array: pa.DictionaryArray) -> LevelCounts:
-        counts = np.bincount(array.indices.drop_null().to_numpy(), minlength=len(array.dictionary))
-        used = np.flatnonzero(counts)
-        levels = array.dictionary.take(pa.array(used))
-        return LevelCounts.of_levels(array.null_count, levels, counts[used], self.limit)
+        return Levels(batch.num_rows, self.limit, tuple(columns))
 
     def nbytes(self) -> int:
         """Return the bytes of a state: text, offsets and counts of the levels allowed, or the hashed counts."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from featflow.columns import Column
 
-__all__ = ["Summarizer", "Summary", "digest"]
+__all__ = ["Summarizer", "Summary", "absorb", "digest"]
 
 STATE_VERSION = 2
 """Raised when the same spec and rows give another state: old states are then left alone."""
@@ -70,6 +70,15 @@ class Summarizer(Protocol[S_co]):
     def nbytes(self) -> int:
         """Return an upper bound on the bytes of a state in memory."""
         ...
+
+
+def absorb(summarizer: Summarizer[Any], state: Any, batch: pa.RecordBatch) -> Any:
+    """Return the summary of a state's rows and a batch's; the state is used up.
+
+    A spec whose states outweigh batches has a method of this name, which writes into the state's arrays.
+    """
+    into = getattr(summarizer, "absorb", None)
+    return state.merge(summarizer.summarize(batch)) if into is None else into(state, batch)
 
 
 def digest(summarizer: Summarizer[Any]) -> str:

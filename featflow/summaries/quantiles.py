@@ -15,13 +15,10 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import finite_values, sortable_keys
+from featflow.coding import finite_keys_of
 from featflow.columns import Column
 
 __all__ = ["Histogram", "Quantiles", "QuantilesSummarizer"]
-
-KEY_BITS = 64
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
@@ -34,32 +31,48 @@ class Histogram:
     counts: np.ndarray
     """Values in every cell, shape (occupied,), int64."""
 
+    @classmethod
+    def of_keys(cls, keys: np.ndarray, limit: int) -> Self:
+        """Return the counts of ascending keys, uint32 or uint64, at the finest resolution of at most ``limit`` cells."""
+        shift, starts = _coarsest(keys, 0, limit)
+        return cls(shift, _lowest(keys[starts].astype(np.uint64), shift), np.diff(starts, append=len(keys)))
+
     def merge(self, other: Self, limit: int) -> Self:
         """Return the counts of both operands at the finest resolution of at most ``limit`` cells."""
-        shift = max(self.shift, other.shift)
         keys = np.concatenate([self.cells, other.cells])
-        counts = np.concatenate([self.counts, other.counts])
-        order = np.argsort(keys, kind="stable")
-        return type(self)(*_coarsen(keys[order], counts[order], shift, limit))
+        order = np.argsort(keys, kind="stable")  # merges two ascending runs
+        keys, counts = keys[order], np.concatenate([self.counts, other.counts])[order]
+        shift, starts = _coarsest(keys, max(self.shift, other.shift), limit)
+        return type(self)(shift, _lowest(keys[starts], shift), np.add.reduceat(counts, starts) if len(keys) else counts)
 
 
-def _coarsen(keys: np.ndarray, counts: np.ndarray, shift: int, limit: int) -> tuple[int, np.ndarray, np.ndarray]:
-    """Sum sorted keys into cells of the smallest width, at least ``2**shift``, that leaves ``limit`` cells or fewer."""
+def _coarsest(keys: np.ndarray, shift: int, limit: int) -> tuple[int, np.ndarray]:
+    """Return the least shift, at least ``shift``, that leaves ``limit`` cells or fewer, and where each cell starts.
 
-    def occupied(bits: int) -> int:
-        return 1 + int(np.count_nonzero(np.diff(keys >> np.uint64(bits))))
-
+    Parameters
+    ----------
+    keys
+        Ascending.
+    """
     if not len(keys):
-        return shift, keys, counts
-    low, high = shift, KEY_BITS - 1
-    if occupied(low) > limit:
-        while high - low > 1:  # occupied(low) > limit >= occupied(high)
+        return shift, np.empty(0, np.int64)
+    between = keys[1:] ^ keys[:-1]  # keys are in one cell if they differ below the shift only
+
+    def parted(bits: int) -> np.ndarray:
+        return np.asarray(between >= keys.dtype.type(1 << bits))
+
+    low, high = shift, 8 * keys.itemsize - 1
+    if 1 + np.count_nonzero(parted(low)) > limit:
+        while high - low > 1:  # cells at low > limit >= cells at high
             middle = (low + high) // 2
-            low, high = (middle, high) if occupied(middle) > limit else (low, middle)
+            low, high = (middle, high) if 1 + np.count_nonzero(parted(middle)) > limit else (low, middle)
         shift = high
-    truncated = keys >> np.uint64(shift)
-    starts = np.concatenate([[0], 1 + np.flatnonzero(np.diff(truncated))])
-    return shift, truncated[starts] << np.uint64(shift), np.add.reduceat(counts, starts)
+    return shift, np.concatenate([[0], 1 + np.flatnonzero(parted(shift))])
+
+
+def _lowest(keys: np.ndarray, shift: int) -> np.ndarray:
+    """Return the lowest key of every key's cell."""
+    return np.asarray(keys >> np.uint64(shift) << np.uint64(shift))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,13 +145,8 @@ class QuantilesSummarizer:
 
     def summarize(self, batch: pa.RecordBatch) -> Quantiles:
         """Return the histograms of a batch."""
-        histograms = tuple(self._histogram(batch.column(column.name)) for column in self.columns)
-        return Quantiles(batch.num_rows, self.cells, histograms)
-
-    def _histogram(self, array: pa.Array) -> Histogram:
-        values, present = finite_values(array)
-        keys = np.sort(sortable_keys(values if present.all() else values[present]))
-        return Histogram(*_coarsen(keys, np.ones(len(keys), np.int64), 0, self.cells))
+        keys = (finite_keys_of(batch, column) for column in self.columns)
+        return Quantiles(batch.num_rows, self.cells, tuple(Histogram.of_keys(each, self.cells) for each in keys))
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
