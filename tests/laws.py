@@ -17,6 +17,7 @@ from featflow.summaries import (
     SUMMARIZERS,
     AgreementSummarizer,
     CodesSummarizer,
+    CoMoments,
     CoMomentsSummarizer,
     DistinctSummarizer,
     FrequentSummarizer,
@@ -167,7 +168,7 @@ def canonical(spec, state):
         return {"rows": state.rows, "n": [sketch.n for sketch in sketches]}
     if isinstance(spec, DistinctSummarizer):
         return {"rows": state.rows, "estimates": [distinct_estimate(data) for data in state.data]}
-    return state
+    return state.full() if isinstance(state, CoMoments) else state  # what depends on one column may stand once
 
 
 def held(state):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featflow.binning import divisor
 from featflow.measures.association import (
@@ -55,8 +56,8 @@ def pearson(
     effective_share
         Rows of equal weight that would say as much, as a share of the rows.
     """
-    i, j = _pairs(state.n.shape, diagonal=spec.left == spec.right)
-    value, n = _values(state)[i, j], state.n[i, j] * effective_share
+    pairs = _Pairs(spec, state)
+    value, n = pairs.take(_values(state)), pairs.n * effective_share
     error = fisher_error(n)
     columns = {
         "value": value,
@@ -65,7 +66,7 @@ def pearson(
         "ci_high": fisher_end(value, error, confidence, 1),
         "p_value": correlation_tail(value, n),
     }
-    return _table("pearson", spec, state, columns)
+    return pairs.table("pearson", columns)
 
 
 def spearman(
@@ -86,9 +87,9 @@ def spearman(
     effective_share
         Rows of equal weight that would say as much, as a share of the rows.
     """
-    i, j = _pairs(state.n.shape, diagonal=spec.left == spec.right)
-    value, n = _values(state)[i, j], state.n[i, j] * effective_share
-    bound = rank_correlation_bound(value, _angles(spec, state, present)[i, j])
+    pairs = _Pairs(spec, state)
+    value, n = pairs.take(_values(state)), pairs.n * effective_share
+    bound = rank_correlation_bound(value, pairs.take(_angles(spec, state, present)))
     lowest, highest = np.maximum(value - bound, -1.0), np.minimum(value + bound, 1.0)
     columns = {
         "value": value,
@@ -98,13 +99,13 @@ def spearman(
         "ci_high": fisher_end(highest, bonett_wright_error(highest, n), confidence, 1),
         "p_value": correlation_tail(np.maximum(np.abs(value) - bound, 0.0), n),
     }
-    return _table("spearman", spec, state, columns)
+    return pairs.table("spearman", columns)
 
 
 def _angles(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str, int]) -> np.ndarray:
     """Return the most that each pair's two columns of ranks are turned away from the exact ones, taken together."""
     n = np.maximum(state.n, 1)
-    angles, growth = np.zeros(state.n.shape), rank_error_growth(state)
+    angles, growth = np.zeros((1, 1)), rank_error_growth(state)
     sides = ((spec.left, state.left_m2, (-1, 1)), (spec.right, state.right_m2, (1, -1)))
     for codings, m2, shape in sides:
         variance = np.array([c.rank_variance for c in codings]).reshape(shape) * growth
@@ -114,7 +115,7 @@ def _angles(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str, 
         in_cells = np.arctan(np.sqrt(variance) / spread)
         dropped = (np.sqrt(variance * whole / n) + (1 - n / whole) / np.sqrt(12)) / spread
         complete = (state.n == whole) & (growth < EQUAL_BELOW)
-        angles += np.where(complete, in_cells, np.arcsin(np.minimum(dropped, 1.0)))
+        angles = angles + np.where(complete, in_cells, np.arcsin(np.minimum(dropped, 1.0)))
     return angles
 
 
@@ -147,9 +148,37 @@ def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments, eff
     return build("correlation", {"method": ["correlation_ratio"] * len(columns["n"]), **columns})
 
 
-def _pairs(shape: tuple[int, ...], *, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices of the pairs; on a diagonal block each once, none with itself."""
-    return np.triu_indices(shape[0], k=1) if diagonal else tuple(np.indices(shape).reshape(2, -1))  # type: ignore[return-value]
+class _Pairs:
+    """The pairs of a block: of a diagonal one each once, none with itself."""
+
+    def __init__(self, spec: CoMomentsSummarizer | RankCoMomentsSummarizer, state: CoMoments) -> None:
+        self.spec, self.shape = spec, state.c.shape
+        where = np.ones(self.shape, bool)
+        self.flat = np.flatnonzero(np.triu(where, k=1) if spec.left == spec.right else where)
+        self.n = self.take(state.n)
+
+    def take(self, array: np.ndarray) -> np.ndarray:
+        """Return an entry a pair of what has the block's shape, or what broadcasts to it."""
+        return np.asarray(np.broadcast_to(array, self.shape).reshape(-1)[self.flat])
+
+    def table(self, method: str, columns: dict[str, np.ndarray]) -> pa.Table:
+        """Return the table of the pairs, one row each."""
+        length = len(self.flat)
+        first, second = np.divmod(self.flat, self.shape[1])
+        names = ([coding.column.name for coding in side] for side in (self.spec.left, self.spec.right))
+        a, b = (
+            pa.array(block, pa.string()).take(pa.array(index))
+            for block, index in zip(names, (first, second), strict=True)
+        )
+        named = pa.array(np.isfinite(columns["standard_error"]))
+        fixed = {
+            "method": pa.repeat(pa.scalar(method, pa.string()), length),
+            "feature_a": a,
+            "feature_b": b,
+            "n": self.n,
+            "error_method": pc.if_else(named, pa.scalar("fisher_z"), pa.scalar(None, pa.string())),
+        }
+        return build("correlation", fixed | columns)
 
 
 @np.errstate(all="ignore")  # what overflows becomes null
@@ -157,24 +186,9 @@ def _values(state: CoMoments) -> np.ndarray:
     """Return every pair's correlation, NaN where a column does not vary, shape of the state."""
     constant = state.n < 2
     for m2, mean in ((state.left_m2, state.left_mean), (state.right_m2, state.right_mean)):
-        constant |= np.sqrt(m2 / divisor(state.total)) <= CONSTANT_BELOW * np.abs(mean)
-    value = state.c / np.sqrt(state.left_m2) / np.sqrt(state.right_m2)
-    return np.where(constant, np.nan, np.clip(value, -1.0, 1.0))
-
-
-def _table(
-    method: str, spec: CoMomentsSummarizer | RankCoMomentsSummarizer, state: CoMoments, columns: dict[str, np.ndarray]
-) -> pa.Table:
-    i, j = _pairs(state.n.shape, diagonal=spec.left == spec.right)
-    named = np.isfinite(columns["standard_error"])
-    return build(
-        "correlation",
-        {
-            "method": [method] * len(i),
-            "feature_a": [spec.left[index].column.name for index in i],
-            "feature_b": [spec.right[index].column.name for index in j],
-            "n": state.n[i, j],
-            "error_method": pa.array(["fisher_z"] * len(i), pa.string(), mask=~named),
-            **columns,
-        },
-    )
+        constant = constant | (np.sqrt(m2 / divisor(state.total)) <= CONSTANT_BELOW * np.abs(mean))
+    value = state.c / np.sqrt(state.left_m2)
+    value /= np.sqrt(state.right_m2)
+    np.clip(value, -1.0, 1.0, out=value)
+    value[np.broadcast_to(constant, value.shape)] = np.nan
+    return value

@@ -23,6 +23,7 @@ NEAR_ONE = 1 - 1e-12
 @np.errstate(all="ignore")  # what overflows becomes null
 def moment_errors(state: CoMoments, confidence: float) -> ErrorBars:
     """Return the error bars of every pair's correlation, shape (pairs,), from moments of shape (groups, pairs)."""
+    state = state.full()
     total = state.total.astype(np.float64)
     rows = total.sum(axis=0)
     x, y = (total * state.left_mean, total * state.right_mean)

@@ -11,23 +11,20 @@ six p x q float64 matrices, seven with weights; as many products a batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from featflow.binning import centred_values, divisor, ranks, row_weights
 from featflow.columns import Column, NumberCoding
+from featflow.summaries.block_columns import Values, block_columns
+from featflow.summaries.pair_products import pair_moments
 
 __all__ = ["CoMoments", "CoMomentsSummarizer", "RankCoMomentsSummarizer"]
-
-CANCELS_FROM = 100.0
-"""Squared mean over variance from which a difference of sums loses more than two digits."""
-AGAIN_AT_ONCE = 16
-"""Pairs of one column that are computed again together: what bounds their memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,92 +67,68 @@ class CoMoments:
 
     @property
     def total(self) -> np.ndarray:
-        """Sum of the weights of the pair's rows, shape (p, q); ``n`` itself without weights."""
+        """Sum of the weights of the pair's rows, in the shape of ``n``; ``n`` itself without weights."""
         return self.n if self.weight is None else self.weight
+
+    def full(self) -> Self:
+        """Return the same moments, every array in shape (p, q); what depends on one column is repeated as a view."""
+        wide = {name: np.broadcast_to(array, self.c.shape) for name, array in self._arrays()}
+        return type(self)(self.rows, wide.pop("n"), wide.pop("weight", None), self.heaviest, **wide)
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def merge(self, other: Self) -> Self:
         """Return the moments of both operands' rows."""
+        if not self.rows or not other.rows:
+            return self if self.rows else other
         n = self.n + other.n
         total = n if self.weight is None else self.total + other.total
-        kept = None if self.weight is None else total, max(self.heaviest, other.heaviest)
         share = other.total / divisor(total)
         weight = self.total * share
         left, right = other.left_mean - self.left_mean, other.right_mean - self.right_mean
-        merged = (
-            (self.left_mean, other.left_mean, self.left_mean + left * share),
-            (self.right_mean, other.right_mean, self.right_mean + right * share),
-            (self.left_m2, other.left_m2, self.left_m2 + other.left_m2 + left**2 * weight),
-            (self.right_m2, other.right_m2, self.right_m2 + other.right_m2 + right**2 * weight),
-            (self.c, other.c, self.c + other.c + left * right * weight),
+        pull_left, pull_right = left * weight, right * weight
+        return type(self)(
+            self.rows + other.rows,
+            n,
+            None if self.weight is None else total,
+            max(self.heaviest, other.heaviest),
+            _sum(left * share, self.left_mean),
+            _sum(right * share, self.right_mean),
+            _sum(pull_left * left, self.left_m2, other.left_m2),
+            _sum(pull_right * right, self.right_m2, other.right_m2),
+            _sum(pull_left * right, self.c, other.c),
         )
-        chosen = (np.where(self.total == 0, b, np.where(other.total == 0, a, both)) for a, b, both in merged)
-        return type(self)(self.rows + other.rows, n, *kept, *chosen)
 
     def to_arrow(self) -> pa.Table:
-        """Return one row a pair, left column by left column."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        metadata = {name: repr(values.pop(name)) for name in ("rows", "heaviest")}
-        arrays = {name: value.ravel() for name, value in values.items() if value is not None}
-        return pa.table(arrays).replace_schema_metadata({"version": "2", "left": str(len(self.n))} | metadata)
+        """Return one row, each array a list; shapes are in the metadata."""
+        arrays = dict(self._arrays())
+        metadata = {"version": "3", "rows": repr(self.rows), "heaviest": repr(self.heaviest)}
+        metadata["shapes"] = json.dumps({name: array.shape for name, array in arrays.items()})
+        lists = {n: pa.LargeListArray.from_arrays([0, array.size], array.ravel()) for n, array in arrays.items()}
+        return pa.table(lists).replace_schema_metadata(metadata)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
         """Rebuild the state."""
         metadata = table.schema.metadata
-        p = int(metadata[b"left"])
-        shape = (p, table.num_rows // p if p else 0)
-        arrays = {name: table.column(name).to_numpy().reshape(shape) for name in table.column_names}
+        shapes = json.loads(metadata[b"shapes"])
+        arrays = {
+            name: table.column(name).combine_chunks().flatten().to_numpy().reshape(shape)
+            for name, shape in shapes.items()
+        }
         kept = arrays.pop("n"), arrays.pop("weight", None), float(metadata[b"heaviest"])
-        return cls(int(metadata[b"rows"]), *kept, *arrays.values())
+        return cls(int(metadata[b"rows"]), *kept, **arrays)
+
+    def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ((name, value) for name, value in values if isinstance(value, np.ndarray))
 
 
-Columnar = Iterator[tuple[np.ndarray, np.ndarray]]
-"""Values (0 where absent) and presence of one column after another, each shape (rows,)."""
-Values = Callable[[pa.Array, NumberCoding], tuple[np.ndarray, np.ndarray]]
-"""What takes values and presence from a column."""
-Side = tuple[torch.Tensor, torch.Tensor]
-"""Values (0 where absent) and presence (0 or 1) of a block, both shape (width, rows), float64."""
-
-
-def _block(columns: Columnar, rows: int, width: int) -> Side:
-    values, present = torch.zeros((width, rows), dtype=torch.float64), torch.zeros((width, rows), dtype=torch.float64)
-    for index, (x, finite) in enumerate(columns):
-        values[index] = torch.from_numpy(x)
-        present[index] = torch.from_numpy(finite.astype(np.float64))
-    return values, present
-
-
-def _comoments(left: Side, right: Side, weights: torch.Tensor | None) -> CoMoments:
-    (x, in_x), (y, in_y) = left, right
-    weighted_x, weighted_in_x = _times(x, weights), _times(in_x, weights)
-    total = weighted_in_x @ in_y.T
-    safe = torch.where(total > 0, total, 1.0)
-    mean_x, mean_y = (weighted_x @ in_y.T) / safe, (weighted_in_x @ y.T) / safe
-    m2_x = ((weighted_x * x) @ in_y.T - total * mean_x**2).clamp(min=0.0)
-    m2_y = (weighted_in_x @ (y * y).T - total * mean_y**2).clamp(min=0.0)
-    c = weighted_x @ y.T - total * mean_x * mean_y
-    # Where a pair's rows lie far from a centre the differences above cancel: those pairs again, about their means.
-    cancelled = (total * mean_x**2 > CANCELS_FROM * m2_x) | (total * mean_y**2 > CANCELS_FROM * m2_y)
-    for i in torch.nonzero(cancelled.any(dim=1)).ravel().tolist():
-        for some in torch.split(torch.nonzero(cancelled[i]).ravel(), AGAIN_AT_ONCE):
-            both, weight = in_x[i] * in_y[some], safe[i, some, None]
-            dx, dy = (x[i] - mean_x[i, some, None]) * both, (y[some] - mean_y[i, some, None]) * both
-            off_x, off_y = (_times(d, weights).sum(dim=1, keepdim=True) / weight for d in (dx, dy))
-            dx, dy = (dx - off_x) * both, (dy - off_y) * both
-            mean_x[i, some] += off_x.ravel()
-            mean_y[i, some] += off_y.ravel()
-            weighted = _times(dx, weights)
-            m2_x[i, some], m2_y[i, some] = (weighted * dx).sum(dim=1), (_times(dy, weights) * dy).sum(dim=1)
-            c[i, some] = (weighted * dy).sum(dim=1)
-    n = total if weights is None else in_x @ in_y.T
-    sums = (array.numpy() for array in (mean_x, mean_y, m2_x, m2_y, c))
-    kept = (None, 1.0) if weights is None else (total.numpy(), float(weights.max()) if len(weights) else 0.0)
-    return CoMoments(x.shape[1], n.to(torch.int64).numpy(), *kept, *sums)
-
-
-def _times(values: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-    return values if weights is None else values * weights
+def _sum(fresh: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """Return the sum of arrays that broadcast; in place where ``fresh``, which is nobody else's, has the shape."""
+    for other in others:
+        wide = np.broadcast_shapes(fresh.shape, other.shape)
+        fresh = np.add(fresh, other, out=fresh if fresh.shape == wide else None)
+    return fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,23 +150,28 @@ class _BlockPair:
 
     def empty(self) -> CoMoments:
         """Return the moments of no rows."""
-        shape = (len(self.left), len(self.right))
-        zero = np.zeros(shape)
-        weight, heaviest = (zero, 0.0) if self.weight else (None, 1.0)
-        return CoMoments(0, np.zeros(shape, np.int64), weight, heaviest, zero, zero, zero, zero, zero)
+        left, right = np.zeros((len(self.left), 1)), np.zeros((1, len(self.right)))
+        weight, heaviest = (np.zeros((1, 1)), 0.0) if self.weight else (None, 1.0)
+        return CoMoments(0, np.zeros((1, 1), np.int64), weight, heaviest, left, right, left, right, left * right)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
         return 8 * ((7 if self.weight else 6) * len(self.left) * len(self.right) + 1)
 
     def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
-        left, right = (
-            _block((values(batch.column(c.column.name), c) for c in side), batch.num_rows, len(side))
-            for side in (self.left, self.right if self.right != self.left else ())
-        )
+        if not batch.num_rows:
+            return self.empty()
+        left = block_columns(batch, self.left, values)
+        right = left if self.right == self.left else block_columns(batch, self.right, values)
         weights = row_weights(batch, self.weight)
-        tensor = None if weights is None else torch.from_numpy(weights)
-        return _comoments(left, left if self.right == self.left else right, tensor)
+        found = pair_moments(left, right, weights)
+        return CoMoments(
+            batch.num_rows,
+            found.n.astype(np.int64),
+            None if weights is None else found.total,
+            1.0 if weights is None else float(weights.max()),
+            *(found.left_mean, found.right_mean, found.left_m2, found.right_m2, found.c),
+        )
 
 
 @dataclass(frozen=True, slots=True)

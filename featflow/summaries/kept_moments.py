@@ -17,7 +17,8 @@ import pyarrow as pa
 from featflow.binning import centred_values, divisor, ranks, row_weights
 from featflow.columns import Column, Grouping, NumberCoding
 from featflow.grouping import group_codes
-from featflow.summaries.comoments import CoMoments, Values
+from featflow.summaries.block_columns import Values
+from featflow.summaries.comoments import CoMoments
 
 __all__ = ["KeptMomentsSummarizer", "KeptRankMomentsSummarizer"]
 
