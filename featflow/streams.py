@@ -15,7 +15,7 @@ from featflow.engines.base import Resources
 from featflow.hashing import hash_numbers
 from featflow.passes import Workspace, merge
 from featflow.storage import Store
-from featflow.summaries import CodesSummarizer, PairCountsSummarizer
+from featflow.summaries import CodesSummarizer, PairCountsSummarizer, absorb
 
 __all__ = ["PIECE_BYTES", "CodeStream", "count_totals"]
 
@@ -50,7 +50,7 @@ class CodeStream:
         """
         state = spec.empty()
         for piece in self.pieces(list(spec.fields), share):
-            state = state.merge(spec.summarize(piece))
+            state = absorb(spec, state, piece)
         return state
 
     def pieces(self, fields: list[str], share: float = 1.0) -> Iterator[pa.RecordBatch]:
