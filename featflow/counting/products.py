@@ -16,7 +16,7 @@ import torch
 
 from featflow.counting.rows import CodedColumns, CodedRows, as_tensor
 
-__all__ = ["one_hot_product", "product_tables", "triangle_share"]
+__all__ = ["one_hot_product", "product_shape", "product_tables"]
 
 ONE_HOT_BYTES = {"cpu": 32 * 2**20, "cuda": 2**30}
 """Bytes of a piece's one-hot codes: a last-level cache; a small part of a device's memory."""
@@ -54,7 +54,7 @@ class _SubBlock:
 
 
 def product_tables(work: CodedRows, out: np.ndarray, device: torch.device) -> None:
-    """Add all pairs' tables to ``out``, shape ``work.shape``; of one block against itself, first before second only.
+    """Add all pairs' tables to ``out``, shape ``work.shape``; of one block against itself, those above the diagonal.
 
     Raises
     ------
@@ -73,16 +73,21 @@ def product_tables(work: CodedRows, out: np.ndarray, device: torch.device) -> No
                 tables[class_code, a.span, b.span] += counts.cpu()
 
 
-def triangle_share(width: int) -> float:
-    """Return the share of a square that is multiplied when a block of so many levels is counted against itself.
+def product_shape(work: CodedRows) -> tuple[int, int, int]:
+    """Return one-hot rows of a sub-block of either side on a CPU, and how many such pairs are multiplied.
 
     Examples
     --------
-    >>> triangle_share(6400), triangle_share(100)
-    (0.625, 1.0)
+    >>> product_shape(CodedRows(CodedColumns(np.zeros((400, 1), np.uint8), (17,) * 400)))
+    (1601, 1601, 10)
     """
-    cuts = max(1, width // _sub_width(width, "cpu"))
-    return (cuts + 1) / (2 * cuts)
+    widths, cuts = [], []
+    for side in (work.left, work.right or work.left):
+        width = side.width - len(side.levels)
+        cuts.append(max(1, round(width / _sub_width(width, "cpu"))))
+        widths.append(1 + width // cuts[-1])
+    squares = cuts[0] * cuts[1] if work.right else cuts[0] * (cuts[0] + 1) // 2
+    return widths[0], widths[1], squares
 
 
 def one_hot_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -114,7 +119,8 @@ def _sub_width(width: int, device: str) -> int:
 def _sub_blocks(columns: CodedColumns, device: torch.device) -> list[_SubBlock]:
     codes = as_tensor(columns.codes).to(device)
     starts = columns.starts
-    wanted = max(1, round(columns.width / _sub_width(columns.width, device.type)))
+    width = columns.width - len(columns.levels)
+    wanted = max(1, round(width / _sub_width(width, device.type)))
     # A column belongs where its middle lies, so that sub-blocks are about equally wide.
     places = [(a + b) * wanted // (2 * max(columns.width, 1)) for a, b in pairwise(starts)]
     found = []
