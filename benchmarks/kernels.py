@@ -1,11 +1,11 @@
 """Both kernels of `featflow.counting` give the same integers; which is faster, and which one the rule picks.
 
-Every case counts all pairs of one block of columns, with as many rows as the product counts in about three seconds.
+Every case counts all pairs of one block of columns, with as many rows as a product counts in about two seconds.
 Cases whose tables take more than 1.25 GiB are left out. Run it by
 
     python benchmarks/kernels.py [--small] [--json FILE]
 
-on a machine with nothing else to do: constants of `featflow.counting.histograms` and `choice` are fitted to it.
+on a machine with nothing else to do: constants of `featflow.counting.plans` and `choice` are fitted to it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from featflow.counting import CodedColumns, CodedRows, choose_kernel, histogram_
 LEVELS, COLUMNS, CLASSES = (2, 4, 8, 12, 17, 33, 64, 121), (20, 100, 400), (1, 3)
 SMALL_LEVELS, SMALL_COLUMNS, SMALL_ROWS = (2, 17, 121), (5, 20), 2_000
 ROWS, LEAST_ROWS = 131_072, 4_096
-PRODUCT_OPERATIONS = 2.5e12
-"""Operations of a product at most, unless it has the fewest rows."""
+PRODUCT_OPERATIONS = 2e12
+"""Operations of a whole square's product at most, unless it has the fewest rows."""
 TABLE_BYTES = 1.25 * 2**30
 REPEATS = 3
 WITHIN = 1.3
@@ -106,7 +106,7 @@ def main() -> None:
     for levels, columns, classes in product(*shapes, CLASSES):
         if 8 * classes * (levels * columns) ** 2 > TABLE_BYTES:
             continue
-        most = PRODUCT_OPERATIONS / (levels * columns) ** 2
+        most = PRODUCT_OPERATIONS / (2 * (levels * columns) ** 2)
         rows = SMALL_ROWS if arguments.small else int(min(max(most, LEAST_ROWS), ROWS))
         case = measure(levels, columns, classes, rows, 1 if arguments.small else REPEATS)
         rates = f"{case.rate(case.histogram_seconds):>10.2e} {case.rate(case.product_seconds):>10.2e}"

@@ -19,7 +19,7 @@ AMX_RATE, VNNI_RATE, FLOAT_RATE = 1.85e12, 4.2e11, 1e11
 Xeon of the fourth generation and of an AMD EPYC 9004 by benchmarks/device.py."""
 HALF_RATE = 100
 """One-hot rows of a sub-block at which the product reaches half of that; it does not share narrower ones out."""
-PRODUCT_CELL_NS, PRODUCT_CALL_NS = 8, 5e5
+PRODUCT_CELL_NS, PRODUCT_CALL_NS = 6, 5e5
 """Nanoseconds a cell that a product gives, to add it up and to fill level 0; and nanoseconds a sub-block of a class."""
 GROUPING_NS, ONE_HOT_NS = 0.8, 0.04
 """Nanoseconds to bring a code beside those of its class; and of one-hot codes, a row."""

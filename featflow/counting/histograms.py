@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from queue import SimpleQueue
 
 import numpy as np
 import torch
 
 from featflow.counting.plans import Plan, Run, plan
 from featflow.counting.rows import CodedRows, as_tensor
-from featflow.counting.threads import in_threads
+from featflow.counting.threads import Spares, in_threads
 
 __all__ = ["histogram", "histogram_ns", "histogram_tables"]
 
@@ -57,21 +56,17 @@ def histogram_tables(work: CodedRows, out: np.ndarray) -> None:
     spans = [slice(start, start + level) for start, level in zip(starts, levels, strict=True)]
     rows = _piece_rows(work)
     runs = _plan(work).runs
-    buffers = SimpleQueue[_Buffers]()  # made once: fresh memory costs more than what is written to it
-    for _ in range(torch.get_num_threads()):
-        buffers.put(_Buffers(*(torch.empty(rows, dtype=kind) for kind in (torch.int32, torch.int32, torch.int16))))
+    kinds = torch.int32, torch.int32, torch.int16
+    spares = Spares(lambda: _Buffers(*(torch.empty(rows, dtype=kind) for kind in kinds)))
 
     for first in range(0, work.rows, rows):
         piece = _piece(work, slice(first, first + rows), levels)
         into = out[piece.classes]
 
         def count(run: Run, piece: _Piece = piece, into: np.ndarray = into) -> None:
-            mine = buffers.get()
-            try:
-                for a, b, table in _count(piece, run, mine):
+            with spares.lent() as buffers:
+                for a, b, table in _count(piece, run, buffers):
                     into[:, spans[a], spans[b]] += table
-            finally:
-                buffers.put(mine)
 
         in_threads(count, runs)
 

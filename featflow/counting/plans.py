@@ -10,7 +10,7 @@ from math import inf, prod
 
 from featflow.counting.covering import Block, cover_across, cover_within
 
-__all__ = ["Plan", "Run", "plan"]
+__all__ = ["TAIL_CELLS", "Plan", "Run", "plan"]
 
 ROW_NS, COLUMN_NS, CACHE_NS = 0.8, 0.12, 0.8e-6
 """Nanoseconds a row on one thread: histogram; each of its columns; each of its cells, as a cache misses.

@@ -22,7 +22,7 @@ ONE_HOT_BYTES = {"cpu": 32 * 2**20, "cuda": 2**30}
 """Bytes of a piece's one-hot codes: a last-level cache; a small part of a device's memory."""
 ACCUMULATOR_BYTES = {"cpu": 2**28, "cuda": 2**31}
 """Bytes of the counts that are summed at once over all pieces of rows."""
-WIDTHS = {"cpu": (384, 2048), "cuda": (2048, 8192)}
+WIDTHS = {"cpu": (768, 2048), "cuda": (2048, 8192)}
 """Least and most levels of a sub-block: below, products lose speed; above, nothing is won."""
 SUB_BLOCKS = 4
 """Sub-blocks that a block is cut into if those limits allow: 10 of 16 squares are multiplied."""
@@ -180,7 +180,7 @@ def _products(pairs: list[tuple[_SubBlock, _SubBlock]], rows: torch.Tensor | sli
             total.add_(one_hot_product(buffers[id(a)], buffers[id(b)]))
     for total, (a, b) in zip(sums, pairs, strict=True):
         by_left = _with_level_zero(total, a)
-        yield _with_level_zero(by_left.T, b).T
+        yield _with_level_zero(by_left.T.contiguous(), b).T
 
 
 def _fill_one_hot(buffer: torch.Tensor, block: _SubBlock, rows: torch.Tensor | slice) -> None:

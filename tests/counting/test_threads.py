@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from featflow.counting import in_threads
+from featflow.counting import Spares, in_threads
 
 
 @pytest.fixture(params=[1, 3])
@@ -31,3 +31,25 @@ def test_what_fails_is_raised(threads):
     with pytest.raises(ZeroDivisionError):
         in_threads(lambda item: 1 // item, [1, 0])
     assert torch.get_num_threads() == threads
+
+
+def test_what_is_lent_comes_back_after_a_failure():
+    made = []
+    spares = Spares(lambda: made.append(len(made)) or made[-1])
+    with pytest.raises(ZeroDivisionError), spares.lent() as item:
+        assert 1 // item
+    with spares.lent() as first, spares.lent() as second:
+        assert [first, second] == [0, 1]
+
+
+def test_no_two_threads_share_a_buffer():
+    spares, shared = Spares(list), []
+
+    def work(item):
+        with spares.lent() as mine:
+            mine.append(item)
+            shared.append(len(mine) != 1)
+            mine.clear()
+
+    in_threads(work, range(200))
+    assert not any(shared)
