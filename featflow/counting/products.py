@@ -19,7 +19,7 @@ from featflow.counting.rows import CodedColumns, CodedRows, as_tensor
 __all__ = ["one_hot_product", "product_shape", "product_tables"]
 
 ONE_HOT_BYTES = {"cpu": 32 * 2**20, "cuda": 2**30}
-"""Bytes of a piece's one-hot codes: a last-level cache; a small part of a device's memory."""
+"""Bytes of a piece's one-hot codes: a last-level cache; a small part of a device's memory, which holds two of them."""
 ACCUMULATOR_BYTES = {"cpu": 2**28, "cuda": 2**31}
 """Bytes of the counts that are summed at once over all pieces of rows."""
 WIDTHS = {"cpu": (768, 2048), "cuda": (2048, 8192)}
@@ -50,7 +50,7 @@ class _SubBlock:
     def height(self) -> int:
         """Return the number of one-hot rows, the row of ones and padding included."""
         rows = 1 + len(self.column_of)
-        return -(-rows // MULTIPLE) * MULTIPLE if self.codes.is_cuda else rows
+        return rows if _on_cpu(self.codes) else -(-rows // MULTIPLE) * MULTIPLE
 
 
 def product_tables(work: CodedRows, out: np.ndarray, device: torch.device) -> None:
@@ -109,6 +109,10 @@ def one_hot_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         except (AttributeError, RuntimeError):
             pass
     return (left.to(torch.float32) @ right.to(torch.float32).T).to(torch.int32)
+
+
+def _on_cpu(codes: torch.Tensor) -> bool:
+    return codes.device.type == "cpu"
 
 
 def _sub_width(width: int, device: str) -> int:
@@ -187,10 +191,10 @@ def _fill_one_hot(buffer: torch.Tensor, block: _SubBlock, rows: torch.Tensor | s
     """Write ones in the first row and one-hot rows below it; 0 beyond them and beyond the rows."""
     length = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
     hot = buffer[1 : 1 + len(block.column_of), :length].view(torch.bool)
-    if block.codes.is_cuda:
-        torch.eq(block.codes[:, rows][block.column_of], block.level_of, out=hot)
-    else:
+    if _on_cpu(block.codes):
         _compare(block, rows, hot.numpy())
+    else:
+        torch.eq(block.codes[:, rows][block.column_of], block.level_of, out=hot)
     buffer[0, :length] = 1
     buffer[:, length:] = 0
 

@@ -22,7 +22,7 @@ def test_counts_are_those_of_a_loop(left, right, rows, classes):
 
 @pytest.mark.parametrize(("left", "right"), SHAPES[:5])
 def test_sub_blocks_pieces_and_rounds_add_up(monkeypatch, left, right):
-    """As on a device with little memory, and with the padding that CUDA wants."""
+    """As on a machine with little memory."""
     monkeypatch.setitem(products.ONE_HOT_BYTES, "cpu", 4_096)
     monkeypatch.setitem(products.ACCUMULATOR_BYTES, "cpu", 10_000)
     monkeypatch.setitem(products.WIDTHS, "cpu", (16, 48))
@@ -30,6 +30,25 @@ def test_sub_blocks_pieces_and_rounds_add_up(monkeypatch, left, right):
     tables = work.zeros()
     product_tables(work, tables, CPU)
     np.testing.assert_array_equal(first_before_second(work, tables), first_before_second(work, counted_by_loop(work)))
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(0, None), (33, None), (700, 5)])
+@pytest.mark.parametrize(("left", "right"), SHAPES)
+def test_what_runs_on_a_device_is_right_on_a_cpu(monkeypatch, left, right, rows, classes):
+    """Sizes in multiples of 32, one-hot codes by torch alone."""
+    sizes = []
+
+    def recorded(a, b):
+        sizes.extend([*a.shape, *b.shape])
+        return one_hot_product(a, b)
+
+    monkeypatch.setattr(products, "_on_cpu", lambda _: False)
+    monkeypatch.setattr(products, "one_hot_product", recorded)
+    work = rows_of(left, right, classes, rows)
+    tables = work.zeros()
+    product_tables(work, tables, CPU)
+    np.testing.assert_array_equal(first_before_second(work, tables), first_before_second(work, counted_by_loop(work)))
+    assert not any(size % 32 for size in sizes)
 
 
 def test_weights_are_refused():
