@@ -44,3 +44,16 @@ def test_p_values_q_values_and_intervals_are_calibrated(tmp_path):
     checks = run_benchmark("calibration.py", ["--small"], tmp_path)
     assert all(check["passed"] for check in checks)
     assert {check["line"] for check in checks} >= {"1", "2", "3", "3b", "3c", "4", "6", "clusters"}
+
+
+def test_both_kernels_give_the_same_integers(tmp_path):
+    """A few shapes of few rows; which one is faster says nothing here."""
+    figures = run_benchmark("kernels.py", ["--small"], tmp_path)
+    assert {case["picked"] for case in figures["cases"]} <= {"histogram", "product"}
+    assert len(figures["cases"]) == 12
+
+
+def test_the_device_counts_what_numpy_counts(tmp_path):
+    figures = run_benchmark("device.py", ["--small"], tmp_path)
+    assert figures["peaks"]["int8"] > 0
+    assert {timed["columns"] for timed in figures["timed"]} == {20, 40}

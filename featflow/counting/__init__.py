@@ -2,14 +2,17 @@
 
 from featflow.counting.choice import Kernel, choose_kernel, default_device, pair_tables
 from featflow.counting.histograms import histogram, histogram_tables
+from featflow.counting.plans import TAIL_CELLS
 from featflow.counting.products import one_hot_product, product_tables
 from featflow.counting.rows import CodedColumns, CodedRows
-from featflow.counting.threads import in_threads
+from featflow.counting.threads import Spares, in_threads
 
 __all__ = [
+    "TAIL_CELLS",
     "CodedColumns",
     "CodedRows",
     "Kernel",
+    "Spares",
     "choose_kernel",
     "default_device",
     "histogram",

@@ -7,8 +7,8 @@ from enum import StrEnum
 import numpy as np
 import torch
 
-from featflow.counting.histograms import histogram_tables, plan
-from featflow.counting.products import product_tables, triangle_share
+from featflow.counting.histograms import histogram_ns, histogram_tables
+from featflow.counting.products import product_shape, product_tables
 from featflow.counting.rows import CodedRows
 from featflow.counting.threads import in_threads
 
@@ -17,10 +17,12 @@ __all__ = ["Kernel", "choose_kernel", "default_device", "pair_tables"]
 AMX_RATE, VNNI_RATE, FLOAT_RATE = 1.85e12, 4.2e11, 1e11
 """Operations a second of the product on one core: with AMX, with VNNI, with neither. Measured on two cores of an Intel
 Xeon of the fourth generation and of an AMD EPYC 9004 by benchmarks/device.py."""
-PRODUCT_CELL_NS = 20
-"""Nanoseconds a cell that a product gives: adding it up, filling level 0."""
-PRODUCT_CLASS_NS = 0.6
-"""Nanoseconds to bring a row's code beside those of its class."""
+HALF_RATE = 100
+"""One-hot rows of a sub-block at which the product reaches half of that; it does not share narrower ones out."""
+PRODUCT_CELL_NS, PRODUCT_CALL_NS = 6, 5e5
+"""Nanoseconds a cell that a product gives, to add it up and to fill level 0; and nanoseconds a sub-block of a class."""
+GROUPING_NS, ONE_HOT_NS = 0.8, 0.04
+"""Nanoseconds to bring a code beside those of its class; and of one-hot codes, a row."""
 
 
 class Kernel(StrEnum):
@@ -45,6 +47,11 @@ def pair_tables(work: CodedRows, out: np.ndarray | None = None, device: torch.de
     device
         Where products run; `default_device` if not given.
 
+    Raises
+    ------
+    ValueError
+        ``out`` has another shape or type.
+
     Notes
     -----
     Integers depend on nothing but the rows. Sums of weights are added in an order that rows, levels and classes fix.
@@ -63,6 +70,9 @@ def pair_tables(work: CodedRows, out: np.ndarray | None = None, device: torch.de
     tables = work.zeros() if out is None else out
     if tables.shape != work.shape:
         raise ValueError(f"out has shape {tables.shape}, not {work.shape}")
+    kind = np.dtype(np.int64 if work.weights is None else np.float64)
+    if tables.dtype != kind:
+        raise ValueError(f"out holds {tables.dtype}, not {kind}")
     if choose_kernel(work, device) is Kernel.PRODUCT:
         product_tables(work, tables, device)
     else:
@@ -92,19 +102,18 @@ def choose_kernel(work: CodedRows, device: torch.device) -> Kernel:
     if device.type != "cpu":
         return Kernel.PRODUCT
     threads = torch.get_num_threads()
-    right = work.right.levels if work.right else None
-    rows = 1 << (work.rows - 1).bit_length()
-    histograms = plan(work.left.levels, right, rows, work.classes).nanoseconds / threads * (work.rows / rows)
-    return Kernel.HISTOGRAM if histograms < _product_ns(work, threads) else Kernel.PRODUCT
+    return Kernel.HISTOGRAM if histogram_ns(work) / threads < _product_ns(work, threads) else Kernel.PRODUCT
 
 
 def _product_ns(work: CodedRows, threads: int) -> float:
-    left = work.left.width - len(work.left.levels) + 1
-    right = work.right.width - len(work.right.levels) + 1 if work.right else left
-    cells = left * right * (1.0 if work.right else triangle_share(left))
+    width, other, squares = product_shape(work)
     columns = len(work.left.levels) + (len(work.right.levels) if work.right else 0)
-    grouping = PRODUCT_CLASS_NS * work.rows * columns if work.classes > 1 else 0.0
-    return 2e9 * work.rows * cells / (_rate() * threads) + PRODUCT_CELL_NS * cells * work.classes + grouping
+    narrow = min(width, other)
+    operations = 2 * work.rows * squares * width * other
+    speed = _rate() * (threads if narrow > HALF_RATE else 1) * narrow / (narrow + HALF_RATE)
+    around = squares * work.classes * (PRODUCT_CELL_NS * width * other + PRODUCT_CALL_NS)
+    grouping = GROUPING_NS * work.rows * columns if work.classes > 1 else 0.0
+    return 1e9 * operations / speed + around + grouping + ONE_HOT_NS * work.rows * (columns + width + other)
 
 
 def _rate() -> float:

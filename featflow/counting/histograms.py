@@ -7,44 +7,21 @@ Skewed columns cost up to 2.4 times as much, since increments of one cell wait f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import groupby
-from math import inf, prod
+from math import prod
 
 import numpy as np
 import torch
 
-from featflow.counting.covering import Block, cover_across, cover_within
+from featflow.counting.plans import Plan, Run, plan
 from featflow.counting.rows import CodedRows, as_tensor
-from featflow.counting.threads import in_threads
+from featflow.counting.threads import Spares, in_threads
 
-__all__ = ["Plan", "histogram", "histogram_tables", "plan"]
+__all__ = ["histogram", "histogram_ns", "histogram_tables"]
 
-ROW_NS, COLUMN_NS, CACHE_NS = 0.8, 0.12, 0.8e-6
-"""Nanoseconds a row on one thread: histogram; each of its columns; each of its cells, as a cache misses.
-These and those below fitted to benchmarks/kernels.py on one core of an AMD EPYC 9004."""
-CELL_NS = 0.7
-"""Nanoseconds a cell: zeroing, counting out."""
-BLOCK_NS, PAIR_NS = 30e3, 5e3
-"""Nanoseconds a block, and each of its pairs, of Python."""
-MOST_CELLS, MOST_COLUMNS = 2**21, 12
-"""Cells and columns of a histogram, unless two columns alone have more."""
-TAIL_CELLS = 2**15
-"""Codes that int16 holds."""
 PIECE_BYTES = 256 * 2**20
 """Bytes of a piece's codes as int16."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which columns are counted together; right columns are numbered after the left ones."""
-
-    blocks: tuple[Block, ...]
-    """Blocks; those beside each other share leading columns."""
-    nanoseconds: float
-    """What they should cost one thread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,25 +36,39 @@ class _Piece:
     weights: torch.Tensor | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Buffers:
+    """Codes of one thread, shape (rows of a piece,)."""
+
+    lead: torch.Tensor
+    """Class and leading columns, int32."""
+    code: torch.Tensor
+    """All of them, int32."""
+    tail: torch.Tensor
+    """The other columns, int16."""
+
+
 def histogram_tables(work: CodedRows, out: np.ndarray) -> None:
-    """Add all pairs' tables to ``out``, shape ``work.shape``; of one block against itself, first before second only."""
+    """Add all pairs' tables to ``out``, shape ``work.shape``; of one block against itself, those above the diagonal."""
     sides = [side for side in (work.left, work.right) if side is not None]
     levels = tuple(level for side in sides for level in side.levels)
-    rows = max(1, PIECE_BYTES // 2 // max(len(levels), 1))
-    rows = -(-work.rows // -(-work.rows // rows)) if work.rows else 1  # pieces of one size
-    starts = [*work.left.starts[:-1], *(work.right.starts[:-1] if work.right else ())]
+    starts = [start for side in sides for start in side.starts[:-1]]
     spans = [slice(start, start + level) for start, level in zip(starts, levels, strict=True)]
-    tasks = _tasks(plan(work.left.levels, work.right and work.right.levels, min(rows, work.rows), work.classes).blocks)
+    rows = _piece_rows(work)
+    runs = _plan(work).runs
+    kinds = torch.int32, torch.int32, torch.int16
+    spares = Spares(lambda: _Buffers(*(torch.empty(rows, dtype=kind) for kind in kinds)))
 
     for first in range(0, work.rows, rows):
         piece = _piece(work, slice(first, first + rows), levels)
         into = out[piece.classes]
 
-        def count(task: tuple[Block, ...], piece: _Piece = piece, into: np.ndarray = into) -> None:
-            for a, b, table in _count(piece, task):
-                into[:, spans[a], spans[b]] += table
+        def count(run: Run, piece: _Piece = piece, into: np.ndarray = into) -> None:
+            with spares.lent() as buffers:
+                for a, b, table in _count(piece, run, buffers):
+                    into[:, spans[a], spans[b]] += table
 
-        in_threads(count, tasks)
+        in_threads(count, runs)
 
 
 def histogram(codes: torch.Tensor, weights: torch.Tensor | None, cells: int) -> torch.Tensor:
@@ -91,6 +82,31 @@ def histogram(codes: torch.Tensor, weights: torch.Tensor | None, cells: int) -> 
     return torch.bincount(codes, weights=weights, minlength=cells)
 
 
+def histogram_ns(work: CodedRows) -> float:
+    """Return the nanoseconds that `histogram_tables` should take one thread."""
+    planned, pieces = _plan(work), -(-work.rows // _piece_rows(work))
+    return planned.row_ns * work.rows + planned.fixed_ns * pieces
+
+
+def _piece_rows(work: CodedRows) -> int:
+    """Return the rows of a piece: all pieces are about as long."""
+    columns = len(work.left.levels) + (len(work.right.levels) if work.right else 0)
+    pieces = -(-2 * columns * work.rows // PIECE_BYTES)
+    return max(1, -(-work.rows // max(pieces, 1)))
+
+
+def _plan(work: CodedRows) -> Plan:
+    right = work.right.levels if work.right else None
+    rows = 1 << (_piece_rows(work) - 1).bit_length()  # a power of two, so that few plans are made
+    classes = _occurring(work.target.codes[0]) if work.target is not None else slice(0, 1)
+    return plan(work.left.levels, right, rows, classes.stop - classes.start)
+
+
+def _occurring(classes: np.ndarray) -> slice:
+    """Return the classes from the first to the last one that occurs."""
+    return slice(int(classes.min()), int(classes.max()) + 1) if len(classes) else slice(0, 1)
+
+
 def _piece(work: CodedRows, rows: slice, levels: tuple[int, ...]) -> _Piece:
     sides = [side for side in (work.left, work.right) if side is not None]
     columns = [torch.from_numpy(column[rows].astype(np.int16)) for side in sides for column in side.codes]
@@ -98,33 +114,22 @@ def _piece(work: CodedRows, rows: slice, levels: tuple[int, ...]) -> _Piece:
     if work.target is None:
         return _Piece(columns, levels, None, slice(0, 1), weights)
     codes = work.target.codes[0, rows]
-    lowest, highest = int(codes.min()), int(codes.max())
-    target = torch.from_numpy(codes.astype(np.int32) - lowest) if highest > lowest else None
-    return _Piece(columns, levels, target, slice(lowest, highest + 1), weights)
+    classes = _occurring(codes)
+    target = torch.from_numpy(codes.astype(np.int32) - classes.start) if classes.stop - classes.start > 1 else None
+    return _Piece(columns, levels, target, classes, weights)
 
 
-def _tasks(blocks: tuple[Block, ...]) -> list[tuple[Block, ...]]:
-    """Return runs of blocks that share all but their last columns, or their first one."""
-    return [tuple(run) for _, run in groupby(blocks, key=lambda block: block[0][: _lead(block)])]
-
-
-def _lead(block: Block) -> int:
-    """Return how many columns lead: those that none of the pairs is among, and at least one."""
-    return max(1, min((j for _, j in block[1]), default=1)) if all(i < j for i, j in block[1]) else 1
-
-
-def _count(piece: _Piece, task: tuple[Block, ...]) -> Iterator[tuple[int, int, np.ndarray]]:
+def _count(piece: _Piece, run: Run, buffers: _Buffers) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield the tables of a run of blocks: columns a and b, a not after b, and shape (classes, levels, levels)."""
     rows = len(piece.columns[0])
-    leading = task[0][0][: _lead(task[0])]
-    lead = piece.columns[leading[0]].to(torch.int32)
+    lead, code, tail = (buffer[:rows] for buffer in (buffers.lead, buffers.code, buffers.tail))
+    lead.copy_(piece.columns[run.lead[0]])
     if piece.target is not None:
-        lead.add_(piece.target, alpha=piece.levels[leading[0]])
-    for column in leading[1:]:
+        lead.add_(piece.target, alpha=piece.levels[run.lead[0]])
+    for column in run.lead[1:]:
         torch.add(piece.columns[column], lead, alpha=piece.levels[column], out=lead)
-    code, tail = torch.empty(rows, dtype=torch.int32), torch.empty(rows, dtype=torch.int16)
-    for columns, pairs in task:
-        rest = columns[len(leading) :]
+    for columns, pairs in run.blocks:
+        rest = columns[len(run.lead) :]
         code.copy_(_digits(piece, rest, tail) if rest else lead)
         if rest:
             code.add_(lead, alpha=prod(piece.levels[column] for column in rest))
@@ -172,73 +177,3 @@ def _margins_of_first(
             yield first, first, torch.diag_embed(both.sum(2))
     if pairs - mine:
         yield from _margins_of_first(table.sum(2), (first, *others), pairs - mine)
-
-
-# --- which columns are counted together -----------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=16)
-def plan(left: tuple[int, ...], right: tuple[int, ...] | None, rows: int, classes: int) -> Plan:
-    """Return the blocks for columns of these levels: of the first ones against themselves if there are no second.
-
-    Columns for which blocks of one size are best are covered together.
-
-    Examples
-    --------
-    >>> len(plan((17,) * 100, None, 10**6, 1).blocks)
-    873
-    """
-    cost = _cost(rows, classes)
-    groups = [_by_size(left, 0, cost)] + ([_by_size(right, len(left), cost)] if right is not None else [])
-    levels = left + (right or ())
-    found: list[Block] = []
-    if right is None:
-        for size, columns in groups[0].items():
-            found += _numbered(cover_within(len(columns), size), columns)
-    ours = list(groups[0].values())
-    for index, columns in enumerate(ours):
-        for others in ours[index + 1 :] if right is None else groups[1].values():
-            found += _across(columns, others, levels, cost)
-    total = sum(cost(prod(levels[c] for c in columns), len(columns), len(pairs)) for columns, pairs in found)
-    return Plan(tuple(found), total)
-
-
-Cost = Callable[[int, int, int], float]
-"""Nanoseconds of a histogram of so many cells, columns and pairs."""
-
-
-def _cost(rows: int, classes: int) -> Cost:
-    def cost(cells: int, columns: int, pairs: int) -> float:
-        if cells * classes > MOST_CELLS and columns > 2:
-            return inf
-        row = ROW_NS + COLUMN_NS * columns + CACHE_NS * cells * classes
-        return rows * row + CELL_NS * cells * classes + BLOCK_NS + PAIR_NS * pairs
-
-    return cost
-
-
-def _by_size(levels: tuple[int, ...], start: int, cost: Cost) -> dict[int, tuple[int, ...]]:
-    best = {level: _best_size(level, cost) for level in set(levels)}
-    sizes = sorted({best[level] for level in levels})
-    return {size: tuple(start + column for column, level in enumerate(levels) if best[level] == size) for size in sizes}
-
-
-def _best_size(level: int, cost: Cost) -> int:
-    sizes = [size for size in range(2, MOST_COLUMNS + 1) if size == 2 or level ** (size - 1) <= TAIL_CELLS]
-    return min(sizes, key=lambda size: cost(level**size, size, pairs := size * (size - 1) // 2) / pairs)
-
-
-def _across(ours: tuple[int, ...], theirs: tuple[int, ...], levels: tuple[int, ...], cost: Cost) -> list[Block]:
-    most, other = (max(levels[column] for column in columns) for columns in (ours, theirs))
-    sizes = [
-        (a, b)
-        for a in range(1, min(len(ours), MOST_COLUMNS) + 1)
-        for b in range(1, min(len(theirs), MOST_COLUMNS) + 1)
-        if b == 1 or other**b <= TAIL_CELLS
-    ]
-    best = min(sizes, key=lambda ab: cost(most ** ab[0] * other ** ab[1], sum(ab), ab[0] * ab[1]) / (ab[0] * ab[1]))
-    return _numbered(cover_across(len(ours), len(theirs), best), ours + theirs)
-
-
-def _numbered(blocks: Iterator[Block] | tuple[Block, ...], columns: tuple[int, ...]) -> list[Block]:
-    return [(tuple(columns[place] for place in block), pairs) for block, pairs in blocks]

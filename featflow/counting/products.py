@@ -16,13 +16,13 @@ import torch
 
 from featflow.counting.rows import CodedColumns, CodedRows, as_tensor
 
-__all__ = ["one_hot_product", "product_tables", "triangle_share"]
+__all__ = ["one_hot_product", "product_shape", "product_tables"]
 
 ONE_HOT_BYTES = {"cpu": 32 * 2**20, "cuda": 2**30}
-"""Bytes of a piece's one-hot codes: a last-level cache; a small part of a device's memory."""
+"""Bytes of a piece's one-hot codes: a last-level cache; a small part of a device's memory, which holds two of them."""
 ACCUMULATOR_BYTES = {"cpu": 2**28, "cuda": 2**31}
 """Bytes of the counts that are summed at once over all pieces of rows."""
-WIDTHS = {"cpu": (384, 2048), "cuda": (2048, 8192)}
+WIDTHS = {"cpu": (768, 2048), "cuda": (2048, 8192)}
 """Least and most levels of a sub-block: below, products lose speed; above, nothing is won."""
 SUB_BLOCKS = 4
 """Sub-blocks that a block is cut into if those limits allow: 10 of 16 squares are multiplied."""
@@ -50,11 +50,11 @@ class _SubBlock:
     def height(self) -> int:
         """Return the number of one-hot rows, the row of ones and padding included."""
         rows = 1 + len(self.column_of)
-        return -(-rows // MULTIPLE) * MULTIPLE if self.codes.is_cuda else rows
+        return rows if _on_cpu(self.codes) else -(-rows // MULTIPLE) * MULTIPLE
 
 
 def product_tables(work: CodedRows, out: np.ndarray, device: torch.device) -> None:
-    """Add all pairs' tables to ``out``, shape ``work.shape``; of one block against itself, first before second only.
+    """Add all pairs' tables to ``out``, shape ``work.shape``; of one block against itself, those above the diagonal.
 
     Raises
     ------
@@ -73,16 +73,21 @@ def product_tables(work: CodedRows, out: np.ndarray, device: torch.device) -> No
                 tables[class_code, a.span, b.span] += counts.cpu()
 
 
-def triangle_share(width: int) -> float:
-    """Return the share of a square that is multiplied when a block of so many levels is counted against itself.
+def product_shape(work: CodedRows) -> tuple[int, int, int]:
+    """Return one-hot rows of a sub-block of either side on a CPU, and how many such pairs are multiplied.
 
     Examples
     --------
-    >>> triangle_share(6400), triangle_share(100)
-    (0.625, 1.0)
+    >>> product_shape(CodedRows(CodedColumns(np.zeros((400, 1), np.uint8), (17,) * 400)))
+    (1601, 1601, 10)
     """
-    cuts = max(1, width // _sub_width(width, "cpu"))
-    return (cuts + 1) / (2 * cuts)
+    widths, cuts = [], []
+    for side in (work.left, work.right or work.left):
+        width = side.width - len(side.levels)
+        cuts.append(max(1, round(width / _sub_width(width, "cpu"))))
+        widths.append(1 + width // cuts[-1])
+    squares = cuts[0] * cuts[1] if work.right else cuts[0] * (cuts[0] + 1) // 2
+    return widths[0], widths[1], squares
 
 
 def one_hot_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -106,6 +111,10 @@ def one_hot_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return (left.to(torch.float32) @ right.to(torch.float32).T).to(torch.int32)
 
 
+def _on_cpu(codes: torch.Tensor) -> bool:
+    return codes.device.type == "cpu"
+
+
 def _sub_width(width: int, device: str) -> int:
     least, most = WIDTHS[device]
     return min(max(width // SUB_BLOCKS, least), most)
@@ -114,7 +123,8 @@ def _sub_width(width: int, device: str) -> int:
 def _sub_blocks(columns: CodedColumns, device: torch.device) -> list[_SubBlock]:
     codes = as_tensor(columns.codes).to(device)
     starts = columns.starts
-    wanted = max(1, round(columns.width / _sub_width(columns.width, device.type)))
+    width = columns.width - len(columns.levels)
+    wanted = max(1, round(width / _sub_width(width, device.type)))
     # A column belongs where its middle lies, so that sub-blocks are about equally wide.
     places = [(a + b) * wanted // (2 * max(columns.width, 1)) for a, b in pairwise(starts)]
     found = []
@@ -174,17 +184,17 @@ def _products(pairs: list[tuple[_SubBlock, _SubBlock]], rows: torch.Tensor | sli
             total.add_(one_hot_product(buffers[id(a)], buffers[id(b)]))
     for total, (a, b) in zip(sums, pairs, strict=True):
         by_left = _with_level_zero(total, a)
-        yield _with_level_zero(by_left.T, b).T
+        yield _with_level_zero(by_left.T.contiguous(), b).T
 
 
 def _fill_one_hot(buffer: torch.Tensor, block: _SubBlock, rows: torch.Tensor | slice) -> None:
     """Write ones in the first row and one-hot rows below it; 0 beyond them and beyond the rows."""
     length = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
     hot = buffer[1 : 1 + len(block.column_of), :length].view(torch.bool)
-    if block.codes.is_cuda:
-        torch.eq(block.codes[:, rows][block.column_of], block.level_of, out=hot)
-    else:
+    if _on_cpu(block.codes):
         _compare(block, rows, hot.numpy())
+    else:
+        torch.eq(block.codes[:, rows][block.column_of], block.level_of, out=hot)
     buffer[0, :length] = 1
     buffer[:, length:] = 0
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 
 from featflow.columns import Coding, Column, pair_cardinality, target_classes
-from featflow.counting import histogram, in_threads
+from featflow.counting import TAIL_CELLS, Spares, histogram, in_threads
 from featflow.summaries.codes import GROUP_FIELD, WEIGHT_FIELD, column_field, target_field
 
 __all__ = ["KeptCounts", "KeptCountsSummarizer"]
@@ -108,22 +108,27 @@ class KeptCountsSummarizer:
     def summarize(self, batch: pa.RecordBatch) -> KeptCounts:
         """Return the counts of a batch of codes."""
         names = dict.fromkeys(coding.column.name for pair in self.pairs for coding in pair)
-        columns = {name: _tensor(batch, column_field(name)) for name in names}
-        shapes = self.shapes()
-        apart = torch.zeros(batch.num_rows, dtype=torch.int32)  # group and class, shared by all pairs
-        if self.groups > 1 and shapes:
-            apart += _tensor(batch, GROUP_FIELD) * shapes[0][3]
+        columns = {name: _codes(batch, column_field(name)) for name in names}
+        none = torch.zeros(batch.num_rows, dtype=torch.int32)
+        apart = _codes(batch, GROUP_FIELD).to(torch.int32) if self.groups > 1 else none
         if self.target:
-            apart += _tensor(batch, target_field(self.target.column.name))
+            classes = int(target_classes(self.target).max()) + 1
+            apart = torch.add(_codes(batch, target_field(self.target.column.name)), apart, alpha=classes)
         weights = torch.from_numpy(np.array(batch.column(WEIGHT_FIELD))) if self.weight else None
-        state = self.empty().counts
+        state, shapes = self.empty().counts, self.shapes()
         tables = list(self.tables(KeptCounts(0, state)))
+        spares = Spares(lambda: tuple(torch.empty(batch.num_rows, dtype=kind) for kind in (torch.int32, torch.int16)))
 
         def count(index: int) -> None:
-            (left, right), (groups, rows, width, classes) = self.pairs[index], shapes[index]
-            code = torch.add(columns[right.column.name], columns[left.column.name], alpha=width)
-            code.add_(apart, alpha=rows * width)
-            table = histogram(code, weights, tables[index].size).view(groups, classes, rows, width)
+            left, right = (columns[coding.column.name] for coding in self.pairs[index])
+            groups, rows, width, classes = shapes[index]
+            with spares.lent() as (code, short):
+                if rows * width <= TAIL_CELLS:
+                    code.copy_(torch.add(right, left, alpha=width, out=short))
+                else:
+                    code.copy_(left).mul_(width).add_(right)
+                code.add_(apart, alpha=rows * width)
+                table = histogram(code, weights, tables[index].size).view(groups, classes, rows, width)
             tables[index][:] = table.permute(0, 2, 3, 1).numpy()
 
         in_threads(count, range(len(self.pairs)))
@@ -134,5 +139,5 @@ class KeptCountsSummarizer:
         return 8 * sum(prod(shape) for shape in self.shapes())
 
 
-def _tensor(batch: pa.RecordBatch, field: str) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(batch.column(field).to_numpy()).astype(np.int32))
+def _codes(batch: pa.RecordBatch, field: str) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(batch.column(field).to_numpy()).astype(np.int16))
