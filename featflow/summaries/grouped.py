@@ -162,5 +162,5 @@ def _by_level(levels: np.ndarray, weights: np.ndarray | None, size: int) -> Any:
     """
     rows, categories = levels.shape
     values = np.ones(levels.size) if weights is None else np.repeat(weights, categories)
-    ends = np.arange(0, levels.size + 1, max(categories, 1), dtype=np.int32)
+    ends = np.arange(0, levels.size + 1, categories, dtype=np.int32)
     return csc_array((values, levels.ravel(), ends), shape=(int(size), rows))
