@@ -25,8 +25,8 @@ from featflow.storage import DataFile, first_line, is_corruption, open_parquet
 
 __all__ = ["batch_rows", "read_batches"]
 
-BATCH_CELLS = 12 * 2**20
-"""Values in one batch: 96 MiB as float64; fewer cost more, as codes of long dictionaries and states are made anew."""
+BATCH_CELLS = 8 * 2**20
+"""Values in one batch: 64 MiB as float64; fewer cost more, as codes of long dictionaries and states are made anew."""
 CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
