@@ -42,21 +42,21 @@ WRAPS_FROM = 2.0**62
 
 def values_and_presence(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return values and a mask of those that are neither null nor NaN, both shape (rows,)."""
-    if array.null_count:
-        present = array.is_valid().to_numpy(zero_copy_only=False)
-        values = array.fill_null(0).to_numpy(zero_copy_only=False)
-    else:
-        present = np.ones(len(array), dtype=bool)
-        values = array.to_numpy(zero_copy_only=False)
-    if values.dtype.kind == "f":
-        present &= ~np.isnan(values)
-    return values, present
+    values, present = _values(array)
+    return values, present & ~np.isnan(values) if values.dtype.kind == "f" else present
 
 
 def finite_values(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return values in their own type and a mask of the finite ones, both shape (rows,)."""
-    values, present = values_and_presence(array)
+    values, present = _values(array)
     return values, present & np.isfinite(values) if values.dtype.kind == "f" else present
+
+
+def _values(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return values, 0 for nulls, and a mask of those that are no nulls."""
+    if not array.null_count:
+        return array.to_numpy(zero_copy_only=False), np.ones(len(array), dtype=bool)
+    return array.fill_null(0).to_numpy(zero_copy_only=False), array.is_valid().to_numpy(zero_copy_only=False)
 
 
 def values_less(values: np.ndarray, finite: np.ndarray, origin: float) -> np.ndarray:
@@ -67,13 +67,14 @@ def values_less(values: np.ndarray, finite: np.ndarray, origin: float) -> np.nda
     >>> values_less(np.array([2**60 + 3, 2**60 + 1]), np.array([True, False]), float(2**60)).tolist()
     [3.0, 0.0]
     """
+    whole = bool(finite.all())
     with np.errstate(over="ignore"):
-        difference = np.where(finite, values, 0).astype(np.float64) - origin
+        difference = (values if whole else np.where(finite, values, 0)).astype(np.float64) - origin
     if values.dtype.kind in "iu" and abs(origin) >= EXACT_FLOAT:
         base = np.uint64(int(origin) % 2**64)  # differences are exact modulo 2^64
         exact = (values.view(np.uint64) - base).view(np.int64)
         difference = np.where(np.abs(difference) < WRAPS_FROM, exact, difference)
-    return np.where(finite, difference, 0.0)
+    return difference if whole else np.where(finite, difference, 0.0)
 
 
 def centred_values(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, np.ndarray]:

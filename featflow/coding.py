@@ -121,7 +121,12 @@ def _sorted(keys: np.ndarray) -> np.ndarray:
     if len(keys) < RADIX_FROM or not HAS_RADIX:
         return np.sort(keys)
     sign = keys.dtype.type(1) << keys.dtype.type(8 * keys.itemsize - 1)
-    values, _ = torch.sort(torch.from_numpy((keys ^ sign).view(f"i{keys.itemsize}")))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the threads of a sort wait for one another: ten times as long on a busy machine
+    try:
+        values, _ = torch.sort(torch.from_numpy((keys ^ sign).view(f"i{keys.itemsize}")))
+    finally:
+        torch.set_num_threads(threads)
     return np.asarray(values.numpy().view(keys.dtype) ^ sign)
 
 

@@ -25,8 +25,8 @@ from featflow.storage import DataFile, first_line, is_corruption, open_parquet
 
 __all__ = ["batch_rows", "read_batches"]
 
-BATCH_CELLS = 12 * 2**20
-"""Values in one batch: 32 MiB as float64, so that a task's working set stays near 100 MiB at any width."""
+BATCH_CELLS = 8 * 2**20
+"""Values in one batch: 64 MiB as float64; fewer cost more, as codes of long dictionaries and states are made anew."""
 CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -52,7 +52,8 @@ def read_batches(
     """
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(open_parquet(shard.file.uri, options))
+            categories = {column.name for column in columns if column.type == "string"}
+            file = stack.enter_context(open_parquet(shard.file.uri, options, categories))
         except Exception as error:
             raise _failure(shard, error) from error
         paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
@@ -160,6 +161,8 @@ def _category(array: pa.Array, null_values: tuple[str, ...]) -> pa.Array:
     if pa.types.is_string_view(array.type):
         array = array.cast(pa.large_string())
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    if len(encoded.dictionary) > len(encoded):  # a row group's dictionary comes with every batch of it
+        encoded = _used(encoded)
     if encoded.dictionary.null_count:  # missing is said by the indices alone
         encoded = encoded.dictionary_decode().dictionary_encode()
     values = encoded.dictionary
@@ -174,6 +177,16 @@ def _category(array: pa.Array, null_values: tuple[str, ...]) -> pa.Array:
         absent = pc.is_in(values, value_set=missing).take(indices)
         indices = pc.if_else(pc.fill_null(absent, fill_value=False), None, indices)
     return pa.DictionaryArray.from_arrays(indices, values)
+
+
+def _used(encoded: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Return a dictionary array without the values that no row has."""
+    indices = encoded.indices
+    rows = indices.drop_null().to_numpy()
+    used = np.zeros(len(encoded.dictionary), bool)
+    used[rows] = True
+    place = pa.array(np.cumsum(used, dtype=np.int32) - 1)
+    return pa.DictionaryArray.from_arrays(place.take(indices), encoded.dictionary.take(pa.array(np.flatnonzero(used))))
 
 
 def _texts(values: pa.Array) -> pa.Array:

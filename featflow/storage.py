@@ -8,8 +8,8 @@ Credentials travel in ``options`` only and appear in no repr and no message.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -147,19 +147,24 @@ def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> D
 
 
 @contextmanager
-def open_parquet(uri: str, options: dict[str, Any]) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file for streaming reads; local files without Python in between."""
+def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] = ()) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for streaming reads; local files without Python in between.
+
+    Strings in the columns ``categories``, dotted, come as dictionaries: they are not decoded to be encoded again.
+    """
     filesystem, path = _resolve(uri, options)
-    if isinstance(filesystem, LocalFileSystem):
-        with pq.ParquetFile(path, buffer_size=STREAM_BYTES, page_checksum_verification=True) as file:
-            yield file
-        return
-    # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
-    with (
-        filesystem.open(path, "rb", cache_type="none") as source,
-        pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True) as file,
-    ):
-        yield file
+    source: Any = path
+    with ExitStack() as stack:
+        how: dict[str, Any] = {"buffer_size": STREAM_BYTES}
+        if not isinstance(filesystem, LocalFileSystem):
+            # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
+            source, how = stack.enter_context(filesystem.open(path, "rb", cache_type="none")), {"pre_buffer": True}
+        if categories:
+            metadata = pq.read_metadata(source)
+            columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
+            texts = [c.path for c in columns if c.path in categories and c.logical_type.type == "STRING"]
+            how |= {"metadata": metadata, "read_dictionary": texts}
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True, **how))
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from featflow.summaries import (
     RankCoMomentsSummarizer,
     Summary,
     TargetCountsSummarizer,
+    absorb,
     digest,
 )
 from featflow.summaries.quantiles import QuantilesSummarizer as _Quantiles
@@ -268,6 +269,14 @@ def test_arrow_round_trip_is_exact(spec, rows):
     assert_same(spec, back, state)
     assert_same(spec, back.merge(back), state.merge(state))
     assert table.schema.metadata[b"version"]
+
+
+@specs
+def test_absorbing_batches_is_merging_them(spec):
+    batch, total = source(spec), spec.empty()
+    for start in range(0, ROWS, 1_300):
+        total = absorb(spec, total, batch.slice(start, 1_300))
+    assert_same(spec, total, spec.summarize(batch), FLOAT_TOLERANCE)
 
 
 @specs

@@ -14,7 +14,7 @@ from featflow.columns import Kind, Role
 from featflow.config import parse
 from featflow.dataset import open_dataset
 from featflow.errors import ConfigurationError, SchemaError
-from featflow.reading import batch_rows, read_batches
+from featflow.reading import BATCH_CELLS, batch_rows, read_batches
 
 NOON = datetime(2020, 1, 2, 12, tzinfo=UTC)
 MICROSECONDS = int(NOON.timestamp() * 1_000_000)
@@ -61,6 +61,24 @@ def test_types(name, tmp_path):
     dataset = dataset_of(tmp_path / "x.parquet")
     assert dataset.columns[0].kind is kind
     assert values(dataset, "x") == expected
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int16(), pa.string())]
+)
+@pytest.mark.parametrize("written", [{}, {"use_dictionary": False}, {"dictionary_pagesize_limit": 64}], ids=str)
+def test_strings_are_read_however_they_are_encoded(kind, written, tmp_path):
+    """As a dictionary, plain, or as both in one row group, in batches shorter than the dictionary."""
+    texts = [None if i % 7 == 0 else f"v{i * i % 1_009}" for i in range(5_000)]
+    array = pa.array(texts) if pa.types.is_dictionary(kind) else pa.array(texts, kind)
+    table = pa.table({"x": array.cast(kind), "s": pa.StructArray.from_arrays([pa.array(texts)], ["t"])})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=2_100, data_page_size=512, **written)
+    dataset = dataset_of(tmp_path)
+    for rows in (300, 5_000):
+        batches = [batch for shard in dataset.shards for batch in read_batches(shard, dataset.columns, {}, rows)]
+        assert all(len(batch.column("x").dictionary) <= batch.num_rows <= rows for batch in batches)
+        for name in ("x", "s.t"):
+            assert [text for batch in batches for text in batch.column(name).to_pylist()] == texts
 
 
 def test_an_integer_category_keeps_its_identity(tmp_path):
@@ -189,8 +207,8 @@ def test_only_wanted_columns_are_decoded(tmp_path):
 
 def test_batches_are_bounded_in_cells():
     assert batch_rows(1) == 2**17
-    assert batch_rows(10_000) * 10_000 <= 1024 * 10_000
-    assert batch_rows(100) * 100 <= 4 * 2**20
+    assert batch_rows(100_000) == 1024
+    assert all(batch_rows(columns) * columns <= BATCH_CELLS for columns in (1, 100, 8_000))
 
 
 def test_roles(tmp_path):

@@ -257,7 +257,7 @@ def test_one_failed_heartbeat_does_not_end_the_lease(tmp_path, monkeypatch):
     assert failed
 
 
-def test_grouped_moments_bound_their_one_hot_codes():
+def test_grouped_moments_bound_their_products():
     from featflow.binning import category_coding, number_coding, sortable_keys
     from featflow.columns import Column, Kind
     from featflow.summaries import GroupedMomentsSummarizer, grouped
@@ -270,7 +270,7 @@ def test_grouped_moments_bound_their_one_hot_codes():
         Column("x", "float64", Kind.NUMBER), sortable_keys(np.zeros(1)), np.ones(1, int), 0, (64, 16)
     )
     spec = GroupedMomentsSummarizer(categories, (number,))
-    assert grouped.ONE_HOT_BYTES // (8 * int(spec.offsets()[-1])) < 1_000
+    assert grouped.PRODUCT_BYTES // (8 * 2 * len(categories)) < 1_000  # so there are several
     column = pa.array([levels[i % 16] for i in range(2_000)]).dictionary_encode()
     batch = pa.record_batch({f"c{i}": column for i in range(300)} | {"x": np.arange(2_000.0)})
     state = spec.summarize(batch)

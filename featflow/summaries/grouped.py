@@ -21,7 +21,7 @@ from featflow.columns import CategoryCoding, Column, NumberCoding, pair_cardinal
 __all__ = ["GroupedMoments", "GroupedMomentsSummarizer"]
 
 PRODUCT_BYTES = 2 * 2**20
-"""Bytes of the rows' factors in one product: with its result it stays in a core's cache."""
+"""Bytes of the rows' factors and levels in one product: with its result they stay in a core's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +132,7 @@ class GroupedMomentsSummarizer:
                 presence.append(finite.astype(np.float64))
         present, weights = np.stack(presence), row_weights(batch, self.weight)
         sums, n = np.zeros((int(offsets[-1]), 2 * q + len(presence))), np.zeros((int(offsets[-1]), len(presence)))
-        step = max(1, PRODUCT_BYTES // (8 * sums.shape[1]))
+        step = max(1, PRODUCT_BYTES // (8 * (sums.shape[1] + 2 * len(self.categories))))
         for start in range(0, rows, step):
             part = slice(start, start + step)
             factors = np.concatenate([x[:, part], x[:, part] ** 2, present[:, part]]).T.copy()
@@ -162,5 +162,5 @@ def _by_level(levels: np.ndarray, weights: np.ndarray | None, size: int) -> Any:
     """
     rows, categories = levels.shape
     values = np.ones(levels.size) if weights is None else np.repeat(weights, categories)
-    ends = np.arange(0, levels.size + 1, max(categories, 1), dtype=np.int32)
+    ends = np.arange(0, levels.size + 1, categories, dtype=np.int32)
     return csc_array((values, levels.ravel(), ends), shape=(int(size), rows))

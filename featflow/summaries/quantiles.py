@@ -20,6 +20,7 @@ from featflow.columns import Column
 
 __all__ = ["Histogram", "Quantiles", "QuantilesSummarizer"]
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
     """Counts of one column's finite values."""
@@ -33,7 +34,7 @@ class Histogram:
 
     @classmethod
     def of_keys(cls, keys: np.ndarray, limit: int) -> Self:
-        """Return the counts of ascending keys, uint32 or uint64, at the finest resolution of at most ``limit`` cells."""
+        """Return the counts of ascending keys at the finest resolution of at most ``limit`` cells."""
         shift, starts = _coarsest(keys, 0, limit)
         return cls(shift, _lowest(keys[starts].astype(np.uint64), shift), np.diff(starts, append=len(keys)))
 
