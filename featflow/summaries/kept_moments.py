@@ -3,8 +3,8 @@
 The state is `CoMoments`, its rows the groups and its columns the pairs. Values are
 less the codebook's centre, as in `CoMomentsSummarizer`; sums within a group are
 taken about it, so a group that lies k standard deviations away loses 2 log10(k)
-digits, which error bars can spare. Cost: one sum a pair where no value is
-missing, six where some are.
+digits, which error bars can spare. Cost: a sum a pair, two more for each of its
+columns that miss values, and one of rows where both do.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ import pyarrow as pa
 from featflow.binning import centred_values, divisor, ranks, row_weights
 from featflow.columns import Column, Grouping, NumberCoding
 from featflow.grouping import group_codes
-from featflow.summaries.block_columns import Values
+from featflow.summaries.block_columns import Columns, Values, block_columns, times
 from featflow.summaries.comoments import CoMoments
 
 __all__ = ["KeptMomentsSummarizer", "KeptRankMomentsSummarizer"]
+
+PIECE_ROWS, PIECE_BYTES = 8_192, 2**25
+"""Rows of a piece, for which what a pair needs stays near the processor; bytes of a piece of many columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,41 +56,77 @@ class _Kept:
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
-        if not batch.num_rows:
+        if not batch.num_rows or not self.pairs:
             return self.empty()
+        codings = tuple({coding.column.name: coding for pair in self.pairs for coding in pair}.values())
+        index = {coding.column.name: i for i, coding in enumerate(codings)}
+        left, right = np.array([[index[coding.column.name] for coding in pair] for pair in self.pairs]).T
+        sums = _GroupSums(block_columns(batch, codings, values), left, right, self.grouping.groups)
         groups, weights = group_codes(batch, self.grouping), row_weights(batch, self.weight)
-        order = np.argsort(groups, kind="stable")
-        rows = np.bincount(groups, minlength=self.grouping.groups)
-        with_rows = np.flatnonzero(rows)
-        starts = (np.cumsum(rows) - rows)[with_rows]
-        weights = None if weights is None else weights[order]
-
-        def sums(x: np.ndarray) -> np.ndarray:
-            found = np.zeros(self.grouping.groups)
-            found[with_rows] = np.add.reduceat(x, starts)
-            return found
-
-        taken: dict[str, tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]] = {}
-        for coding in {id(coding): coding for pair in self.pairs for coding in pair}.values():
-            x, present = (array[order] for array in values(batch.column(coding.column.name), coding))
-            whole = (sums(x), sums(x * x)) if weights is None and present.all() else None
-            taken[coding.column.name] = x, present, whole
-        parts = []
-        for left, right in self.pairs:
-            (x, in_x, of_x), (y, in_y, of_y) = (taken[coding.column.name] for coding in (left, right))
-            if of_x is not None and of_y is not None:
-                total = rows.astype(np.float64)
-                parts.append((total, total, of_x[0], of_y[0], of_x[1], of_y[1], sums(x * y)))
-                continue
-            both = in_x & in_y
-            w = both.astype(np.float64) if weights is None else np.where(both, weights, 0.0)
-            wx, wy = w * x, w * y
-            parts.append((sums(both), sums(w), sums(wx), sums(wy), sums(wx * x), sums(wy * y), sums(wx * y)))
-        n, total, x, y, xx, yy, xy = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
+        length = min(PIECE_BYTES // (8 * len(codings)) + 1, PIECE_ROWS)
+        for start in range(0, batch.num_rows, length):
+            rows = slice(start, start + length)
+            sums.add(start, groups[rows], None if weights is None else weights[rows])
+        n, total, x, y, xx, yy, xy = (array.T for array in sums.of_pairs())
+        total = n if weights is None else total
         x, y = x / divisor(total), y / divisor(total)
         xx, yy = np.maximum(xx - total * x**2, 0.0), np.maximum(yy - total * y**2, 0.0)
         weight, heaviest = (None, 1.0) if weights is None else (total, float(weights.max()))
         return CoMoments(batch.num_rows, n.astype(np.int64), weight, heaviest, x, y, xx, yy, xy - total * x * y)
+
+
+class _GroupSums:
+    """Running sums by group."""
+
+    def __init__(self, columns: Columns, left: np.ndarray, right: np.ndarray, groups: int) -> None:
+        self.columns, self.left, self.right = columns, left, right
+        self.place = np.full(len(columns.arrays), -1)
+        self.place[columns.incomplete] = np.arange(len(columns.incomplete))
+        self.own = np.zeros((4, len(columns.arrays), groups))
+        """Of each column: rows in which it is finite, their weights, values and squares."""
+        self.sums = np.zeros((7, len(left), groups))
+        """Of each pair: what `of_pairs` returns, 0 where it is a sum of one column."""
+
+    def add(self, start: int, groups: np.ndarray, weights: np.ndarray | None) -> None:
+        order = np.argsort(groups, kind="stable")
+        found, starts = np.unique(groups[order], return_index=True)
+        weights = None if weights is None else weights[order]
+        piece = self.columns.piece(start, len(groups), np.zeros(len(self.columns.arrays))).taken(order)
+        heavy = piece.weighted(weights)
+        x, present, squares = piece.x, piece.present, times(heavy.x, piece.x)
+        ones = np.ones(len(groups))
+        for into, every, some in ((0, ones, present), (1, ones if weights is None else weights, heavy.present)):
+            counts = np.repeat(np.add.reduceat(every, starts)[None], len(x), axis=0)
+            counts[self.columns.incomplete] = np.add.reduceat(some, starts, axis=1)
+            self.own[into][:, found] += counts
+        for into, array in ((2, heavy.x), (3, squares)):
+            self.own[into][:, found] += np.add.reduceat(array, starts, axis=1)
+        runs, product = np.zeros((7, len(self.left), len(starts))), np.empty(len(groups))
+        pairs = zip(self.left, self.right, self.place[self.left], self.place[self.right], strict=True)
+        for pair, (a, b, in_a, in_b) in enumerate(pairs):
+            terms = [(6, heavy.x[a], x[b])]
+            if in_b >= 0:
+                terms += [(2, heavy.x[a], present[in_b]), (4, squares[a], present[in_b])]
+            if in_a >= 0:
+                terms += [(3, heavy.x[b], present[in_a]), (5, squares[b], present[in_a])]
+            if in_a >= 0 and in_b >= 0:
+                terms += [(0, present[in_a], present[in_b])]
+                terms += [] if weights is None else [(1, heavy.present[in_a], present[in_b])]
+            for into, factor, other in terms:
+                np.multiply(factor, other, out=product)
+                np.add.reduceat(product, starts, out=runs[into, pair])
+        self.sums[:, :, found] += runs
+
+    def of_pairs(self) -> np.ndarray:
+        """Return rows, weights and sums of x, y, x^2, y^2, x y, shape (7, pairs, groups)."""
+        complete_left, complete_right = self.place[self.left] < 0, self.place[self.right] < 0
+        for columns, alone, into in (
+            (self.right, complete_left, ((0, 0), (1, 1), (3, 2), (5, 3))),
+            (self.left, complete_right, ((0, 0), (1, 1), (2, 2), (4, 3))),
+        ):
+            for sums, own in into:
+                self.sums[sums, alone] = self.own[own][columns[alone]]
+        return self.sums
 
 
 @dataclass(frozen=True, slots=True)
