@@ -44,3 +44,10 @@ def test_p_values_q_values_and_intervals_are_calibrated(tmp_path):
     checks = run_benchmark("calibration.py", ["--small"], tmp_path)
     assert all(check["passed"] for check in checks)
     assert {check["line"] for check in checks} >= {"1", "2", "3", "3b", "3c", "4", "6", "clusters"}
+
+
+def test_second_moments_equal_those_of_pandas_and_numpy(tmp_path):
+    """Few rows; the times are asserted by `make bench` alone."""
+    figures = run_benchmark("moments.py", ["--small"], tmp_path)
+    assert len(figures) == 4
+    assert all(figure["difference"] < 1e-3 for figure in figures)

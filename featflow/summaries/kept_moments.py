@@ -4,12 +4,13 @@ The state is `CoMoments`, its rows the groups and its columns the pairs. Values 
 less the codebook's centre, as in `CoMomentsSummarizer`; sums within a group are
 taken about it, so a group that lies k standard deviations away loses 2 log10(k)
 digits, which error bars can spare. Cost: a sum a pair, two more for each of its
-columns that miss values, and one of rows where both do.
+columns that misses values, and one of rows where both do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +18,22 @@ import pyarrow as pa
 from featflow.binning import centred_values, divisor, ranks, row_weights
 from featflow.columns import Column, Grouping, NumberCoding
 from featflow.grouping import group_codes
-from featflow.summaries.block_columns import Columns, Values, block_columns, times
+from featflow.summaries.block_columns import Values
 from featflow.summaries.comoments import CoMoments
 
 __all__ = ["KeptMomentsSummarizer", "KeptRankMomentsSummarizer"]
 
-PIECE_ROWS, PIECE_BYTES = 8_192, 2**25
-"""Rows of a piece, for which what a pair needs stays near the processor; bytes of a piece of many columns."""
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A column of a batch, rows sorted by group."""
+
+    x: np.ndarray
+    """Values, 0 where absent."""
+    heavy: np.ndarray
+    """Values times weights."""
+    present: np.ndarray | None
+    """Presence (0 or 1), float64; None where no value is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,77 +66,55 @@ class _Kept:
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
-        if not batch.num_rows or not self.pairs:
+        if not batch.num_rows:
             return self.empty()
-        codings = tuple({coding.column.name: coding for pair in self.pairs for coding in pair}.values())
-        index = {coding.column.name: i for i, coding in enumerate(codings)}
-        left, right = np.array([[index[coding.column.name] for coding in pair] for pair in self.pairs]).T
-        sums = _GroupSums(block_columns(batch, codings, values), left, right, self.grouping.groups)
         groups, weights = group_codes(batch, self.grouping), row_weights(batch, self.weight)
-        length = min(PIECE_BYTES // (8 * len(codings)) + 1, PIECE_ROWS)
-        for start in range(0, batch.num_rows, length):
-            rows = slice(start, start + length)
-            sums.add(start, groups[rows], None if weights is None else weights[rows])
-        n, total, x, y, xx, yy, xy = (array.T for array in sums.of_pairs())
-        total = n if weights is None else total
+        order = np.argsort(groups, kind="stable")
+        rows = np.bincount(groups, minlength=self.grouping.groups)
+        with_rows = np.flatnonzero(rows)
+        starts = (np.cumsum(rows) - rows)[with_rows]
+        weights = None if weights is None else weights[order]
+
+        def sums(x: np.ndarray) -> np.ndarray:
+            found = np.zeros(self.grouping.groups)
+            found[with_rows] = np.add.reduceat(x, starts)
+            return found
+
+        product = np.empty(batch.num_rows)
+
+        def beside(column: _Taken, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            heavy = sums(np.multiply(column.heavy, present, out=product))
+            return heavy, sums(np.multiply(product, column.x, out=product))
+
+        @cache
+        def whole(name: str) -> tuple[np.ndarray, ...]:
+            column = taken[name]
+            present = np.ones(batch.num_rows) if column.present is None else column.present
+            total = present if weights is None else np.multiply(present, weights, out=product)
+            return sums(present), sums(total), *beside(column, np.ones(1))
+
+        taken = {}
+        for coding in {coding.column.name: coding for pair in self.pairs for coding in pair}.values():
+            x, present = (array[order] for array in values(batch.column(coding.column.name), coding))
+            heavy = x if weights is None else x * weights
+            there = None if present.all() else present.astype(np.float64)
+            taken[coding.column.name] = _Taken(x, heavy, there)
+        parts = []
+        for names in ((left.column.name, right.column.name) for left, right in self.pairs):
+            left, right = (taken[name] for name in names)
+            x, xx = whole(names[0])[2:] if right.present is None else beside(left, right.present)
+            y, yy = whole(names[1])[2:] if left.present is None else beside(right, left.present)
+            if left.present is None or right.present is None:
+                n, total = whole(names[1 if left.present is None else 0])[:2]
+            else:
+                n = total = sums(np.multiply(left.present, right.present, out=product))
+                total = n if weights is None else sums(np.multiply(product, weights, out=product))
+            parts.append((n, total, x, y, xx, yy, sums(np.multiply(left.heavy, right.x, out=product))))
+        n, total, x, y, xx, yy, xy = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
         x, y = x / divisor(total), y / divisor(total)
         xx, yy = np.maximum(xx - total * x**2, 0.0), np.maximum(yy - total * y**2, 0.0)
         weight, heaviest = (None, 1.0) if weights is None else (total, float(weights.max()))
         return CoMoments(batch.num_rows, n.astype(np.int64), weight, heaviest, x, y, xx, yy, xy - total * x * y)
-
-
-class _GroupSums:
-    """Running sums by group."""
-
-    def __init__(self, columns: Columns, left: np.ndarray, right: np.ndarray, groups: int) -> None:
-        self.columns, self.left, self.right = columns, left, right
-        self.place = np.full(len(columns.arrays), -1)
-        self.place[columns.incomplete] = np.arange(len(columns.incomplete))
-        self.own = np.zeros((4, len(columns.arrays), groups))
-        """Of each column: rows in which it is finite, their weights, values and squares."""
-        self.sums = np.zeros((7, len(left), groups))
-        """Of each pair: what `of_pairs` returns, 0 where it is a sum of one column."""
-
-    def add(self, start: int, groups: np.ndarray, weights: np.ndarray | None) -> None:
-        order = np.argsort(groups, kind="stable")
-        found, starts = np.unique(groups[order], return_index=True)
-        weights = None if weights is None else weights[order]
-        piece = self.columns.piece(start, len(groups), np.zeros(len(self.columns.arrays))).taken(order)
-        heavy = piece.weighted(weights)
-        x, present, squares = piece.x, piece.present, times(heavy.x, piece.x)
-        ones = np.ones(len(groups))
-        for into, every, some in ((0, ones, present), (1, ones if weights is None else weights, heavy.present)):
-            counts = np.repeat(np.add.reduceat(every, starts)[None], len(x), axis=0)
-            counts[self.columns.incomplete] = np.add.reduceat(some, starts, axis=1)
-            self.own[into][:, found] += counts
-        for into, array in ((2, heavy.x), (3, squares)):
-            self.own[into][:, found] += np.add.reduceat(array, starts, axis=1)
-        runs, product = np.zeros((7, len(self.left), len(starts))), np.empty(len(groups))
-        pairs = zip(self.left, self.right, self.place[self.left], self.place[self.right], strict=True)
-        for pair, (a, b, in_a, in_b) in enumerate(pairs):
-            terms = [(6, heavy.x[a], x[b])]
-            if in_b >= 0:
-                terms += [(2, heavy.x[a], present[in_b]), (4, squares[a], present[in_b])]
-            if in_a >= 0:
-                terms += [(3, heavy.x[b], present[in_a]), (5, squares[b], present[in_a])]
-            if in_a >= 0 and in_b >= 0:
-                terms += [(0, present[in_a], present[in_b])]
-                terms += [] if weights is None else [(1, heavy.present[in_a], present[in_b])]
-            for into, factor, other in terms:
-                np.multiply(factor, other, out=product)
-                np.add.reduceat(product, starts, out=runs[into, pair])
-        self.sums[:, :, found] += runs
-
-    def of_pairs(self) -> np.ndarray:
-        """Return rows, weights and sums of x, y, x^2, y^2, x y, shape (7, pairs, groups)."""
-        complete_left, complete_right = self.place[self.left] < 0, self.place[self.right] < 0
-        for columns, alone, into in (
-            (self.right, complete_left, ((0, 0), (1, 1), (3, 2), (5, 3))),
-            (self.left, complete_right, ((0, 0), (1, 1), (2, 2), (4, 3))),
-        ):
-            for sums, own in into:
-                self.sums[sums, alone] = self.own[own][columns[alone]]
-        return self.sums
 
 
 @dataclass(frozen=True, slots=True)
