@@ -47,7 +47,9 @@ class Columns:
             some, into = array.slice(start, rows), values[index]
             if self.values is centred_values and pa.types.is_floating(array.type):  # the same in fewer passes
                 x = some.to_numpy(zero_copy_only=False)
-                np.subtract(x, coding.centre, out=into, dtype=np.float64)
+                np.copyto(into, x)
+                if coding.centre:
+                    into -= coding.centre
                 if index in place:
                     np.isfinite(x, out=place[index])
                     np.copyto(into, 0.0, where=place[index] == 0)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.linalg.blas import dsyrk
 
-from featflow.binning import divisor
+from featflow.binning import centred_values, divisor
 from featflow.summaries.block_columns import Columns, Piece, aligned, times
 
 __all__ = ["PairMoments", "pair_moments"]
@@ -172,7 +172,8 @@ def _pieces(left: Columns, right: Columns) -> Iterator[tuple[int, int]]:
     sides = (left,) if right is left else (left, right)
     width = sum(2 * len(side.arrays) + len(side.incomplete) for side in sides)
     rows = len(left.arrays[0])
-    length = min(max(PIECE_BYTES // (8 * width), LONG_PIECE), MOST_PIECE_BYTES // (8 * width) + 1)
+    near = PIECE_BYTES if left.values is centred_values else MOST_PIECE_BYTES  # ranks look up a table of each column
+    length = min(max(near // (8 * width), LONG_PIECE), MOST_PIECE_BYTES // (8 * width) + 1)
     yield from ((start, min(length, rows - start)) for start in range(0, rows, length))
 
 
