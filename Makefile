@@ -32,6 +32,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/cardinality.py
 	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/moments.py
 
 # Writes schemas/ from tables.py and config.py.
 schemas: $(STAMP)

@@ -28,6 +28,8 @@ __all__ = [
     "rank_correlation_bound",
 ]
 
+UNDERFLOWS = -746.0
+"""Logarithm below which a float64 is 0."""
 NO_VARIANCE = 1e-9
 """Variance of a null, relative to the square of its mean, that rounding can leave where there is one value."""
 
@@ -84,6 +86,8 @@ def correlation_tail(value: np.ndarray, n: np.ndarray) -> np.ndarray:
     """
     degrees = np.where(n > 2, n - 2.0, np.nan)
     t = np.abs(value) * np.sqrt(degrees / ((1 - value) * (1 + value)))
+    # The tail is below (1 - value^2)^(degrees / 2): where that is no float64 any more, it need not be computed.
+    t = np.where(degrees * np.log1p(-(value**2)) < 2 * UNDERFLOWS, np.inf, t)
     return np.asarray(2 * special.stdtr(degrees, -t))
 
 

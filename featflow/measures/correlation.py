@@ -187,7 +187,7 @@ def _values(state: CoMoments) -> np.ndarray:
     constant = state.n < 2
     for m2, mean in ((state.left_m2, state.left_mean), (state.right_m2, state.right_mean)):
         constant = constant | (np.sqrt(m2 / divisor(state.total)) <= CONSTANT_BELOW * np.abs(mean))
-    value = state.c / np.sqrt(state.left_m2)
+    value: np.ndarray = state.c / np.sqrt(state.left_m2)
     value /= np.sqrt(state.right_m2)
     np.clip(value, -1.0, 1.0, out=value)
     value[np.broadcast_to(constant, value.shape)] = np.nan

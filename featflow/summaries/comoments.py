@@ -6,7 +6,8 @@ and values are less the codebook's centre of their column, so a common offset
 costs no digits. Where rows have weights, sums of them take the place of counts.
 Two specs share the state: `CoMomentsSummarizer` of values gives Pearson's
 correlation, `RankCoMomentsSummarizer` of codebook ranks gives Spearman's. Cost:
-six p x q float64 matrices, seven with weights; as many products a batch.
+one p x q float64 matrix where no value is missing, six or, with weights, seven
+where some are; products a batch as `featflow.summaries.pair_products` says.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ __all__ = ["CoMoments", "CoMomentsSummarizer", "RankCoMomentsSummarizer"]
 class CoMoments:
     """Second moments of p left and q right columns over the rows where both are finite.
 
+    What is the same beside every partner may stand once: arrays broadcast to shape (p, q), `full` gives them so.
+
     Examples
     --------
     >>> from featflow.columns import Column, Kind
@@ -49,19 +52,19 @@ class CoMoments:
     rows: int
     """Rows seen."""
     n: np.ndarray
-    """Rows in which both columns are finite, shape (p, q), int64."""
+    """Rows in which both columns are finite, int64, shape (1, 1), (p, 1), (1, q) or (p, q)."""
     weight: np.ndarray | None
-    """Sum of the weights of the pair's rows, shape (p, q); None where every row weighs 1."""
+    """Sum of the weights of the pair's rows, in the shape of ``n``; None where every row weighs 1."""
     heaviest: float
     """Largest weight of a row."""
     left_mean: np.ndarray
-    """Mean of the left column over these rows, less its centre, shape (p, q), in its unit."""
+    """Mean of the left column over these rows, less its centre, in its unit, shape (p, 1) or (p, q)."""
     right_mean: np.ndarray
-    """Mean of the right column over these rows, less its centre, shape (p, q), in its unit."""
+    """Mean of the right column over these rows, less its centre, in its unit, shape (1, q) or (p, q)."""
     left_m2: np.ndarray
-    """Weighted sum of squared deviations of the left column, shape (p, q)."""
+    """Weighted sum of squared deviations of the left column, shape (p, 1) or (p, q)."""
     right_m2: np.ndarray
-    """Weighted sum of squared deviations of the right column, shape (p, q)."""
+    """Weighted sum of squared deviations of the right column, shape (1, q) or (p, q)."""
     c: np.ndarray
     """Weighted sum of products of deviations, shape (p, q)."""
 

@@ -3,13 +3,14 @@
 The state is `CoMoments`, its rows the groups and its columns the pairs. Values are
 less the codebook's centre, as in `CoMomentsSummarizer`; sums within a group are
 taken about it, so a group that lies k standard deviations away loses 2 log10(k)
-digits, which error bars can spare. Cost: one sum a pair where no value is
-missing, six where some are.
+digits, which error bars can spare. Cost: a sum a pair, two more for each of its
+columns that misses values, and one of rows where both do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,18 @@ from featflow.summaries.block_columns import Values
 from featflow.summaries.comoments import CoMoments
 
 __all__ = ["KeptMomentsSummarizer", "KeptRankMomentsSummarizer"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A column of a batch, rows sorted by group."""
+
+    x: np.ndarray
+    """Values, 0 where absent."""
+    heavy: np.ndarray
+    """Values times weights."""
+    present: np.ndarray | None
+    """Presence (0 or 1), float64; None where no value is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +80,36 @@ class _Kept:
             found[with_rows] = np.add.reduceat(x, starts)
             return found
 
-        taken: dict[str, tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]] = {}
-        for coding in {id(coding): coding for pair in self.pairs for coding in pair}.values():
+        product = np.empty(batch.num_rows)
+
+        def beside(column: _Taken, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            heavy = sums(np.multiply(column.heavy, present, out=product))
+            return heavy, sums(np.multiply(product, column.x, out=product))
+
+        @cache
+        def whole(name: str) -> tuple[np.ndarray, ...]:
+            column = taken[name]
+            present = np.ones(batch.num_rows) if column.present is None else column.present
+            total = present if weights is None else np.multiply(present, weights, out=product)
+            return sums(present), sums(total), *beside(column, np.ones(1))
+
+        taken = {}
+        for coding in {coding.column.name: coding for pair in self.pairs for coding in pair}.values():
             x, present = (array[order] for array in values(batch.column(coding.column.name), coding))
-            whole = (sums(x), sums(x * x)) if weights is None and present.all() else None
-            taken[coding.column.name] = x, present, whole
+            heavy = x if weights is None else x * weights
+            there = None if present.all() else present.astype(np.float64)
+            taken[coding.column.name] = _Taken(x, heavy, there)
         parts = []
-        for left, right in self.pairs:
-            (x, in_x, of_x), (y, in_y, of_y) = (taken[coding.column.name] for coding in (left, right))
-            if of_x is not None and of_y is not None:
-                total = rows.astype(np.float64)
-                parts.append((total, total, of_x[0], of_y[0], of_x[1], of_y[1], sums(x * y)))
-                continue
-            both = in_x & in_y
-            w = both.astype(np.float64) if weights is None else np.where(both, weights, 0.0)
-            wx, wy = w * x, w * y
-            parts.append((sums(both), sums(w), sums(wx), sums(wy), sums(wx * x), sums(wy * y), sums(wx * y)))
+        for names in ((left.column.name, right.column.name) for left, right in self.pairs):
+            left, right = (taken[name] for name in names)
+            x, xx = whole(names[0])[2:] if right.present is None else beside(left, right.present)
+            y, yy = whole(names[1])[2:] if left.present is None else beside(right, left.present)
+            if left.present is None or right.present is None:
+                n, total = whole(names[1 if left.present is None else 0])[:2]
+            else:
+                n = total = sums(np.multiply(left.present, right.present, out=product))
+                total = n if weights is None else sums(np.multiply(product, weights, out=product))
+            parts.append((n, total, x, y, xx, yy, sums(np.multiply(left.heavy, right.x, out=product))))
         n, total, x, y, xx, yy, xy = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
         x, y = x / divisor(total), y / divisor(total)
         xx, yy = np.maximum(xx - total * x**2, 0.0), np.maximum(yy - total * y**2, 0.0)

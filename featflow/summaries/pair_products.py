@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from scipy.linalg.blas import dsyrk
 
-from featflow.binning import divisor
-from featflow.summaries.block_columns import Columns, Piece
+from featflow.binning import centred_values, divisor
+from featflow.summaries.block_columns import Columns, Piece, aligned, times
 
 __all__ = ["PairMoments", "pair_moments"]
 
@@ -64,26 +64,26 @@ class _Product:
     """A running sum of x @ y.T over pieces of rows."""
 
     def __init__(self, *shape: int) -> None:
-        self.sum = torch.zeros(shape, dtype=torch.float64)
+        self.sum = aligned(*shape)
+        self.sum[:] = 0.0
         self.symmetric = False
 
-    def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        if not self.sum.numel():
+    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+        if not self.sum.size:
             return
         if x is y:
             self.symmetric = True
-            dsyrk(1.0, x.numpy().T, beta=1.0, c=self.sum.numpy().T, trans=1, overwrite_c=1)  # one triangle, in place
+            dsyrk(1.0, x.T, beta=1.0, c=self.sum.T, trans=1, overwrite_c=1)  # one triangle, in place
             return
         threads = torch.get_num_threads()
-        torch.set_num_threads(1 if self.sum.numel() <= NARROW else threads)
+        torch.set_num_threads(1 if self.sum.size <= NARROW else threads)
         try:
-            self.sum.addmm_(x, y.T)
+            torch.from_numpy(self.sum).addmm_(torch.from_numpy(x), torch.from_numpy(y).T)
         finally:
             torch.set_num_threads(threads)
 
     def value(self) -> np.ndarray:
-        whole = torch.tril(self.sum) + torch.tril(self.sum, -1).T if self.symmetric else self.sum
-        return np.asarray(whole)
+        return np.tril(self.sum) + np.tril(self.sum, -1).T if self.symmetric else self.sum
 
 
 class _OneSide:
@@ -99,14 +99,16 @@ class _OneSide:
         self.beside = _Product(width, incomplete), _Product(width, incomplete)
         """The same over the rows in which an incomplete partner is finite, too."""
 
-    def add(self, piece: Piece, heavy: Piece, partners: torch.Tensor) -> None:
-        x, weighted, incomplete = piece.x.numpy(), heavy.x.numpy(), self.columns.incomplete
-        self.n[incomplete] += piece.present.numpy().sum(axis=1)
-        self.total[incomplete] += heavy.present.numpy().sum(axis=1)
-        self.own += [weighted.sum(axis=1), np.einsum("ij,ij->i", x, weighted)]
+    def add(self, piece: Piece, heavy: Piece, partners: np.ndarray) -> None:
+        incomplete = self.columns.incomplete
+        self.n[incomplete] += piece.present.sum(axis=1)
+        self.total[incomplete] += heavy.present.sum(axis=1)
+        self.own[0] += heavy.x.sum(axis=1)
+        if self.partners is not self.columns:  # else they are the diagonal of the block's product
+            self.own[1] += np.einsum("ij,ij->i", piece.x, heavy.x)
         if len(partners):
             self.beside[0].add(heavy.x, partners)
-            self.beside[1].add(heavy.x * piece.x, partners)
+            self.beside[1].add(times(heavy.x, piece.x), partners)
 
     def drift(self, origin: np.ndarray) -> np.ndarray:
         """Return how far the origin of each column should move, 0 where its values lie about it; shape (width,)."""
@@ -145,7 +147,7 @@ class _Sums:
         self.left = _OneSide(left, right, rows, weight)
         self.right = self.left if left is right else _OneSide(right, left, rows, weight)
 
-    def add(self, left: Piece, right: Piece, weights: torch.Tensor | None) -> None:
+    def add(self, left: Piece, right: Piece, weights: np.ndarray | None) -> None:
         heavy = left.weighted(weights)
         self.c.add(heavy.x, right.x)
         self.n.add(left.present, right.present)
@@ -170,7 +172,8 @@ def _pieces(left: Columns, right: Columns) -> Iterator[tuple[int, int]]:
     sides = (left,) if right is left else (left, right)
     width = sum(2 * len(side.arrays) + len(side.incomplete) for side in sides)
     rows = len(left.arrays[0])
-    length = min(max(PIECE_BYTES // (8 * width), LONG_PIECE), MOST_PIECE_BYTES // (8 * width) + 1)
+    near = PIECE_BYTES if left.values is centred_values else MOST_PIECE_BYTES  # ranks look up a table of each column
+    length = min(max(near // (8 * width), LONG_PIECE), MOST_PIECE_BYTES // (8 * width) + 1)
     yield from ((start, min(length, rows - start)) for start in range(0, rows, length))
 
 
@@ -179,7 +182,9 @@ def _sums(left: Columns, right: Columns, weights: np.ndarray | None, origins: li
     for start, rows in _pieces(left, right):
         x = left.piece(start, rows, origins[0])
         y = x if right is left else right.piece(start, rows, origins[1])
-        sums.add(x, y, None if weights is None else torch.from_numpy(weights[start : start + rows]))
+        sums.add(x, y, None if weights is None else weights[start : start + rows])
+    if right is left:
+        sums.left.own[1] = sums.c.sum.diagonal()
     return sums
 
 
@@ -225,9 +230,8 @@ def _origin(columns: Columns) -> np.ndarray:
     width = len(columns.arrays)
     some = columns.piece(0, min(len(columns.arrays[0]), FIRST_ROWS), np.zeros(width))
     n = np.full(width, float(some.x.shape[1]))
-    n[columns.incomplete] = some.present.numpy().sum(axis=1)
-    x = some.x.numpy()
-    mean, square = x.sum(axis=1) / divisor(n), np.einsum("ij,ij->i", x, x) / divisor(n)
+    n[columns.incomplete] = some.present.sum(axis=1)
+    mean, square = some.x.sum(axis=1) / divisor(n), np.einsum("ij,ij->i", some.x, some.x) / divisor(n)
     return np.where(2 * mean**2 > square, mean, 0.0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special
 from scipy.stats import f_oneway, pearsonr, random_table, spearmanr
 
 from featflow.measures.association import (
@@ -60,6 +61,15 @@ def test_ends_that_are_exact_and_rows_that_are_too_few():
     assert p[2] == pytest.approx(2 / 3)
     assert np.isnan(p[3:]).all()
     assert float(bonett_wright_error(np.array(1.0), np.array(9))) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("n", [10, 1_000, 10**6])
+def test_a_tail_is_nothing_only_where_no_float_is_as_small(n):
+    """Values of all strengths against the incomplete beta function, which is the same probability."""
+    value = np.sqrt(-np.expm1(np.linspace(-1_600, -0.1, 400) / (n / 2 - 1)))
+    p, truth = correlation_tail(value, np.full(400, n)), special.betainc(n / 2 - 1, 0.5, (1 - value) * (1 + value))
+    assert (p[truth < 1e-320] < 1e-300).all()
+    np.testing.assert_allclose(p[truth > 1e-300], truth[truth > 1e-300], rtol=1e-9)
 
 
 def test_no_turn_of_the_vectors_exceeds_the_bound():
