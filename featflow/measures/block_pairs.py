@@ -49,8 +49,10 @@ class Strip:
 
     def over_classes(self, counts: np.ndarray) -> np.ndarray:
         """Return the strip of an array of shape (classes, left levels, right levels), summed over classes."""
-        cells = self.cells(counts[0]).copy()
-        for of_class in counts[1:]:
+        if len(counts) == 1:
+            return self.cells(counts[0]).copy()
+        cells = self.cells(counts[0]) + self.cells(counts[1])
+        for of_class in counts[2:]:
             cells += self.cells(of_class)
         return cells
 

@@ -25,6 +25,7 @@ __all__ = [
     "expected_mutual_information",
     "expected_xlogx",
     "mutual_information",
+    "mutual_informations",
     "stacked_information",
     "xlogx",
 ]
@@ -49,12 +50,13 @@ def xlogx(x: np.ndarray | float) -> np.ndarray:
     x = np.asarray(x)
     if x.dtype.kind not in "iu" or not x.size:
         return np.asarray(xlogy(x, x), dtype=np.float64)
-    known = np.asarray(np.take(_known_xlogx(), x, mode="clip"))
-    if x.max() >= KNOWN:
-        large = x >= KNOWN
-        real = x[large].astype(np.float64)
-        known[large] = real * np.log(real)
-    return known
+    if x.max() < KNOWN:
+        return np.asarray(np.take(_known_xlogx(), x, mode="clip"))
+    real = x.astype(np.float64, order="C")  # numpy's logarithm has the same bits wherever a number lies, without gaps
+    result = np.asarray(np.log(np.maximum(real, 1.0)) * real)
+    known = x < KNOWN
+    result[known] = np.take(_known_xlogx(), x[known], mode="clip")
+    return result
 
 
 @cache
@@ -88,6 +90,14 @@ def mutual_information(table: np.ndarray) -> float:
         return 0.0
     margins = xlogx(table.sum(axis=1)).sum() + xlogx(table.sum(axis=0)).sum()
     return max(0.0, float((xlogx(table).sum() - margins + xlogx(total)) / total))
+
+
+def mutual_informations(tables: np.ndarray) -> np.ndarray:
+    """Return `mutual_information` of many tables, shape (tables, levels, classes), each with rows; shape (tables,)."""
+    total = tables.sum(axis=(1, 2))
+    margins = xlogx(tables.sum(axis=2)).sum(axis=1) + xlogx(tables.sum(axis=1)).sum(axis=1)
+    cells = xlogx(tables).reshape(len(tables), -1).sum(axis=1)
+    return np.asarray(np.maximum((cells - margins + xlogx(total)) / np.maximum(total, 1e-300), 0.0))
 
 
 def expected_mutual_information(rows: np.ndarray, columns: np.ndarray) -> float:

@@ -27,8 +27,12 @@ END = 0.35
 """Distance of nodes near the total, relative to what is left."""
 STENCIL = 8
 """Nodes of one polynomial."""
-PLACES = 12
-"""Binary digits of a margin that the table tells apart; those after them are interpolated linearly."""
+PLACES = 8
+"""Binary digits of a margin by which it finds its parabola."""
+SHIFT = 52 - PLACES
+"""Digits of a float64 after these."""
+FIRST = (1023 << PLACES) - 1
+"""Exponent and leading digits of the number 1, less 1."""
 DIRECT = 2**14
 """Margins below it have a table of their own."""
 
@@ -93,16 +97,22 @@ class ClassTerms:
         total = int(classes.sum())
         nodes = margin_nodes(total)
         at_nodes = expected_information_terms(nodes, classes)
-        last = int(_place(np.array([float(total)]))[0])
-        margins = _margin(np.arange(last + 2))
+
+        def terms(margins: np.ndarray) -> np.ndarray:
+            index, weights = node_weights(nodes, margins)
+            return np.asarray((weights * at_nodes[index]).sum(axis=1))
+
+        bits = np.arange(int(np.float64(max(total, 1)).view(np.int64) >> SHIFT) - FIRST + 2) + FIRST << SHIFT
+        margins = bits.view(np.float64)
+        margins[0] = 0.0
+        self._constant, self._slope, self._curve = np.zeros((3, len(bits)))
         whole = np.flatnonzero(margins == np.floor(margins))
-        index, weights = node_weights(nodes, margins[whole])
-        self._table = np.zeros(last + 2)
-        """By the leading digits of the margin, as a floating-point number has them."""
-        terms = np.zeros(len(whole))
-        for one in range(weights.shape[1]):
-            terms += weights[:, one] * at_nodes[index[:, one]]
-        self._table[whole] = terms
+        self._constant[whole] = terms(margins[whole])
+        between = np.flatnonzero(margins[:-1] >= 2**PLACES)  # below, margins are the first of their parabola
+        middle = terms((margins[between] + margins[between + 1]) / 2)
+        low, high = self._constant[between], self._constant[between + 1]
+        self._slope[between] = 4 * middle - 3 * low - high
+        self._curve[between] = 2 * (low + high) - 4 * middle
         self._direct = self._between(np.arange(min(total + 1, DIRECT)))
 
     def __call__(self, margins: np.ndarray) -> np.ndarray:
@@ -113,27 +123,17 @@ class ClassTerms:
 
     def _between(self, margins: np.ndarray) -> np.ndarray:
         real = margins.astype(np.float64)
-        place = _place(real)
-        low = np.take(self._table, place, mode="clip")
-        place += 1
-        slope = np.take(self._table, place, mode="clip")
-        slope -= low
-        slope *= (real.view(np.int64) & (2 ** (52 - PLACES) - 1)) * 2.0 ** (PLACES - 52)
-        slope += low
-        return slope
-
-
-def _place(margins: np.ndarray) -> np.ndarray:
-    """Return the place in the table, 0 of 0: exponent and leading digits of a float64."""
-    place = margins.view(np.int64) >> (52 - PLACES)
-    place -= (1023 << PLACES) - 1
-    return np.maximum(place, 0, out=place)
-
-
-def _margin(places: np.ndarray) -> np.ndarray:
-    """Return the least margin of each place."""
-    bits = (places + ((1023 << PLACES) - 1)) << (52 - PLACES)
-    return np.where(places > 0, bits.view(np.float64), 0.0)
+        bits = real.view(np.int64)
+        place = bits >> SHIFT
+        place -= FIRST  # of 0 below 0, which is clipped
+        bits &= 2**SHIFT - 1
+        beyond = bits * 2.0**-SHIFT
+        result = np.take(self._curve, place, mode="clip")
+        result *= beyond
+        result += np.take(self._slope, place, mode="clip")
+        result *= beyond
+        result += np.take(self._constant, place, mode="clip")
+        return result
 
 
 @lru_cache(maxsize=66)  # those of all rows and of all but one of 64 groups

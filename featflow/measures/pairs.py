@@ -273,12 +273,12 @@ def _sums(counts: np.ndarray, strip: Strip, worth: float) -> np.ndarray:
 def _margins(rows: np.ndarray, starts: np.ndarray) -> Margins:
     """Return levels present and sums of their rows' reciprocals, of segments of the first axis."""
     present = rows > 0
-    reciprocal = np.where(present, _reciprocal(np.maximum(rows, 1.0)), 0.0)
+    reciprocal = 1.0 / np.where(present, np.maximum(rows, 1.0), np.inf)
     levels, first, second = (
-        np.add.reduceat(terms, starts, axis=0) for terms in (present * 1.0, reciprocal, reciprocal**2)
+        np.add.reduceat(terms, starts, axis=0) for terms in (present * 1.0, reciprocal, reciprocal * reciprocal)
     )
     return levels, first, second
 
 
 def _reciprocal(rows: np.ndarray) -> np.ndarray:
-    return np.divide(1.0, rows, out=np.zeros_like(rows), where=rows > 0)
+    return np.asarray(1.0 / np.where(rows > 0, rows, np.inf))
