@@ -51,14 +51,10 @@ class Strip:
         """Return the strip of an array of shape (classes, left levels, right levels), summed over classes."""
         if len(counts) == 1:
             return self.cells(counts[0]).copy()
-        cells = self.cells(counts[0]) + self.cells(counts[1])
+        cells: np.ndarray = self.cells(counts[0]) + self.cells(counts[1])
         for of_class in counts[2:]:
             cells += self.cells(of_class)
         return cells
-
-    def column_of(self, levels: int) -> np.ndarray:
-        """Return the pair that each of so many levels of right columns is of."""
-        return np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=levels))
 
 
 class BlockPairs:

@@ -46,16 +46,17 @@ KNOWN = 2**16
 
 
 def xlogx(x: np.ndarray | float) -> np.ndarray:
-    """Return ``x log x``, 0 at 0; of counts the same bits as of equal floats below 65,536, and within rounding above."""
+    """Return ``x log x``, 0 at 0; of counts below 65,536 the same bits as of floats, beyond within rounding."""
     x = np.asarray(x)
     if x.dtype.kind not in "iu" or not x.size:
         return np.asarray(xlogy(x, x), dtype=np.float64)
+    known = np.asarray(np.take(_known_xlogx(), x, mode="clip"))
     if x.max() < KNOWN:
-        return np.asarray(np.take(_known_xlogx(), x, mode="clip"))
-    real = x.astype(np.float64, order="C")  # numpy's logarithm has the same bits wherever a number lies, without gaps
-    result = np.asarray(np.log(np.maximum(real, 1.0)) * real)
-    known = x < KNOWN
-    result[known] = np.take(_known_xlogx(), x[known], mode="clip")
+        return known
+    real = x.astype(np.float64, order="C")  # without gaps, numpy's logarithm has the same bits wherever a number lies
+    result = np.asarray(np.log(np.maximum(real, 1.0)))
+    result *= real
+    np.copyto(result, known, where=x < KNOWN)
     return result
 
 
@@ -178,7 +179,7 @@ def expected_xlogx(total: np.ndarray | float, v: np.ndarray, w: np.ndarray) -> n
         Shape of the broadcast, float64, within 1e-8.
     """
     v, w = np.asarray(v, np.float64), np.asarray(w, np.float64)
-    return expected_excess(total, v, w) + xlogx(v * w / total)
+    return np.asarray(expected_excess(total, v, w) + xlogx(v * w / total))
 
 
 def expected_excess(total: np.ndarray | float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -220,7 +221,7 @@ def _by_series(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     result = np.zeros_like(mean)
     for r in range(2, SERIES_ORDER + 1):
         result += (-1) ** r * moments[r] / (r * (r - 1) * mean ** (r - 1))
-    return result
+    return np.asarray(result)
 
 
 def _by_sum(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -232,7 +233,7 @@ def _by_sum(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
         alike = np.flatnonzero(places == width)
         for some in np.array_split(alike, len(alike) * width // CHUNK + 1):
             result[some] = _summed(total[some, None], v[some, None], w[some, None], width)
-    return result - xlogx(mean)
+    return np.asarray(result - xlogx(mean))
 
 
 def _summed(total: np.ndarray, v: np.ndarray, w: np.ndarray, width: int) -> np.ndarray:

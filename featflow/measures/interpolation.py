@@ -33,7 +33,7 @@ SHIFT = 52 - PLACES
 """Digits of a float64 after these."""
 FIRST = (1023 << PLACES) - 1
 """Exponent and leading digits of the number 1, less 1."""
-DIRECT = 2**14
+DIRECT = 2**16
 """Margins below it have a table of their own."""
 
 

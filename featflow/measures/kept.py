@@ -130,7 +130,7 @@ def _informations(
         information = np.add.reduceat(_in_order(xlogx(cells)) - xlogx(margins), starts, axis=1)
         n = _in_order(own)
         information = np.maximum((information - (_in_order(xlogx(own)) - xlogx(n))[:, None]) / n[:, None], 0.0)
-        whole_margins = _whole_margins(margins, starts, scale, totals)
+        whole_margins = _whole_margins(margins, starts, totals)
         expected = np.stack([of_classes(row) for of_classes, row in zip(terms, whole_margins, strict=True)])
         expected = np.add.reduceat(expected, starts, axis=1) / np.maximum(totals, 1)[:, None]
         joint, left, right = (information - expected).T
@@ -152,13 +152,13 @@ def _joint_and_sides(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _in_order(array: np.ndarray) -> np.ndarray:
     """Return the sum over the first axis, class by class."""
-    result = array[0].copy()
+    result: np.ndarray = array[0].copy()
     for of_class in array[1:]:
         result += of_class
     return result
 
 
-def _whole_margins(margins: np.ndarray, starts: np.ndarray, scale: float, totals: np.ndarray) -> np.ndarray:
+def _whole_margins(margins: np.ndarray, starts: np.ndarray, totals: np.ndarray) -> np.ndarray:
     """Return margins in whole rows, each table's adding up to its total, shape of ``margins``: (deletions, levels)."""
     if margins.dtype.kind in "iu":
         return margins
