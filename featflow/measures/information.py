@@ -11,6 +11,7 @@ pair of distinct margins, of which a table of N rows has at most 2 sqrt(N) a sid
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from math import comb
 
@@ -21,6 +22,7 @@ __all__ = [
     "corrected_mutual_information",
     "entropy",
     "expected_excess",
+    "expected_excess_terms",
     "expected_information_terms",
     "expected_mutual_information",
     "expected_xlogx",
@@ -149,19 +151,30 @@ def stacked_information(
     mi = (cells - (xlogx(own).sum() - xlogx(total))) / total
     if not whole:
         return np.maximum(mi, 0.0), np.zeros(len(starts))
-    expected = np.add.reduceat(expected_information_terms(rows, classes), starts) / whole
+    # The same terms in the same order as above: a unique key scores its expectation to the last bit.
+    terms = np.add.reduceat(expected_information_terms(rows, classes) - xlogx(rows), starts)
+    expected = (terms - (xlogx(classes).sum() - xlogx(whole))) / whole
     return np.maximum(mi, 0.0), np.maximum(expected, 0.0)
 
 
 def expected_information_terms(margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return what each level adds to N times the expected information about fixed classes, shape of ``margins``.
+    """Return each level's share of ``E[sum n log n]`` against fixed classes, in the shape of ``margins``.
 
     Many tables against one target share this function of the level's rows: it is computed once a distinct margin.
     """
+    return _terms(expected_xlogx, margins, classes)
+
+
+def expected_excess_terms(margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return what each level adds to N times the expected information about fixed classes, shape of ``margins``."""
+    return _terms(expected_excess, margins, classes)
+
+
+def _terms(function: Callable[..., np.ndarray], margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
     v, inverse = np.unique(margins, return_inverse=True)
     w, times = np.unique(classes[classes > 0], return_counts=True)
     # A sum over the last axis, not a product: it does not depend, by a bit, on how many margins stand together.
-    terms = (expected_excess(float(classes.sum()), v[:, None], w[None, :]) * times).sum(axis=1)
+    terms = (function(float(classes.sum()), v[:, None], w[None, :]) * times).sum(axis=1)
     return np.asarray(terms[inverse].reshape(margins.shape))
 
 

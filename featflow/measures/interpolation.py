@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from featflow.measures.information import expected_information_terms
+from featflow.measures.information import expected_excess_terms
 
 __all__ = ["COARSE", "FINE", "ClassTerms", "class_terms", "margin_nodes", "node_weights"]
 
@@ -82,13 +82,13 @@ def node_weights(nodes: np.ndarray, margins: np.ndarray) -> tuple[np.ndarray, np
 
 
 class ClassTerms:
-    """`expected_information_terms` of fixed classes, for any number of margins.
+    """`expected_excess_terms` of fixed classes, for any number of margins.
 
     Examples
     --------
     >>> classes = np.array([60_000, 40_000])
     >>> margins = np.array([0, 3, 20_000, 79_997])
-    >>> exact = expected_information_terms(margins, classes)
+    >>> exact = expected_excess_terms(margins, classes)
     >>> bool(abs(ClassTerms(classes)(margins) - exact).max() < 1e-8)
     True
     """
@@ -96,7 +96,7 @@ class ClassTerms:
     def __init__(self, classes: np.ndarray) -> None:
         total = int(classes.sum())
         nodes = margin_nodes(total)
-        at_nodes = expected_information_terms(nodes, classes)
+        at_nodes = expected_excess_terms(nodes, classes)
 
         def terms(margins: np.ndarray) -> np.ndarray:
             index, weights = node_weights(nodes, margins)

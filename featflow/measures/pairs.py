@@ -17,7 +17,7 @@ import pyarrow as pa
 from featflow.columns import Kind, Role
 from featflow.measures.association import Margins, chi_square_tail, moment_tail
 from featflow.measures.block_pairs import PAIRS, BlockPairs, Strip, column_sums
-from featflow.measures.information import expected_information_terms, xlogx
+from featflow.measures.information import expected_excess_terms, xlogx
 from featflow.measures.interpolation import class_terms
 from featflow.measures.pair_null import information_moments, information_null
 from featflow.measures.two_by_two import chi_square_of_cell, exact_where_few, information_of_cell, minor_level
@@ -118,7 +118,7 @@ def _interaction(counts: np.ndarray, pairs: BlockPairs, effective: EffectiveRows
 
     def corrected(cells: np.ndarray, starts: np.ndarray) -> np.ndarray:
         margins = cells.sum(axis=0)
-        terms = expected_information_terms(effective.margins(margins, starts), whole_classes)
+        terms = expected_excess_terms(effective.margins(margins, starts), whole_classes)
         mi = (np.add.reduceat(column_sums(xlogx(cells)) - xlogx(margins), starts) - own) / n
         return np.asarray(mi - np.add.reduceat(terms, starts) / whole)
 

@@ -12,6 +12,7 @@ from sklearn.metrics.cluster import expected_mutual_information as sklearn_expec
 from featflow.measures.information import (
     SERIES_FROM,
     entropy,
+    expected_excess_terms,
     expected_information_terms,
     expected_mutual_information,
     expected_xlogx,
@@ -87,8 +88,11 @@ def test_shared_terms_equal_the_whole():
     random = np.random.default_rng(2)
     classes = np.array([600, 300, 100])
     margins = np.bincount(random.integers(0, 50, 1_000))
-    whole = expected_information_terms(margins, classes).sum() / 1_000
+    n = 1_000
+    terms = expected_information_terms(margins, classes)
+    whole = (terms.sum() - xlogx(margins).sum() - xlogx(classes).sum() + xlogx(n)) / n
     assert whole == pytest.approx(expected_mutual_information(margins, classes), abs=1e-13)
+    assert expected_excess_terms(margins, classes).sum() / n == pytest.approx(whole, abs=1e-13)
 
 
 def test_logarithms_of_counts_are_those_of_floats_wherever_they_lie():
