@@ -39,6 +39,13 @@ def test_a_column_of_many_values_costs_what_its_hashed_counts_do(tmp_path):
 
 
 @pytest.mark.slow
+def test_measures_of_pairs_say_what_scikit_learn_does(tmp_path):
+    figures = run_benchmark("measures.py", ["--small"], tmp_path)
+    assert {one["measure"] for one in figures["measures"]} >= {"mutual_information", "cramers_v", "interaction"}
+    assert all(one["seconds"] > 0 for one in figures["measures"])
+
+
+@pytest.mark.slow
 def test_p_values_q_values_and_intervals_are_calibrated(tmp_path):
     """Fewer draws and wider limits than `make bench` has; line 5 needs data that a checkout may lack."""
     checks = run_benchmark("calibration.py", ["--small"], tmp_path)

@@ -1,15 +1,18 @@
 """Entropy, mutual information and its exact mean under independence, all in nats.
 
 Under a random permutation of one variable with both margins fixed, a cell of
-the table is hypergeometric (Vinh, Epps & Bailey 2010, JMLR 11, eq. 24a), so
-``E[sum n log n]`` is a sum over pairs of distinct margins. The expectation of
-``k log k`` is summed over the distribution where its mean is small, and expanded
-in central moments where it is large. Cost: one expectation a pair of distinct
-margins, of which a table of N rows has at most 2 sqrt(N) a side.
+the table is hypergeometric (Vinh, Epps & Bailey 2010, JMLR 11, eq. 24a), with
+mean m = v w / N. The sum of ``m log m`` over all cells is what the margins take
+away again, so N times the expected information is the sum over cells of
+``E[k log k] - m log m``. That is summed over the distribution where the mean is
+small, and expanded in central moments where it is large. Cost: one expectation a
+pair of distinct margins, of which a table of N rows has at most 2 sqrt(N) a side.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from math import comb
 
 import numpy as np
@@ -18,10 +21,13 @@ from scipy.special import xlogy
 __all__ = [
     "corrected_mutual_information",
     "entropy",
+    "expected_excess",
+    "expected_excess_terms",
     "expected_information_terms",
     "expected_mutual_information",
     "expected_xlogx",
     "mutual_information",
+    "mutual_informations",
     "stacked_information",
     "xlogx",
 ]
@@ -31,11 +37,35 @@ SERIES_FROM = 120.0
 SERIES_ORDER = 11
 NEGLIGIBLE = 1e-19
 """Probability, relative to the mode's, below which a tail is dropped."""
+DEVIATIONS, SKEWED = 10.0, 24.0
+"""Counts to either side of the mode beyond which every tail is: so many standard deviations, and so many more."""
+PLACES = 32
+"""Sums run over multiples of so many counts: how a sum is cut must not depend on what other cells there are."""
+CHUNK = 2**18
+"""Probabilities held at once."""
+KNOWN = 2**16
+"""Counts below it are looked up."""
 
 
 def xlogx(x: np.ndarray | float) -> np.ndarray:
-    """Return ``x log x``, 0 at 0."""
-    return np.asarray(xlogy(x, x), dtype=np.float64)
+    """Return ``x log x``, 0 at 0; of counts below 65,536 the same bits as of floats, beyond within rounding."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "iu" or not x.size:
+        return np.asarray(xlogy(x, x), dtype=np.float64)
+    known = np.asarray(np.take(_known_xlogx(), x, mode="clip"))
+    if x.max() < KNOWN:
+        return known
+    real = x.astype(np.float64, order="C")  # without gaps, numpy's logarithm has the same bits wherever a number lies
+    result = np.asarray(np.log(np.maximum(real, 1.0)))
+    result *= real
+    np.copyto(result, known, where=x < KNOWN)
+    return result
+
+
+@cache
+def _known_xlogx() -> np.ndarray:
+    k = np.arange(float(KNOWN))
+    return np.asarray(xlogy(k, k))
 
 
 def entropy(counts: np.ndarray) -> float:
@@ -65,6 +95,14 @@ def mutual_information(table: np.ndarray) -> float:
     return max(0.0, float((xlogx(table).sum() - margins + xlogx(total)) / total))
 
 
+def mutual_informations(tables: np.ndarray) -> np.ndarray:
+    """Return `mutual_information` of many tables, shape (tables, levels, classes), each with rows; shape (tables,)."""
+    total = tables.sum(axis=(1, 2))
+    margins = xlogx(tables.sum(axis=2)).sum(axis=1) + xlogx(tables.sum(axis=1)).sum(axis=1)
+    cells = xlogx(tables).reshape(len(tables), -1).sum(axis=1)
+    return np.asarray(np.maximum((cells - margins + xlogx(total)) / np.maximum(total, 1e-300), 0.0))
+
+
 def expected_mutual_information(rows: np.ndarray, columns: np.ndarray) -> float:
     """Return the exact mean of `mutual_information` over tables with these margins.
 
@@ -83,9 +121,7 @@ def expected_mutual_information(rows: np.ndarray, columns: np.ndarray) -> float:
         return 0.0
     v, times_v = np.unique(rows[rows > 0], return_counts=True)
     w, times_w = np.unique(columns[columns > 0], return_counts=True)
-    cells = times_v @ expected_xlogx(total, v[:, None], w[None, :]) @ times_w
-    margins = times_v @ xlogx(v) + times_w @ xlogx(w)
-    return max(0.0, float((cells - margins + xlogx(total)) / total))
+    return max(0.0, float(times_v @ expected_excess(total, v[:, None], w[None, :]) @ times_w / total))
 
 
 def corrected_mutual_information(table: np.ndarray) -> tuple[float, float]:
@@ -115,6 +151,7 @@ def stacked_information(
     mi = (cells - (xlogx(own).sum() - xlogx(total))) / total
     if not whole:
         return np.maximum(mi, 0.0), np.zeros(len(starts))
+    # The same terms in the same order as above: a unique key scores its expectation to the last bit.
     terms = np.add.reduceat(expected_information_terms(rows, classes) - xlogx(rows), starts)
     expected = (terms - (xlogx(classes).sum() - xlogx(whole))) / whole
     return np.maximum(mi, 0.0), np.maximum(expected, 0.0)
@@ -125,10 +162,19 @@ def expected_information_terms(margins: np.ndarray, classes: np.ndarray) -> np.n
 
     Many tables against one target share this function of the level's rows: it is computed once a distinct margin.
     """
+    return _terms(expected_xlogx, margins, classes)
+
+
+def expected_excess_terms(margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return what each level adds to N times the expected information about fixed classes, shape of ``margins``."""
+    return _terms(expected_excess, margins, classes)
+
+
+def _terms(function: Callable[..., np.ndarray], margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
     v, inverse = np.unique(margins, return_inverse=True)
     w, times = np.unique(classes[classes > 0], return_counts=True)
     # A sum over the last axis, not a product: it does not depend, by a bit, on how many margins stand together.
-    terms = (expected_xlogx(float(classes.sum()), v[:, None], w[None, :]) * times).sum(axis=1)
+    terms = (function(float(classes.sum()), v[:, None], w[None, :]) * times).sum(axis=1)
     return np.asarray(terms[inverse].reshape(margins.shape))
 
 
@@ -145,6 +191,18 @@ def expected_xlogx(total: np.ndarray | float, v: np.ndarray, w: np.ndarray) -> n
     np.ndarray
         Shape of the broadcast, float64, within 1e-8.
     """
+    v, w = np.asarray(v, np.float64), np.asarray(w, np.float64)
+    return np.asarray(expected_excess(total, v, w) + xlogx(v * w / total))
+
+
+def expected_excess(total: np.ndarray | float, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Return ``E[k log k] - m log m``, m the mean; parameters as in `expected_xlogx`.
+
+    Examples
+    --------
+    >>> expected_excess(10**6, np.array([0, 10**5, 10**6]), np.array([10**5, 10**5, 7])).round(4).tolist()
+    [0.0, 0.405, 0.0]
+    """
     total, v, w = (np.asarray(x, dtype=np.float64) for x in np.broadcast_arrays(total, v, w))
     result = np.zeros(v.shape)
     mean = v * w / total
@@ -156,7 +214,7 @@ def expected_xlogx(total: np.ndarray | float, v: np.ndarray, w: np.ndarray) -> n
 
 
 def _by_series(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Expand about the mean m: ``m log m + sum_r (-1)^r E[(k - m)^r] / (r (r - 1) m^(r - 1))``.
+    """Expand about the mean m: ``sum_r (-1)^r E[(k - m)^r] / (r (r - 1) m^(r - 1))``.
 
     Central moments by the recurrence that follows from p(k + 1) / p(k), with x = k - m, s = v + w - 2m and
     A = m (m + N - v - w): ``(N - r) E[x^(r+1)] = sum_{i < r} C(r, i) (E[x^(i+2)] - s E[x^(i+1)] + A E[x^i])``,
@@ -173,28 +231,40 @@ def _by_series(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
                 term = term + moments[i + 2]
             right += comb(r, i) * term
         moments.append(right / (total - r))
-    result = xlogx(mean)
+    result = np.zeros_like(mean)
     for r in range(2, SERIES_ORDER + 1):
         result += (-1) ** r * moments[r] / (r * (r - 1) * mean ** (r - 1))
-    return result
+    return np.asarray(result)
 
 
 def _by_sum(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Sum from the mode outwards with ratios of neighbouring probabilities; no factorial, no lost digits."""
+    mean = v * w / total
+    places = np.ceil((DEVIATIONS * np.sqrt(mean) + SKEWED) / PLACES).astype(np.int64) * PLACES
+    result = np.empty(v.shape)
+    for width in np.unique(places).tolist():
+        alike = np.flatnonzero(places == width)
+        for some in np.array_split(alike, len(alike) * width // CHUNK + 1):
+            result[some] = _summed(total[some, None], v[some, None], w[some, None], width)
+    return np.asarray(result - xlogx(mean))
+
+
+def _summed(total: np.ndarray, v: np.ndarray, w: np.ndarray, width: int) -> np.ndarray:
+    """Return ``E[k log k]`` over so many counts to either side of the mode; all shapes (cells, 1)."""
+    step = np.arange(1.0, width + 1)
     mode = np.floor((v + 1) * (w + 1) / (total + 2))
-    weight, value = np.ones_like(v), xlogx(mode)
-    for step in (1.0, -1.0):
-        active = np.arange(len(v))
-        k, p = mode.copy(), np.ones_like(v)
-        while len(active):
-            ta, va, wa = total[active], v[active], w[active]
-            if step > 0:
-                p *= (va - k) * (wa - k) / ((k + 1) * (ta - va - wa + k + 1))
-            else:
-                p *= k * (ta - va - wa + k) / ((va - k + 1) * (wa - k + 1))
-            k += step
-            keep = p > NEGLIGIBLE
-            active, k, p = active[keep], k[keep], p[keep]
-            weight[active] += p
-            value[active] += p * xlogx(k)
-    return np.asarray(value / weight)
+    up = mode + step
+    ratio = (v + 1 - up) * (w + 1 - up) / (up * (total - v - w + up))
+    above = np.cumprod(ratio, axis=1)
+    down = np.maximum(mode - step, -1.0)  # -1 is reached with probability 0
+    before = down + 1
+    below = np.cumprod(before * (total - v - w + before) / ((v - down) * (w - down)), axis=1)
+    for p in (above, below):
+        p[~(p > NEGLIGIBLE)] = 0.0
+    value = (above * _xlogx_of_float(up)).sum(axis=1) + (below * _xlogx_of_float(np.maximum(down, 0.0))).sum(axis=1)
+    whole = 1.0 + above.sum(axis=1) + below.sum(axis=1)
+    return np.asarray((value + xlogx(mode[:, 0])) / whole)
+
+
+def _xlogx_of_float(k: np.ndarray) -> np.ndarray:
+    return np.take(_known_xlogx(), k.astype(np.int64), mode="clip")

@@ -9,17 +9,16 @@ says more than its parts and has the rows to learn it, else leave it apart.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from featflow.measures.information import stacked_information
+from featflow.measures.information import xlogx
+from featflow.measures.interpolation import class_terms
 from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
 from featflow.measures.null import stratum_moments
 from featflow.measures.significance import false_discovery_rates, gamma_tail
-from featflow.measures.weights import whole_rows
+from featflow.measures.weights import rounded, whole_rows
 from featflow.options import UncertaintyOptions
 from featflow.tables import build
 
@@ -50,12 +49,13 @@ def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float
         occurring cross value, and groups: how many have rows.
     """
     whole = [table.sum(axis=0) for table in tables]
-    synergy, joint, alone = _synergies(whole, scale)
     rows = tables[0].sum(axis=(1, 2, 3))
-    deleted = np.zeros((len(rows), len(tables)))
     with_rows = np.flatnonzero(rows)
-    for group in with_rows if len(with_rows) >= FEWEST_GROUPS else ():  # of one group nothing would be left
-        deleted[group] = _synergies([w - table[group] for w, table in zip(whole, tables, strict=True)], scale)[0]
+    left_out = with_rows if len(with_rows) >= FEWEST_GROUPS else with_rows[:0]  # of one group nothing would be left
+    information, joint, alone = _informations(tables, whole, left_out, scale)
+    synergy = information[:, 0]
+    deleted = np.zeros((len(rows), len(tables)))
+    deleted[left_out] = information[:, 1:].T
     bars = error_bars(synergy, deleted, rows, confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(bars.standard_error > 0, synergy / bars.standard_error, np.nan)
@@ -108,22 +108,66 @@ def with_interaction_errors(
     return build("interaction", columns | known | {"q_value": q_values, "strategy": strategy})
 
 
-def _synergies(tables: list[np.ndarray], scale: float) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Return corrected synergy, plug-in joint information, and plug-in information of each side alone."""
-    views = (
-        [table.reshape(-1, table.shape[2]) for table in tables],
-        [table.sum(axis=1) for table in tables],
-        [table.sum(axis=0) for table in tables],
-    )
-    classes = whole_rows(tables[0].sum(axis=(0, 1)), scale)
-    plug_in, corrected = [], []
-    for stack in views:
-        starts = np.cumsum([0, *(len(table) for table in stack)])
-        margins = np.concatenate([whole_rows(table.sum(axis=1), scale, int(classes.sum())) for table in stack])
-        mi, expected = stacked_information(np.concatenate(stack), starts[:-1], margins, classes)
-        plug_in.append(mi)
-        corrected.append(mi - expected)
-    return corrected[0] - corrected[1] - corrected[2], plug_in[0], (plug_in[1], plug_in[2])
+def _informations(
+    tables: list[np.ndarray], whole: list[np.ndarray], groups: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Return corrected synergy of all rows and without each group, and information of all rows.
+
+    Returns
+    -------
+    tuple
+        Synergy, shape (pairs, 1 + groups); plug-in joint information, shape (pairs,), and that of either side alone.
+    """
+    first, without = whole[0].sum(axis=(0, 1)), tables[0][groups].sum(axis=(1, 2))
+    classes = np.stack([whole_rows(row, scale) for row in np.concatenate([first[None], first - without])])
+    terms = [class_terms(tuple(row)) if sum(row) else np.zeros_like for row in classes.tolist()]
+    totals = classes.sum(axis=1)
+    synergy, plug_in = np.empty((len(tables), len(classes))), np.empty((len(tables), 3))
+    for pair, (table, all_rows) in enumerate(zip(tables, whole, strict=True)):
+        cells, starts = _joint_and_sides(np.concatenate([all_rows[None], all_rows - table[groups]]))
+        own = np.add.reduceat(cells, starts, axis=2)[:, :, 1]  # (classes, deletions)
+        margins = _in_order(cells)
+        information = np.add.reduceat(_in_order(xlogx(cells)) - xlogx(margins), starts, axis=1)
+        n = _in_order(own)
+        information = np.maximum((information - (_in_order(xlogx(own)) - xlogx(n))[:, None]) / n[:, None], 0.0)
+        whole_margins = _whole_margins(margins, starts, totals)
+        expected = np.stack([of_classes(row) for of_classes, row in zip(terms, whole_margins, strict=True)])
+        expected = np.add.reduceat(expected, starts, axis=1) / np.maximum(totals, 1)[:, None]
+        joint, left, right = (information - expected).T
+        synergy[pair], plug_in[pair] = joint - left - right, information[0]
+    return synergy, plug_in[:, 0], (plug_in[:, 1], plug_in[:, 2])
+
+
+def _joint_and_sides(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return tables of cross values and of either side, level after level, and where each of the three starts.
+
+    From shape (deletions, left levels, right levels, classes) to (classes, deletions, levels of the three).
+    """
+    by_class = np.ascontiguousarray(np.moveaxis(tables, 3, 0))
+    _, deletions, left, right = by_class.shape
+    shape = len(by_class), deletions, left * right
+    views = by_class.reshape(shape), by_class.sum(axis=3), by_class.sum(axis=2)
+    return np.concatenate(views, axis=2), np.array([0, left * right, left * right + left])
+
+
+def _in_order(array: np.ndarray) -> np.ndarray:
+    """Return the sum over the first axis, class by class."""
+    result: np.ndarray = array[0].copy()
+    for of_class in array[1:]:
+        result += of_class
+    return result
+
+
+def _whole_margins(margins: np.ndarray, starts: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return margins in whole rows, each table's adding up to its total, shape of ``margins``: (deletions, levels)."""
+    if margins.dtype.kind in "iu":
+        return margins
+    deletions, levels = margins.shape
+    segment = np.searchsorted(starts, np.arange(levels), side="right") - 1
+    blocks = np.arange(deletions)[:, None] * len(starts) + segment
+    totals_of_blocks = np.repeat(totals, len(starts)).astype(np.float64)
+    whole = rounded(margins.ravel(), blocks.ravel(), totals_of_blocks)
+    return np.asarray(whole.reshape(margins.shape).astype(np.int64))
 
 
 def _beyond(tables: list[np.ndarray], observed: np.ndarray, scale: float) -> np.ndarray:
@@ -135,12 +179,10 @@ def _beyond(tables: list[np.ndarray], observed: np.ndarray, scale: float) -> np.
     margins = np.concatenate([whole_rows(cell, scale, int(n)) for cell, n in zip(cells, totals, strict=True)])
     starts = np.cumsum([0, *(len(cell) for cell in cells)])[:-1]
     mean, variance = stratum_moments(margins, starts, classes)
-    ends = np.cumsum([0, *(len(table) for table in tables)])
-    p_values = np.ones(len(tables))
-    for pair, (first, last) in enumerate(pairwise(ends)):
-        n = float(totals[first:last].sum())
-        share = totals[first:last] / max(n, 1.0)
-        expected, spread = float((share * mean[first:last]).sum()), float((share**2 * variance[first:last]).sum())
-        if spread * n**2 >= NO_VARIANCE:
-            p_values[pair] = gamma_tail(observed[pair], np.array(expected), np.array(spread))
+    first = np.cumsum([0, *(len(table) for table in tables)])[:-1]
+    n = np.add.reduceat(totals.astype(np.float64), first)
+    expected = np.add.reduceat(totals * mean, first) / np.maximum(n, 1.0)
+    spread = np.add.reduceat(totals.astype(np.float64) ** 2 * variance, first)  # times the square of the rows
+    p_values, some = np.ones(len(tables)), spread >= NO_VARIANCE
+    p_values[some] = gamma_tail(observed[some], expected[some], spread[some] / n[some] ** 2)
     return p_values

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from featflow.binning import divisor
-from featflow.measures.information import expected_mutual_information, mutual_information
+from featflow.measures.information import expected_mutual_information, mutual_information, mutual_informations
 from featflow.measures.jackknife import ErrorBars, error_bars
 from featflow.measures.weights import whole_rows
 from featflow.summaries import CoMoments
@@ -66,37 +66,41 @@ def information_errors(table: np.ndarray, scale: float, confidence: float) -> Er
     expected = expected_mutual_information(margins, whole_rows(whole.sum(axis=0), scale, int(margins.sum())))
     left = np.maximum(rows.sum() - rows, 1e-300)
     # The mean falls as 1 / rows: that much of it belongs to all rows but one group's.
-    deleted = [
-        mutual_information(whole - part) - expected * rows.sum() / n for part, n in zip(table, left, strict=True)
-    ]
-    return error_bars(np.array(mutual_information(whole) - expected), np.array(deleted), rows, confidence)
+    deleted = mutual_informations(whole - table) - expected * rows.sum() / left
+    return error_bars(np.array(mutual_information(whole) - expected), deleted, rows, confidence)
 
 
 def cramers_v_errors(table: np.ndarray, scale: float, confidence: float) -> ErrorBars:
     """Return the error bars of a pair's bias-corrected Cramer's V; parameters as in `information_errors`."""
     both = table[:, 1:, 1:]
     whole, rows = both.sum(axis=0), both.sum(axis=(1, 2))
-    square = np.array(bergsma(whole * scale))
-    deleted = np.array([bergsma((whole - part) * scale) for part in both])
+    square, deleted = bergsma(whole * scale), bergsma((whole - both) * scale)
     bars = error_bars(square, deleted, rows, confidence)  # of V squared, which is not cut off at 0
     low, high = (np.sqrt(np.clip(end, 0.0, 1.0)) for end in (bars.low, bars.high))
     error = bars.standard_error / (2 * np.sqrt(square)) if square > 0 else np.array(np.nan)
     return ErrorBars(error, low, high, bars.degrees)
 
 
-def bergsma(table: np.ndarray) -> float:
+@np.errstate(divide="ignore", invalid="ignore")
+def bergsma(table: np.ndarray) -> np.ndarray:
     """Return the bias-corrected square of Cramer's V (Bergsma 2013), below 0 for less than chance; NaN of one level.
+
+    Parameters
+    ----------
+    table
+        Counts or sums of weights, shape (..., left levels, right levels).
 
     Examples
     --------
-    >>> round(bergsma(np.array([[50.0, 0.0], [0.0, 50.0]])), 6)
+    >>> float(bergsma(np.array([[50.0, 0.0], [0.0, 50.0]])).round(6))
     1.0
     """
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    n = float(table.sum())
-    if min(table.shape) < 2 or n <= 1:
-        return float("nan")
-    phi2 = float((table**2 / (table.sum(axis=1, keepdims=True) * table.sum(axis=0))).sum()) - 1.0
-    bias = (table.shape[0] - 1) * (table.shape[1] - 1) / (n - 1)
-    smaller = min(levels - (levels - 1) ** 2 / (n - 1) for levels in table.shape) - 1
-    return min((phi2 - bias) / smaller, 1.0) if smaller > 0 else float("nan")
+    left, right = table.sum(axis=-1), table.sum(axis=-2)
+    n = left.sum(axis=-1)
+    expected = left[..., :, None] * right[..., None, :]
+    phi2 = np.where(expected > 0, table**2 / expected, 0.0).sum(axis=(-2, -1)) - 1.0
+    rows, columns = (np.count_nonzero(side > 0, axis=-1) for side in (left, right))
+    bias = (rows - 1) * (columns - 1) / (n - 1)
+    smaller = np.minimum(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
+    known = (np.minimum(rows, columns) > 1) & (n > 1) & (smaller > 0)
+    return np.where(known, np.minimum((phi2 - bias) / smaller, 1.0), np.nan)

@@ -1,9 +1,10 @@
 """From joint counts of two blocks of columns to pairs: interactions, mutual information, Cramer's V.
 
-All pairs of a block at once: sums over a pair's cells are segment sums along
-both axes. Missing values are a level, so every pair of a target has the same
-rows and the same class margins. Synergy is I(AB;Y) - I(A;Y) - I(B;Y), every
-term less its own mean under independence.
+Missing values are a level, so every pair of a target has the same rows and the
+same class margins. Synergy is I(AB;Y) - I(A;Y) - I(B;Y), every term less its own
+mean under independence. Cost: of information and of a joint two look-ups a cell and
+class, of Cramer's V two products a cell; memory for a strip of cells (see
+`featflow.measures.block_pairs`) and for some numbers a pair, never for a copy of a block.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns import Coding, Kind, Role, pair_cardinality
+from featflow.columns import Kind, Role
 from featflow.measures.association import Margins, chi_square_tail, moment_tail
-from featflow.measures.information import expected_information_terms, expected_xlogx, xlogx
-from featflow.measures.pair_null import information_variances
+from featflow.measures.block_pairs import PAIRS, BlockPairs, Strip, column_sums
+from featflow.measures.information import expected_excess_terms, xlogx
+from featflow.measures.interpolation import class_terms
+from featflow.measures.pair_null import information_moments, information_null
 from featflow.measures.two_by_two import chi_square_of_cell, exact_where_few, information_of_cell, minor_level
 from featflow.measures.weights import EffectiveRows, effective_rows
 from featflow.summaries import PairCounts, PairCountsSummarizer
 from featflow.tables import build
 
 __all__ = ["PairMeasures", "cramers_v", "interactions", "measure_pairs", "pair_information", "top"]
+
+LEFT_TILE, RIGHT_TILE = 64, 512
+"""Columns whose null is computed at once."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,8 @@ def measure_pairs(spec: PairCountsSummarizer, state: PairCounts, methods: tuple[
     functions = {"cramers_v": cramers_v, "mutual_information": pair_information}
     tables = [functions[method](spec, state) for method in functions if method in methods]
     correlation = pa.concat_tables(tables) if tables else build("correlation", {"method": []})
-    return PairMeasures(
-        correlation, top(interactions(spec, state), keep) if keep else build("interaction", {"target": []})
-    )
+    none = build("interaction", {"target": []})
+    return PairMeasures(correlation, top(interactions(spec, state, keep), keep) if keep else none)
 
 
 def top(table: pa.Table, keep: int) -> pa.Table:
@@ -67,88 +72,77 @@ def top(table: pa.Table, keep: int) -> pa.Table:
     return table.filter(pa.array(rank <= keep))
 
 
-# --- segments -------------------------------------------------------------------------------------------------------
-
-
-def _starts(codings: tuple[Coding, ...]) -> np.ndarray:
-    return np.cumsum([0, *(pair_cardinality(coding) for coding in codings)])[:-1]
-
-
-def _sum(array: np.ndarray, starts: np.ndarray, axis: int) -> np.ndarray:
-    return np.asarray(np.add.reduceat(array, starts, axis=axis))
-
-
-def _selected(spec: PairCountsSummarizer, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices of the pairs of wanted columns; on a diagonal block each pair once, none with itself."""
-    wanted = left[:, None] & right[None, :]
-    if spec.left == spec.right:
-        wanted = np.triu(wanted, k=1)
-    i, j = np.nonzero(wanted)
-    return i, j
-
-
-def _names(codings: tuple[Coding, ...], index: np.ndarray) -> list[str]:
-    return [codings[i].column.name for i in index]
-
-
 # --- interactions ---------------------------------------------------------------------------------------------------
 
 
-def interactions(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
-    """Return the interaction of every pair of features about every target, unranked."""
+def interactions(spec: PairCountsSummarizer, state: PairCounts, keep: int | None = None) -> pa.Table:
+    """Return the interaction of every pair of features about every target, unranked.
+
+    Parameters
+    ----------
+    keep
+        How many of each target's highest synergies are wanted, and those equal to the last; all by default.
+    """
     left, right = (np.array([c.column.role is Role.FEATURE for c in side], bool) for side in (spec.left, spec.right))
-    i, j = _selected(spec, left, right)
-    tables = []
+    pairs = BlockPairs(spec, left, right)
+    tables = [build("interaction", {"target": []})]
     for t, (target, counts) in enumerate(zip(spec.targets, state.counts, strict=False)):
-        scores = _interaction(counts[1:], _starts(spec.left), _starts(spec.right), effective_rows(state))
-        if scores is None or not len(i):
+        scores = _interaction(counts[1:], pairs, effective_rows(state)) if len(pairs) else None
+        if scores is None:
             continue
-        columns: dict[str, object] = {name: values[i, j] for name, values in scores.items()}
-        n = int(counts[1:, : pair_cardinality(spec.left[0]), : pair_cardinality(spec.right[0])].sum())
-        n = n if state.weighted is None else int(state.weighted.classes[t][1:].sum())
-        columns |= {
-            "target": [target.column.name] * len(i),
-            "feature_a": _names(spec.left, i),
-            "feature_b": _names(spec.right, j),
-            "n": [n] * len(i),
-        }
+        some = _highest(scores["synergy"], keep)
+        first_pair = counts[1:, : pairs.rows[1], : pairs.columns[1]]
+        n = int(first_pair.sum() if state.weighted is None else state.weighted.classes[t][1:].sum())
+        columns = {name: values[some] for name, values in scores.items()} | pairs.names(some)
+        columns |= {"target": pa.repeat(target.column.name, len(some)), "n": np.full(len(some), n)}
         tables.append(build("interaction", columns))
-    return pa.concat_tables(tables) if tables else build("interaction", {"target": []})
+    return pa.concat_tables(tables)
 
 
-def _interaction(
-    counts: np.ndarray, rows: np.ndarray, columns: np.ndarray, effective: EffectiveRows
-) -> dict[str, np.ndarray] | None:
-    """Return joint information and synergy of all pairs, each shape (left columns, right columns)."""
-    first_right = counts[:, :, : (columns[1] if len(columns) > 1 else counts.shape[2])]
-    first_left = counts[:, : (rows[1] if len(rows) > 1 else counts.shape[1]), :]
-    left, right = first_right.sum(axis=2), first_left.sum(axis=1)  # (classes, levels)
-    classes = left[:, : (rows[1] if len(rows) > 1 else left.shape[1])].sum(axis=1)
+def _highest(values: np.ndarray, keep: int | None) -> np.ndarray:
+    """Return where the highest values are, those equal to the last among them, in their order."""
+    if keep is None or keep >= len(values):
+        return np.arange(len(values))
+    return np.flatnonzero(values >= np.partition(values, len(values) - keep)[len(values) - keep])
+
+
+def _interaction(counts: np.ndarray, pairs: BlockPairs, effective: EffectiveRows) -> dict[str, np.ndarray] | None:
+    """Return joint information and synergy of all pairs, each shape (pairs,)."""
+    left, right = _margins_of(counts, pairs)
+    classes = left[:, : pairs.rows[1]].sum(axis=1)
     if not classes.sum():
         return None
-    whole_classes = effective.margins(classes, np.zeros(1))
-    pair = counts.sum(axis=0)
-    joint_cells = np.zeros(pair.shape)
-    for of_class in counts:
-        joint_cells += xlogx(of_class)
+    whole_classes = effective.margins(classes, np.zeros(1)).astype(np.int64)
+    n, whole = float(classes.sum()), float(whole_classes.sum())
+    own = xlogx(classes).sum() - xlogx(n)
 
-    def total(terms: np.ndarray, of_classes: np.ndarray, *starts: np.ndarray) -> np.ndarray:
-        for axis, of_axis in enumerate(starts):
-            terms = _sum(terms, of_axis, axis)
-        n = of_classes.sum()
-        return np.asarray((terms - (xlogx(of_classes).sum() - xlogx(n))) / n)
+    def corrected(cells: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        margins = cells.sum(axis=0)
+        terms = expected_excess_terms(effective.margins(margins, starts), whole_classes)
+        mi = (np.add.reduceat(column_sums(xlogx(cells)) - xlogx(margins), starts) - own) / n
+        return np.asarray(mi - np.add.reduceat(terms, starts) / whole)
 
-    def information(cells: np.ndarray, margins: np.ndarray, *starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        whole = effective.margins(margins, *starts)
-        expected = expected_information_terms(whole, whole_classes) - xlogx(whole)
-        return total(cells - xlogx(margins), classes, *starts), total(expected, whole_classes, *starts)
+    expected_terms = class_terms(tuple(whole_classes.tolist()))
+    mi, expected = np.empty(len(pairs)), np.empty(len(pairs))
+    for strip in pairs.strips():
+        margins = strip.over_classes(counts)
+        cells = -xlogx(margins)
+        for of_class in counts:
+            cells += xlogx(strip.cells(of_class))
+        terms = expected_terms(effective.margins(margins, np.zeros(1), strip.starts))
+        mi[strip.place] = np.add.reduceat(column_sums(cells), strip.starts)
+        expected[strip.place] = np.add.reduceat(column_sums(terms), strip.starts)
+    mi, expected = (mi - own) / n, expected / whole
+    i, j = pairs.sides()
+    alone = corrected(left, pairs.rows[:-1])[i] + corrected(right, pairs.columns[:-1])[j]
+    joint = mi - expected
+    return {"joint_mi": mi, "expected_mi": expected, "corrected_joint_mi": joint, "synergy": joint - alone}
 
-    mi_left, expected_left = information(xlogx(left).sum(axis=0), left.sum(axis=0), rows)
-    mi_right, expected_right = information(xlogx(right).sum(axis=0), right.sum(axis=0), columns)
-    mi, expected = information(joint_cells, pair, rows, columns)
-    corrected = mi - expected
-    synergy = corrected - (mi_left - expected_left)[:, None] - (mi_right - expected_right)[None, :]
-    return {"joint_mi": mi, "expected_mi": expected, "corrected_joint_mi": corrected, "synergy": synergy}
+
+def _margins_of(counts: np.ndarray, pairs: BlockPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts of the left levels and of the right levels, each shape (classes, levels)."""
+    left = [of_class[:, : pairs.columns[1]].sum(axis=1) for of_class in counts]
+    return np.stack(left), np.stack([of_class[: pairs.rows[1]].sum(axis=0) for of_class in counts])
 
 
 # --- correlation from counts ----------------------------------------------------------------------------------------
@@ -156,39 +150,38 @@ def _interaction(
 
 def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     """Return the mutual information of every pair of columns, missing as a level, with its mean under independence."""
-    pair = state.counts[0].sum(axis=0)
-    rows, columns = _starts(spec.left), _starts(spec.right)
-    n = float(pair[: pair_cardinality(spec.left[0]), : pair_cardinality(spec.right[0])].sum())
-    i, j = _selected(spec, np.ones(len(rows), bool), np.ones(len(columns), bool))
-    if not len(i) or not n:
+    pairs = BlockPairs(spec, np.ones(len(spec.left), bool), np.ones(len(spec.right), bool))
+    counts = state.counts[0]
+    left, right = (side.sum(axis=0) for side in _margins_of(counts, pairs))
+    rows, columns = pairs.rows[:-1], pairs.columns[:-1]
+    n = float(left[: pairs.rows[1]].sum())
+    if not len(pairs) or not n:
         return build("correlation", {"method": []})
-    left, right = (
-        pair[:, : pair_cardinality(spec.right[0])].sum(axis=1),
-        pair[: pair_cardinality(spec.left[0])].sum(axis=0),
-    )
-
-    def information(cells: np.ndarray, left: np.ndarray, right: np.ndarray, n: float) -> np.ndarray:
-        margins = _sum(xlogx(left), rows, 0)[:, None] + _sum(xlogx(right), columns, 0)[None, :] - xlogx(n)
-        return np.asarray((_sum(_sum(cells, rows, 0), columns, 1) - margins) / n)
-
-    value = information(xlogx(pair), left, right, n)
+    value = np.empty(len(pairs))
+    for strip in pairs.strips():
+        cells = column_sums(xlogx(strip.over_classes(counts)))
+        value[strip.place] = np.add.reduceat(cells, strip.starts)
+    i, j = pairs.sides()
+    alone = np.add.reduceat(xlogx(left), rows)[i] + np.add.reduceat(xlogx(right), columns)[j] - xlogx(n)
+    value = np.maximum((value - alone) / n, 0.0)
     effective = effective_rows(state)
     left, right, n = effective.margins(left, rows), effective.margins(right, columns), float(effective.total(n))
-    v, at_v = np.unique(left, return_inverse=True)
-    w, at_w = np.unique(right, return_inverse=True)
-    expected = information(expected_xlogx(n, v[:, None], w[None, :])[np.ix_(at_v, at_w)], left, right, n)
-    value, expected = (np.maximum(terms, 0.0)[i, j] for terms in (value, expected))
-    p_value = moment_tail(value, expected, information_variances(left, right, rows, columns)[i, j])
-    if state.weighted is None:  # no table of rows scores what weights do
-        minors = minor_level(left, rows, 0)[i], minor_level(right, columns, 0)[j]
-        p_value = exact_where_few(p_value, value * n, np.full(len(i), n), minors, information_of_cell)
+    expected, variance = _null_moments(pairs, left, right, int(n))
+    minors = minor_level(left, rows, 0), minor_level(right, columns, 0)
+    p_value = np.empty(len(pairs))
+    for start in range(0, len(pairs), PAIRS):
+        some = slice(start, start + PAIRS)
+        p_value[some] = moment_tail(value[some], expected[some], variance[some])
+        if state.weighted is None:  # no table of rows scores what weights do
+            few = minors[0][i[some]], minors[1][j[some]]
+            all_rows = np.full(len(few[0]), n)
+            p_value[some] = exact_where_few(p_value[some], value[some] * n, all_rows, few, information_of_cell)
     return build(
         "correlation",
         {
-            "method": ["mutual_information"] * len(i),
-            "feature_a": _names(spec.left, i),
-            "feature_b": _names(spec.right, j),
-            "n": [state.rows] * len(i),
+            "method": pa.repeat("mutual_information", len(pairs)),
+            **pairs.names(),
+            "n": np.full(len(pairs), state.rows),
             "value": value,
             "expected": expected,
             "p_value": p_value,
@@ -196,54 +189,96 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     )
 
 
+def _null_moments(pairs: BlockPairs, left: np.ndarray, right: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return null mean and variance of the information of all pairs, all columns wanted, from their margins."""
+    null = information_null(n)
+    mean, variance = np.empty(len(pairs)), np.empty(len(pairs))
+    for first in range(0, len(pairs.columns) - 1, RIGHT_TILE):
+        last = min(first + RIGHT_TILE, len(pairs.columns) - 1)
+        starts = pairs.columns[first : last + 1]
+        of_right = null.right(right[starts[0] : starts[-1]], starts[:-1] - starts[0])
+        for top_left in range(0, len(pairs.rows) - 1, LEFT_TILE):
+            begin = max(first, int(pairs.first[top_left]))
+            if begin >= last:
+                break
+            starts = pairs.rows[top_left : top_left + LEFT_TILE + 1]
+            of_left = null.left(left[starts[0] : starts[-1]], starts[:-1] - starts[0])
+            moments = information_moments(of_left, of_right[begin - first : last - first], n)
+            for row, column in enumerate(range(top_left, top_left + len(starts) - 1)):
+                meets = max(begin, int(pairs.first[column]))
+                place = int(pairs.ends[column]) + meets - int(pairs.first[column])
+                for values, of_tile in zip((mean, variance), moments, strict=True):
+                    values[place : place + max(last - meets, 0)] = of_tile[row, meets - begin :]
+    return mean, variance
+
+
 def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     """Return Cramer's V of every pair of categories, bias-corrected (Bergsma 2013); rows where both are present."""
     left, right = (np.array([c.column.kind is Kind.CATEGORY for c in side], bool) for side in (spec.left, spec.right))
-    i, j = _selected(spec, left, right)
-    if not len(i):
+    pairs = BlockPairs(spec, left, right)
+    if not len(pairs):
         return build("correlation", {"method": []})
-    rows, columns = _starts(spec.left), _starts(spec.right)
-    pair = state.counts[0].sum(axis=0).astype(np.float64)
-    pair[rows, :] = 0.0
-    pair[:, columns] = 0.0
-    row_of, column_of = (
-        np.repeat(np.arange(len(s)), np.diff([*s, size])) for s, size in zip((rows, columns), pair.shape, strict=True)
-    )
-    row_margin, column_margin = _sum(pair, columns, 1), _sum(pair, rows, 0)  # (levels, columns), (columns, levels)
-    n = effective_rows(state).total(_sum(row_margin, rows, 0))
-    expected = row_margin[:, column_of] * column_margin[row_of, :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        square = np.where(expected > 0, pair**2 / expected, 0.0)
-        phi2 = _sum(_sum(square, rows, 0), columns, 1) - 1.0  # chi-square over n
-        worth = effective_rows(state).scale or 1.0
-        row_margin, column_margin = row_margin * worth, column_margin * worth
-        margins = _margins(row_margin, rows, 0), _margins(column_margin, columns, 1)
-        levels = margins[0][0], margins[1][0]
-        bias = (levels[0] - 1) * (levels[1] - 1) / (n - 1)
-        smaller = np.minimum(*(level - (level - 1) ** 2 / (n - 1) for level in levels)) - 1
-        value = np.sqrt(np.maximum(phi2 - bias, 0.0) / smaller)
-    value = np.where((np.minimum(*levels) < 2) | (smaller <= 0), np.nan, np.minimum(value, 1.0))
-    chi_square = np.where(np.isnan(value), np.nan, n * phi2)
-    minors = minor_level(row_margin, rows, 0), minor_level(column_margin, columns, 1)
-    p_value = chi_square_tail(chi_square, n, *margins)
-    if state.weighted is None:
-        p_value = exact_where_few(p_value, chi_square, n, minors, chi_square_of_cell)
+    effective = effective_rows(state)
+    found = [_association(state.counts[0], batch, effective) for batch in pairs.batches()]
+    n, value, p_value = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return build(
         "correlation",
         {
-            "method": ["cramers_v"] * len(i),
-            "feature_a": _names(spec.left, i),
-            "feature_b": _names(spec.right, j),
-            "n": (n if state.weighted is None else state.weighted.present)[i, j].astype(np.int64),
-            "value": value[i, j],
-            "p_value": p_value[i, j],
+            "method": pa.repeat("cramers_v", len(pairs)),
+            **pairs.names(),
+            "n": (n if state.weighted is None else state.weighted.present[pairs.sides()]).astype(np.int64),
+            "value": value,
+            "p_value": p_value,
         },
     )
 
 
-def _margins(rows: np.ndarray, starts: np.ndarray, axis: int) -> Margins:
-    """Return levels present and sums of their rows' reciprocals, for all pairs."""
+def _association(
+    counts: np.ndarray, batch: list[Strip], effective: EffectiveRows
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows of which both are present, Cramer's V and its p-value, each shape (pairs of the batch,)."""
+    sums = np.concatenate([_sums(counts, strip, effective.scale or 1.0) for strip in batch], axis=1)
+    total, phi2 = sums[:2]
+    left, right = (sums[2], sums[3], sums[4]), (sums[5], sums[6], sums[7])
+    n = effective.total(total)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bias = (left[0] - 1) * (right[0] - 1) / (n - 1)
+        smaller = np.minimum(*(side[0] - (side[0] - 1) ** 2 / (n - 1) for side in (left, right))) - 1
+        value = np.sqrt(np.maximum(phi2 - bias, 0.0) / smaller)
+    value = np.where((np.minimum(left[0], right[0]) < 2) | (smaller <= 0), np.nan, np.minimum(value, 1.0))
+    chi_square = np.where(np.isnan(value), np.nan, n * phi2)
+    p_value = chi_square_tail(chi_square, n, left, right)
+    if effective.scale is None:
+        p_value = exact_where_few(p_value, chi_square, n, (sums[8], sums[9]), chi_square_of_cell)
+    return n, value, p_value
+
+
+def _sums(counts: np.ndarray, strip: Strip, worth: float) -> np.ndarray:
+    """Return of each pair of a strip its rows, phi squared, levels and sums of both sides, and their minor levels."""
+    cells, first = strip.over_classes(counts).astype(np.float64), np.zeros(1, np.int64)
+    cells[0] = 0.0
+    cells[:, strip.starts] = 0.0
+    row_margin = np.add.reduceat(cells, strip.starts, axis=1)  # (levels, pairs)
+    column_margin = column_sums(cells)  # (levels,)
+    cells *= cells
+    cells *= np.repeat(_reciprocal(row_margin), np.diff(strip.starts, append=cells.shape[1]), axis=1)
+    phi2 = np.add.reduceat(column_sums(cells) * _reciprocal(column_margin), strip.starts) - 1.0
+    total = column_sums(row_margin)
+    row_margin, column_margin = row_margin * worth, column_margin * worth
+    left = (side[0] for side in _margins(row_margin, first))
+    minors = minor_level(row_margin, first, 0)[0], minor_level(column_margin, strip.starts, 0)
+    return np.stack([total, phi2, *left, *_margins(column_margin, strip.starts), *minors])
+
+
+def _margins(rows: np.ndarray, starts: np.ndarray) -> Margins:
+    """Return levels present and sums of their rows' reciprocals, of segments of the first axis."""
     present = rows > 0
-    reciprocal = np.where(present, 1 / np.maximum(rows, 1.0), 0.0)
-    levels, first, second = (_sum(terms, starts, axis) for terms in (present * 1.0, reciprocal, reciprocal**2))
+    reciprocal = 1.0 / np.where(present, np.maximum(rows, 1.0), np.inf)
+    levels, first, second = (
+        np.add.reduceat(terms, starts, axis=0) for terms in (present * 1.0, reciprocal, reciprocal * reciprocal)
+    )
     return levels, first, second
+
+
+def _reciprocal(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 / np.where(rows > 0, rows, np.inf))

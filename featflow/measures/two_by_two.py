@@ -20,6 +20,9 @@ __all__ = ["chi_square_of_cell", "exact_where_few", "information_of_cell", "mino
 FEW = 25.0
 """Expected rows of the rarest cell from which the gamma is used: a nominal .05 is .04 to .07 there, .001 as named."""
 
+MOST = int(FEW + 10 * np.sqrt(FEW) + 75)
+"""Rows of the rarest cell that have a probability to speak of."""
+
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Of a table: from the rows of its rarest cell, all rows, and the rows of the rarer level on either side."""
 
@@ -72,19 +75,38 @@ def chi_square_of_cell(k: np.ndarray, n: np.ndarray, a: np.ndarray, b: np.ndarra
 
 def information_of_cell(k: np.ndarray, n: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return n times the mutual information of the table with k rows in its rarest cell, in nats."""
+    k, n, a, b = (x.astype(np.int64) for x in (k, n, a, b))  # whole numbers, whose logarithms are known
     cells = xlogx(k) + xlogx(a - k) + xlogx(b - k) + xlogx(n - a - b + k)
     return np.asarray(cells - xlogx(a) - xlogx(b) - xlogx(n - a) - xlogx(n - b) + xlogx(n))
 
 
 def _tail(value: np.ndarray, n: np.ndarray, minors: tuple[np.ndarray, np.ndarray], statistic: Statistic) -> np.ndarray:
     a, b = minors
-    least = value - 1e-6 - 1e-14 * n  # what rounding may take from a table as extreme as this one
+    low, high = _bounds(value, n, minors, statistic)
     probability = np.exp(gammaln(n - a + 1) + gammaln(n - b + 1) - gammaln(n + 1) - gammaln(n - a - b + 1))
     tail, whole = np.zeros_like(n), np.zeros_like(n)
-    for k in range(int(FEW + 10 * np.sqrt(FEW) + 75)):
-        possible = np.minimum(k, np.minimum(a, b))  # beyond, the probability is 0
-        tail += np.where(statistic(possible, n, a, b) >= least, probability, 0.0)
+    for k in range(MOST):
+        tail += np.where((low >= k) | (high <= k), probability, 0.0)
         whole += probability
         probability = probability * ((a - k) / (k + 1)) * ((b - k) / (n - a - b + k + 1))
         probability = np.where(k + 1 > np.minimum(a, b), 0.0, probability)
     return np.asarray(np.minimum(tail / whole, 1.0))
+
+
+def _bounds(
+    value: np.ndarray, n: np.ndarray, minors: tuple[np.ndarray, np.ndarray], statistic: Statistic
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return up to and from which k the statistic is at least ``value``: it grows away from the mean, to both sides."""
+    a, b = minors
+    least = value - 1e-6 - 1e-14 * n  # what rounding may take from a table as extreme as this one
+    middle = np.ceil(a * b / n)
+    low, too_high = np.full_like(n, -1.0), middle
+    too_low, high = middle - 1.0, np.full_like(n, float(MOST))
+    for _ in range(int(MOST).bit_length()):
+        k = np.floor((low + too_high) / 2)
+        beyond = statistic(np.maximum(k, 0.0), n, a, b) >= least
+        low, too_high = np.where(beyond, np.maximum(k, low), low), np.where(beyond, too_high, k)
+        k = np.ceil((too_low + high) / 2)
+        beyond = statistic(np.minimum(k, np.minimum(a, b)), n, a, b) >= least  # more than these have probability 0
+        high, too_low = np.where(beyond, k, high), np.where(beyond, too_low, k)
+    return low, high

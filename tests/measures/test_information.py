@@ -12,10 +12,12 @@ from sklearn.metrics.cluster import expected_mutual_information as sklearn_expec
 from featflow.measures.information import (
     SERIES_FROM,
     entropy,
+    expected_excess_terms,
     expected_information_terms,
     expected_mutual_information,
     expected_xlogx,
     mutual_information,
+    mutual_informations,
     xlogx,
 )
 
@@ -90,6 +92,28 @@ def test_shared_terms_equal_the_whole():
     terms = expected_information_terms(margins, classes)
     whole = (terms.sum() - xlogx(margins).sum() - xlogx(classes).sum() + xlogx(n)) / n
     assert whole == pytest.approx(expected_mutual_information(margins, classes), abs=1e-13)
+    assert expected_excess_terms(margins, classes).sum() / n == pytest.approx(whole, abs=1e-13)
+
+
+def test_logarithms_of_counts_are_those_of_floats_wherever_they_lie():
+    random = np.random.default_rng(4)
+    small, large = random.integers(0, 2**16, 1_003), random.integers(2**16, 10**10, 1_003)
+    assert (xlogx(small) == xlogx(small.astype(float))).all()
+    np.testing.assert_allclose(xlogx(large), xlogx(large.astype(float)), rtol=4e-16)
+    mixed = np.stack([small, large], axis=1)
+    assert (xlogx(mixed) == np.stack([xlogx(small), xlogx(large)], axis=1)).all()
+    assert (xlogx(mixed.T) == xlogx(mixed).T).all()
+    assert all(xlogx(large[at : at + 1])[0] == xlogx(large)[at] for at in range(0, 1_003, 100))
+    assert xlogx(np.empty(0, np.int64)).shape == (0,)
+    assert float(xlogx(np.int64(0))) == 0.0
+    assert float(xlogx(np.int64(10**6))) == pytest.approx(10**6 * np.log(10**6))
+
+
+def test_many_tables_at_once_are_each_alone():
+    tables = np.random.default_rng(5).integers(0, 50, (20, 4, 3))
+    alone = [mutual_information(table) for table in tables]
+    np.testing.assert_allclose(mutual_informations(tables), alone, atol=1e-14)
+    assert (mutual_informations(tables)[3:4] == mutual_informations(tables[3:4])).all()
 
 
 @pytest.mark.parametrize("table", [np.zeros((2, 2), int), np.array([[5, 0]]), np.array([[5], [3]]), np.array([[1]])])

@@ -26,6 +26,7 @@ VALUES = {
     "copy": A,
     "wide": RANDOM.zipf(1.6, N) % 40,
     "xor": A ^ B,
+    "constant": np.zeros(N, int),
 }
 MISSING = {"noise": RANDOM.random(N) < 0.2}
 
@@ -59,7 +60,8 @@ def counted(left, right, targets=TARGETS):
     return spec, spec.summarize(CODE_BATCH)
 
 
-ALL = tuple(CODINGS)
+EVERY = tuple(CODINGS)
+ALL = tuple(name for name in EVERY if name != "constant")
 
 
 def test_counts_equal_one_pair_at_a_time():
@@ -111,11 +113,14 @@ def test_xor_is_synergy_and_nothing_else():
     assert best["rank"] == 1
 
 
-def test_blocks_give_what_the_whole_gives():
-    whole = interactions(*counted(ALL, ALL)).to_pylist()
-    cut = [*ALL[:2]], [*ALL[2:]]
-    parts = [(cut[0], cut[0]), (cut[0], cut[1]), (cut[1], cut[1])]
-    blocks = [row for left, right in parts for row in interactions(*counted(left, right)).to_pylist()]
+@pytest.mark.parametrize("measure", [interactions, pair_information, cramers_v])
+@pytest.mark.parametrize("cut", [1, 2, 6])
+def test_blocks_give_what_the_whole_gives(measure, cut):
+    """To the last bit, also where a block is one column, or holds one that does not vary."""
+    whole = measure(*counted(EVERY, EVERY)).to_pylist()
+    first, second = EVERY[:cut], EVERY[cut:]
+    parts = [(first, first), (first, second), (second, second)]
+    blocks = [row for left, right in parts for row in measure(*counted(left, right)).to_pylist()]
     key = lambda row: (row["feature_a"], row["feature_b"])  # noqa: E731
     assert sorted(blocks, key=key) == sorted(whole, key=key)
 
@@ -161,6 +166,16 @@ def test_without_targets_there_is_correlation_and_no_interaction():
     measured = measure_pairs(spec, state, ("mutual_information",), 10)
     assert measured.interaction.num_rows == 0
     assert measured.correlation.equals(pair_information(*counted(ALL, ALL)))
+
+
+@pytest.mark.parametrize("keep", [1, 2, 4, 100])
+def test_keeping_the_best_is_keeping_all_and_taking_the_best(keep):
+    """The copy gives ties."""
+    every = interactions(*counted(ALL, ALL))
+    best = interactions(*counted(ALL, ALL), keep)
+    assert top(best, keep).equals(top(every, keep))
+    ties = every.column("synergy").to_pylist().count(min(best.column("synergy").to_pylist()))
+    assert len(best) <= min(keep, len(every)) + ties - 1
 
 
 def test_top_keeps_the_best_of_every_target():

@@ -1,0 +1,128 @@
+"""The pairs of a block of columns, in the order of its tables, and the counts of some of them at a time.
+
+A strip is one left column against some right columns: few enough levels to stay in
+a processor's cache. On a diagonal block a column meets those after it alone. Cost: a
+few numpy calls a strip, none a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.columns import Coding, pair_cardinality
+from featflow.summaries import PairCountsSummarizer
+
+__all__ = ["BlockPairs", "Strip", "column_sums", "level_starts"]
+
+CELLS = 2**16
+"""Cells of a strip, 512 KiB."""
+PAIRS = 2**15
+"""Pairs of a batch of strips."""
+
+
+def level_starts(codings: tuple[Coding, ...]) -> np.ndarray:
+    """Return the first level of every column and the end of the last, shape (columns + 1,)."""
+    return np.cumsum([0, *(pair_cardinality(coding) for coding in codings)])
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One left column against some right columns."""
+
+    place: slice
+    """Of its pairs among those of the block."""
+    rows: slice
+    """Levels of the left column."""
+    columns: slice | np.ndarray
+    """Levels of the right columns."""
+    starts: np.ndarray
+    """First of these of every right column, shape (pairs,)."""
+
+    def cells(self, counts: np.ndarray) -> np.ndarray:
+        """Return the strip of an array of shape (left levels, right levels)."""
+        rows = counts[self.rows]
+        return rows[:, self.columns] if isinstance(self.columns, slice) else np.take(rows, self.columns, axis=1)
+
+    def over_classes(self, counts: np.ndarray) -> np.ndarray:
+        """Return the strip of an array of shape (classes, left levels, right levels), summed over classes."""
+        if len(counts) == 1:
+            return self.cells(counts[0]).copy()
+        cells: np.ndarray = self.cells(counts[0]) + self.cells(counts[1])
+        for of_class in counts[2:]:
+            cells += self.cells(of_class)
+        return cells
+
+
+class BlockPairs:
+    """Pairs of wanted columns, left by left: on a diagonal block each pair once, none with itself.
+
+    Parameters
+    ----------
+    left, right
+        Which columns are wanted, shapes (left columns,) and (right columns,), bool.
+    """
+
+    def __init__(self, spec: PairCountsSummarizer, left: np.ndarray, right: np.ndarray) -> None:
+        self._spec, self._left, self._right = spec, np.flatnonzero(left), np.flatnonzero(right)
+        self.rows, self.columns = level_starts(spec.left), level_starts(spec.right)
+        diagonal = spec.left == spec.right
+        first = np.searchsorted(self._right, self._left, side="right") if diagonal else np.zeros_like(self._left)
+        self.first = np.minimum(first, len(self._right))
+        """Place among the wanted right columns from which each wanted left column meets them."""
+        self.ends = np.cumsum([0, *(len(self._right) - self.first)])
+        """Where the pairs of each wanted left column start, and where all end."""
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def sides(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the columns of every pair, shapes (pairs,)."""
+        i = np.repeat(self._left, np.diff(self.ends))
+        j = np.concatenate([np.empty(0, np.int64), *(self._right[first:] for first in self.first)])
+        return i, j
+
+    def names(self, some: np.ndarray | slice = slice(None)) -> dict[str, pa.Array]:
+        """Return the names of some pairs' columns, feature_a and feature_b."""
+        sides = zip(("feature_a", "feature_b"), (self._spec.left, self._spec.right), self.sides(), strict=True)
+        return {name: _names(codings).take(pa.array(index[some])) for name, codings, index in sides}
+
+    def batches(self) -> Iterator[list[Strip]]:
+        """Yield the strips that cover all pairs, in their order, some pairs at a time."""
+        batch: list[Strip] = []
+        for strip in self.strips():
+            if batch and strip.place.stop - batch[0].place.start > PAIRS:
+                yield batch
+                batch = []
+            batch.append(strip)
+        if batch:
+            yield batch
+
+    def strips(self) -> Iterator[Strip]:
+        """Yield the strips that cover all pairs, in their order."""
+        sizes = np.diff(self.columns)[self._right]
+        ends = np.concatenate([[0], np.cumsum(sizes)])
+        whole = bool(len(sizes)) and ends[-1] == self.columns[self._right[-1] + 1] - self.columns[self._right[0]]
+        levels = np.repeat(self.columns[self._right] - ends[:-1], sizes) + np.arange(ends[-1])
+        for place, column in enumerate(self._left):
+            rows = slice(int(self.rows[column]), int(self.rows[column + 1]))
+            room, start = CELLS // (rows.stop - rows.start), int(self.first[place])
+            while start < len(sizes):
+                stop = max(start + 1, int(np.searchsorted(ends, ends[start] + room, side="right")) - 1)
+                some = levels[ends[start] : ends[stop]]
+                columns = slice(int(some[0]), int(some[-1]) + 1) if whole else some
+                at = int(self.ends[place]) + start - int(self.first[place])
+                yield Strip(slice(at, at + stop - start), rows, columns, ends[start:stop] - ends[start])
+                start = stop
+
+
+def column_sums(array: np.ndarray) -> np.ndarray:
+    """Return sums over the first axis, added in its order: numpy pairs the terms up where there is one column."""
+    return np.asarray(array.sum(axis=0) if array.shape[1] > 1 else np.cumsum(array, axis=0)[-1])
+
+
+def _names(codings: tuple[Coding, ...]) -> pa.Array:
+    return pa.array([coding.column.name for coding in codings], pa.string())
