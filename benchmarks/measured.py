@@ -73,7 +73,7 @@ class Job:
         """Return what outlives the folder, as JSON values."""
         return {name: value for name, value in vars(self).items() if name != "run"}
 
-    def row(self, table: str, **wanted: str) -> dict[str, Any]:
+    def row(self, table: str, **wanted: Any) -> dict[str, Any]:
         """Return the one row of a table that has these values."""
         rows = self.run.arrow(table)
         for name, value in wanted.items():
@@ -192,13 +192,19 @@ class Check:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under their header: numbers to the right, text to the left."""
-    texts = [[f"{cell:,.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    texts = [[_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
-    numbers = [all(isinstance(cell, int | float) for cell in column) for column in zip(*rows, strict=True)]
+    numbers = [any(isinstance(cell, int | float) for cell in column) for column in zip(*rows, strict=True)]
     for row in (header, *texts):
         aligned = zip(row, widths, numbers, strict=True)
         print("  ".join(text.rjust(width) if number else text.ljust(width) for text, width, number in aligned).rstrip())
     print(flush=True)
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1_000 else f"{cell:.3g}"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 def options_of(document: str, lines: Sequence[str], *, engine: bool = True) -> argparse.Namespace:
