@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from measured import Check, Job, call_watched, median_seconds, print_table, run_job, write_dataset
 
-__all__ = ["run_job_line"]
+__all__ = ["GROUP_ROWS", "SIZE", "SMALL_SIZE", "Size", "fast", "row_group", "run_job_line"]
 
 SEED = 20260202
 MISSING = 6
