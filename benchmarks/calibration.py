@@ -24,11 +24,8 @@ errors. Seeds are fixed. The exit code is 1 if any line fails.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import calibration_columns
@@ -38,7 +35,7 @@ import calibration_null
 import calibration_pairs
 import calibration_pearson
 import calibration_strata
-from calibration_checks import Check
+from measured import Check, conclude
 
 LINES: dict[str, Callable[[bool, Path], list[Check]]] = {
     "1": lambda small, _: calibration_null.run(small),
@@ -70,15 +67,7 @@ def main() -> None:
         print(f"--- line {name}")
         checks += LINES[name](options.small, options.shared)
         print(f"--- line {name}: {time.monotonic() - began:.0f} s\n", flush=True)
-    failed = [check for check in checks if not check.passed]
-    for check in failed:
-        limits = f"[{check.low:.6g}, {check.high:.6g}]"
-        print(f"fails: line {check.line}: {check.what}: {check.value:.6g} is not in {limits}")
-    print(f"{len(checks) - len(failed)} of {len(checks)} checks hold")
-    if options.json:
-        figures = [asdict(check) | {"passed": check.passed} for check in checks]
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    sys.exit(1 if failed else 0)
+    conclude(checks, options.json, [check.public() for check in checks])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""What the lines of calibration.py share: checks, limits on rates, processes, and codings of drawn columns."""
+"""What the lines of calibration.py share: limits on rates, processes, and codings of drawn columns."""
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,31 +19,9 @@ from featflow.columns import CategoryCoding, Column, Kind
 SEED = 20260101
 PROCESSES = 2
 PAIR_LEVELS = 16
-NO_LIMIT = float("inf")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One asserted figure."""
-
-    line: str
-    """Line of the benchmark."""
-    what: str
-    """What was measured."""
-    value: float
-    """What came out."""
-    low: float
-    """Smallest value that passes."""
-    high: float
-    """Largest value that passes."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the value lies within its limits."""
-        return bool(self.low <= self.value <= self.high)
 
 
 def widened(low: float, high: float, draws: int, wanted: int) -> tuple[float, float]:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from calibration_checks import SEED, Check, ranking_rows
+from calibration_checks import SEED, ranking_rows
+from measured import Check
 from scipy import stats
 
 from featflow.measures.significance import false_discovery_rates

@@ -16,7 +16,8 @@ from math import sqrt
 
 import numpy as np
 import pyarrow as pa
-from calibration_checks import SEED, Check, batch_of, in_processes, levels_of, widened
+from calibration_checks import SEED, batch_of, in_processes, levels_of, widened
+from measured import Check
 from scipy.special import entr, expit
 
 from featflow.columns import Column, Grouping, Kind

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from calibration_checks import Check, ranking_rows
+from calibration_checks import ranking_rows
+from measured import Check
 from scipy.special import xlogy
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 

@@ -14,7 +14,8 @@ from itertools import product
 from math import sqrt
 
 import numpy as np
-from calibration_checks import NO_LIMIT, SEED, Check, in_processes, widened
+from calibration_checks import SEED, in_processes, widened
+from measured import NO_LIMIT, Check
 from scipy import stats
 from scipy.special import xlogy
 

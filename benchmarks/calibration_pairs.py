@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from calibration_checks import SEED, Check, in_processes, widened
+from calibration_checks import SEED, in_processes, widened
+from measured import Check
 from scipy.special import entr, expit
 
 from featflow.measures.information import mutual_information

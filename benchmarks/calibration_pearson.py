@@ -12,7 +12,8 @@ from math import sqrt
 
 import numpy as np
 import pyarrow as pa
-from calibration_checks import SEED, Check, in_processes, widened
+from calibration_checks import SEED, in_processes, widened
+from measured import Check
 
 from featflow.binning import number_coding, sortable_keys
 from featflow.columns import Column, Grouping, Kind

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from calibration_checks import SEED, Check, batch_of, in_processes, levels_of, ranking_rows, widened
+from calibration_checks import SEED, batch_of, in_processes, levels_of, ranking_rows, widened
+from measured import Check
 from scipy.special import expit
 
 from featflow.measures.ranking import RankingMeasure, ranking

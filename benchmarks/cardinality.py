@@ -19,13 +19,12 @@ import tempfile
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from memory import run_watched, write_dataset
+from measured import Job, print_table, run_job, write_dataset
 
 from featflow.binning import encode
 from featflow.columns import CategoryCoding, Codebook
@@ -46,20 +45,6 @@ RATES = {0.05: (0.03, 0.07), 0.005: (0.001, 0.012)}
 """Nominal false-positive rates, and what they may be over 2,000 draws; over fewer, four standard errors more."""
 DISTINCT_ERROR = 0.05
 """Relative error that the estimate of distinct values may have, three of its standard errors."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One run of the job."""
-
-    rows: int
-    """Rows read, by the run's manifest."""
-    seconds: float
-    """Wall-clock seconds of the process, its start included."""
-    peak_bytes: int
-    """Largest sum of PSS over the process tree."""
-    at_peak: dict[str, int]
-    """PSS by process at that moment, bytes."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +85,12 @@ def row_group(index: int, n: int, *, group_rows: int, distinct: int) -> pa.Table
     )
 
 
-def measure(folder: Path, options: argparse.Namespace, exclude: list[str]) -> tuple[Measured, dict[str, Any]]:
-    """Run the job without some columns; return its cost and its answer."""
-    name = "without" if exclude else "with"
+def measure(folder: Path, options: argparse.Namespace, exclude: list[str]) -> Job:
+    """Run the job without some columns."""
     dataset = {"source": str(folder / "data"), "targets": ["target"], "exclude": exclude}
     dataset["shard_bytes"] = options.shard_bytes
-    config = {"dataset": dataset, "output": str(folder / name), "engine": {"kind": options.engine}}
-    finished, seconds, peak = run_watched(folder, config)
-    return Measured(finished["rows"]["read"], seconds, sum(peak.values()), peak), finished
+    config = {"dataset": dataset, "engine": {"kind": options.engine}}
+    return run_job(folder / ("without" if exclude else "with"), config)
 
 
 def false_positive_rates(folder: Path, coding: CategoryCoding, draws: int) -> dict[float, float]:
@@ -132,18 +115,17 @@ def false_positive_rates(folder: Path, coding: CategoryCoding, draws: int) -> di
     return {rate: float((p_values <= rate).mean()) for rate in RATES}
 
 
-def found(folder: Path, finished: dict[str, Any], draws: int) -> Found:
+def found(folder: Path, job: Job, draws: int) -> Found:
     """Read what the run with the column says of it, and measure how its null is calibrated."""
-    profile = pq.read_table(finished["tables"]["profile"]).filter(pc.field("column") == "value").to_pylist()[0]
-    row = pq.read_table(finished["tables"]["ranking"]).filter(pc.field("feature") == "value").to_pylist()[0]
-    (path,) = (folder / "with" / "states" / "codebook").glob("*.arrow")
+    profile, row = job.row("profile", column="value"), job.row("ranking", feature="value")
+    (path,) = (folder / "with" / "results" / "states" / "codebook").glob("*.arrow")
     coding = Codebook.from_arrow(pa.ipc.open_file(path).read_all())["value"]
     rates = false_positive_rates(folder, coding, draws)
     score = row["corrected_mi"], row["null_std"], row["p_value"]
     return Found(profile["distinct"], len(coding.heavy), *score, rates)
 
 
-def check(runs: list[Measured], column: Found, options: argparse.Namespace) -> None:
+def check(runs: list[Job], column: Found, options: argparse.Namespace) -> None:
     """Stop with a message if an answer is wrong or the column costs too much."""
     if {run.rows for run in runs} != {options.rows}:
         raise SystemExit(f"wrong: {[run.rows for run in runs]} rows read of {options.rows:,}")
@@ -178,13 +160,13 @@ def main() -> None:
         folder = Path(name)
         make = partial(row_group, group_rows=options.group_rows, distinct=options.distinct)
         write_dataset(folder / "data", options.rows, options.group_rows, make)
-        without, _ = measure(folder, options, ["value"])
-        with_column, finished = measure(folder, options, [])
-        column = found(folder, finished, options.draws)
+        without = measure(folder, options, ["value"])
+        with_column = measure(folder, options, [])
+        column = found(folder, with_column, options.draws)
     runs = [without, with_column]
-    print(f"{'column':>8} {'rows':>12} {'seconds':>9} {'peak MiB':>9}   engine {options.engine}")
-    for label, run in zip(("without", "with"), runs, strict=True):
-        print(f"{label:>8} {run.rows:>12,} {run.seconds:>9.1f} {run.peak_bytes / 2**20:>9,.0f}")
+    print(f"engine {options.engine}")
+    rows = [(n, j.rows, j.seconds, j.peak_bytes / 2**20) for n, j in zip(("without", "with"), runs, strict=True)]
+    print_table(("column", "rows", "seconds", "peak MiB"), rows)
     difference = with_column.peak_bytes - without.peak_bytes
     print(f"the column costs {difference / 2**20:,.0f} MiB and {with_column.seconds - without.seconds:,.1f} seconds")
     print(
@@ -194,7 +176,7 @@ def main() -> None:
     )
     if options.json:
         figures = {"engine": options.engine, "difference_bytes": difference, "column": asdict(column)}
-        figures |= {"runs": [asdict(run) for run in runs]}
+        figures |= {"runs": [run.figures() for run in runs]}
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     check(runs, column, options)
 

@@ -21,21 +21,22 @@ def run_benchmark(name, arguments, folder):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_rows(tmp_path):
-    """Histograms and level counts are full from about 100,000 rows on; from there on nothing may grow."""
-    arguments = ["--rows", "120000", "--group-rows", "8192", "--shard-bytes", "2MiB", "--engine", "serial"]
+    """Histograms and level counts are full from about 200,000 rows on; from there on nothing may grow."""
+    arguments = ["--rows", "200000", "--times", "4", "--group-rows", "16384", "--shard-bytes", "2MiB"]
+    arguments += ["--engine", "serial", "--few-columns"]
     figures = run_benchmark("memory.py", arguments, tmp_path)
     assert figures["ratio"] <= 1.15
-    assert [run["rows"] for run in figures["runs"]] == [120_000, 1_200_000]
+    assert [run["rows"] for run in figures["runs"]] == [200_000, 800_000]
 
 
 @pytest.mark.slow
 def test_a_column_of_many_values_costs_what_its_hashed_counts_do(tmp_path):
-    """Twice 200,000 rows of 200,000 values: beyond the exact limit from the first row group on."""
-    arguments = ["--rows", "400000", "--distinct", "200000", "--group-rows", "131072", "--shard-bytes", "8MiB"]
+    """Twice 150,000 rows of 150,000 values: beyond the exact limit from the first row group on."""
+    arguments = ["--rows", "300000", "--distinct", "150000", "--group-rows", "65536", "--shard-bytes", "8MiB"]
     arguments += ["--draws", "200", "--engine", "serial", "--limit-mib", "256"]
     figures = run_benchmark("cardinality.py", arguments, tmp_path)
     assert figures["column"]["heavy"] == 20
-    assert [run["rows"] for run in figures["runs"]] == [400_000, 400_000]
+    assert [run["rows"] for run in figures["runs"]] == [300_000, 300_000]
 
 
 @pytest.mark.slow
@@ -71,3 +72,29 @@ def test_second_moments_equal_those_of_pandas_and_numpy(tmp_path):
     figures = run_benchmark("moments.py", ["--small"], tmp_path)
     assert len(figures) == 4
     assert all(figure["difference"] < 1e-3 for figure in figures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["pairs", "fast", "job"])
+def test_answers_agree_with_those_of_peers(tmp_path, line):
+    figures = run_benchmark("peers.py", ["--small", "--only", line], tmp_path)
+    assert figures["checks"]
+    assert all(check["passed"] for check in figures["checks"])
+    if line == "job":
+        assert figures["job"]["jobs"]["serial"]["stages"]["total"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["wide", "widest", "rows", "columns"])
+def test_answers_hold_at_every_size(tmp_path, line):
+    figures = run_benchmark("scale.py", ["--small", "--engine", "serial", "--only", line], tmp_path)
+    assert {check["line"] for check in figures["checks"]} == {line}
+    assert all(check["passed"] for check in figures["checks"])
+
+
+@pytest.mark.slow
+def test_a_search_on_samples_finds_what_was_planted(tmp_path):
+    figures = run_benchmark("search.py", ["--small", "--engine", "serial"], tmp_path)
+    assert {check["line"] for check in figures["checks"]} == {"recall", "overlap"}
+    assert all(check["passed"] for check in figures["checks"])
+    assert all(run["search"]["pair_rows"] < 0.5 for run in figures["recall"])

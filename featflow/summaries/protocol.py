@@ -16,7 +16,7 @@ from featflow.columns import Column
 
 __all__ = ["Summarizer", "Summary", "absorb", "digest"]
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Raised when the same spec and rows give another state: old states are then left alone."""
 
 
