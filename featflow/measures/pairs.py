@@ -95,6 +95,7 @@ def interactions(spec: PairCountsSummarizer, state: PairCounts, keep: int | None
         n = int(first_pair.sum() if state.weighted is None else state.weighted.classes[t][1:].sum())
         columns = {name: values[some] for name, values in scores.items()} | pairs.names(some)
         columns |= {"target": pa.repeat(target.column.name, len(some)), "n": np.full(len(some), n)}
+        columns["rows_used"] = np.full(len(some), state.rows)
         tables.append(build("interaction", columns))
     return pa.concat_tables(tables)
 
