@@ -250,6 +250,10 @@ def _print_plan(config: Config, planned: planning.Plan) -> None:
     table.add_row(
         "pass 2", later if relation is None else f"{relation:,} to compute, {planned.shards - relation:,} reused"
     )
+    pairs = f"{planned.pairs:,}; times rows {planned.pair_rows:.1e}"
+    how = {"all": "; interactions: every pair on all rows", "sample": "; interactions: searched on samples", None: ""}
+    table.add_row("pairs", pairs + how[planned.interactions])
+    table.add_row("blocks", ", ".join(f"{name} {count:,}" for name, count in planned.blocks.items()))
     table.add_row("states at most", states)
     table.add_row("memory", f"about {_size(planned.memory_bytes)}; budget {_size(planned.memory_budget)}")
     for note in planned.notes:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from featflow import progress, states
 from featflow.columns import Role, pair_cardinality
 from featflow.engines.base import Resources
+from featflow.measures.codebook import ColumnStates
 from featflow.measures.information import entropy
 from featflow.measures.pairs import interactions, top
 from featflow.measures.screening import limits, scores
@@ -91,6 +92,10 @@ class _Chunks:
     specs: tuple[KeptCountsSummarizer, ...]
     scale: float
     share: float
+    rows: int
+    """Rows of the dataset."""
+    present: int
+    """Rows of the dataset in which the target is present."""
 
 
 def search(relations: Relations, keep: int) -> Searched:
@@ -184,7 +189,8 @@ def _again(relations: Relations, target: str, candidates: _Candidates, share: fl
         KeptCountsSummarizer(tuple(pairs[start : start + PAIRS_OF_A_TASK]), relations.codebook[target], 1, weight)
         for start in range(0, len(pairs), PAIRS_OF_A_TASK)
     )
-    work = _Chunks(relations.stream(), specs, relations.scale, share)
+    sizes = relations.columns.rows, _present(relations.columns, target)
+    work = _Chunks(relations.stream(), specs, relations.scale, share, *sizes)
     memory = states.WORKING_COPIES * max((spec.nbytes() for spec in specs), default=0)
     tables = [build("interaction", {"target": []})]
     with progress.stage(workspace.progress, f"interactions: {share:.1%} of rows, {len(pairs):,} pairs", len(specs)):
@@ -194,23 +200,37 @@ def _again(relations: Relations, target: str, candidates: _Candidates, share: fl
     return pa.concat_tables(tables)
 
 
+def _present(columns: ColumnStates, target: str) -> int:
+    """Return the rows in which a column is present."""
+    missing = {column.name: counts.missing for column, counts in zip(columns.categories, columns.levels, strict=True)}
+    missing |= {column.name: int(n) for column, n in zip(columns.numbers, columns.moments.missing, strict=True)}
+    return columns.rows - missing[target]
+
+
 def _score_chunk(work: _Chunks, index: int) -> pa.Table:
     spec = work.specs[index]
-    state = work.stream.count(spec, work.share)
-    tables = [table[0, :, :, 1:] for table in spec.tables(state)]
-    found = scores(tables, work.scale)
-    assert spec.target is not None  # noqa: S101
+    state, shapes = work.stream.count(spec, work.share), spec.shapes()
+    joint, expected, synergy = np.empty((3, len(shapes)))
+    tables = list(spec.tables(state))
+    for shape in dict.fromkeys(shapes):
+        alike = [place for place, other in enumerate(shapes) if other == shape]
+        found = scores(np.stack([tables[place][0, :, :, 1:] for place in alike]), work.scale)
+        joint[alike], expected[alike], synergy[alike] = found.joint_mi, found.expected_mi, found.synergy
+    assert spec.target is not None  # noqa: S101  every chunk is about one
+    n = round(float(tables[0][..., 1:].sum()) * work.scale)
+    if spec.weight and state.rows == work.rows:  # weights do not say how many rows there were
+        n = work.present
     return build(
         "interaction",
         {
-            "target": [spec.target.column.name] * len(tables),
+            "target": [spec.target.column.name] * len(shapes),
             "feature_a": [left.column.name for left, _ in spec.pairs],
             "feature_b": [right.column.name for _, right in spec.pairs],
-            "n": [int(tables[0].sum())] * len(tables),
-            "rows_used": [state.rows] * len(tables),
-            "joint_mi": found.joint_mi,
-            "expected_mi": found.expected_mi,
-            "corrected_joint_mi": found.joint_mi - found.expected_mi,
-            "synergy": found.synergy,
+            "n": [n] * len(shapes),
+            "rows_used": [state.rows] * len(shapes),
+            "joint_mi": joint,
+            "expected_mi": expected,
+            "corrected_joint_mi": joint - expected,
+            "synergy": synergy,
         },
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from featflow import passes, states
-from featflow.analyses import ProfileSpecs, profile_specs, relation_specs, state_bytes
-from featflow.columns import Role
+from featflow.analyses import ProfileSpecs, profile_specs, relation_specs, searches_samples, state_bytes
+from featflow.columns import Kind, Role
 from featflow.config import Config
-from featflow.dataset import Shard, open_dataset
+from featflow.dataset import Dataset, Shard, open_dataset
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.storage import Store
 from featflow.trees import whole_name
@@ -40,8 +41,16 @@ class Plan:
     """Shards that pass 1 would read; the others are reused."""
     relation_shards: int | None
     """Shards that pass 2 would read; None until there is a codebook."""
+    pairs: int
+    """Pairs of columns: every one of them is in the correlation table's q-values."""
+    pair_rows: int
+    """Pairs times rows."""
+    interactions: str | None
+    """How interactions are found: all (every pair on all rows), sample, or not."""
     state_bytes: dict[str, int]
     """Upper bound of one state, by summary; pass 2 appears once there is a codebook."""
+    blocks: dict[str, int]
+    """Blocks of columns, or pairs of them, by summary: as many tasks at least."""
     memory_bytes: int
     """Estimated peak of the whole process tree on this machine."""
     memory_budget: int
@@ -68,7 +77,7 @@ def plan(config: Config) -> Plan:
     shards, _ = states.sound(store, dataset.shards, wanted)
     shard_bytes = max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
     lacking = states.missing(store, shards, wanted, shard_bytes)
-    sizes = {spec.name: spec.nbytes() for spec in wanted}
+    sizes, blocks = {spec.name: spec.nbytes() for spec in wanted}, Counter(spec.name for spec in wanted)
     states.check_sizes(wanted, state_bytes(config))
     profiled = _states(store, shards, first) if shards and not lacking else None
     task, relation_shards = states.task_bytes(wanted), None
@@ -79,11 +88,15 @@ def plan(config: Config) -> Plan:
         second = (*relations.over_shards(), *relations.codes)
         relation_shards = _shards(states.missing(store, shards, second, shard_bytes))
         task = max(task, states.task_bytes(second))
-        for spec in (*second, *relations.pairs):
+        second = (*second, *relations.pairs, *relations.screens)
+        for spec in second:
             sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
-        states.check_sizes((*second, *relations.pairs), state_bytes(config))
+        blocks += Counter(spec.name for spec in second)
+        states.check_sizes(second, state_bytes(config))
     cores = (os.cpu_count() or 1) if config.engine.kind == "ray" else 1
     kinds = [column.kind.value for column in dataset.columns]
+    coded = [c for c in dataset.columns if c.kind is not Kind.TEXT and c.role is not Role.EVENT_TIME]
+    pairs = len(coded) * (len(coded) - 1) // 2
     return Plan(
         files=dataset.files,
         file_bytes=dataset.nbytes,
@@ -94,11 +107,22 @@ def plan(config: Config) -> Plan:
         largest_shard_bytes=max(shard.nbytes for shard in dataset.shards),
         profile_shards=_shards(lacking),
         relation_shards=relation_shards,
+        pairs=pairs,
+        pair_rows=pairs * dataset.rows,
+        interactions=_interactions(config, dataset),
         state_bytes=sizes,
+        blocks=dict(blocks),
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task,
         memory_budget=int(config.budget.memory),
         notes=[*dataset.notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
     )
+
+
+def _interactions(config: Config, dataset: Dataset) -> str | None:
+    if not config.analyses.interaction or not dataset.with_role(Role.TARGET):
+        return None
+    features = [column for column in dataset.with_role(Role.FEATURE) if column.kind is not Kind.TEXT]
+    return "sample" if searches_samples(config, len(features), dataset.rows) else "all"
 
 
 def _shards(lacking: list[tuple[tuple[Shard, ...], str, list[int]]]) -> int:

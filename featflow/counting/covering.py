@@ -42,7 +42,8 @@ def cover_within(columns: int, size: int) -> tuple[Block, ...]:
             if not counted[pair]:
                 counted[pair] = True
                 pairs.append((i, j))
-        blocks.append((block, known.setdefault(tuple(pairs), tuple(pairs))))
+        if pairs:  # a block cut short by a group's end may be part of another
+            blocks.append((block, known.setdefault(tuple(pairs), tuple(pairs))))
     return tuple(blocks)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featflow.measures.information import stacked_information
+from featflow.measures.information import xlogx
+from featflow.measures.interpolation import class_terms
 from featflow.measures.weights import whole_rows
 
 __all__ = ["Scores", "limits", "scores"]
@@ -29,35 +30,35 @@ class Scores:
     synergy: np.ndarray
 
 
-def scores(tables: list[np.ndarray], scale: float) -> Scores:
+def scores(tables: np.ndarray, scale: float) -> Scores:
     """Return joint information of pairs, its mean under independence, and corrected synergy.
 
     Parameters
     ----------
     tables
-        Counts of every pair, missing targets left out, shape (left levels, right levels, classes).
+        Counts of every pair, missing targets left out, shape (pairs, left levels, right levels, classes).
     scale
         Rows of equal weight that a unit of weight is worth; 1 without weights.
 
     Examples
     --------
-    >>> xor = np.array([[[25, 0], [0, 25]], [[0, 25], [25, 0]]])
-    >>> found = scores([xor], 1.0)
+    >>> xor = np.array([[[[25, 0], [0, 25]], [[0, 25], [25, 0]]]])
+    >>> found = scores(xor, 1.0)
     >>> round(float(found.joint_mi[0]), 4), round(float(found.synergy[0]), 2)
     (0.6931, 0.69)
     """
-    classes = whole_rows(tables[0].sum(axis=(0, 1)), scale)
+    own = tables[0].sum(axis=(0, 1))
+    classes = whole_rows(own, scale)
+    n, whole, terms = float(own.sum()), int(classes.sum()), class_terms(tuple(classes.tolist()))
+    if not n:
+        return Scores(*np.zeros((3, len(tables))))
     plug_in, expected = [], []
-    for stack in (
-        [table.reshape(-1, table.shape[2]) for table in tables],
-        [table.sum(axis=1) for table in tables],
-        [table.sum(axis=0) for table in tables],
-    ):
-        starts = np.cumsum([0, *(len(table) for table in stack)])
-        margins = np.concatenate([whole_rows(table.sum(axis=1), scale, int(classes.sum())) for table in stack])
-        mi, mean = stacked_information(np.concatenate(stack), starts[:-1], margins, classes)
-        plug_in.append(mi)
-        expected.append(mean)
+    for counts in (tables.reshape(len(tables), -1, tables.shape[3]), tables.sum(axis=2), tables.sum(axis=1)):
+        margins = counts.sum(axis=2)
+        cells = xlogx(counts).sum(axis=2).sum(axis=1) - xlogx(margins).sum(axis=1)
+        plug_in.append((cells - xlogx(own).sum() + xlogx(n)) / n)
+        rows = margins if scale == 1 else np.stack([whole_rows(row, scale, whole) for row in margins])
+        expected.append(terms(rows).sum(axis=1) / whole)
     joint, left, right = (mi - mean for mi, mean in zip(plug_in, expected, strict=True))
     return Scores(plug_in[0], expected[0], joint - left - right)
 
