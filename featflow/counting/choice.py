@@ -18,7 +18,7 @@ AMX_RATE, VNNI_RATE, FLOAT_RATE = 1.85e12, 4.2e11, 1e11
 """Operations a second of the product on one core: with AMX, with VNNI, with neither. Measured on two cores of an Intel
 Xeon of the fourth generation and of an AMD EPYC 9004 by benchmarks/device.py."""
 HALF_RATE = 100
-"""One-hot rows of a sub-block at which the product reaches half of that; it does not share narrower ones out."""
+"""One-hot rows of a sub-block at which the product reaches half of that."""
 PRODUCT_CELL_NS, PRODUCT_CALL_NS = 6, 5e5
 """Nanoseconds a cell that a product gives, to add it up and to fill level 0; and nanoseconds a sub-block of a class."""
 GROUPING_NS, ONE_HOT_NS = 0.8, 0.04
@@ -101,19 +101,19 @@ def choose_kernel(work: CodedRows, device: torch.device) -> Kernel:
         return Kernel.HISTOGRAM
     if device.type != "cpu":
         return Kernel.PRODUCT
-    threads = torch.get_num_threads()
-    return Kernel.HISTOGRAM if histogram_ns(work) / threads < _product_ns(work, threads) else Kernel.PRODUCT
+    return Kernel.HISTOGRAM if histogram_ns(work) < _product_ns(work) else Kernel.PRODUCT
 
 
-def _product_ns(work: CodedRows, threads: int) -> float:
+def _product_ns(work: CodedRows) -> float:
+    """Return the nanoseconds that `product_tables` should take one thread."""
     width, other, squares = product_shape(work)
     columns = len(work.left.levels) + (len(work.right.levels) if work.right else 0)
     narrow = min(width, other)
     operations = 2 * work.rows * squares * width * other
-    speed = _rate() * (threads if narrow > HALF_RATE else 1) * narrow / (narrow + HALF_RATE)
+    speed = _rate() * narrow / (narrow + HALF_RATE)
     around = squares * work.classes * (PRODUCT_CELL_NS * width * other + PRODUCT_CALL_NS)
     grouping = GROUPING_NS * work.rows * columns if work.classes > 1 else 0.0
-    return 1e9 * operations / speed + around + grouping + ONE_HOT_NS * work.rows * (columns + width + other)
+    return 1e9 * operations / speed + around + grouping + ONE_HOT_NS * work.rows * squares * (width + other)
 
 
 def _rate() -> float:

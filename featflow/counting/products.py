@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, pairwise, product
+from threading import Lock
 
 import numpy as np
 import torch
 
 from featflow.counting.rows import CodedColumns, CodedRows, as_tensor
+from featflow.counting.threads import in_threads
 
 __all__ = ["one_hot_product", "product_shape", "product_tables"]
 
-ONE_HOT_BYTES = {"cpu": 32 * 2**20, "cuda": 2**30}
-"""Bytes of a piece's one-hot codes: a last-level cache; a small part of a device's memory, which holds two of them."""
-ACCUMULATOR_BYTES = {"cpu": 2**28, "cuda": 2**31}
-"""Bytes of the counts that are summed at once over all pieces of rows."""
+ONE_HOT_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30}
+"""Bytes of a piece's one-hot codes: a thread's share of the last cache; half of what a device holds of them."""
+ACCUMULATOR_BYTES = {"cpu": 0, "cuda": 2**31}
+"""Bytes of the counts that are summed at once over all pieces of rows: a thread of a CPU takes a pair at a time."""
 WIDTHS = {"cpu": (768, 2048), "cuda": (2048, 8192)}
 """Least and most levels of a sub-block: below, products lose speed; above, nothing is won."""
 SUB_BLOCKS = 4
@@ -30,6 +32,9 @@ MOST_ROWS = 2**23
 """Rows of one product: float32 is exact below 2^24."""
 MULTIPLE = 32
 """CUDA's int8 product wants sizes that are multiples of 8, and is fastest at multiples of 32."""
+
+Rows = range | torch.Tensor
+"""Consecutive rows, or the indices of some, int64, on the device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +71,24 @@ def product_tables(work: CodedRows, out: np.ndarray, device: torch.device) -> No
     left = _sub_blocks(work.left, device)
     right = left if work.right is None else _sub_blocks(work.right, device)
     pairs = list(combinations_with_replacement(left, 2) if work.right is None else product(left, right))
-    tables = torch.from_numpy(out)
-    for class_code, rows in _rows_by_class(work, device):
-        for batch in _within_memory(pairs, device):
-            for (a, b), counts in zip(batch, _products(batch, rows), strict=True):
-                tables[class_code, a.span, b.span] += counts.cpu()
+    batches, by_class = list(_within_memory(pairs, device)), _rows_by_class(work, device)
+    wanted = 2 * torch.get_num_threads() if device.type == "cpu" else 1  # so that no thread waits long for the last
+    parts = -(-wanted // max(1, len(batches) * len(by_class)))
+    tasks = [(code, batch, part) for code, rows in by_class for batch in batches for part in _parts(rows, parts)]
+    tables, lock = torch.from_numpy(out), Lock()
+
+    def count(task: tuple[int, list[tuple[_SubBlock, _SubBlock]], Rows]) -> None:
+        class_code, batch, rows = task
+        for (a, b), counts in zip(batch, _products(batch, rows), strict=True):
+            on_host = counts.cpu()
+            with lock:
+                tables[class_code, a.span, b.span] += on_host
+
+    if device.type == "cpu":
+        in_threads(count, tasks)
+    else:
+        for task in tasks:
+            count(task)
 
 
 def product_shape(work: CodedRows) -> tuple[int, int, int]:
@@ -139,16 +157,28 @@ def _sub_blocks(columns: CodedColumns, device: torch.device) -> list[_SubBlock]:
     return found
 
 
-def _rows_by_class(work: CodedRows, device: torch.device) -> list[tuple[int, torch.Tensor | slice]]:
+def _rows_by_class(work: CodedRows, device: torch.device) -> list[tuple[int, Rows]]:
     """Return the rows of every class that has any."""
+    if not work.rows:
+        return []
     if work.target is None:
-        return [(0, slice(0, work.rows))] if work.rows else []
+        return [(0, range(work.rows))]
     target = work.target.codes[0]
     counts = np.bincount(target, minlength=work.classes)
     if counts.max() == work.rows:
-        return [(int(counts.argmax()), slice(0, work.rows))] if work.rows else []
+        return [(int(counts.argmax()), range(work.rows))]
     rows = torch.split(torch.from_numpy(np.argsort(target, kind="stable")).to(device), counts.tolist())
     return [(code, rows[code]) for code in np.flatnonzero(counts).tolist()]
+
+
+def _parts(rows: Rows, parts: int) -> list[Rows]:
+    """Cut rows into at most so many parts of about the same length."""
+    step = -(-len(rows) // parts)
+    return [rows[first : first + step] for first in range(0, len(rows), step)]
+
+
+def _codes_of(codes: torch.Tensor, rows: Rows) -> torch.Tensor:
+    return codes[:, rows.start : rows.stop] if isinstance(rows, range) else codes[:, rows]
 
 
 def _within_memory(
@@ -167,17 +197,17 @@ def _within_memory(
         yield batch
 
 
-def _products(pairs: list[tuple[_SubBlock, _SubBlock]], rows: torch.Tensor | slice) -> Iterator[torch.Tensor]:
+def _products(pairs: list[tuple[_SubBlock, _SubBlock]], rows: Rows) -> Iterator[torch.Tensor]:
     """Yield the full tables of every pair of sub-blocks over the given rows, int32."""
     blocks = {id(block): block for pair in pairs for block in pair}
-    count = rows.stop if isinstance(rows, slice) else len(rows)
+    count = len(rows)
     device = pairs[0][0].codes.device
     step = ONE_HOT_BYTES[device.type] // sum(block.height for block in blocks.values()) // MULTIPLE * MULTIPLE
     step = min(max(step, MULTIPLE), MOST_ROWS, -(-count // MULTIPLE) * MULTIPLE)
     buffers = {key: torch.zeros((block.height, step), dtype=torch.int8, device=device) for key, block in blocks.items()}
     sums = [torch.zeros((a.height, b.height), dtype=torch.int32, device=device) for a, b in pairs]
     for first in range(0, count, step):
-        piece = slice(first, min(first + step, count)) if isinstance(rows, slice) else rows[first : first + step]
+        piece = rows[first : first + step]
         for key, block in blocks.items():
             _fill_one_hot(buffers[key], block, piece)
         for total, (a, b) in zip(sums, pairs, strict=True):
@@ -187,23 +217,23 @@ def _products(pairs: list[tuple[_SubBlock, _SubBlock]], rows: torch.Tensor | sli
         yield _with_level_zero(by_left.T.contiguous(), b).T
 
 
-def _fill_one_hot(buffer: torch.Tensor, block: _SubBlock, rows: torch.Tensor | slice) -> None:
+def _fill_one_hot(buffer: torch.Tensor, block: _SubBlock, rows: Rows) -> None:
     """Write ones in the first row and one-hot rows below it; 0 beyond them and beyond the rows."""
-    length = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+    length = len(rows)
     hot = buffer[1 : 1 + len(block.column_of), :length].view(torch.bool)
     if _on_cpu(block.codes):
         _compare(block, rows, hot.numpy())
     else:
-        torch.eq(block.codes[:, rows][block.column_of], block.level_of, out=hot)
+        torch.eq(_codes_of(block.codes, rows)[block.column_of], block.level_of, out=hot)
     buffer[0, :length] = 1
     buffer[:, length:] = 0
 
 
-def _compare(block: _SubBlock, rows: torch.Tensor | slice, hot: np.ndarray) -> None:
+def _compare(block: _SubBlock, rows: Rows, hot: np.ndarray) -> None:
     """Do so on a CPU, where numpy compares bytes ten times as fast as torch scatters or compares them."""
     level_of, start = block.level_of.numpy(), 0
     for column, levels in zip(block.codes.numpy(), block.levels, strict=True):
-        codes = column[rows] if isinstance(rows, slice) else column.take(rows.numpy())
+        codes = column[rows.start : rows.stop] if isinstance(rows, range) else column.take(rows.numpy())
         end = start + levels - 1
         np.equal(codes, level_of[start:end], out=hot[start:end])
         start = end
