@@ -15,8 +15,8 @@ from featflow.counting.threads import in_threads
 __all__ = ["Kernel", "choose_kernel", "default_device", "pair_tables"]
 
 AMX_RATE, VNNI_RATE, FLOAT_RATE = 1.85e12, 4.2e11, 1e11
-"""Operations a second of the product on one core: with AMX, with VNNI, with neither. Measured on two cores of an Intel
-Xeon of the fourth generation and of an AMD EPYC 9004 by benchmarks/device.py."""
+"""Operations a second of products on one core: int8, 1,600 wide, with AMX; int8 with VNNI (benchmarks/device.py) and
+float32 on an AMD EPYC 9004."""
 HALF_RATE = 100
 """One-hot rows of a sub-block at which the product reaches half of that."""
 PRODUCT_CELL_NS, PRODUCT_CALL_NS = 6, 5e5
