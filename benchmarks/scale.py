@@ -43,8 +43,8 @@ MOST_GROUP_ROWS = 2**17
 WIDE_ANALYSES = {"correlation": {"methods": ["pearson", "spearman", "mutual_information"]}, "interaction": False}
 WIDE, WIDEST, SMALL_WIDE, SMALL_WIDEST = (200_000, 2_000), (20_000, 10_000), (4_000, 50), (2_000, 100)
 """Rows and columns."""
-LENGTHS, SMALL_LENGTHS = (2_000_000, 20_000_000), (20_000, 40_000)
-WIDTHS, SMALL_WIDTHS = (100, 300, 1_000, 2_000), (20, 40)
+LENGTHS, SMALL_LENGTHS = (2_000_000, 20_000_000), (10_000, 20_000)
+WIDTHS, SMALL_WIDTHS = (100, 300, 1_000, 2_000), (15, 20)
 WIDTHS_ROWS, SMALL_WIDTHS_ROWS = 100_000, 4_000
 FEWEST = 10
 """Columns of the run that stands for the fixed cost."""

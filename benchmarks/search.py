@@ -105,7 +105,7 @@ def _found(job: Job, target: str, planted: Planted) -> dict[str, Any]:
 
 def run_recall(source: Path, engine: str, *, small: bool) -> tuple[list[dict[str, Any]], list[Check]]:
     """Search for every strength."""
-    planted = Planted(20_000, 100, SMALL_PAIRS) if small else Planted(200_000, 2_000, PAIRS)
+    planted = Planted(20_000, 70, SMALL_PAIRS) if small else Planted(200_000, 2_000, PAIRS)
     _write(source, planted)
     found = []
     for strength in (STRONG,) if small else STRENGTHS:
@@ -123,7 +123,7 @@ def run_recall(source: Path, engine: str, *, small: bool) -> tuple[list[dict[str
 
 def run_overlap(source: Path, engine: str, *, small: bool) -> tuple[list[dict[str, Any]], list[Check]]:
     """Compare a search on samples with looking at everything."""
-    planted = Planted(20_000, 60, SMALL_PAIRS) if small else Planted(200_000, 400, PAIRS)
+    planted = Planted(20_000, 40, SMALL_PAIRS) if small else Planted(200_000, 400, PAIRS)
     _write(source, planted)
     jobs = {search: run_search(source, "y", search, engine) for search in ("all", "sample")}
     every, sample = (set(_pairs(job, significant=True)) for job in jobs.values())
