@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -66,8 +66,9 @@ class RayEngine:
         resources: Resources,
     ) -> Iterator[Result]:
         """Yield the results in order; tasks x threads are the cores there are."""
-        waiting = list(items)
-        threads = max(1, min(self._cores, int(ray.cluster_resources().get("CPU", 1)) // max(len(waiting), 1)))
+        cores = int(ray.cluster_resources().get("CPU", 1))
+        tasks = len(items) if isinstance(items, Sized) else cores
+        threads = max(1, min(self._cores, cores // max(tasks, 1)))
         task = ray.remote(_call).options(
             num_cpus=threads,
             num_gpus=resources.gpus or None,
@@ -78,7 +79,7 @@ class RayEngine:
         reference = ray.put((function, shared))
         pending: deque[Any] = deque()
         try:
-            for item in waiting:
+            for item in items:
                 if len(pending) >= self._window:
                     yield _get(pending.popleft())
                 pending.append(task.remote([reference], item, threads))
