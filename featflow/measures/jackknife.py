@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 __all__ = ["FEWEST_GROUPS", "ErrorBars", "error_bars"]
 
@@ -70,5 +70,5 @@ def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, conf
     mean = groups * estimate - ((1 - 1 / times) * without).sum(axis=-1)
     pseudo = times * estimate[..., None] - (times - 1) * without
     error = np.sqrt(((pseudo - mean[..., None]) ** 2 / (times - 1)).mean(axis=-1))
-    reach = stats.t.ppf((1 + confidence) / 2, groups - 1) * error
+    reach = stdtrit(groups - 1, (1 + confidence) / 2) * error
     return ErrorBars(error, mean - reach, mean + reach, groups - 1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from scipy import stats
+from scipy.special import stdtr
 
 from featflow.measures.information import xlogx
 from featflow.measures.interpolation import class_terms
@@ -72,7 +72,7 @@ def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float
         "ci_low": bars.low,
         "ci_high": bars.high,
         "z": z,
-        "synergy_p_value": 2 * stats.t.sf(np.abs(z), max(bars.degrees, 1)),
+        "synergy_p_value": 2 * stdtr(max(bars.degrees, 1), -np.abs(z)),
         "p_value": np.maximum(*beyond),
         "groups": np.full(len(tables), len(with_rows)),
         "rows_a_value": float(rows.sum()) * scale / np.maximum(occurring, 1),

@@ -9,8 +9,7 @@ and stays close where they are sparse.
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
-from scipy.special import digamma
+from scipy.special import digamma, fdtrc, gammaincc
 
 __all__ = ["clustered_tail", "false_discovery_rates", "gamma_tail"]
 
@@ -25,7 +24,7 @@ def gamma_tail(value: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.
     """
     value, mean, variance = np.broadcast_arrays(value, mean, variance)
     shape, scale = mean**2 / variance, variance / mean
-    return np.asarray(stats.gamma.sf(value, shape, scale=scale))
+    return np.asarray(np.where(shape > 0, gammaincc(shape, np.maximum(value / scale, 0.0)), np.nan))
 
 
 def clustered_tail(value: float, mean: float, variance: float, degrees: int) -> float:
@@ -49,7 +48,7 @@ def clustered_tail(value: float, mean: float, variance: float, degrees: int) -> 
     >>> round(wide, 3), round(sure, 6)
     (0.095, 0.049787)
     """
-    return float(stats.f.sf(value / mean, 2 * mean**2 / variance, degrees))
+    return float(fdtrc(2 * mean**2 / variance, degrees, max(value / mean, 0.0)))
 
 
 def false_discovery_rates(p_values: np.ndarray, procedure: str, looked_at: int | None = None) -> np.ndarray:
