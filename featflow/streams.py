@@ -130,4 +130,5 @@ def _count_span(work: _Totals, item: tuple[int, tuple[str, ...], str]) -> int:
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
-    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+    whole = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return whole[0] if whole else batches[0]  # small shards may have no row in a sample

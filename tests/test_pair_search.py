@@ -119,3 +119,17 @@ def test_limits_hold_the_truth_and_the_bound():
     assert inside >= 295
     low, high = limits(np.array([0.5]), (np.array([0.6]), np.array([0.0])), np.array([10.0]), 0.69)
     assert high[0] == pytest.approx(0.59)
+
+
+def test_shards_of_which_no_row_is_sampled():
+    from featflow.streams import _joined
+
+    nothing = pa.record_batch({"column:x": pa.array([], pa.uint8())})
+    assert _joined([nothing, nothing]).num_rows == 0
+
+
+def test_one_feature_has_no_pairs(tmp_path):
+    random = np.random.default_rng(0)
+    table = pa.table({"x": random.normal(size=300), "y": random.integers(0, 2, 300)})
+    done = run(table, tmp_path, "sample", targets=["y"], exclude=[])
+    assert len(done.table("interaction")) == 0
