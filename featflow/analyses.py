@@ -58,8 +58,11 @@ STATE_SHARE = 16
 NUMBERS_BESIDE_CATEGORIES = 64
 """Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
 
-PAIRS_AT_ONCE = 64
+PAIRS_AT_ONCE = 256
 """Kept pairs that one task looks at again."""
+
+NUMBERS_BY_GROUP = 128
+"""Numbers up to which the moments of all pairs are kept by group: error bars then take no further look at values."""
 
 
 def state_bytes(config: Config) -> int:
@@ -185,16 +188,18 @@ def relation_specs(
     ranking = analyses.ranking if targets else None
     strata = tuple(codebook[name] for name in dict.fromkeys(ranking.strata)) if ranking else ()
 
+    by_group = grouping if len(numbers) <= NUMBERS_BY_GROUP else None
+
     def target_counts(block: tuple[Coding, ...]) -> TargetCountsSummarizer:
         return TargetCountsSummarizer(block, targets, strata, grouping, dataset.weight)
 
     return RelationSpecs(
         grouping=grouping,
         targets=column_blocks(target_counts, features, limit) if ranking else (),
-        comoments=block_pairs(partial(CoMomentsSummarizer, weight=weight), numbers, limit)
+        comoments=block_pairs(partial(CoMomentsSummarizer, weight=weight, grouping=by_group), numbers, limit)
         if "pearson" in methods
         else (),
-        ranks=block_pairs(partial(RankCoMomentsSummarizer, weight=weight), numbers, limit)
+        ranks=block_pairs(partial(RankCoMomentsSummarizer, weight=weight, grouping=by_group), numbers, limit)
         if "spearman" in methods
         else (),
         grouped=tuple(

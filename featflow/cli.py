@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,12 +13,14 @@ from rich.table import Table
 
 from featflow import demo as demonstration
 from featflow import job
-from featflow import plan as planning
 from featflow.config import Config, load
 from featflow.errors import FeatflowError
 from featflow.progress import LogProgress, Reporter, TerminalProgress
 from featflow.runs import Run, list_runs
 from featflow.tables import SCHEMAS, describe
+
+if TYPE_CHECKING:
+    from featflow.plan import Plan
 
 __all__ = ["app", "main"]
 
@@ -73,8 +75,10 @@ def run_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson
 @app.command("plan")
 def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show what a run would read, compute and reuse; reads footers only."""
+    from featflow.plan import plan  # noqa: PLC0415  seconds that other commands need not wait
+
     parsed = load(config, overrides)
-    planned = planning.plan(parsed)
+    planned = plan(parsed)
     if as_json:
         _print_json(planned.public())
     else:
@@ -230,7 +234,7 @@ def _ranking_cells(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _print_plan(config: Config, planned: planning.Plan) -> None:
+def _print_plan(config: Config, planned: Plan) -> None:
     table = Table(show_header=False, title=f"Plan for {escape(', '.join(config.dataset.source))}", title_justify="left")
     kinds = ", ".join(f"{count} {kind}" for kind, count in planned.columns.items())
     later = "known once pass 1 has run"

@@ -117,6 +117,8 @@ def _measured(work: BlockWork, index: int) -> tuple[pa.Table, pa.Table]:
     spec, name = work.specs[index], work.names[index]
     state = stored.load(work.store, spec, name) if name else work.codes.count(spec)
     nothing = build("interaction", {"target": []})
+    if isinstance(spec, CoMomentsSummarizer | RankCoMomentsSummarizer) and spec.grouping:
+        state = state.over_groups()
     if isinstance(spec, CoMomentsSummarizer):
         return pearson(spec, state, work.confidence, work.effective_share), nothing
     if isinstance(spec, RankCoMomentsSummarizer):

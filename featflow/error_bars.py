@@ -19,7 +19,7 @@ from featflow.measures.kept import interaction_errors
 from featflow.measures.kept_correlations import cramers_v_errors, information_errors, moment_errors
 from featflow.relations import Relations
 from featflow.streams import CodeStream
-from featflow.summaries import KeptCounts, KeptCountsSummarizer
+from featflow.summaries import CoMoments, KeptCounts, KeptCountsSummarizer
 
 __all__ = ["WHERE", "Bars", "Pairs", "correlation_bars", "interaction_bars"]
 
@@ -57,21 +57,40 @@ Of = tuple[str, tuple[str, str], tuple[float, float, float], int]
 
 def _of_moments(relations: Relations, kept: dict[str, Pairs]) -> Iterator[Of]:
     wanted = {method: kept[method] for method in MOMENT_METHODS if method in kept}
+    for method, pairs, state in _moments(relations, wanted):
+        bars = moment_errors(state, relations.config.analyses.uncertainty.confidence)
+        groups = np.count_nonzero(state.total, axis=0).tolist()
+        columns = zip(bars.standard_error, bars.low, bars.high, strict=True)
+        for pair, ends, count in zip(pairs, columns, groups, strict=True):
+            yield method, pair, ends, count
+
+
+def _moments(relations: Relations, wanted: dict[str, Pairs]) -> Iterator[tuple[str, Pairs, CoMoments]]:
+    """Yield pairs of a method and their moments by group: those of pass 2 where it has them, else of a further look."""
+    specs = {"pearson": relations.specs.comoments, "spearman": relations.specs.ranks}
+    again = dict(wanted)
+    for method, pairs in wanted.items():
+        for spec in specs[method]:
+            if spec.grouping:
+                again.pop(method, None)
+                left, right = ({c.column.name: i for i, c in enumerate(side)} for side in (spec.left, spec.right))
+                some = [(a, b) for a, b in pairs if a in left and b in right]
+                at = np.array([(left[a], right[b]) for a, b in some], int).reshape(-1, 2).T
+                yield method, some, relations.state(spec).of_pairs(*at)
+    if again:
+        yield from _looked_up(relations, again)
+
+
+def _looked_up(relations: Relations, wanted: dict[str, Pairs]) -> Iterator[tuple[str, Pairs, CoMoments]]:
     specs = kept_moments(wanted, relations.codebook, relations.specs, relations.config)
-    if not specs:
-        return
     workspace, every = relations.workspace, [spec for _, spec in specs]
     done = passes.compute(workspace, relations.shards, every, "reading: error bars")
     if done.quarantined:
         raise InfrastructureError(f"{done.quarantined[0].uri}: became unreadable during the run; run again")
     names = passes.merge(workspace, done.shards, every, "merging")
     for (method, spec), name in zip(specs, names, strict=True):
-        state = states.load(workspace.store, spec, name)
-        bars = moment_errors(state, relations.config.analyses.uncertainty.confidence)
-        groups = np.count_nonzero(state.total, axis=0).tolist()
-        columns = zip(bars.standard_error, bars.low, bars.high, strict=True)
-        for (left, right), ends, count in zip(spec.pairs, columns, groups, strict=True):
-            yield method, (left.column.name, right.column.name), ends, count
+        pairs = [(left.column.name, right.column.name) for left, right in spec.pairs]
+        yield method, pairs, states.load(workspace.store, spec, name)
 
 
 def _of_counts(relations: Relations, kept: dict[str, Pairs]) -> Iterator[Of]:

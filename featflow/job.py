@@ -1,34 +1,26 @@
-"""The whole job on one page.
+"""A run from lock to commit.
 
-Two passes over the shards, written as plain calls: pass 1 gives the profile and
-the codebook, pass 2 the relations between columns. Then measures, tables, commit.
+Bad input is told before anything is started or imported that takes seconds: the
+pipeline, which the driver imports while Ray's workers do.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from importlib import import_module
 
-from featflow import lock, passes, results
-from featflow import states as stored
-from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
-from featflow.columns import Role
+from featflow import lock
+from featflow.checks import check
 from featflow.config import Config
-from featflow.dataset import Dataset, open_dataset
+from featflow.dataset import open_dataset
 from featflow.engines.base import Engine
-from featflow.errors import BadDataError, InfrastructureError, SchemaError
-from featflow.manifest import Record, Stopwatch
-from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook
-from featflow.measures.profile import alerts_by_column, profile, target_values
-from featflow.passes import Computed, Workspace
-from featflow.progress import Reporter, SilentProgress
-from featflow.relations import Relations
-from featflow.runs import Run, RunWriter, new_run_id
+from featflow.progress import Reporter, SilentProgress, Stopwatch
+from featflow.runs import Run
 from featflow.storage import Store
-from featflow.streams import count_totals
-from featflow.uncertainty import check, incomplete
 
 __all__ = ["run"]
+
+PIPELINE = "featflow.pipeline"
+"""What the driver imports once there is work; tasks need most of it, too."""
 
 
 def run(config: Config, progress: Reporter | None = None) -> Run:
@@ -53,56 +45,16 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         watch.lap("plan")
         engine = open_engine(config)
         try:
-            options = config.dataset.storage_options
-            sizes = state_bytes(config), int(config.dataset.shard_bytes)
-            workspace = Workspace(store, engine, progress or SilentProgress(), *sizes, options, config.engine.gpus)
-            writer, manifest = _run(config, workspace, dataset, watch)
+            pipeline = import_module(PIPELINE)
+            watch.lap("start")
+            writer, manifest = pipeline.write_tables(
+                config, dataset, store, engine, progress or SilentProgress(), watch
+            )
         finally:
             engine.close()
         check_held()
-        return writer.commit(manifest)
-
-
-def _run(config: Config, workspace: Workspace, dataset: Dataset, watch: Stopwatch) -> tuple[RunWriter, dict[str, Any]]:
-    """Compute and write all tables; nothing is visible yet."""
-    writer = RunWriter(workspace.store, new_run_id(watch.began))
-    record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
-
-    specs = profile_specs(dataset.columns, config, dataset.weight)
-    first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile")
-    record.add(first)
-    record.rows_read = sum(shard.rows for shard in first.shards)
-    _check_budget(config, record, writer)
-    states = _column_states(workspace, first, specs)
-    if states.rows != record.rows_read:
-        raise InfrastructureError(
-            f"{states.rows} rows were summarized and {record.rows_read} are in the footers of what was read; "
-            "the input changed during the run, run again"
-        )
-    _check_weights(dataset, states)
-    codebook = build_codebook(dataset.columns, states, config.codebook)
-    workspace.store.write_arrow(f"states/codebook/{codebook.digest}.arrow", codebook.to_arrow())
-    _check_targets(dataset, states)
-    watch.lap("profile")
-
-    relations = relation_specs(codebook, config, dataset, states, max(shard.rows for shard in first.shards))
-    record.grouping = relations.grouping
-    record.warnings += incomplete(relations.grouping, states)
-    second = passes.compute(workspace, first.shards, (*relations.over_shards(), *relations.codes), "reading: relations")
-    record.add(second)
-    if second.quarantined:  # readable a moment ago: the file changed or storage is failing
-        raise InfrastructureError(f"{second.quarantined[0].uri}: became unreadable during the run; run again")
-    names = passes.merge(workspace, first.shards, relations.over_shards(), "merging")
-    whole = dict(zip(relations.over_shards(), names, strict=True))
-    watch.lap("relations")
-    whole |= count_totals(workspace, first.shards, relations.codes, relations.pairs, "counting pairs")
-    watch.lap("counts")
-
-    found = Relations(config, codebook, workspace, first.shards, relations, states, whole)
-    _write_tables(dataset, found, writer, record)
-    writer.write("quarantine", [record.quarantine_table()])
-    watch.lap("measures and tables")
-    return writer, record.manifest(writer, codebook, "done")
+        finished: Run = writer.commit(manifest)
+        return finished
 
 
 def open_engine(config: Config) -> Engine:
@@ -113,78 +65,4 @@ def open_engine(config: Config) -> Engine:
         return SerialEngine()
     from featflow.engines.ray import RayEngine  # noqa: PLC0415
 
-    return RayEngine(config.engine.address, config.engine.in_flight)
-
-
-def _column_states(workspace: Workspace, first: Computed, specs: ProfileSpecs) -> ColumnStates:
-    names = dict(zip(specs.all(), passes.merge(workspace, first.shards, specs.all(), "merging"), strict=True))
-    return specs.states(lambda spec: stored.load(workspace.store, spec, names[spec]))
-
-
-def _write_tables(dataset: Dataset, relations: Relations, writer: RunWriter, record: Record) -> None:
-    analyses = relations.config.analyses
-    if sum(len(spec.pairs) for spec in relations.specs.agreement) == CANDIDATES:
-        record.warnings.append(
-            f"{CANDIDATES} pairs of columns or more have the same counts; duplicates beyond these are not looked for"
-        )
-    profiled = profile(dataset.columns, relations.columns, _duplicates(relations.specs, relations.state))
-    if analyses.profile:
-        writer.write("profile", [profiled])
-    targets = dataset.with_role(Role.TARGET)
-    if analyses.ranking and targets:
-        writer.write("ranking", [results.ranking(relations, alerts_by_column(profiled))])
-    work, found = results.measure_blocks(relations, writer.folder("pending"))
-    if analyses.correlation:
-        results.write_correlation(relations, work, found, writer)
-    if analyses.interaction and targets:
-        best = [block.interaction for block in found]
-        writer.write("interaction", [results.interaction(relations, analyses.interaction.keep, best)])
-    record.warnings += relations.warnings
-    record.searches = relations.searches
-
-
-def _duplicates(relations: RelationSpecs, state: Any) -> dict[str, str]:
-    """Return the earlier column that a column equals in every row."""
-    found: dict[str, str] = {}
-    for spec in relations.agreement:
-        agreement = state(spec)
-        for (first, second), equal in zip(spec.pairs, agreement.equal, strict=True):
-            if equal == agreement.rows:
-                found.setdefault(second.name, first.name)
-    return found
-
-
-def _check_targets(dataset: Dataset, states: ColumnStates) -> None:
-    for target in dataset.with_role(Role.TARGET):
-        values = target_values(states, target)
-        if values < 2:
-            said = "no finite value, every row is null, NaN or infinite" if values == 0 else "one value in all rows"
-            raise SchemaError(f"dataset.targets: '{target.name}' has {said}; nothing can be said about it, take it out")
-
-
-def _check_weights(dataset: Dataset, states: ColumnStates) -> None:
-    squares = states.moments.weight_square_sum
-    if dataset.weight and not 0 < squares < math.inf:
-        zero = states.moments.weight_sum == 0
-        said = "is 0 in all rows; take it out" if zero else f"has squares that add up to {squares}; scale it"
-        raise SchemaError(f"dataset.weight: '{dataset.weight.name}' {said}")
-
-
-def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:
-    lost = sum(entry.rows or 0 for entry in record.quarantined)
-    # The rows of a file without a readable footer are not known: its share of the bytes or of the files, the larger.
-    whole_files = [entry for entry in record.quarantined if entry.rows is None]
-    by_bytes = sum(entry.nbytes for entry in whole_files) / max(record.dataset.nbytes, 1)
-    share = lost / record.dataset.rows + max(by_bytes, len(whole_files) / record.dataset.files)
-    if record.quarantined and (share > config.budget.bad_rows or lost == record.dataset.rows):
-        writer.write("quarantine", [record.quarantine_table()])
-        writer.save_manifest(record.manifest(writer, None, "bad data"))
-        entry = record.quarantined[0]
-        where = entry.uri + (f", row group {entry.row_group}" if entry.row_group is not None else "")
-        where += f", column '{entry.column}'" if entry.column else ""
-        raise BadDataError(
-            f"{len(record.quarantined)} unreadable piece(s), {share:.2%} of the data against budget.bad_rows "
-            f"{config.budget.bad_rows:.2%}; the first is {where}: {entry.detail}. All are in "
-            f"{writer.store.uri(writer.tables['quarantine']['path'])}; "
-            f"mend them{'' if lost == record.dataset.rows else ', or raise budget.bad_rows to go on without'}"
-        )
+    return RayEngine(config.engine.address, config.engine.in_flight, PIPELINE)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -15,32 +13,14 @@ from featflow.columns import Codebook, Grouping
 from featflow.config import Config
 from featflow.dataset import Dataset, Quarantined
 from featflow.passes import Computed
+from featflow.progress import Stopwatch
 from featflow.runs import RunWriter
 from featflow.tables import build
 from featflow.uncertainty import assumptions
 
-__all__ = ["Record", "Stopwatch"]
+__all__ = ["Record"]
 
 SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketches", "scipy")
-
-
-class Stopwatch:
-    """Wall-clock seconds of every stage."""
-
-    def __init__(self) -> None:
-        self.began = datetime.now(UTC)
-        self._start = self._last = time.monotonic()
-        self.seconds: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        """End a stage."""
-        now = time.monotonic()
-        self.seconds[stage] = round(now - self._last, 3)
-        self._last = now
-
-    def total(self) -> dict[str, float]:
-        """Return the seconds of every stage and of all."""
-        return self.seconds | {"total": round(time.monotonic() - self._start, 3)}
 
 
 @dataclass

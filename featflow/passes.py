@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -218,7 +219,6 @@ def _lacking(tree: list[list[trees.Node]], existing: set[str]) -> list[list[str]
 def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> None:
     index, group, name = item
     spec = work.specs[index]
-    state: Any = spec.empty()
-    for member in group:
-        state = state.merge(states.load(work.store, spec, member))
+    loaded: Iterator[Any] = (states.load(work.store, spec, member) for member in group)
+    state = reduce(lambda whole, part: whole.merge(part), loaded)
     work.store.write_arrow(states.path(spec, name), state.to_arrow())

@@ -10,13 +10,13 @@ from typing import Any
 
 from featflow import passes, states
 from featflow.analyses import ProfileSpecs, profile_specs, relation_specs, searches_samples, state_bytes
+from featflow.checks import check
 from featflow.columns import Kind, Role
 from featflow.config import Config
 from featflow.dataset import Dataset, Shard, open_dataset
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.storage import Store
 from featflow.trees import whole_name
-from featflow.uncertainty import check
 
 __all__ = ["Plan", "plan"]
 

@@ -1,4 +1,4 @@
-"""What people and logs see of work under way."""
+"""What people and logs see of work under way, and how long it took."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -20,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["LogProgress", "Reporter", "SilentProgress", "TerminalProgress", "stage"]
+__all__ = ["LogProgress", "Reporter", "SilentProgress", "Stopwatch", "TerminalProgress", "stage"]
 
 LOG_SECONDS = 5.0
 """Least time between two log lines of one stage."""
@@ -134,3 +135,22 @@ def stage(reporter: Reporter, name: str, total: int) -> Iterator[None]:
         yield
     finally:
         reporter.finish()
+
+
+class Stopwatch:
+    """Wall-clock seconds of every stage."""
+
+    def __init__(self) -> None:
+        self.began = datetime.now(UTC)
+        self._start = self._last = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = time.monotonic()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+
+    def total(self) -> dict[str, float]:
+        """Return the seconds of every stage and of all."""
+        return self.seconds | {"total": round(time.monotonic() - self._start, 3)}

@@ -1,54 +1,17 @@
-"""What nulls and error bars rest on: columns they need, rows that belong together, the sentence that says so."""
+"""What nulls and error bars rest on: rows that belong together, and the sentence that says so."""
 
 from __future__ import annotations
-
-import difflib
 
 from featflow.columns import POSITION, Grouping, Kind, Role
 from featflow.config import Config
 from featflow.dataset import Dataset
-from featflow.errors import SchemaError
 from featflow.grouping import time_unit, unit_groups
 from featflow.measures.codebook import ColumnStates
 
 FEWEST_UNITS = 8
 """Units of event time that the jackknife can do with: below, finer units are taken."""
 
-__all__ = ["assumptions", "check", "incomplete", "row_grouping"]
-
-
-def check(config: Config, dataset: Dataset) -> None:
-    """Raise if an analysis names a column that is not there, or that cannot serve."""
-    names = [column.name for column in (*dataset.columns, *dataset.entity)]
-    ranking, group_by = config.analyses.ranking, config.analyses.uncertainty.group_by
-    wanted = {"strata": ranking.strata, "clusters": [ranking.clusters] if ranking.clusters else []} if ranking else {}
-    for key, columns in wanted.items():
-        for name in columns:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"the nearest is '{near[0]}'" if near else "it may be excluded, or no column of the dataset"
-                raise SchemaError(f"analyses.ranking.{key}: no column '{name}'; {hint}")
-    if group_by and ranking and ranking.clusters:
-        raise SchemaError(
-            f"analyses.uncertainty.group_by is {group_by} and analyses.ranking.clusters groups rows, too; leave one out"
-        )
-    by_name = {column.name: column for column in dataset.columns}
-    for name in wanted.get("strata", []):
-        if name not in by_name or by_name[name].kind is Kind.TEXT or by_name[name].role is Role.TARGET:
-            what = "a join key" if name not in by_name else "text" if by_name[name].kind is Kind.TEXT else "a target"
-            raise SchemaError(f"analyses.ranking.strata: '{name}' is {what}, which has no levels to stay within")
-    if ranking and ranking.clusters in {column.name for column in dataset.with_role(Role.TARGET)}:
-        raise SchemaError(
-            f"analyses.ranking.clusters: '{ranking.clusters}' is a target; clusters are of rows alike in other ways"
-        )
-    if group_by == "entity" and config.dataset.entity and not dataset.entity:
-        raise SchemaError(
-            "analyses.uncertainty.group_by is entity and no column of dataset.entity is of a type that is analysed"
-        )
-    if (group_by == "event_time" and not dataset.with_role(Role.EVENT_TIME)) or (
-        group_by == "entity" and not dataset.entity
-    ):
-        raise SchemaError(f"analyses.uncertainty.group_by is {group_by} and dataset.{group_by} is not set; set it")
+__all__ = ["assumptions", "incomplete", "row_grouping"]
 
 
 def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grouping:

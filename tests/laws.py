@@ -101,6 +101,8 @@ SPECS = {
         CoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS),
         CoMomentsSummarizer(NUMBER_CODINGS[:1], NUMBER_CODINGS[1:]),
         CoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, WEIGHT),
+        CoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, None, GROUPING),
+        CoMomentsSummarizer(NUMBER_CODINGS[:2], NUMBER_CODINGS[1:], WEIGHT, GROUPING),
     ],
     DistinctSummarizer: [DistinctSummarizer(COLUMNS)],
     FrequentSummarizer: [FrequentSummarizer(CATEGORIES)],
@@ -130,6 +132,7 @@ SPECS = {
     RankCoMomentsSummarizer: [
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS),
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, WEIGHT),
+        RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, None, GROUPING),
     ],
     TargetCountsSummarizer: [
         TargetCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:]),

@@ -108,3 +108,15 @@ def test_a_table_of_parts(every, table, tmp_path, monkeypatch):
     assert done.manifest["tables"]["correlation"]["parts"] > 2
     assert len(done.table("correlation")) == len(every.table("correlation"))
     assert done.store.names(f"runs/{done.run_id}/pending") == []
+
+
+def test_error_bars_of_pass_2_are_those_of_a_further_look(table, tmp_path, monkeypatch):
+    """Moments of all pairs by group, and of the kept ones alone, where there are too many numbers for that."""
+    ours = run(table, tmp_path / "of pass 2").table("correlation")
+    monkeypatch.setattr("featflow.analyses.NUMBERS_BY_GROUP", 3)
+    theirs = run(table, tmp_path / "looked up").table("correlation")
+    names = ["value", "standard_error", "ci_low", "ci_high"]
+    ours, theirs = (found.sort(*KEYS).filter(pl.col("error_method") == "jackknife") for found in (ours, theirs))
+    assert set(ours["method"]) >= {"pearson", "spearman"}
+    assert ours.select(KEYS).equals(theirs.select(KEYS))
+    np.testing.assert_allclose(ours.select(names).to_numpy(), theirs.select(names).to_numpy(), rtol=1e-9, atol=1e-12)

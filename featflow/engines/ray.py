@@ -13,9 +13,9 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, TypeVar
 
-import torch
 from threadpoolctl import threadpool_limits
 
 from featflow.engines.base import Resources
@@ -38,11 +38,17 @@ CONNECT_SECONDS = 10
 
 
 class RayEngine:
-    """Tasks on a local Ray that it starts, or on a cluster that it joins."""
+    """Tasks on a local Ray that it starts, or on a cluster that it joins.
+
+    Parameters
+    ----------
+    module
+        What the workers of a local Ray import while the driver still prepares their first tasks.
+    """
 
     name = "ray"
 
-    def __init__(self, address: str | None, in_flight: int) -> None:
+    def __init__(self, address: str | None, in_flight: int, module: str) -> None:
         self._started = not ray.is_initialized()
         if self._started:
             options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -57,6 +63,10 @@ class RayEngine:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._memory = int(max((node.get("memory", 0) for node in nodes), default=0))
         self._cores = int(max((node.get("CPU", 1) for node in nodes), default=1))
+        if self._started and address is None:
+            prepare = ray.remote(_prepare).options(num_cpus=1, max_retries=0)
+            for _ in range(self._cores):
+                prepare.remote(module)
 
     def map(
         self,
@@ -102,7 +112,13 @@ def _check_reachable(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
+def _prepare(module: str) -> None:
+    import_module(module)
+
+
 def _call(work: list[Any], item: Any, threads: int) -> Any:
+    import torch  # noqa: PLC0415  which a driver imports elsewhere, while Ray starts
+
     function, shared = _fetched(*work)
     torch.set_num_threads(threads)
     with threadpool_limits(threads):  # numpy's, which Ray sets for a worker's first task only

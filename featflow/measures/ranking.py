@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.columns import CategoryCoding, Coding
+from featflow.counting import in_threads
 from featflow.measures.effects import design_effect, extrapolated_loss
 from featflow.measures.information import entropy, stacked_information
 from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
@@ -228,9 +229,12 @@ class _Target:
             if np.count_nonzero(rows) < FEWEST_GROUPS:
                 continue
             deleted = np.zeros((groups, len(some)))
-            for group in np.flatnonzero(rows):
+
+            def delete(group: int, some: np.ndarray = some, deleted: np.ndarray = deleted) -> None:
                 mi, expected = self._information([self.whole[index] - self.counts[index][group] for index in some])
                 deleted[group] = mi - expected
+
+            in_threads(delete, np.flatnonzero(rows).tolist())
             bars = error_bars(corrected[some], deleted, rows, self.measure.confidence)
             for name, values in zip(names, (bars.standard_error, bars.low, bars.high), strict=True):
                 found[name][some] = values

@@ -7,25 +7,30 @@ costs no digits. Where rows have weights, sums of them take the place of counts.
 Two specs share the state: `CoMomentsSummarizer` of values gives Pearson's
 correlation, `RankCoMomentsSummarizer` of codebook ranks gives Spearman's. Cost:
 one p x q float64 matrix where no value is missing, six or, with weights, seven
-where some are; products a batch as `featflow.summaries.pair_products` says.
+where some are; products a batch as `featflow.summaries.pair_products` says. A spec
+with groups of rows keeps as many for each group: what the jackknife needs.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
 from featflow.binning import centred_values, divisor, ranks, row_weights
-from featflow.columns import Column, NumberCoding
+from featflow.columns import Column, Grouping, NumberCoding
+from featflow.grouping import group_codes
 from featflow.summaries.block_columns import Values, block_columns
-from featflow.summaries.pair_products import pair_moments
+from featflow.summaries.pair_products import PairMoments, pair_moments
 
 __all__ = ["CoMoments", "CoMomentsSummarizer", "RankCoMomentsSummarizer"]
+
+_Codings = tuple[NumberCoding, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +38,7 @@ class CoMoments:
     """Second moments of p left and q right columns over the rows where both are finite.
 
     What is the same beside every partner may stand once: arrays broadcast to shape (p, q), `full` gives them so.
+    Moments by group have one more axis, the first.
 
     Examples
     --------
@@ -77,6 +83,31 @@ class CoMoments:
         """Return the same moments, every array in shape (p, q); what depends on one column is repeated as a view."""
         wide = {name: np.broadcast_to(array, self.c.shape) for name, array in self._arrays()}
         return type(self)(self.rows, wide.pop("n"), wide.pop("weight", None), self.heaviest, **wide)
+
+    def of_pairs(self, left: np.ndarray, right: np.ndarray) -> Self:
+        """Return the moments by group of some pairs, shape (groups, pairs), from their columns, shapes (pairs,)."""
+        some = {name: np.broadcast_to(array, self.c.shape)[:, left, right] for name, array in self._arrays()}
+        return type(self)(self.rows, some.pop("n"), some.pop("weight", None), self.heaviest, **some)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def over_groups(self) -> Self:
+        """Return the moments of the rows of all groups."""
+        total = self.total.sum(axis=0)
+        mean_x, mean_y = (
+            (self.total * mean).sum(axis=0) / divisor(total) for mean in (self.left_mean, self.right_mean)
+        )
+        x, y = self.left_mean - mean_x, self.right_mean - mean_y
+        return type(self)(
+            self.rows,
+            self.n.sum(axis=0),
+            None if self.weight is None else total,
+            self.heaviest,
+            mean_x,
+            mean_y,
+            (self.left_m2 + self.total * x**2).sum(axis=0),
+            (self.right_m2 + self.total * y**2).sum(axis=0),
+            (self.c + self.total * x * y).sum(axis=0),
+        )
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def merge(self, other: Self) -> Self:
@@ -144,30 +175,62 @@ class _BlockPair:
     """Codings of the second block; the same for a diagonal block."""
     weight: Column | None = None
     """Row weights."""
+    grouping: Grouping | None = None
+    """Groups of rows that are kept apart; None for none."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Columns of both blocks, and the weight."""
-        columns = dict.fromkeys(coding.column for coding in self.left + self.right)
-        return tuple(columns) + ((self.weight,) if self.weight else ())
+        """Columns of both blocks, the weight, and what groups the rows."""
+        beside = (*([self.weight] if self.weight else []), *(self.grouping.columns if self.grouping else ()))
+        return tuple(dict.fromkeys([*(coding.column for coding in self.left + self.right), *beside]))
 
     def empty(self) -> CoMoments:
         """Return the moments of no rows."""
-        left, right = np.zeros((len(self.left), 1)), np.zeros((1, len(self.right)))
-        weight, heaviest = (np.zeros((1, 1)), 0.0) if self.weight else (None, 1.0)
-        return CoMoments(0, np.zeros((1, 1), np.int64), weight, heaviest, left, right, left, right, left * right)
+        first = (self.grouping.groups,) if self.grouping else ()
+        shapes = (len(self.left), 1), (1, len(self.right)), (1, 1)
+        left, right, one = (np.zeros((*first, *shape)) for shape in shapes)
+        weight, heaviest = (one, 0.0) if self.weight else (None, 1.0)
+        return CoMoments(0, one.astype(np.int64), weight, heaviest, left, right, left, right, left * right)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return 8 * ((7 if self.weight else 6) * len(self.left) * len(self.right) + 1)
+        groups = self.grouping.groups if self.grouping else 1
+        return 8 * ((7 if self.weight else 6) * groups * len(self.left) * len(self.right) + 1)
+
+    def _by_group(
+        self, batch: pa.RecordBatch, weights: np.ndarray | None, values: Values, grouping: Grouping
+    ) -> PairMoments:
+        """Return the moments of every group, shape (groups, p, q) each."""
+        groups = group_codes(batch, grouping)
+        order = None if (groups[1:] >= groups[:-1]).all() else np.argsort(groups, kind="stable")
+        if weights is not None and order is not None:
+            weights = weights[order]
+        taken = {}
+        for coding in self.left + self.right:
+            x, present = values(batch.column(coding.column.name), coding)
+            if not present.all():
+                x = np.where(present, x, np.nan)
+            taken[coding.column.name] = pa.array(x if order is None else x[order])
+        rows, ends = pa.record_batch(taken), np.cumsum(np.bincount(groups, minlength=grouping.groups)).tolist()
+        left, right = (tuple(replace(coding, centre=0.0) for coding in side) for side in (self.left, self.right))
+        right = left if self.right == self.left else right
+        found = {name: np.zeros((grouping.groups, len(left), len(right))) for name in PairMoments.__slots__}
+        for group, (start, end) in enumerate(pairwise([0, *ends])):
+            if end > start:
+                part = rows.slice(start, end - start)
+                of_group = _moments(part, left, right, None if weights is None else weights[start:end], centred_values)
+                for name, array in found.items():
+                    array[group] = getattr(of_group, name)
+        return PairMoments(**found)
 
     def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
         if not batch.num_rows:
             return self.empty()
-        left = block_columns(batch, self.left, values)
-        right = left if self.right == self.left else block_columns(batch, self.right, values)
-        weights = row_weights(batch, self.weight)
-        found = pair_moments(left, right, weights)
+        weights, grouping = row_weights(batch, self.weight), self.grouping
+        if grouping:
+            found = self._by_group(batch, weights, values, grouping)
+        else:
+            found = _moments(batch, self.left, self.right, weights, values)
         return CoMoments(
             batch.num_rows,
             found.n.astype(np.int64),
@@ -175,6 +238,13 @@ class _BlockPair:
             1.0 if weights is None else float(weights.max()),
             *(found.left_mean, found.right_mean, found.left_m2, found.right_m2, found.c),
         )
+
+
+def _moments(
+    batch: pa.RecordBatch, left: _Codings, right: _Codings, weights: np.ndarray | None, values: Values
+) -> PairMoments:
+    of_left = block_columns(batch, left, values)
+    return pair_moments(of_left, of_left if left == right else block_columns(batch, right, values), weights)
 
 
 @dataclass(frozen=True, slots=True)

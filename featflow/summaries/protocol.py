@@ -78,7 +78,10 @@ def absorb(summarizer: Summarizer[Any], state: Any, batch: pa.RecordBatch) -> An
     A spec whose states outweigh batches has a method of this name, which writes into the state's arrays.
     """
     into = getattr(summarizer, "absorb", None)
-    return state.merge(summarizer.summarize(batch)) if into is None else into(state, batch)
+    if into is not None:
+        return into(state, batch)
+    found = summarizer.summarize(batch)
+    return state.merge(found) if state.rows else found
 
 
 def digest(summarizer: Summarizer[Any]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
 from featflow.binning import number_coding, sortable_keys
-from featflow.columns import Column, Kind
+from featflow.columns import Column, Grouping, Kind
 from featflow.summaries import CoMoments, CoMomentsSummarizer, pair_products
 
 ROWS = 3_000
@@ -175,3 +177,28 @@ def test_integers_beyond_two_to_the_53_are_exact():
     state = CoMomentsSummarizer(codings, codings).summarize(batch_of(big))
     truth = np.cov(small) * (ROWS - 1)
     np.testing.assert_allclose(state.c, truth, rtol=1e-12, atol=1e-9 * truth.max())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("left", "right"), BLOCKS)
+@pytest.mark.parametrize("order", ["mixed", "sorted"])
+def test_moments_by_group_are_those_of_each_groups_rows(left, right, weighted, order):
+    x, groups = columns(), np.arange(ROWS) % 5
+    groups = np.sort(groups) if order == "sorted" else groups
+    weights = np.random.default_rng(1).exponential(size=ROWS) if weighted else None
+    key = Column("g", "int64", Kind.NUMBER)
+    plain = spec_of(left, right, WEIGHT if weighted else None)
+    spec = replace(plain, grouping=Grouping("unit", (key,), 7))
+    batch = batch_of(x, weights).append_column("g", pa.array(groups))
+    state = spec.summarize(batch.slice(0, 800)).merge(spec.summarize(batch.slice(800)))
+    assert_true(state.over_groups(), x, left, right, weights=weights, tolerance=1e-10)
+    i, j = np.indices(state.full().c.shape[1:]).reshape(2, -1)
+    of_pairs = state.of_pairs(i, j)
+    for group in range(5):
+        some = groups == group
+        alone = {field.name: getattr(of_pairs, field.name) for field in fields(of_pairs)}
+        shape = len(left), len(right)
+        arrays = {name: array[group].reshape(shape) for name, array in alone.items() if isinstance(array, np.ndarray)}
+        of_group = replace(of_pairs, **arrays)
+        assert_true(of_group, x[:, some], left, right, weights=weights[some] if weighted else None, tolerance=1e-10)
+    assert not of_pairs.n[5:].any()
