@@ -29,8 +29,6 @@ FLOATS = 20
 NULLS_FROM = 12
 """Floats from this one on have 5 % nulls."""
 INTEGERS = {"count_0": 10, "count_1": 1_000, "count_2": 10**6, "count_3": 10**12}
-FEW = [f"number_{number:02d}" for number in (0, 1, 2, 3, 4, 5, 16, 17, 18, 19)]
-FEW += ["count_0", "count_1", "count_2", "count_3", "level_0", "level_2", "level_4", "target"]
 LEVELS = {"level_0": 10, "level_1": 100, "level_2": 1_000, "level_3": 10_000, "level_4": 50_000}
 
 
@@ -51,16 +49,11 @@ def row_group(index: int, n: int) -> pa.Table:
     return pa.table(columns)
 
 
-def few_columns(index: int, n: int) -> pa.Table:
-    """Return about half the columns of `row_group`, of every kind."""
-    return row_group(index, n).select(FEW)
-
-
 def measure(rows: int, options: argparse.Namespace) -> tuple[Job, float]:
     """Generate, run and clean up; return the run and the correlation found where `RHO` was planted."""
     with tempfile.TemporaryDirectory(prefix="featflow-memory-") as name:
         folder = Path(name)
-        write_dataset(folder / "data", rows, options.group_rows, few_columns if options.few_columns else row_group)
+        write_dataset(folder / "data", rows, options.group_rows, row_group)
         dataset = {"source": str(folder / "data"), "targets": ["target"], "shard_bytes": options.shard_bytes}
         job = run_job(folder, {"dataset": dataset, "engine": {"kind": options.engine}})
         found = job.row("correlation", method="pearson", feature_a="number_00", feature_b="number_01")
@@ -75,7 +68,6 @@ def main() -> None:
     parser.add_argument("--engine", choices=["ray", "serial"], default="ray")
     parser.add_argument("--group-rows", type=int, default=2**17, help="rows of a row group")
     parser.add_argument("--shard-bytes", default="128MiB", help="dataset.shard_bytes of the run")
-    parser.add_argument("--few-columns", action="store_true", help="18 columns instead of 30")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
     options = parser.parse_args()
     lengths = (options.rows, options.rows * options.times)

@@ -51,6 +51,7 @@ class CodeStream:
         state = spec.empty()
         for piece in self.pieces(list(spec.fields), share):
             state = absorb(spec, state, piece)
+            del piece  # before the next one is read
         return state
 
     def pieces(self, fields: list[str], share: float = 1.0) -> Iterator[pa.RecordBatch]:
@@ -60,8 +61,9 @@ class CodeStream:
             for batch in self._batches(shard, fields, share):
                 waiting.append(batch)
                 if sum(batch.num_rows for batch in waiting) * len(fields) >= PIECE_BYTES:
-                    yield _joined(waiting)
-                    waiting = []
+                    piece, waiting = _joined(waiting), []
+                    yield piece
+                    del piece, batch  # a piece that is counted goes before the next one comes
         if waiting:
             yield _joined(waiting)
 

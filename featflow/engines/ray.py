@@ -43,12 +43,12 @@ class RayEngine:
     Parameters
     ----------
     module
-        What the workers of a local Ray import while the driver still prepares their first tasks.
+        What the workers of a local Ray import while the driver still prepares their first tasks; None for nothing.
     """
 
     name = "ray"
 
-    def __init__(self, address: str | None, in_flight: int, module: str) -> None:
+    def __init__(self, address: str | None, in_flight: int, module: str | None = None) -> None:
         self._started = not ray.is_initialized()
         if self._started:
             options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -63,7 +63,7 @@ class RayEngine:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._memory = int(max((node.get("memory", 0) for node in nodes), default=0))
         self._cores = int(max((node.get("CPU", 1) for node in nodes), default=1))
-        if self._started and address is None:
+        if module and self._started and address is None:
             prepare = ray.remote(_prepare).options(num_cpus=1, max_retries=0)
             for _ in range(self._cores):
                 prepare.remote(module)
