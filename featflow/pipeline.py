@@ -11,7 +11,15 @@ from typing import Any
 
 from featflow import passes, results
 from featflow import states as stored
-from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
+from featflow.analyses import (
+    ProfileSpecs,
+    RelationSpecs,
+    image_specs,
+    profile_specs,
+    relation_specs,
+    state_bytes,
+    with_images,
+)
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Dataset
@@ -40,8 +48,11 @@ def write_tables(
     writer = RunWriter(workspace.store, new_run_id(watch.began))
     record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
 
+    encoded = passes.compute(workspace, dataset.shards, image_specs(dataset, config), "encoding images")
+    record.add(encoded)
+    dataset = with_images(dataset, config)
     specs = profile_specs(dataset.columns, config, dataset.weight)
-    first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile")
+    first = passes.compute(workspace, encoded.shards, specs.all(), "reading: profile")
     record.add(first)
     record.rows_read = sum(shard.rows for shard in first.shards)
     _check_budget(config, record, writer)
