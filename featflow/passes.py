@@ -86,10 +86,21 @@ class _ShardWork:
     options: dict[str, Any] = field(repr=False)
 
 
-def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> Computed:
+def compute(
+    workspace: Workspace,
+    shards: Sequence[Shard],
+    specs: Sequence[AnySummarizer],
+    stage: str,
+    images: Sequence[AnySummarizer] = (),
+) -> Computed:
     """Make the states of all spans of shards that are not there yet.
 
     A shard with unreadable row groups leaves no state: it goes on as another shard without them.
+
+    Parameters
+    ----------
+    images
+        Specs whose states hold columns of ``specs``: they are made first, of whatever shards go on.
 
     Raises
     ------
@@ -102,6 +113,13 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
     while True:
         remaining, bad = states.sound(store, remaining, specs)
         quarantined += bad
+        if images:
+            made = compute(workspace, remaining, images, "encoding images")
+            quarantined += made.quarantined
+            done |= made.computed
+            if made.quarantined:
+                remaining = list(made.shards)
+                continue
         items = [
             _Item(span, name, group)
             for span, name, lacking in states.missing(store, remaining, specs, max(workspace.shard_bytes, FREE_BYTES))

@@ -7,6 +7,7 @@ the codebook, pass 2 the relations between columns. Then measures and tables.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from featflow import passes, results
@@ -48,11 +49,10 @@ def write_tables(
     writer = RunWriter(workspace.store, new_run_id(watch.began))
     record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
 
-    encoded = passes.compute(workspace, dataset.shards, image_specs(dataset, config), "encoding images")
-    record.add(encoded)
+    images = image_specs(dataset, config)
     dataset = with_images(dataset, config)
     specs = profile_specs(dataset.columns, config, dataset.weight)
-    first = passes.compute(workspace, encoded.shards, specs.all(), "reading: profile")
+    first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile", images)
     record.add(first)
     record.rows_read = sum(shard.rows for shard in first.shards)
     _check_budget(config, record, writer)
@@ -83,6 +83,9 @@ def write_tables(
 
     found = Relations(config, codebook, workspace, first.shards, relations, states, whole)
     _write_results(dataset, found, writer, record)
+    if images:
+        read = replace(dataset, shards=first.shards)
+        record.images = results.write_embeddings(workspace, images, read, writer)
     writer.write("quarantine", [record.quarantine_table()])
     watch.lap("measures and tables")
     return writer, record.manifest(writer, codebook, "done")

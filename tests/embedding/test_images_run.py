@@ -7,6 +7,7 @@ import io
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -100,6 +101,48 @@ def test_failed_images_are_missing_values(planted, tmp_path):
     assert profile["photo.brightness"]["missing"] == 3
     assert profile["switch"]["rows"] == ROWS
     assert profile["switch"]["missing"] == 0
+
+
+@pytest.mark.parametrize("kind", ["serial", "ray"])
+def test_every_image_is_a_row_with_its_key(kind, planted, tmp_path, request):
+    if kind == "ray":
+        request.getfixturevalue("local_ray")
+    photos = planted["photo"].to_pylist()
+    photos[10], photos[20], photos[30], photos[40] = None, b"", photos[30][:60], b"not an image"
+    table = planted.set_column(0, "photo", pa.array(photos, pa.binary()))
+    day = pa.array(np.arange(ROWS) * 10**9, pa.timestamp("us"))
+    table = table.append_column("key", pa.array([f"k{i}" for i in range(ROWS)])).append_column("day", day)
+    done = run(table, tmp_path, kind, parts=3, entity=["key"], event_time="day")
+    found = done.arrow("embedding")
+    assert found.column_names == ["key", "day", "column", "encoder", "status", "error", "embedding"]
+    assert found["key"].to_pylist() == table["key"].to_pylist()
+    assert found["day"].cast(pa.timestamp("us")).equals(table["day"])
+    failed = found.filter(pc.not_equal(found["status"], "ok")).select(["key", "status"]).to_pylist()
+    named = {"k10": "missing", "k20": "empty", "k30": "truncated", "k40": "not_an_image"}
+    assert {row["key"]: row["status"] for row in failed} == named
+    assert done.manifest["images"] == {"photo": {"ok": ROWS - 4, **dict.fromkeys(named.values(), 1)}}
+    for row in (0, 700, ROWS - 1):
+        pixels = torch.from_numpy(np.asarray(Image.open(io.BytesIO(photos[row]))).copy())[None]
+        expected = descriptors(pixels, np.array([[16, 12]]))[0].float().tolist()
+        assert found["embedding"][row].as_py() == expected
+    assert found["embedding"].null_count == 4
+
+
+def test_a_row_group_that_another_column_loses(planted, tmp_path):
+    """Its images leave with it; those of the row groups beside it stay where they belong."""
+    done = run(planted, tmp_path / "sound")
+    path = tmp_path / "data.parquet"
+    pq.write_table(planted, path, row_group_size=500, compression="none", use_dictionary=False)
+    chunk = pq.ParquetFile(path).metadata.row_group(1).column(2)
+    data = bytearray(path.read_bytes())
+    data[chunk.data_page_offset : chunk.data_page_offset + 30] = b"\xff" * 30
+    path.write_bytes(data)
+    config = done.manifest["config"]
+    config["dataset"]["source"], config["output"], config["budget"]["bad_rows"] = str(path), str(tmp_path / "o"), 1.0
+    less = featflow.run(config)
+    assert less.manifest["rows"] == {"footers": ROWS, "read": 1_000, "quarantined": 500}
+    whole = done.arrow("embedding")["embedding"].to_pylist()
+    assert less.arrow("embedding")["embedding"].to_pylist() == whole[:500] + whole[1_000:]
 
 
 def test_profile_says_what_the_pixels_say(shared_data, tmp_path):
