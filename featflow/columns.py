@@ -68,6 +68,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     TIME = "time"
     TEXT = "text"
+    IMAGE = "image"
 
 
 class Role(StrEnum):
@@ -89,7 +90,7 @@ class Column:
     name: str
     """Name, dotted for a field of a struct."""
     type: str
-    """Canonical type of its batches: int64, uint64, float32, float64 or string."""
+    """Canonical type of its batches: int64, uint64, float32, float64, string or image."""
     kind: Kind
     """How its values are understood."""
     null_values: tuple[str, ...] = ()
@@ -98,6 +99,8 @@ class Column:
     """What it is for."""
     source_type: str = field(default="", repr=False)
     """Arrow type in the files, for people."""
+    made: tuple[str, int] | None = None
+    """Of a column that is made from images: folder of the states that hold its vectors, and its place in these."""
 
     @property
     def is_numeric(self) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.columns import Column, Role
-from featflow.errors import DatasetError, InfrastructureError
+from featflow.errors import DatasetError, InfrastructureError, first_line
 from featflow.inference import infer_columns
 from featflow.options import DatasetOptions
-from featflow.storage import DataFile, first_line, is_corruption, list_data_files, open_parquet
+from featflow.storage import DataFile, is_corruption, list_data_files, open_parquet
 
 __all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]
 
@@ -85,6 +85,8 @@ class Dataset:
     """Join keys, as strings."""
     weight: Column | None
     """Row weights."""
+    images: tuple[Column, ...]
+    """Images: what is made of them joins the columns once they are encoded."""
     shards: tuple[Shard, ...]
     """Shards in the order of files and row groups."""
     files: int
@@ -141,7 +143,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None) -> Dataset:
             f"({len(files)} of {len(files)} files); check dataset.source"
         )
     inferred = infer_columns([(footer.file, footer.schema) for footer in footers], options)
-    width, size = len(inferred.columns), int(options.shard_bytes)
+    width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
     shards = tuple(shard for footer in footers for shard in _shards(footer, width, size))
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
@@ -149,6 +151,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None) -> Dataset:
         inferred.columns,
         inferred.entity,
         inferred.weight,
+        inferred.images,
         shards,
         len(files),
         sum(file.size for file in files),

@@ -70,3 +70,9 @@ class LockedError(FeatflowError):
     """Another run holds the lock of the output."""
 
     exit_code = 5
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, printable."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)

@@ -21,6 +21,9 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 WHOLE = {"int64"}
 
+UNREAD = {"other", "image"}
+"""Families that are no column of numbers or words."""
+
 FileSchema = tuple[DataFile, pa.Schema]
 
 
@@ -34,6 +37,8 @@ class Inferred:
     """Join keys, as strings: rows are told apart by them, nothing more."""
     weight: Column | None
     """Row weights."""
+    images: tuple[Column, ...]
+    """Images."""
     notes: tuple[str, ...]
     """Columns skipped or widened."""
 
@@ -50,11 +55,12 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
     """
     found = _unify(schemas, set(options.exclude))
     _check_names(options, list(found))
-    columns, notes, kept_apart = [], [], {*options.entity, options.weight}
+    images = {image.column for image in options.images}
+    columns, notes, kept_apart = [], [], {*options.entity, options.weight, *images}
     for name, (family, canonical, source_type, _) in found.items():
         if _named(name, options.exclude) or name in kept_apart:
             continue
-        if family == "other":
+        if family in UNREAD:
             key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
             if key:
                 raise SchemaError(f"dataset.{key}: '{name}' is {source_type}, which is not analysed; choose another")
@@ -80,15 +86,25 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
             notes.append(
                 f"column '{name}' is {source_type.replace('|', ' and ')} in different files, read as {read_as}"
             )
-    if not any(column.role is not Role.EVENT_TIME for column in columns):
+    if not images and not any(column.role is not Role.EVENT_TIME for column in columns):
         raise SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
     notes += [
         f"dataset.entity: '{name}' is {found[name][2]}, which cannot group rows for error bars"
         for name in options.entity
-        if found[name][0] == "other"
+        if found[name][0] in UNREAD
     ]
-    entity = (Column(name, "string", Kind.CATEGORY) for name in options.entity if found[name][0] != "other")
-    return Inferred(tuple(columns), tuple(entity), _weight(found, options.weight), tuple(notes))
+    entity = (Column(name, "string", Kind.CATEGORY) for name in options.entity if found[name][0] not in UNREAD)
+    of_images = tuple(_image(name, found[name]) for name in found if name in images)
+    return Inferred(tuple(columns), tuple(entity), _weight(found, options.weight), of_images, tuple(notes))
+
+
+def _image(name: str, found: tuple[str, str, str, str]) -> Column:
+    family, _, source_type, uri = found
+    if family not in {"image", "string"}:
+        raise SchemaError(
+            f"dataset.images: '{name}' is {source_type} in {uri}; images are bytes, structs of bytes and path, or URIs"
+        )
+    return Column(name, "image", Kind.IMAGE, source_type=source_type)
 
 
 def _weight(found: dict[str, tuple[str, str, str, str]], name: str | None) -> Column | None:
@@ -118,7 +134,7 @@ def _check_names(options: DatasetOptions, names: list[str]) -> None:
     event_time = [options.event_time] if options.event_time else []
     weight = [options.weight] if options.weight else []
     keys = {"entity": options.entity, "event_time": event_time, "targets": options.targets, "weight": weight}
-    keys |= {"exclude": options.exclude}
+    keys |= {"exclude": options.exclude, "images": [image.column for image in options.images]}
     for key, wanted in (keys | {"kinds": list(options.kinds)}).items():
         for name in wanted:
             if name not in names and not (key == "exclude" and any(_named(known, [name]) for known in names)):
@@ -158,6 +174,7 @@ def _family(kind: pa.DataType) -> tuple[str, str]:
         ("string", lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t)),
         ("boolean", pa.types.is_boolean),
         ("null", pa.types.is_null),
+        ("image", lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t) or _is_image(t)),
     )
     return next((name for name, test in tests if test(kind)), "other"), "int64"
 
@@ -175,8 +192,9 @@ def leaves(
 
 
 def _is_image(kind: pa.DataType) -> bool:
-    """Whether a struct is the Hugging Face image convention, which is one value and not two columns."""
-    return {kind.field(index).name for index in range(kind.num_fields)} == {"bytes", "path"}
+    """Whether a type is the Hugging Face image convention, a struct that is one value and not two columns."""
+    names = {kind.field(index).name for index in range(kind.num_fields)} if pa.types.is_struct(kind) else set()
+    return names == {"bytes", "path"}
 
 
 def _unify(schemas: Sequence[FileSchema], exclude: set[str]) -> dict[str, tuple[str, str, str, str]]:

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from featflow.errors import ConfigurationError, InfrastructureError, LockedError
-from featflow.storage import Store, first_line
+from featflow.errors import ConfigurationError, InfrastructureError, LockedError, first_line
+from featflow.storage import Store
 
 __all__ = ["hold"]
 

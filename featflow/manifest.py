@@ -39,6 +39,7 @@ class Record:
     warnings: list[str] = field(default_factory=list)
     grouping: Grouping | None = None
     searches: list[dict[str, Any]] = field(default_factory=list)
+    images: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def add(self, done: Computed) -> None:
         """Note what a pass over shards did."""
@@ -67,6 +68,7 @@ class Record:
             "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
             "tables": writer.tables,
             "interaction_search": self.searches,
+            "images": self.images,
             "seconds": self.watch.total(),
             "warnings": [
                 *self.dataset.notes,

@@ -18,6 +18,7 @@ __all__ = [
     "CorrelationOptions",
     "DatasetOptions",
     "EngineOptions",
+    "ImageOptions",
     "InteractionOptions",
     "Keep",
     "Options",
@@ -68,6 +69,26 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ImageOptions(Options):
+    """A column of images, and what is made of them."""
+
+    column: str = Field(description="Column of encoded bytes, of structs of bytes and path, or of URIs.")
+    encoder: Literal["descriptors"] = Field(default="descriptors", description="What makes vectors of the images.")
+    most_pixels: int = Field(default=100_000_000, ge=1, description="Pixels beyond which an image is not decoded.")
+
+
+def _each_once(images: list[ImageOptions]) -> list[ImageOptions]:
+    names = [image.column for image in images]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names {', '.join(twice)} twice")
+    return images
+
+
+def _columns_as_images(value: object) -> object:
+    return [{"column": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
+
+
 class DatasetOptions(Options):
     """What to read."""
 
@@ -81,6 +102,11 @@ class DatasetOptions(Options):
     kinds: dict[str, Literal["category", "number", "time", "text"]] = Field(
         default={}, description="Kind of a column where the guess from its type is wrong."
     )
+    images: Annotated[
+        list[ImageOptions],
+        BeforeValidator(_columns_as_images, json_schema_input_type=list[ImageOptions | str]),
+        AfterValidator(_each_once),
+    ] = Field(default=[], description="Columns of images: encoded, and described by numbers beside the other columns.")
     null_values: list[str] = Field(default=[], description="Strings that mean missing, in every string column.")
     shard_bytes: ByteSize = Field(
         default=ByteSize(128 * 2**20), ge=1, description="About how many decoded bytes make one shard."

@@ -19,6 +19,7 @@ from featflow.binning import row_weights, weight_faults
 from featflow.coding import CodedBatch
 from featflow.columns import Column
 from featflow.dataset import Quarantined, Shard
+from featflow.embedding.made import MadeColumns
 from featflow.engines.base import Engine, Resources
 from featflow.errors import SchemaError
 from featflow.progress import Reporter
@@ -85,10 +86,21 @@ class _ShardWork:
     options: dict[str, Any] = field(repr=False)
 
 
-def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> Computed:
+def compute(
+    workspace: Workspace,
+    shards: Sequence[Shard],
+    specs: Sequence[AnySummarizer],
+    stage: str,
+    images: Sequence[AnySummarizer] = (),
+) -> Computed:
     """Make the states of all spans of shards that are not there yet.
 
     A shard with unreadable row groups leaves no state: it goes on as another shard without them.
+
+    Parameters
+    ----------
+    images
+        Specs whose states hold columns of ``specs``: they are made first, of whatever shards go on.
 
     Raises
     ------
@@ -101,6 +113,13 @@ def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySu
     while True:
         remaining, bad = states.sound(store, remaining, specs)
         quarantined += bad
+        if images:
+            made = compute(workspace, remaining, images, "encoding images")
+            quarantined += made.quarantined
+            done |= made.computed
+            if made.quarantined:
+                remaining = list(made.shards)
+                continue
         items = [
             _Item(span, name, group)
             for span, name, lacking in states.missing(store, remaining, specs, max(workspace.shard_bytes, FREE_BYTES))
@@ -146,24 +165,27 @@ def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
     """
     specs = [work.specs[i] for i in item.specs]
     columns = tuple(dict.fromkeys(column for spec in specs for column in spec.columns))
-    made = [spec.empty() for spec in specs]
+    read = tuple(column for column in columns if not column.made)
+    found = [spec.empty() for spec in specs]
     bad: dict[str, list[Quarantined]] = defaultdict(list)
     weight = next((spec.weight for spec in specs if isinstance(spec, MomentsSummarizer)), None)  # pass 1 sees them all
     for shard in item.shards:
         faults = np.zeros(3, np.int64)
-        for batch in read_batches(shard, columns, work.options, batch_rows(len(columns))):
+        made, start = MadeColumns(work.store, shard.digest, columns), 0
+        for batch in read_batches(shard, read, work.options, batch_rows(columns)):
             if isinstance(batch, Quarantined):
                 bad[shard.digest].append(batch)
             elif not bad and batch.num_rows:
+                batch, start = made.beside(batch, start), start + batch.num_rows  # noqa: PLW2901
                 faults += weight_faults(row_weights(batch, weight))
                 if not faults.any():
                     coded = CodedBatch(batch)
-                    made = [absorb(spec, state, coded) for spec, state in zip(specs, made, strict=True)]
+                    found = [absorb(spec, state, coded) for spec, state in zip(specs, found, strict=True)]
         check_unchanged(shard.file, work.options)
         if not bad:
             _check_weights(shard, weight, faults)
     if not bad:
-        for spec, state in zip(specs, made, strict=True):
+        for spec, state in zip(specs, found, strict=True):
             work.store.write_arrow(states.path(spec, item.name), state.to_arrow())
     return dict(bad)
 

@@ -7,11 +7,20 @@ the codebook, pass 2 the relations between columns. Then measures and tables.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from featflow import passes, results
 from featflow import states as stored
-from featflow.analyses import ProfileSpecs, RelationSpecs, profile_specs, relation_specs, state_bytes
+from featflow.analyses import (
+    ProfileSpecs,
+    RelationSpecs,
+    image_specs,
+    profile_specs,
+    relation_specs,
+    state_bytes,
+    with_images,
+)
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Dataset
@@ -40,8 +49,10 @@ def write_tables(
     writer = RunWriter(workspace.store, new_run_id(watch.began))
     record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
 
+    images = image_specs(dataset, config)
+    dataset = with_images(dataset, config)
     specs = profile_specs(dataset.columns, config, dataset.weight)
-    first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile")
+    first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile", images)
     record.add(first)
     record.rows_read = sum(shard.rows for shard in first.shards)
     _check_budget(config, record, writer)
@@ -72,6 +83,9 @@ def write_tables(
 
     found = Relations(config, codebook, workspace, first.shards, relations, states, whole)
     _write_results(dataset, found, writer, record)
+    if images:
+        read = replace(dataset, shards=first.shards)
+        record.images = results.write_embeddings(workspace, images, read, writer)
     writer.write("quarantine", [record.quarantine_table()])
     watch.lap("measures and tables")
     return writer, record.manifest(writer, codebook, "done")

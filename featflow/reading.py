@@ -1,14 +1,16 @@
-"""Shards to record batches of five types, and no other type after this.
+"""Shards to record batches of six types, and no other type after this.
 
 int64, uint64, float32 and float64 hold numbers and times (times in microseconds
-since 1970 UTC); dictionary<int32, string> holds categories and text. An integer
-that is a category becomes its decimal string, so identity survives beyond 2^53.
+since 1970 UTC); dictionary<int32, string> holds categories and text, a struct the
+bytes of images. An integer that is a category becomes its decimal string, so identity
+survives beyond 2^53.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,21 +20,26 @@ import pyarrow.parquet as pq
 
 from featflow.columns import POSITION, Column, Kind
 from featflow.dataset import Quarantined, Shard
-from featflow.errors import InfrastructureError, SchemaError
+from featflow.embedding.sources import images_of
+from featflow.errors import InfrastructureError, SchemaError, first_line
 from featflow.grouping import positions
 from featflow.inference import HIVE_NULL, leaves
-from featflow.storage import DataFile, first_line, is_corruption, open_parquet
+from featflow.storage import DataFile, is_corruption, open_parquet
 
 __all__ = ["batch_rows", "read_batches"]
 
+IMAGE_ROWS = 1024
+"""Rows in one batch of images."""
 BATCH_CELLS = 8 * 2**20
 """Values in one batch: 64 MiB as float64; fewer cost more, as codes of long dictionaries and states are made anew."""
 CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
-def batch_rows(columns: int) -> int:
-    """Return the rows of a batch of so many columns."""
-    return max(1024, min(2**17, BATCH_CELLS // max(columns, 1)))
+def batch_rows(columns: Collection[Column]) -> int:
+    """Return the rows of a batch of these columns."""
+    if any(column.kind is Kind.IMAGE for column in columns):
+        return IMAGE_ROWS
+    return max(1024, min(2**17, BATCH_CELLS // max(len(columns), 1)))
 
 
 def read_batches(
@@ -67,7 +74,7 @@ def read_batches(
                     seen += raw.num_rows
                     lies = positions(shard.digest, start, raw.num_rows, shard.rows)
                     start += raw.num_rows
-                    yield _canonical_batch(raw, columns, paths, (shard.file, lies))
+                    yield _canonical_batch(raw, columns, paths, _Where(shard.file, lies, options))
                 fault = "" if seen == group_rows else f"{seen} rows where the footer says {group_rows}"
             except pa.ArrowException as error:
                 fault = first_line(error)
@@ -112,26 +119,37 @@ def _culprit(file: pq.ParquetFile, group: int, wanted: list[str], rows: int) -> 
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Where a batch comes from."""
+
+    file: DataFile
+    lies: np.ndarray
+    """`POSITION` of every row."""
+    options: dict[str, Any] = field(repr=False)
+    """Of the filesystem."""
+
+
 def _canonical_batch(
-    raw: pa.RecordBatch,
-    columns: tuple[Column, ...],
-    paths: dict[str, tuple[str, ...]],
-    where: tuple[DataFile, np.ndarray],
+    raw: pa.RecordBatch, columns: tuple[Column, ...], paths: dict[str, tuple[str, ...]], where: _Where
 ) -> pa.RecordBatch:
-    (file, lies), arrays = where, []
+    arrays = []
     for column in columns:
         if column == POSITION:
-            array = pa.array(lies)
+            array = pa.array(where.lies)
         elif column.name in paths:
             first, *rest = paths[column.name]
             array = raw.column(first)
             for name in rest:
                 array = pc.struct_field(array, name)
         else:
-            value = dict(file.partitions).get(column.name)
+            value = dict(where.file.partitions).get(column.name)
             value = None if value == HIVE_NULL else value
             array = pa.nulls(raw.num_rows) if value is None else pa.array([value] * raw.num_rows, pa.string())
-        arrays.append(_canonical(array, column, file.uri))
+        if column.kind is Kind.IMAGE:
+            arrays.append(images_of(array, where.file.uri, where.options))
+        else:
+            arrays.append(_canonical(array, column, where.file.uri))
     if not arrays:
         return raw
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import pyarrow as pa
 from featflow import progress
 from featflow.columns import Role
 from featflow.correlations import BlockWork, Found, PartWork, measure_block, pending, write_part
+from featflow.dataset import Dataset
+from featflow.embedding_parts import EmbeddingWork, embedding_part
 from featflow.engines.base import Resources
 from featflow.error_bars import WHERE, Bars, Pairs, correlation_bars, interaction_bars
 from featflow.measures.jackknife import FEWEST_GROUPS
@@ -23,11 +25,13 @@ from featflow.measures.ranks import ranked
 from featflow.measures.strongest import merge_best, strongest
 from featflow.options import ALL_PAIRS_UP_TO, TOP_OF_COLUMN, Keep
 from featflow.pair_search import search
+from featflow.passes import Workspace
 from featflow.relations import Relations
 from featflow.runs import PART_ROWS, RunWriter
+from featflow.summaries import EmbeddingsSummarizer
 from featflow.tables import build
 
-__all__ = ["interaction", "measure_blocks", "ranking", "write_correlation"]
+__all__ = ["interaction", "measure_blocks", "ranking", "write_correlation", "write_embeddings"]
 
 MEASURE_COPIES = 8
 """Copies of a state that measuring it takes."""
@@ -43,6 +47,30 @@ def ranking(relations: Relations, alerts: dict[str, list[str]]) -> pa.Table:
     relations.warnings.extend(dict.fromkeys(warning for _, block in blocks for warning in block))
     empty = build("ranking", {"target": []})
     return ranked(pa.concat_tables([empty, *(table for table, _ in blocks)]), options)
+
+
+def write_embeddings(
+    workspace: Workspace, specs: tuple[EmbeddingsSummarizer, ...], dataset: Dataset, writer: RunWriter
+) -> dict[str, dict[str, int]]:
+    """Write the embedding table, a part a shard; return the images of every column by status.
+
+    Parameters
+    ----------
+    dataset
+        With the shards that were read.
+    """
+    keys, shards = (*dataset.entity, *dataset.with_role(Role.EVENT_TIME)), dataset.shards
+    work = EmbeddingWork(workspace.store, specs, keys, workspace.source_options)
+    items = list(zip(shards, writer.part_paths("embedding", len(shards)), strict=True))
+    written, statuses = [], defaultdict[str, Counter[str]](Counter)
+    with progress.stage(workspace.progress, "writing: embedding", len(items)):
+        for part in workspace.engine.map(embedding_part, work, items, Resources()):
+            written.append((part.rows, part.sha256))
+            for column, counts in part.statuses.items():
+                statuses[column].update(counts)
+            workspace.progress.advance(0)
+    writer.add("embedding", written)
+    return {column: dict(counts) for column, counts in statuses.items()}
 
 
 # --- pairs ----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ __all__ = [
     "AnySummarizer",
     "check_sizes",
     "existing",
+    "folder",
     "load",
     "missing",
     "path",
@@ -51,15 +52,19 @@ REMEDIES = {
 }
 """What makes a state smaller, beside more memory."""
 
+BY_SHARD = {"codes", "embeddings"}
+"""Summaries whose states are rows, which later passes read shard by shard."""
+
 AnySummarizer = Summarizer[Any]
 
 
 def path(summarizer: AnySummarizer, name: str) -> str:
     """Return the path of a state by its name."""
-    return f"{_folder(summarizer)}/{name}.arrow"
+    return f"{folder(summarizer)}/{name}.arrow"
 
 
-def _folder(summarizer: AnySummarizer) -> str:
+def folder(summarizer: AnySummarizer) -> str:
+    """Return the folder of a spec's states."""
     return f"states/{summarizer.name}/{digest(summarizer)}"
 
 
@@ -70,13 +75,14 @@ def load(store: Store, summarizer: AnySummarizer, name: str) -> Any:
 
 def task_bytes(specs: Sequence[AnySummarizer]) -> int:
     """Return the memory of a task that computes these specs from a shard: states, and a batch of their columns."""
-    columns = len({column for spec in specs for column in spec.columns})
-    return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + BATCH_COPIES * 8 * batch_rows(columns) * columns
+    columns = {column for spec in specs for column in spec.columns}
+    batch = BATCH_COPIES * 8 * batch_rows(columns) * len(columns)
+    return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + batch
 
 
 def existing(store: Store, summarizer: AnySummarizer) -> set[str]:
     """Return the names of a spec's states."""
-    return {name.removesuffix(".arrow") for name in store.names(_folder(summarizer)) if name.endswith(".arrow")}
+    return {name.removesuffix(".arrow") for name in store.names(folder(summarizer)) if name.endswith(".arrow")}
 
 
 def missing(
@@ -93,7 +99,7 @@ def missing(
     kinds: Counter[str] = Counter()
     for spec in specs:
         kinds[spec.name] += spec.nbytes()
-    sizes = [span_size(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
+    sizes = [1 if spec.name in BY_SHARD else span_size(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
     by_digest = {shard.digest: shard for shard in shards}
     found = []
     for size in sorted(set(sizes)):

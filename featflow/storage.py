@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from featflow.errors import ConfigurationError, DatasetError, InfrastructureError
+from featflow.errors import ConfigurationError, DatasetError, InfrastructureError, first_line
 
-__all__ = ["DataFile", "Store", "check_unchanged", "first_line", "is_corruption", "list_data_files", "open_parquet"]
+__all__ = ["DataFile", "Store", "check_unchanged", "is_corruption", "list_data_files", "open_parquet", "read_object"]
 
 PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
 ARROW_ROWS = 2**16
@@ -144,6 +144,12 @@ def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> D
     partitions = tuple((key, unquote(value)) for key, mark, value in (part.partition("=") for part in folders) if mark)
     uri = path if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(path)
     return DataFile(uri, int(info["size"] or 0), _version(info), partitions)
+
+
+def read_object(uri: str, options: dict[str, Any]) -> bytes:
+    """Return the bytes at a URI; raises what the filesystem raises."""
+    filesystem, path = _resolve(uri, options)
+    return bytes(filesystem.cat_file(path))
 
 
 @contextmanager
@@ -288,12 +294,6 @@ class Store:
 def is_corruption(error: Exception) -> bool:
     """Return whether the bytes are at fault: Arrow reports those without an errno, networks and disks with one."""
     return isinstance(error, pa.ArrowException | UnicodeDecodeError) or (type(error) is OSError and error.errno is None)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, printable."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
 
 
 def _reason(error: Exception) -> str:

@@ -151,6 +151,15 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("strategy", TEXT, "memorise: cross the two; naive: leave them apart; null where it is open."),
         ]
     ),
+    "embedding": pa.schema(  # entity columns and event_time come before these
+        [
+            _field("column", TEXT, "Column of images."),
+            _field("encoder", TEXT, "What made the vector: encoder, version, preprocessing and decoder."),
+            _field("status", TEXT, "ok, or why there is no vector: missing, empty, unreadable, truncated, ..."),
+            _field("error", TEXT, "What the reader or the decoder said; null where the status says all."),
+            _field("embedding", pa.list_(pa.float32()), "Vector; null unless the status is ok."),
+        ]
+    ),
     "quarantine": pa.schema(
         [
             _field("uri", TEXT, "File."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
 
@@ -10,9 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from PIL import Image
 
 from featflow.binning import category_coding, number_coding
 from featflow.columns import Column, Grouping, Kind
+from featflow.embedding.encoders import DescriptorsSpec
+from featflow.embedding.sources import IMAGE_TYPE
 from featflow.summaries import (
     SUMMARIZERS,
     AgreementSummarizer,
@@ -20,6 +24,7 @@ from featflow.summaries import (
     CoMoments,
     CoMomentsSummarizer,
     DistinctSummarizer,
+    EmbeddingsSummarizer,
     FrequentSummarizer,
     GroupedMomentsSummarizer,
     KeptCountsSummarizer,
@@ -70,6 +75,7 @@ COLUMNS = (
 )
 NUMBERS, CATEGORIES = COLUMNS[:3], COLUMNS[3:]
 WEIGHT = Column("w", "float64", Kind.NUMBER)
+IMAGE = Column("photo", "image", Kind.IMAGE)
 BATCH = _batch()
 
 
@@ -94,6 +100,20 @@ GROUPING = Grouping("value", CATEGORIES, 12)
 WEIGHTED_CODES = CodesSummarizer(ALL_CODINGS, CATEGORY_CODINGS[1:], ROWS, WEIGHT, GROUPING)
 CODE_BATCH = WEIGHTED_CODES.summarize(BATCH).to_arrow().combine_chunks().to_batches()[0]
 
+
+def _images() -> pa.RecordBatch:
+    """Few pictures, spread over many rows that have none: what they cost is decoding."""
+    random, found = np.random.default_rng(7), [None] * ROWS
+    for row in range(0, ROWS, 100):
+        sink = io.BytesIO()
+        Image.fromarray(random.integers(0, 256, (9, 10, 3), dtype=np.uint8)).save(sink, "PNG")
+        found[row] = {"bytes": sink.getvalue()}
+    found[300], found[500], found[800] = {"bytes": b""}, {"bytes": b"no"}, {"error": "no such file"}
+    return pa.record_batch({"photo": pa.array(found, IMAGE_TYPE)})
+
+
+IMAGES = _images()
+
 SPECS = {
     AgreementSummarizer: [AgreementSummarizer(((NUMBERS[0], NUMBERS[1]), (NUMBERS[0], NUMBERS[0])))],
     CodesSummarizer: [CODES, WEIGHTED_CODES, CodesSummarizer((), (), ROWS, WEIGHT)],
@@ -104,6 +124,7 @@ SPECS = {
         CoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, None, GROUPING),
         CoMomentsSummarizer(NUMBER_CODINGS[:2], NUMBER_CODINGS[1:], WEIGHT, GROUPING),
     ],
+    EmbeddingsSummarizer: [EmbeddingsSummarizer(IMAGE, DescriptorsSpec(), 10**8, ROWS)],
     DistinctSummarizer: [DistinctSummarizer(COLUMNS)],
     FrequentSummarizer: [FrequentSummarizer(CATEGORIES)],
     GroupedMomentsSummarizer: [
@@ -153,15 +174,20 @@ specs = pytest.mark.parametrize(
 
 
 def source(spec) -> pa.RecordBatch:
+    if isinstance(spec, EmbeddingsSummarizer):
+        return IMAGES
     return CODE_BATCH if isinstance(spec, PairCountsSummarizer | KeptCountsSummarizer) else BATCH
 
 
-def canonical(spec, state):
+def canonical(spec, state):  # noqa: PLR0911  one a summary
     """The state as plain values in which equal states are equal."""
     if isinstance(spec, CodesSummarizer):
         weights = np.zeros(state.rows) if state.weight is None else state.weight
         rows = np.vstack([state.codes, weights])
         return {"rows": state.rows, "codes": rows[:, np.lexsort(rows)]}
+    if isinstance(spec, EmbeddingsSummarizer):
+        rows = zip(*(state.table.column(name).to_pylist() for name in ("status", "content", "vector")), strict=True)
+        return {"rows": state.rows, "images": sorted(map(repr, rows))}
     if isinstance(spec, MomentsSummarizer):  # any value of the column may be the origin
         values = held(state)
         return values | {"mean": values.pop("origin") + state.mean}
@@ -190,6 +216,8 @@ def flatten(value, path=""):
         return [item for index, inner in enumerate(value) for item in flatten(inner, f"{path}[{index}]")]
     if isinstance(value, pa.Array):
         return [(path, value.to_pylist())]
+    if isinstance(value, pa.Table):
+        return [(path, repr(value.to_pylist()))]
     return [(path, value)]
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featflow.columns import Kind, Role
+from featflow.columns import Column, Kind, Role
 from featflow.config import parse
 from featflow.dataset import open_dataset
 from featflow.errors import ConfigurationError, SchemaError
@@ -206,9 +206,10 @@ def test_only_wanted_columns_are_decoded(tmp_path):
 
 
 def test_batches_are_bounded_in_cells():
-    assert batch_rows(1) == 2**17
-    assert batch_rows(100_000) == 1024
-    assert all(batch_rows(columns) * columns <= BATCH_CELLS for columns in (1, 100, 8_000))
+    of = [Column(f"x{index}", "float64", Kind.NUMBER) for index in range(100_000)]
+    assert batch_rows(of[:1]) == 2**17
+    assert batch_rows(of) == 1024
+    assert all(batch_rows(of[:columns]) * columns <= BATCH_CELLS for columns in (1, 100, 8_000))
 
 
 def test_roles(tmp_path):

@@ -4,6 +4,7 @@ from featflow.summaries.agreement import Agreement, AgreementSummarizer
 from featflow.summaries.codes import Codes, CodesSummarizer
 from featflow.summaries.comoments import CoMoments, CoMomentsSummarizer, RankCoMomentsSummarizer
 from featflow.summaries.contingency import TargetCounts, TargetCountsSummarizer
+from featflow.summaries.embeddings import Embeddings, EmbeddingsSummarizer
 from featflow.summaries.grouped import GroupedMoments, GroupedMomentsSummarizer
 from featflow.summaries.kept_counts import KeptCounts, KeptCountsSummarizer
 from featflow.summaries.kept_moments import KeptMomentsSummarizer, KeptRankMomentsSummarizer
@@ -23,6 +24,8 @@ __all__ = [
     "Codes",
     "CodesSummarizer",
     "DistinctSummarizer",
+    "Embeddings",
+    "EmbeddingsSummarizer",
     "FrequentSummarizer",
     "GroupedMoments",
     "GroupedMomentsSummarizer",
@@ -54,6 +57,7 @@ SUMMARIZERS = (
     CodesSummarizer,
     CoMomentsSummarizer,
     DistinctSummarizer,
+    EmbeddingsSummarizer,
     FrequentSummarizer,
     GroupedMomentsSummarizer,
     KeptCountsSummarizer,

@@ -1,0 +1,122 @@
+"""Encoded bytes to upright pictures of three 8-bit channels, or to why there is none.
+
+The rule, by what Pillow says the file holds:
+
+- EXIF orientation is applied; of an animated image the first frame is taken.
+- Grey, bilevel and palette images become RGB; 16-bit grey is divided by 257 and rounded.
+- Pixels that are transparent are laid over white.
+- CMYK and any other colour space become RGB as Pillow converts them, without colour profiles.
+- Floating-point pixels have no scale that is known: `unsupported`.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import PIL
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+__all__ = ["DECODER", "Picture", "Status", "decode"]
+
+DECODER = f"pillow-{PIL.__version__}"
+"""Decoder and its version, which decide pixels to the last bit."""
+WIDE_GREY = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
+Image.MAX_IMAGE_PIXELS = None  # the limit is the caller's, checked before anything is decoded
+
+
+class Status(StrEnum):
+    """What became of an image."""
+
+    OK = "ok"
+    MISSING = "missing"
+    """Null."""
+    EMPTY = "empty"
+    """No bytes."""
+    UNREADABLE = "unreadable"
+    """Its URI cannot be read."""
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    """The file ends, or breaks, before its last pixel."""
+    TOO_LARGE = "too_large"
+    """More pixels than are allowed; nothing was decoded."""
+    UNSUPPORTED = "unsupported"
+    """Pixels of a kind that has no known scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image, or why there is none."""
+
+    status: Status
+    error: str = ""
+    """What the decoder said."""
+    pixels: np.ndarray | None = None
+    """Shape (height, width, 3), uint8, upright; None unless the status is ok."""
+
+    def reduced(self, longest: int) -> np.ndarray:
+        """Return the pixels averaged over squares of the fewest whole pixels that leave no side above ``longest``.
+
+        Parameters
+        ----------
+        longest
+            0 leaves them as they are.
+        """
+        if self.pixels is None:
+            raise ValueError(f"there is no picture: {self.status}")
+        factor = -(-max(self.pixels.shape[:2]) // longest) if longest else 1
+        return self.pixels if factor == 1 else np.asarray(Image.fromarray(self.pixels).reduce(factor))
+
+
+def decode(data: bytes | None, most_pixels: int) -> Picture:
+    """Return the picture that encoded bytes hold. Never raises for what the bytes are.
+
+    Parameters
+    ----------
+    most_pixels
+        Pixels beyond which an image is not decoded.
+
+    Examples
+    --------
+    >>> decode(b"", 10**8).status.value, decode(b"no image", 10**8).status.value
+    ('empty', 'not_an_image')
+    """
+    if data is None:
+        return Picture(Status.MISSING)
+    if not data:
+        return Picture(Status.EMPTY)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            if width * height > most_pixels:
+                return Picture(Status.TOO_LARGE, f"{width} x {height} pixels; at most {most_pixels:,} are decoded")
+            return _upright(image)
+    except UnidentifiedImageError:
+        return Picture(Status.NOT_AN_IMAGE, f"{len(data)} bytes of no format that Pillow reads")
+    except Exception as error:  # noqa: BLE001  decoders of many formats raise what they like
+        return Picture(Status.TRUNCATED, " ".join(str(error).split())[:200] or type(error).__name__)
+
+
+def _upright(image: Image.Image) -> Picture:
+    if image.mode == "F":
+        return Picture(Status.UNSUPPORTED, "floating-point pixels")
+    image.load()
+    if image.mode in WIDE_GREY:
+        wide = np.clip(np.asarray(image, np.int64), 0, 65_535)
+        image = _with_orientation(Image.fromarray(((wide + 128) // 257).astype(np.uint8)), image)
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in TRANSPARENT or "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright)
+    return Picture(Status.OK, "", np.asarray(upright.convert("RGB")))
+
+
+def _with_orientation(image: Image.Image, source: Image.Image) -> Image.Image:
+    orientation = source.getexif().get(0x0112)
+    if orientation:
+        image.getexif()[0x0112] = orientation
+    return image

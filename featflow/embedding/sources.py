@@ -1,0 +1,80 @@
+"""The values of an image column as encoded bytes: bytes, structs of bytes and path, or URIs.
+
+A struct's fields go by name, either may be null; where there are no bytes its path is read. Paths that are relative lie
+beside the Parquet file. Only the storage that holds the dataset is read: a row cannot name another.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+
+from featflow.errors import first_line
+from featflow.storage import read_object
+
+__all__ = ["IMAGE_TYPE", "images_of"]
+
+IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("error", pa.string())])
+"""Canonical type of an image: its encoded bytes, or why they could not be read; both null where there is none."""
+READS_AT_ONCE = 16
+
+
+def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
+    """Return the images of a column, of type `IMAGE_TYPE`.
+
+    Parameters
+    ----------
+    array
+        Binary, struct of bytes and path, or strings.
+    file
+        URI of the file that holds the column.
+    options
+        Of the dataset's filesystem.
+    """
+    if pa.types.is_struct(array.type):
+        data, paths = (array.field(array.type.get_field_index(name)) for name in ("bytes", "path"))
+        data, paths = (_where(part, array) for part in (data, paths))
+    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_dictionary(array.type):
+        data, paths = pa.nulls(len(array), pa.large_binary()), array
+    else:
+        data, paths = array, pa.nulls(len(array), pa.string())
+    data = data.cast(pa.large_binary())
+    lacking = pa.compute.and_(data.is_null(), paths.is_valid())
+    if not pa.compute.any(lacking).as_py():
+        return pa.StructArray.from_arrays([data, pa.nulls(len(array), pa.string())], fields=list(IMAGE_TYPE))
+    found, wanted = data.to_pylist(), paths.to_pylist()
+    errors: list[str | None] = [None] * len(found)
+
+    def read(row: int) -> None:
+        try:
+            found[row] = read_object(_located(wanted[row], file), options)
+        except Exception as error:  # noqa: BLE001  whatever a filesystem raises is about this row
+            errors[row] = first_line(error)
+
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        list(pool.map(read, [row for row, lacks in enumerate(lacking.to_pylist()) if lacks]))
+    return pa.StructArray.from_arrays(
+        [pa.array(found, pa.large_binary()), pa.array(errors, pa.string())], fields=list(IMAGE_TYPE)
+    )
+
+
+def _where(part: pa.Array, whole: pa.Array) -> pa.Array:
+    """Return a field's values, null where the struct is."""
+    return pa.compute.if_else(whole.is_valid(), part, None) if whole.null_count else part
+
+
+def _located(path: str, file: str) -> str:
+    """Return the URI that a path of a file's row means.
+
+    Examples
+    --------
+    >>> _located("cat.png", "s3://lake/pets/a.parquet")
+    's3://lake/pets/cat.png'
+    """
+    protocol, other = (uri.partition("://")[0] if "://" in uri else "file" for uri in (file, path))
+    absolute = "://" in path or path.startswith("/")
+    if absolute and other != protocol:
+        raise PermissionError(f"{path} is not on the dataset's storage, {protocol}")
+    return path if absolute else f"{file.rpartition('/')[0]}/{path}"

@@ -1,0 +1,172 @@
+"""Images in a whole run: their descriptors beside the table's columns, with planted truths and real pictures."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+import featflow
+from featflow.embedding.descriptors import NAMES, descriptors
+from featflow.errors import SchemaError
+
+ROWS = 1_500
+
+
+def png(pixels):
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "PNG")
+    return sink.getvalue()
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """The label is whether a picture is bright, the other way round where a switch of the table says so."""
+    random = np.random.default_rng(11)
+    bright, switch = random.integers(0, 2, (2, ROWS)).astype(bool)
+    level = np.where(bright, 150, 60)[:, None, None, None]
+    pixels = (level + random.integers(0, 40, (ROWS, 12, 16, 3))).astype(np.uint8)
+    noise = random.random(ROWS) < 0.05
+    return pa.table(
+        {
+            "photo": [png(each) for each in pixels],
+            "switch": np.where(switch, "on", "off"),
+            "other": random.normal(size=ROWS),
+            "label": (bright ^ switch ^ noise).astype(np.int8),
+        }
+    )
+
+
+def run(table, folder, kind="serial", parts=1, **dataset):
+    (folder / "data").mkdir(parents=True)
+    for part in range(parts):
+        rows = table.slice(part * len(table) // parts, (part + 1) * len(table) // parts - part * len(table) // parts)
+        pq.write_table(rows, folder / "data" / f"{part}.parquet")
+    config = {
+        "dataset": {"source": str(folder / "data"), "targets": ["label"], "images": ["photo"]} | dataset,
+        "output": str(folder / "out"),
+        "engine": {"kind": kind},
+    }
+    return featflow.run(config)
+
+
+@pytest.mark.parametrize("kind", ["serial", "ray"])
+def test_a_pixel_and_a_column_that_matter_together(kind, planted, tmp_path, request):
+    if kind == "ray":
+        request.getfixturevalue("local_ray")
+    done = run(planted, tmp_path, kind, parts=3)
+    first = done.table("interaction").row(0, named=True)
+    assert {first["feature_a"], first["feature_b"]} == {"photo.brightness", "switch"}
+    assert first["ci_low"] > 0
+    alone = done.table("ranking").filter(pl.col("feature").is_in(["photo.brightness", "switch"]))
+    assert alone.height == 2
+    assert not alone["significant"].any()
+    pairs = done.table("correlation").select("feature_a", "feature_b").unique().rows()
+    assert any({"other", "photo.sharpness"} == set(pair) for pair in pairs)
+    assert done.manifest["rows"] == {"footers": ROWS, "read": ROWS, "quarantined": 0}
+
+
+def test_a_second_run_encodes_nothing(planted, tmp_path, monkeypatch):
+    first = run(planted, tmp_path)
+    monkeypatch.setattr("featflow.embedding.encoding.decode", None)
+    again = featflow.run(first.manifest["config"])
+    assert again.manifest["shards"]["computed"] == 0
+    for name in first.tables:
+        assert again.table(name).equals(first.table(name), null_equal=True)
+
+
+def test_any_sharding_gives_the_same_features(planted, tmp_path):
+    one, three = (run(planted, tmp_path / str(parts), parts=parts) for parts in (1, 3))
+    for name in ("ranking", "interaction"):
+        keys = ["target", "rank"]
+        ours, theirs = (
+            each.table(name).sort(keys).select(pl.col("^(.*mi|synergy|feature.*)$")) for each in (one, three)
+        )
+        assert ours.equals(theirs, null_equal=True)
+
+
+def test_failed_images_are_missing_values(planted, tmp_path):
+    """Their rows stay, in every statistic of the other columns."""
+    photos = planted["photo"].to_pylist()
+    photos[10], photos[20], photos[30] = None, b"", photos[30][:60]
+    done = run(planted.set_column(0, "photo", pa.array(photos, pa.binary())), tmp_path)
+    profile = {row["column"]: row for row in done.table("profile").to_dicts()}
+    assert profile["photo.brightness"]["missing"] == 3
+    assert profile["switch"]["rows"] == ROWS
+    assert profile["switch"]["missing"] == 0
+
+
+@pytest.mark.parametrize("kind", ["serial", "ray"])
+def test_every_image_is_a_row_with_its_key(kind, planted, tmp_path, request):
+    if kind == "ray":
+        request.getfixturevalue("local_ray")
+    photos = planted["photo"].to_pylist()
+    photos[10], photos[20], photos[30], photos[40] = None, b"", photos[30][:60], b"not an image"
+    table = planted.set_column(0, "photo", pa.array(photos, pa.binary()))
+    day = pa.array(np.arange(ROWS) * 10**9, pa.timestamp("us"))
+    table = table.append_column("key", pa.array([f"k{i}" for i in range(ROWS)])).append_column("day", day)
+    done = run(table, tmp_path, kind, parts=3, entity=["key"], event_time="day")
+    found = done.arrow("embedding")
+    assert found.column_names == ["key", "day", "column", "encoder", "status", "error", "embedding"]
+    assert found["key"].to_pylist() == table["key"].to_pylist()
+    assert found["day"].cast(pa.timestamp("us")).equals(table["day"])
+    failed = found.filter(pc.not_equal(found["status"], "ok")).select(["key", "status"]).to_pylist()
+    named = {"k10": "missing", "k20": "empty", "k30": "truncated", "k40": "not_an_image"}
+    assert {row["key"]: row["status"] for row in failed} == named
+    assert done.manifest["images"] == {"photo": {"ok": ROWS - 4, **dict.fromkeys(named.values(), 1)}}
+    for row in (0, 700, ROWS - 1):
+        pixels = torch.from_numpy(np.asarray(Image.open(io.BytesIO(photos[row]))).copy())[None]
+        expected = descriptors(pixels, np.array([[16, 12]]))[0].float().tolist()
+        assert found["embedding"][row].as_py() == expected
+    assert found["embedding"].null_count == 4
+
+
+def test_a_row_group_that_another_column_loses(planted, tmp_path):
+    """Its images leave with it; those of the row groups beside it stay where they belong."""
+    done = run(planted, tmp_path / "sound")
+    path = tmp_path / "data.parquet"
+    pq.write_table(planted, path, row_group_size=500, compression="none", use_dictionary=False)
+    chunk = pq.ParquetFile(path).metadata.row_group(1).column(2)
+    data = bytearray(path.read_bytes())
+    data[chunk.data_page_offset : chunk.data_page_offset + 30] = b"\xff" * 30
+    path.write_bytes(data)
+    config = done.manifest["config"]
+    config["dataset"]["source"], config["output"], config["budget"]["bad_rows"] = str(path), str(tmp_path / "o"), 1.0
+    less = featflow.run(config)
+    assert less.manifest["rows"] == {"footers": ROWS, "read": 1_000, "quarantined": 500}
+    whole = done.arrow("embedding")["embedding"].to_pylist()
+    assert less.arrow("embedding")["embedding"].to_pylist() == whole[:500] + whole[1_000:]
+
+
+def test_profile_says_what_the_pixels_say(shared_data, tmp_path):
+    """Real pictures, three of them photographs that lie on their side and are looked at six times smaller."""
+    source = str(shared_data / "sign_digits.parquet")
+    dataset = {"source": source, "entity": ["image_id"], "targets": ["label"], "images": ["image"]}
+    done = featflow.run({"dataset": dataset, "output": str(tmp_path / "out"), "engine": {"kind": "serial"}})
+    profile = {row["column"]: row for row in done.table("profile").to_dicts()}
+    width = profile["image.width"]
+    assert [width[name] for name in ("rows", "missing", "distinct", "min", "max")] == [2062, 0, 2, 100, 3024]
+    images = [Image.open(io.BytesIO(value["bytes"])) for value in pq.read_table(source)["image"].to_pylist()]
+    large = [image for image in images if image.width > 1000]
+    assert [image.getexif()[0x0112] for image in large] == [6, 6, 6]
+    turned = [np.asarray(image.transpose(Image.Transpose.ROTATE_270).reduce(6).convert("RGB")) for image in large]
+    small = [np.asarray(image.convert("RGB")) for image in images if image.width == 100]
+    found = [
+        descriptors(torch.from_numpy(np.stack(pictures)), np.full((len(pictures), 2), side))
+        for pictures, side in ((turned, 3024), (small, 100))
+    ]
+    means = torch.cat(found).mean(dim=0).tolist()
+    for name, mean in zip(NAMES, means, strict=True):
+        assert profile[f"image.{name}"]["mean"] == pytest.approx(mean, rel=1e-5, abs=1e-6), name
+
+
+def test_a_number_is_no_image(planted, tmp_path):
+    with pytest.raises(SchemaError, match=r"dataset.images: 'other' is double in .*; images are bytes, structs"):
+        run(planted, tmp_path, images=["other"])
