@@ -1,9 +1,8 @@
 """What a column is, and how it becomes codes.
 
-A column has two codings, one nested in the other. The *fine* one (levels of a
-category, up to ``codebook.bins`` quantile bins of a number) scores the column
-against a target; ``groups`` maps its codes to the *pair* coding, small enough
-for all pairs. Code 0 is always "missing".
+A column has two codings, one nested in the other. The *fine* one (levels of a category, up to ``codebook.bins``
+quantile bins of a number) scores it against a target; ``groups`` maps its codes to the *pair* coding, small
+enough for all pairs. Code 0 is always "missing".
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ MISSING = 0
 """Code of a missing value in every coding."""
 
 CODEBOOK_VERSION = "2"
-
 TARGET_CLASSES = 64
 """Levels of a categorical target kept apart; of more, the most frequent and "other"."""
 
@@ -83,8 +81,7 @@ class Role(StrEnum):
 class Column:
     """One column of the dataset, and all that decides how its values are read.
 
-    ``repr`` names the column in the digests of partial states, so it holds what
-    changes values and nothing else.
+    ``repr`` names it in the digests of partial states: it holds what changes values and nothing else.
     """
 
     name: str
@@ -100,7 +97,7 @@ class Column:
     source_type: str = field(default="", repr=False)
     """Arrow type in the files, for people."""
     made: tuple[str, int] | None = None
-    """Of a column that is made from images: folder of the states that hold its vectors, and its place in these."""
+    """Of a column made from images: folder of the states that hold its vectors, and its place in these."""
 
     @property
     def is_numeric(self) -> bool:
@@ -109,7 +106,7 @@ class Column:
 
 
 POSITION = Column("featflow:position", "uint64", Kind.NUMBER)
-"""Where a row lies: 16 bits of its shard's digest, then 16 of how far down the shard it is. Made by the reader."""
+"""Where a row lies: 16 bits of its shard's digest, then 16 of how far down the shard. Made by the reader."""
 
 
 @dataclass(frozen=True)

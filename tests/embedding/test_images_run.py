@@ -145,6 +145,51 @@ def test_a_row_group_that_another_column_loses(planted, tmp_path):
     assert less.arrow("embedding")["embedding"].to_pylist() == whole[:500] + whole[1_000:]
 
 
+def _damages(good):
+    """Eight ways in which an image of a lake is none, each with the status that it ends in."""
+    bomb, floats = io.BytesIO(), io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(bomb, "PNG")
+    Image.fromarray(np.ones((8, 8), np.float32)).save(floats, "TIFF")
+    return [
+        ({"bytes": None, "path": None}, "missing"),
+        ({"bytes": b"", "path": None}, "empty"),
+        ({"bytes": good[: len(good) // 2], "path": None}, "truncated"),
+        ({"bytes": b"\0" * 400, "path": None}, "not_an_image"),
+        ({"bytes": b"<html>404</html>", "path": None}, "not_an_image"),
+        ({"bytes": bomb.getvalue(), "path": None}, "too_large"),
+        ({"bytes": floats.getvalue(), "path": None}, "unsupported"),
+        ({"bytes": None, "path": "images/gone.jpg"}, "unreadable"),
+    ]
+
+
+def test_one_in_a_hundred_damaged_leaves_the_rest_as_it_was(shared_data, tmp_path):
+    """Real JPEGs; every damaged one is listed with its reason, and not a bit of the others moves."""
+    rows = pq.read_table(shared_data / "cifar10_20k.parquet").slice(0, 1_600)
+    values = rows["image"].to_pylist()
+    damages = _damages(values[0]["bytes"]) * 2
+    places = {100 * index + 7: damage for index, damage in enumerate(damages)}
+    broken = [places[row][0] if row in places else value for row, value in enumerate(values)]
+    column = rows.schema.get_field_index("image")
+    tables = {
+        "sound": rows,
+        "damaged": rows.set_column(column, rows.schema.field(column), pa.array(broken, rows["image"].type)),
+    }
+    keys = {"entity": ["image_id"], "images": ["image"]}
+    done = {name: run(table, tmp_path / name, parts=3, **keys) for name, table in tables.items()}
+    sound, damaged = (done[name].arrow("embedding") for name in tables)
+    assert sound["status"].to_pylist() == ["ok"] * len(rows)
+    assert len(damaged) == len(rows)
+    for row, (status, error) in enumerate(
+        zip(*(damaged[name].to_pylist() for name in ("status", "error")), strict=True)
+    ):
+        assert status == (places[row][1] if row in places else "ok")
+        assert bool(error) == (status not in {"ok", "missing", "empty"})
+    kept = pa.array([row not in places for row in range(len(rows))])
+    for name in ("image_id", "embedding"):
+        assert damaged.filter(kept)[name].to_pylist() == sound.filter(kept)[name].to_pylist()
+    assert sum(done["damaged"].manifest["images"]["image"].values()) == len(rows)
+
+
 def test_profile_says_what_the_pixels_say(shared_data, tmp_path):
     """Real pictures, three of them photographs that lie on their side and are looked at six times smaller."""
     source = str(shared_data / "sign_digits.parquet")
