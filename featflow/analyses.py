@@ -17,17 +17,13 @@ from featflow.blocks import block_pairs, blocks, column_blocks
 from featflow.columns import CategoryCoding, Codebook, Coding, Column, Grouping, NumberCoding, Role
 from featflow.config import Config
 from featflow.dataset import Dataset
-from featflow.embedding.encoders import DescriptorsSpec
-from featflow.embedding.made import described
 from featflow.measures.codebook import ColumnStates, duplicate_candidates, histogram_cells
 from featflow.options import SAMPLED_FROM
-from featflow.states import folder
 from featflow.summaries import (
     AgreementSummarizer,
     CodesSummarizer,
     CoMomentsSummarizer,
     DistinctSummarizer,
-    EmbeddingsSummarizer,
     FrequentSummarizer,
     GroupedMomentsSummarizer,
     KeptCountsSummarizer,
@@ -132,23 +128,6 @@ def profile_specs(columns: Sequence[Column], config: Config, weight: Column | No
         column_blocks(FrequentSummarizer, categories, limit),
         column_blocks(DistinctSummarizer, numbers, limit) + column_blocks(DistinctSummarizer, categories, limit),
     )
-
-
-def image_specs(dataset: Dataset, config: Config) -> tuple[EmbeddingsSummarizer, ...]:
-    """Return the specs of the pass over images, which goes before all others."""
-    options = {image.column: image for image in config.dataset.images}
-    rows = max(shard.rows for shard in dataset.shards)
-    return tuple(
-        EmbeddingsSummarizer(column, DescriptorsSpec(), options[column.name].most_pixels, rows)
-        for column in dataset.images
-    )
-
-
-def with_images(dataset: Dataset, config: Config) -> Dataset:
-    """Return the dataset with the columns that are made from images beside its own."""
-    specs = image_specs(dataset, config)
-    made = [column for spec in specs for column in described(spec.column.name, folder(spec))]
-    return replace(dataset, columns=(*dataset.columns, *made))
 
 
 @dataclass(frozen=True)

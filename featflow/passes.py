@@ -172,7 +172,7 @@ def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
     for shard in item.shards:
         faults = np.zeros(3, np.int64)
         made, start = MadeColumns(work.store, shard.digest, columns), 0
-        for batch in read_batches(shard, read, work.options, batch_rows(columns)):
+        for batch in read_batches(shard, read, work.options, batch_rows(columns, shard.nbytes // shard.rows)):
             if isinstance(batch, Quarantined):
                 bad[shard.digest].append(batch)
             elif not bad and batch.num_rows:

@@ -15,17 +15,16 @@ from featflow import states as stored
 from featflow.analyses import (
     ProfileSpecs,
     RelationSpecs,
-    image_specs,
     profile_specs,
     relation_specs,
     state_bytes,
-    with_images,
 )
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Dataset
 from featflow.engines.base import Engine
 from featflow.errors import BadDataError, InfrastructureError, SchemaError
+from featflow.images import image_specs, with_images
 from featflow.manifest import Record
 from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook
 from featflow.measures.profile import alerts_by_column, profile, target_values

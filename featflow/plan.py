@@ -14,6 +14,7 @@ from featflow.checks import check
 from featflow.columns import Kind, Role
 from featflow.config import Config
 from featflow.dataset import Dataset, Shard, open_dataset
+from featflow.images import with_images
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.storage import Store
 from featflow.trees import whole_name
@@ -71,6 +72,7 @@ def plan(config: Config) -> Plan:
     """
     dataset = open_dataset(config.dataset, config.output)
     check(config, dataset)
+    dataset = with_images(dataset, config)
     store = Store(config.output, config.dataset.storage_options)
     first = profile_specs(dataset.columns, config, dataset.weight)
     wanted = first.all()

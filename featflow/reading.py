@@ -28,17 +28,29 @@ from featflow.storage import DataFile, is_corruption, open_parquet
 
 __all__ = ["batch_rows", "read_batches"]
 
-IMAGE_ROWS = 1024
-"""Rows in one batch of images."""
+IMAGE_ROWS, IMAGE_BYTES = 1024, 64 * 2**20
+"""Rows in one batch of images, and their encoded bytes."""
+URI_ROWS = 64
+"""Rows in one batch of images that lie elsewhere: how large they are is not known."""
 BATCH_CELLS = 8 * 2**20
 """Values in one batch: 64 MiB as float64; fewer cost more, as codes of long dictionaries and states are made anew."""
 CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
-def batch_rows(columns: Collection[Column]) -> int:
-    """Return the rows of a batch of these columns."""
-    if any(column.kind is Kind.IMAGE for column in columns):
-        return IMAGE_ROWS
+def batch_rows(columns: Collection[Column], row_bytes: int = 0) -> int:
+    """Return the rows of a batch of these columns.
+
+    Parameters
+    ----------
+    row_bytes
+        Bytes of a row of the shard, which bound a batch of images.
+    """
+    images = [column for column in columns if column.kind is Kind.IMAGE]
+    if images:
+        kinds = [column.source_type for column in images]
+        elsewhere = any("string" in kind and not kind.startswith("struct") for kind in kinds)
+        most = URI_ROWS if elsewhere else IMAGE_ROWS
+        return max(1, min(most, IMAGE_BYTES // max(row_bytes, 1)))
     return max(1024, min(2**17, BATCH_CELLS // max(len(columns), 1)))
 
 

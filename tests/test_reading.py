@@ -209,6 +209,9 @@ def test_batches_are_bounded_in_cells():
     of = [Column(f"x{index}", "float64", Kind.NUMBER) for index in range(100_000)]
     assert batch_rows(of[:1]) == 2**17
     assert batch_rows(of) == 1024
+    photo, uri = (Column("p", "image", Kind.IMAGE, source_type=kind) for kind in ("binary", "large_string"))
+    assert [batch_rows([photo], size) for size in (1_000, 5 * 2**20, 10**9)] == [1024, 12, 1]
+    assert batch_rows([uri, photo], 20) == 64
     assert all(batch_rows(of[:columns]) * columns <= BATCH_CELLS for columns in (1, 100, 8_000))
 
 

@@ -4,7 +4,7 @@ All sums over pixels are of integers and therefore exact: a feature does not dep
 threads, or on what else is in the batch. Notation: R, G, B in 0..255; luma ``Y = (77 R + 150 G + 29 B) / 256`` rounded
 down (ITU-R BT.601 weights); Sobel gradients g of Y, ``|g| = |gx| + |gy|``. Pictures whose longer side exceeds
 `LONGEST` are first averaged over squares of whole pixels; width and height are those of the file. Cost: some 60
-passes over a batch, 10 to 15 ns a pixel on a core.
+passes over a batch, 30 to 50 ns a pixel on a slow core.
 
 ========================  =========================================================================  ==============
 width, height             pixels, upright                                                            1 and more
@@ -85,7 +85,7 @@ class Descriptors:
 
     width = len(NAMES)
     longest = LONGEST
-    batch = 256
+    batch = 64
 
     def encode(self, pictures: Sequence[np.ndarray], sizes: np.ndarray) -> np.ndarray:
         """Return the features of every picture, shape (pictures, features), float32."""

@@ -51,8 +51,6 @@ class _Decoded:
 def encode_images(images: Sequence[Image], encoder: Encoder, most_pixels: int) -> list[Encoded]:
     """Return what became of every image, in order, decoded on ``torch.get_num_threads()`` threads.
 
-    A picture that the encoder cannot take fails alone.
-
     Parameters
     ----------
     most_pixels

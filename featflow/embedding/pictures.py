@@ -72,7 +72,7 @@ class Picture:
 
 
 def decode(data: bytes | None, most_pixels: int) -> Picture:
-    """Return the picture that encoded bytes hold. Never raises for what the bytes are.
+    """Return the picture that encoded bytes hold. Raises MemoryError, and nothing for what the bytes are.
 
     Parameters
     ----------
@@ -94,6 +94,8 @@ def decode(data: bytes | None, most_pixels: int) -> Picture:
             if width * height > most_pixels:
                 return Picture(Status.TOO_LARGE, f"{width} x {height} pixels; at most {most_pixels:,} are decoded")
             return _upright(image)
+    except MemoryError:  # says nothing of the image
+        raise
     except UnidentifiedImageError:
         return Picture(Status.NOT_AN_IMAGE, f"{len(data)} bytes of no format that Pillow reads")
     except Exception as error:  # noqa: BLE001  decoders of many formats raise what they like

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featflow.errors import first_line
+from featflow.errors import InfrastructureError, first_line
 from featflow.storage import read_object
 
 __all__ = ["IMAGE_TYPE", "images_of"]
@@ -19,6 +19,8 @@ __all__ = ["IMAGE_TYPE", "images_of"]
 IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("error", pa.string())])
 """Canonical type of an image: its encoded bytes, or why they could not be read; both null where there is none."""
 READS_AT_ONCE = 16
+ROW_AT_FAULT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
+"""What reading raises where the path is at fault, and not the storage."""
 
 
 def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
@@ -32,6 +34,11 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
         URI of the file that holds the column.
     options
         Of the dataset's filesystem.
+
+    Raises
+    ------
+    InfrastructureError
+        Storage failed; the image may be sound.
     """
     if pa.types.is_struct(array.type):
         data, paths = (array.field(array.type.get_field_index(name)) for name in ("bytes", "path"))
@@ -50,8 +57,10 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
     def read(row: int) -> None:
         try:
             found[row] = read_object(_located(wanted[row], file), options)
-        except Exception as error:  # noqa: BLE001  whatever a filesystem raises is about this row
+        except ROW_AT_FAULT as error:
             errors[row] = first_line(error)
+        except Exception as error:  # what may be gone tomorrow must not stay in a state
+            raise InfrastructureError(f"{wanted[row]}: cannot read it: {first_line(error)}; retry") from error
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         list(pool.map(read, [row for row, lacks in enumerate(lacking.to_pylist()) if lacks]))

@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 
 import featflow
+from featflow.config import parse
 from featflow.embedding.descriptors import NAMES, descriptors
 from featflow.errors import SchemaError
+from featflow.plan import plan
 
 ROWS = 1_500
 
@@ -78,6 +80,8 @@ def test_a_second_run_encodes_nothing(planted, tmp_path, monkeypatch):
     monkeypatch.setattr("featflow.embedding.encoding.decode", None)
     again = featflow.run(first.manifest["config"])
     assert again.manifest["shards"]["computed"] == 0
+    planned = plan(parse(first.manifest["config"]))
+    assert (planned.profile_shards, planned.relation_shards) == (0, 0)
     for name in first.tables:
         assert again.table(name).equals(first.table(name), null_equal=True)
 
@@ -210,6 +214,11 @@ def test_profile_says_what_the_pixels_say(shared_data, tmp_path):
     means = torch.cat(found).mean(dim=0).tolist()
     for name, mean in zip(NAMES, means, strict=True):
         assert profile[f"image.{name}"]["mean"] == pytest.approx(mean, rel=1e-5, abs=1e-6), name
+
+
+def test_a_column_that_an_image_would_make(planted, tmp_path):
+    with pytest.raises(SchemaError, match=r"column 'photo\.hue' is what dataset\.images makes; rename it"):
+        run(planted.append_column("photo.hue", planted["other"]), tmp_path)
 
 
 def test_a_number_is_no_image(planted, tmp_path):

@@ -135,6 +135,15 @@ def test_a_bomb_is_not_decoded():
     assert decode(JPEG, RGB[..., 0].size - 1).status is Status.TOO_LARGE
 
 
+def test_want_of_memory_is_no_damage(monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("featflow.embedding.pictures.Image.open", full)
+    with pytest.raises(MemoryError):
+        decode(JPEG, MOST)
+
+
 def test_any_damage_ends_in_a_status():
     data = bytearray(encoded(Image.fromarray(RGB), "JPEG"))
     for _ in range(300):

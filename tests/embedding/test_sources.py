@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from featflow.embedding.sources import images_of
+from featflow.errors import InfrastructureError
 
 BYTES = [b"one", b"", None, b"two"]
 
@@ -43,6 +44,17 @@ def test_uris_are_read_beside_the_file(kind, tmp_path):
     assert missing == (None, None)
     assert none[0] is None
     assert "none.png" in none[1]
+
+
+def test_storage_that_fails_is_no_fault_of_the_row(monkeypatch):
+    """Else a night's outage would stay in the states as images that cannot be read."""
+
+    def outage(uri, options):
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr("featflow.embedding.sources.read_object", outage)
+    with pytest.raises(InfrastructureError, match=r"a\.png: cannot read it: no answer; retry"):
+        found(pa.array(["a.png"]))
 
 
 @pytest.mark.parametrize("path", ["/etc/hosts", "file:///etc/hosts", "http://127.0.0.1/a.png"])
