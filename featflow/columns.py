@@ -1,8 +1,7 @@
 """What a column is, and how it becomes codes.
 
-A column has two codings, one nested in the other. The *fine* one (levels of a category, up to ``codebook.bins``
-quantile bins of a number) scores it against a target; ``groups`` maps its codes to the *pair* coding, small
-enough for all pairs. Code 0 is always "missing".
+A column has two codings, one nested in the other. The *fine* one (levels of a category, ``codebook.bins`` quantile
+bins of a number) scores it against a target; ``groups`` maps its codes to the *pair* coding. Code 0 is "missing".
 """
 
 from __future__ import annotations
@@ -67,6 +66,7 @@ class Kind(StrEnum):
     TIME = "time"
     TEXT = "text"
     IMAGE = "image"
+    VECTOR = "vector"
 
 
 class Role(StrEnum):
@@ -87,7 +87,7 @@ class Column:
     name: str
     """Name, dotted for a field of a struct."""
     type: str
-    """Canonical type of its batches: int64, uint64, float32, float64, string or image."""
+    """Canonical type of its batches: int64, uint64, float32, float64, string, image or vector."""
     kind: Kind
     """How its values are understood."""
     null_values: tuple[str, ...] = ()
@@ -96,8 +96,8 @@ class Column:
     """What it is for."""
     source_type: str = field(default="", repr=False)
     """Arrow type in the files, for people."""
-    made: tuple[str, int] | None = None
-    """Of a column made from images: folder of the states that hold its vectors, and its place in these."""
+    made: tuple[str, int | str] | None = None
+    """Of a column made from images: folder of the states that hold it, and its place in their vectors, or the field."""
 
     @property
     def is_numeric(self) -> bool:

@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from featflow.errors import ConfigurationError
-from featflow.options import Analyses, Budget, CodebookOptions, DatasetOptions, EngineOptions, Options, Uri
+from featflow.option_types import Options, Uri
+from featflow.options import Analyses, Budget, CodebookOptions, DatasetOptions, EngineOptions
 
 __all__ = ["Config", "load", "parse"]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
+
+from featflow.image_options import ImageOptions
+from featflow.option_types import Options, Uris
 
 __all__ = [
     "ALL_PAIRS_UP_TO",
@@ -18,17 +19,11 @@ __all__ = [
     "CorrelationOptions",
     "DatasetOptions",
     "EngineOptions",
-    "ImageOptions",
     "InteractionOptions",
     "Keep",
-    "Options",
     "RankingOptions",
     "UncertaintyOptions",
-    "Uri",
 ]
-
-CREDENTIALS_IN_URI = re.compile(r"://(?:[^/]*@|[^/@:]*:(?!\d+(?:/|$))[^@]*@)")
-"""User or token before the host, or a key and a secret that may itself hold a slash; a port is neither."""
 
 ALL_PAIRS_UP_TO = 1000
 """Columns up to which every pair is written by default: half a million pairs a method."""
@@ -39,42 +34,6 @@ SAMPLED_FROM = 1e12
 """Pairs times rows from which interactions are searched for on samples by default: minutes of a few cores."""
 
 CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"]
-
-
-def _uri_without_credentials(uri: str) -> str:
-    if not uri.strip():
-        raise ValueError("is empty")
-    if CREDENTIALS_IN_URI.search(uri):
-        raise ValueError("holds credentials; put them into dataset.storage_options or the environment")
-    return uri
-
-
-def _path_as_text(value: object) -> object:
-    return str(value) if isinstance(value, PurePath) else value
-
-
-def _one_as_list(value: object) -> object:
-    if value == []:
-        raise ValueError("names nothing to read")
-    return [value] if isinstance(value, str | PurePath) else value
-
-
-Uri = Annotated[str, BeforeValidator(_path_as_text), AfterValidator(_uri_without_credentials)]
-Uris = Annotated[list[Uri], BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])]
-
-
-class Options(BaseModel):
-    """Common ground of all option objects: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ImageOptions(Options):
-    """A column of images, and what is made of them."""
-
-    column: str = Field(description="Column of encoded bytes, of structs of bytes and path, or of URIs.")
-    encoder: Literal["descriptors"] = Field(default="descriptors", description="What makes vectors of the images.")
-    most_pixels: int = Field(default=100_000_000, ge=1, description="Pixels beyond which an image is not decoded.")
 
 
 def _each_once(images: list[ImageOptions]) -> list[ImageOptions]:

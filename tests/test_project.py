@@ -67,6 +67,7 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
         "sampled": "null", "checks": "run", "pipeline": "run",
         "encoders": "encoding", "made": "images_run", "embedding_parts": "images_run", "images": "images_run",
         "base": "engines", "serial": "engines", "ray": "engines", "config": "config", "options": "config",
+        "option_types": "config", "image_options": "config",
     }  # fmt: skip
     leaves = {name.rsplit(".", 1)[-1] for name in MODULES if not name.startswith("featflow.summaries")}
     packages = {"embedding", "engines", "measures", "summaries"}

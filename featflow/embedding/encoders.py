@@ -29,13 +29,13 @@ class Encoder(Protocol):
     batch: int
     """Pictures at once."""
 
-    def encode(self, pictures: Sequence[np.ndarray], sizes: np.ndarray) -> np.ndarray:
-        """Return a vector of each picture, shape (pictures, width), float32; the same whatever stands beside it.
+    def encode(self, pictures: Sequence[np.ndarray | None], sizes: np.ndarray) -> np.ndarray:
+        """Return a vector of each picture, shape (pictures, width), float32; the same bits whatever stands beside it.
 
         Parameters
         ----------
         pictures
-            Each of shape (height, width, 3), uint8.
+            Each of shape (height, width, 3), uint8; None where an image has none, whose vector says nothing.
         sizes
             Width and height in the file, shape (pictures, 2).
         """

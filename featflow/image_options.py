@@ -1,0 +1,56 @@
+"""What a configuration may say of a column of images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from featflow.option_types import Options, without_credentials
+
+__all__ = ["MODEL", "ImageOptions"]
+
+MODEL = "transformers:"
+"""What goes before the directory or URI of a model."""
+
+
+def _encoder(value: str) -> str:
+    if value.startswith(MODEL):
+        return MODEL + without_credentials(value.removeprefix(MODEL))
+    if value != "descriptors":
+        raise ValueError(f"write descriptors, or {MODEL}<directory or URI>")
+    return value
+
+
+class ImageOptions(Options):
+    """A column of images, and what is made of them."""
+
+    column: str = Field(description="Column of encoded bytes, of structs of bytes and path, or of URIs.")
+    encoder: Annotated[str, AfterValidator(_encoder)] = Field(
+        default="descriptors",
+        description="What makes vectors of the images: descriptors, or transformers:<directory or URI> of a vision "
+        "model saved with save_pretrained.",
+    )
+    sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="Digest that a model's files must have.",
+    )
+    pooling: Literal["auto", "pooler", "cls", "mean"] = Field(
+        default="auto",
+        description="A model's output that is the vector: its pooler's, its first token's, or the mean over patches.",
+    )
+    bfloat16: bool = Field(default=False, description="Run a model under bfloat16 autocast.")
+    prefix: int | None = Field(default=None, ge=1, description="Leading dimensions of a vector that are kept.")
+    normalize: bool = Field(default=False, description="Scale vectors to length 1, after the prefix is taken.")
+    dtype: Literal["float32", "float16"] = Field(default="float32", description="What vectors are rounded to.")
+    directions: int = Field(
+        default=8, ge=0, le=256, description="Principal directions of a model's vectors that become columns."
+    )
+    clusters: int = Field(
+        default=16, ge=0, le=256, description="Clusters of a model's vectors, which become a column; 0 for none."
+    )
+    split: str | None = Field(
+        default=None, description="Column of train, test, ...: images that lie in several of its parts are counted."
+    )
+    most_pixels: int = Field(default=100_000_000, ge=1, description="Pixels beyond which an image is not decoded.")

@@ -1,0 +1,43 @@
+"""What the sections of a configuration share: their base class, and URIs that hold no credentials."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+__all__ = ["Options", "Uri", "Uris", "without_credentials"]
+
+CREDENTIALS_IN_URI = re.compile(r"://(?:[^/]*@|[^/@:]*:(?!\d+(?:/|$))[^@]*@)")
+"""User or token before the host, or a key and a secret that may itself hold a slash; a port is neither."""
+
+
+def without_credentials(uri: str) -> str:
+    """Return a URI; ValueError if it is empty or holds credentials."""
+    if not uri.strip():
+        raise ValueError("is empty")
+    if CREDENTIALS_IN_URI.search(uri):
+        raise ValueError("holds credentials; put them into dataset.storage_options or the environment")
+    return uri
+
+
+def _path_as_text(value: object) -> object:
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def _one_as_list(value: object) -> object:
+    if value == []:
+        raise ValueError("names nothing to read")
+    return [value] if isinstance(value, str | PurePath) else value
+
+
+Uri = Annotated[str, BeforeValidator(_path_as_text), AfterValidator(without_credentials)]
+Uris = Annotated[list[Uri], BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])]
+
+
+class Options(BaseModel):
+    """Common ground of all option objects: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
