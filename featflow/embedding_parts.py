@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from featflow import states
 from featflow.columns import Column, Kind, Role
@@ -20,6 +19,9 @@ from featflow.summaries import EmbeddingsSummarizer
 from featflow.tables import schema
 
 __all__ = ["EmbeddingWork", "WrittenImages", "embedding_part"]
+
+TIME = pa.timestamp("us", "UTC")
+WHOLE_NUMBERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 @dataclass(frozen=True)
@@ -67,24 +69,47 @@ def embedding_part(work: EmbeddingWork, item: tuple[Shard, str]) -> WrittenImage
 
 
 def _names(spec: EmbeddingsSummarizer) -> dict[str, pa.Scalar]:
-    return {"column": pa.scalar(spec.column.name), "encoder": pa.scalar(spec.encoder.id)}
+    return {"column": pa.scalar(spec.column.name), "encoder": pa.scalar(spec.encoder_id)}
 
 
 def _keys(work: EmbeddingWork, shard: Shard) -> pa.Table:
-    """Return the keys of a shard's rows, times as such; no columns without keys."""
+    """Return the keys of a shard's rows; no columns without keys."""
     if not work.keys:
         return pa.table({})
-    batches = []
-    for batch in read_batches(shard, work.keys, work.options, batch_rows(work.keys)):
+    kinds = {column: _key_type(column) for column in work.keys}
+    columns, batches = tuple(_reads(column, kind) for column, kind in kinds.items()), []
+    for batch in read_batches(shard, columns, work.options, batch_rows(columns)):
         if isinstance(batch, Quarantined):
             raise InfrastructureError(f"{batch.uri}: its keys became unreadable during the run; run again")
         batches.append(batch)
     table = pa.Table.from_batches(batches)
-    arrays = [_key(column, table[column.name]) for column in work.keys]
-    return pa.table(arrays, names=[column.name for column in work.keys])
+    arrays = [_as_key(table[column.name], kind) for column, kind in kinds.items()]
+    return pa.table(arrays, names=table.column_names)
 
 
-def _key(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
-    if column.role is Role.EVENT_TIME and column.kind is Kind.TIME:
-        return values.cast(pa.timestamp("us", "UTC"))
-    return pc.cast(values, pa.string()) if column.type == "string" else values
+def _key_type(column: Column) -> pa.DataType:
+    """Return the type of a key in the table: that of the files where it is whole numbers, booleans or days, else text.
+
+    Times are in microseconds, UTC; whole numbers of several types are int64.
+    """
+    if column.role is Role.EVENT_TIME:
+        return TIME if column.kind is Kind.TIME else pa.type_for_alias(column.type)
+    kinds = column.source_type.split("|")
+    if all(kind in WHOLE_NUMBERS for kind in kinds) and (len(kinds) == 1 or "uint64" not in kinds):
+        return pa.type_for_alias(kinds[0] if len(kinds) == 1 else "int64")
+    if all(kind.startswith(("timestamp", "date")) for kind in kinds):
+        return pa.date32() if all(kind.startswith("date") for kind in kinds) else TIME
+    return pa.bool_() if kinds == ["bool"] else pa.string()
+
+
+def _reads(column: Column, kind: pa.DataType) -> Column:
+    """Return the column that reads a key of a type."""
+    if column.role is Role.EVENT_TIME or kind == pa.string():
+        return column
+    if pa.types.is_temporal(kind):
+        return Column(column.name, "int64", Kind.TIME)
+    return Column(column.name, "uint64" if kind == pa.uint64() else "int64", Kind.NUMBER)
+
+
+def _as_key(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    return (values.cast(TIME) if pa.types.is_temporal(kind) else values).cast(kind)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from featflow.option_types import Options, without_credentials
 
@@ -12,6 +12,10 @@ __all__ = ["MODEL", "ImageOptions"]
 
 MODEL = "transformers:"
 """What goes before the directory or URI of a model."""
+
+
+OF_MODELS = {"sha256", "pooling", "bfloat16", "prefix", "normalize", "dtype", "directions", "clusters"}
+"""Keys that say something of a model's vectors."""
 
 
 def _encoder(value: str) -> str:
@@ -54,3 +58,15 @@ class ImageOptions(Options):
         default=None, description="Column of train, test, ...: images that lie in several of its parts are counted."
     )
     most_pixels: int = Field(default=100_000_000, ge=1, description="Pixels beyond which an image is not decoded.")
+
+    @model_validator(mode="after")
+    def _of_this_encoder(self) -> Self:
+        meaningless = sorted(OF_MODELS & self.model_fields_set)
+        if not self.model and any(getattr(self, key) != type(self).model_fields[key].default for key in meaningless):
+            raise ValueError(f"{', '.join(meaningless)} are of {MODEL}<directory or URI>, not of descriptors")
+        return self
+
+    @property
+    def model(self) -> str | None:
+        """Directory or URI of the model; None for descriptors."""
+        return self.encoder.removeprefix(MODEL) if self.encoder.startswith(MODEL) else None

@@ -1,36 +1,147 @@
-"""Which summaries a dataset's images need, and which columns are made of them."""
+"""Which summaries a dataset's images need, and which columns are made of them.
+
+Vectors come first. A model's vectors are then fitted: their principal directions and clusters are frozen, and every
+shard's vectors placed by them. What later passes see are ordinary columns.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
+from featflow.columns import Column
 from featflow.config import Config
 from featflow.dataset import Dataset
-from featflow.embedding.encoders import DescriptorsSpec
-from featflow.embedding.made import described
-from featflow.errors import SchemaError
-from featflow.states import folder
-from featflow.summaries import EmbeddingsSummarizer
+from featflow.embedding.descriptors import NAMES
+from featflow.embedding.encoders import DescriptorsSpec, EncoderSpec
+from featflow.embedding.form import VectorForm
+from featflow.embedding.made import described, kept, placed
+from featflow.embedding.vision import vision_spec
+from featflow.errors import ConfigurationError, SchemaError
+from featflow.image_options import ImageOptions
+from featflow.measures.embedding_fit import fit
+from featflow.states import AnySummarizer, folder
+from featflow.summaries import (
+    DistinctSummarizer,
+    EmbeddingsSummarizer,
+    ProjectionsSummarizer,
+    VectorMomentsSummarizer,
+    VectorSampleSummarizer,
+)
 
-__all__ = ["image_specs", "with_images"]
+__all__ = ["Images", "image_specs", "joined", "key_specs", "made_columns", "to_fit", "vector_moments"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is made of a dataset's images."""
+
+    embeddings: tuple[EmbeddingsSummarizer, ...]
+    """Vectors."""
+    projections: tuple[ProjectionsSummarizer, ...] = ()
+    """What is made of vectors."""
+
+    @property
+    def layers(self) -> tuple[tuple[AnySummarizer, ...], ...]:
+        """Specs whose states hold columns, those that others are made of first."""
+        return tuple(layer for layer in (self.embeddings, self.projections) if layer)
 
 
 def image_specs(dataset: Dataset, config: Config) -> tuple[EmbeddingsSummarizer, ...]:
-    """Return the specs of the pass over images, which goes before all others."""
-    options = {image.column: image for image in config.dataset.images}
+    """Return the specs of the pass over images, which goes before all others.
+
+    Raises
+    ------
+    ConfigurationError
+        A model cannot be loaded, or has fewer dimensions than are to be kept.
+    SchemaError
+        A column has the name of one that is made from images, or the column of a split is not there.
+    """
+    _check_names(dataset, config)
     rows = max(shard.rows for shard in dataset.shards)
-    return tuple(
-        EmbeddingsSummarizer(column, DescriptorsSpec(), options[column.name].most_pixels, rows)
-        for column in dataset.images
-    )
+    columns = {column.name: column for column in dataset.images}
+    found = []
+    for options in config.dataset.images:
+        encoder, form = _encoder(options, config), VectorForm(options.prefix, options.normalize, options.dtype)
+        if (options.prefix or 0) > encoder.width:
+            raise ConfigurationError(
+                f"dataset.images: prefix is {options.prefix}, and vectors of '{options.column}' have {encoder.width}"
+            )
+        found.append(EmbeddingsSummarizer(columns[options.column], encoder, options.most_pixels, form, rows))
+    return tuple(found)
 
 
-def with_images(dataset: Dataset, config: Config) -> Dataset:
-    """Return the dataset with the columns that are made from images beside its own; SchemaError if one is there."""
-    specs = image_specs(dataset, config)
-    made = [column for spec in specs for column in described(spec.column.name, folder(spec))]
-    names = {column.name for column in (*dataset.columns, *dataset.entity)}
-    for column in made:
-        if column.name in names:
-            raise SchemaError(f"column '{column.name}' is what dataset.images makes; rename it, or exclude it")
+def _encoder(options: ImageOptions, config: Config) -> EncoderSpec:
+    if options.model is None:
+        return DescriptorsSpec()
+    return vision_spec(options.model, options, config.dataset.storage_options)
+
+
+def key_specs(dataset: Dataset) -> tuple[AnySummarizer, ...]:
+    """Return what pass 1 makes of join keys: a row group that cannot be read then joins the others in quarantine."""
+    return (DistinctSummarizer(dataset.entity),) if dataset.images and dataset.entity else ()
+
+
+def vector_moments(spec: EmbeddingsSummarizer) -> VectorMomentsSummarizer:
+    """Return the spec of the moments of an image column's vectors."""
+    vector, _ = kept(spec.column.name, folder(spec))
+    return VectorMomentsSummarizer(vector, spec.width)
+
+
+def to_fit(
+    specs: tuple[EmbeddingsSummarizer, ...], config: Config
+) -> dict[EmbeddingsSummarizer, tuple[VectorMomentsSummarizer, VectorSampleSummarizer]]:
+    """Return what directions and clusters are made of, for each spec whose vectors have them."""
+    options = {each.column: each for each in config.dataset.images}
+    found = {}
+    for spec in specs:
+        wanted = options[spec.column.name]
+        if wanted.model and wanted.directions + wanted.clusters:
+            vector, content = kept(spec.column.name, folder(spec))
+            found[spec] = vector_moments(spec), VectorSampleSummarizer(vector, content, spec.width)
+    return found
+
+
+def made_columns(specs: tuple[EmbeddingsSummarizer, ...], config: Config, load: Callable[[Any], Any]) -> Images:
+    """Return what is made of images.
+
+    Parameters
+    ----------
+    load
+        Returns the whole state of a spec of `to_fit`.
+    """
+    options = {each.column: each for each in config.dataset.images}
+    projections = []
+    for spec, (moments, sample) in to_fit(specs, config).items():
+        wanted = options[spec.column.name]
+        fitted = fit(load(moments), load(sample), wanted.directions, wanted.clusters)
+        if fitted.width:
+            projections.append(ProjectionsSummarizer(moments.vector, fitted, spec.shard_rows))
+    return Images(specs, tuple(projections))
+
+
+def joined(dataset: Dataset, images: Images) -> Dataset:
+    """Return the dataset with the columns that are made from images beside its own."""
+    made: list[Column] = []
+    for spec in images.embeddings:
+        if isinstance(spec.encoder, DescriptorsSpec):
+            made += described(spec.column.name, folder(spec))
+    for placing in images.projections:
+        made += placed(placing.vector.name.removesuffix(".vector"), folder(placing), placing.fit)
     return replace(dataset, columns=(*dataset.columns, *made))
+
+
+def _check_names(dataset: Dataset, config: Config) -> None:
+    """Raise SchemaError if a column has the name of one that is made from images."""
+    names = {column.name for column in (*dataset.columns, *dataset.entity)}
+    for options in config.dataset.images:
+        of_model = ["cluster", *(f"direction_{place + 1}" for place in range(options.directions))]
+        for name in (f"{options.column}.{each}" for each in (of_model if options.model else NAMES)):
+            if name in names:
+                raise SchemaError(f"column '{name}' is what dataset.images makes; rename it, or exclude it")
+        if options.split and options.split not in names:
+            near = difflib.get_close_matches(options.split, sorted(names), n=1)
+            hint = f"the nearest is '{near[0]}'" if near else "it may be excluded, or no column of the dataset"
+            raise SchemaError(f"dataset.images: split of '{options.column}': no column '{options.split}'; {hint}")

@@ -34,7 +34,7 @@ class Inferred:
     columns: tuple[Column, ...]
     """Columns to analyse."""
     entity: tuple[Column, ...]
-    """Join keys, as strings: rows are told apart by them, nothing more."""
+    """Join keys, read as strings: rows are told apart by them, nothing more."""
     weight: Column | None
     """Row weights."""
     images: tuple[Column, ...]
@@ -64,7 +64,8 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
             key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
             if key:
                 raise SchemaError(f"dataset.{key}: '{name}' is {source_type}, which is not analysed; choose another")
-            notes.append(f"column '{name}' skipped: {source_type} is not analysed")
+            hint = "; if it holds images, name it in dataset.images" if family == "image" else ""
+            notes.append(f"column '{name}' skipped: {source_type} is not analysed{hint}")
             continue
         kind = Kind(options.kinds[name]) if name in options.kinds else GUESSED_KIND[family]
         if name == options.event_time:
@@ -93,7 +94,11 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
         for name in options.entity
         if found[name][0] in UNREAD
     ]
-    entity = (Column(name, "string", Kind.CATEGORY) for name in options.entity if found[name][0] not in UNREAD)
+    entity = (
+        Column(name, "string", Kind.CATEGORY, source_type=found[name][2])
+        for name in options.entity
+        if found[name][0] not in UNREAD
+    )
     of_images = tuple(_image(name, found[name]) for name in found if name in images)
     return Inferred(tuple(columns), tuple(entity), _weight(found, options.weight), of_images, tuple(notes))
 
@@ -141,11 +146,25 @@ def _check_names(options: DatasetOptions, names: list[str]) -> None:
                 near = difflib.get_close_matches(name, names, n=1)
                 hint = f"the nearest is '{near[0]}'" if near else f"columns are {', '.join(names[:20])}"
                 raise SchemaError(f"dataset.{key}: no column '{name}'; {hint}")
+    _check_once(options, keys)
+
+
+def _check_once(options: DatasetOptions, keys: dict[str, list[str]]) -> None:
+    """Raise ConfigurationError where a column is to be two things."""
     seen: dict[str, str] = {}
     for key, wanted in keys.items():
         for name in wanted:
             if seen.setdefault(name, key) != key:
-                raise ConfigurationError(f"column '{name}' stands in dataset.{seen[name]} and in dataset.{key}")
+                raise ConfigurationError(
+                    f"column '{name}' stands in dataset.{seen[name]} and in dataset.{key}; take it out of one"
+                )
+    for name, key in seen.items():
+        if key != "exclude" and _named(name, options.exclude):
+            raise ConfigurationError(f"dataset.{key}: dataset.exclude leaves out what '{name}' is a field of")
+    for name in keys["images"]:
+        kind = options.kinds.get(name, "image")
+        if kind != "image":
+            raise ConfigurationError(f"column '{name}' stands in dataset.images and is {kind} in dataset.kinds")
 
 
 GUESSED_KIND = {

@@ -58,7 +58,7 @@ class DatasetOptions(Options):
     )
     targets: list[str] = Field(default=[], description="Columns to rank features against; categorical or numeric.")
     exclude: list[str] = Field(default=[], description="Columns to leave out.")
-    kinds: dict[str, Literal["category", "number", "time", "text"]] = Field(
+    kinds: dict[str, Literal["category", "number", "time", "text", "image"]] = Field(
         default={}, description="Kind of a column where the guess from its type is wrong."
     )
     images: Annotated[
@@ -76,6 +76,17 @@ class DatasetOptions(Options):
     storage_options: dict[str, Any] = Field(
         default={}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _images_by_kind(cls, values: Any) -> Any:
+        """Take columns of kind image for images with default options."""
+        kinds, images = (values.get(key) for key in ("kinds", "images")) if isinstance(values, dict) else (None, None)
+        if not isinstance(kinds, dict) or not isinstance(images, list | None):
+            return values
+        images = images or []
+        named = {each.get("column") if isinstance(each, dict) else each for each in images}
+        return values | {"images": [*images, *(k for k, kind in kinds.items() if kind == "image" and k not in named)]}
 
 
 class CodebookOptions(Options):
@@ -215,6 +226,13 @@ class EngineOptions(Options):
     in_flight: int = Field(default=2, ge=1, description="Tasks submitted ahead for each core of the cluster.")
     gpus: float = Field(
         default=0.0, ge=0, le=1, description="Share of a GPU that a task reserves that counts pairs; 0 counts on CPUs."
+    )
+    encoder_gpus: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of a GPU that an actor reserves that encodes images with a model; null takes a whole one "
+        "where the cluster has any, 0 encodes on CPUs.",
     )
 
 

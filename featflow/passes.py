@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from featflow import progress, states, trees
 from featflow.binning import row_weights, weight_faults
 from featflow.coding import CodedBatch
-from featflow.columns import Column
+from featflow.columns import Column, Kind
 from featflow.dataset import Quarantined, Shard
 from featflow.embedding.made import MadeColumns
 from featflow.engines.base import Engine, Resources
@@ -26,7 +26,7 @@ from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
 from featflow.states import AnySummarizer
 from featflow.storage import Store, check_unchanged
-from featflow.summaries import MomentsSummarizer, absorb
+from featflow.summaries import EmbeddingsSummarizer, MomentsSummarizer, absorb
 
 __all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge"]
 
@@ -52,6 +52,8 @@ class Workspace:
     """Options of the dataset's filesystem."""
     gpus: float = 0.0
     """Share of a GPU that a task reserves that counts pairs."""
+    encoder_gpus: float | None = None
+    """Share of a GPU that an actor reserves that encodes images; None takes a whole one where there is any."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def compute(
     shards: Sequence[Shard],
     specs: Sequence[AnySummarizer],
     stage: str,
-    images: Sequence[AnySummarizer] = (),
+    layers: Sequence[Sequence[AnySummarizer]] = (),
 ) -> Computed:
     """Make the states of all spans of shards that are not there yet.
 
@@ -99,8 +101,9 @@ def compute(
 
     Parameters
     ----------
-    images
-        Specs whose states hold columns of ``specs``: they are made first, of whatever shards go on.
+    layers
+        Specs whose states hold columns of ``specs``, and of the layers after them: they are made first, of whatever
+        shards go on.
 
     Raises
     ------
@@ -113,8 +116,8 @@ def compute(
     while True:
         remaining, bad = states.sound(store, remaining, specs)
         quarantined += bad
-        if images:
-            made = compute(workspace, remaining, images, "encoding images")
+        if layers:
+            made = compute(workspace, remaining, layers[-1], f"images: {layers[-1][0].name}", layers[:-1])
             quarantined += made.quarantined
             done |= made.computed
             if made.quarantined:
@@ -130,7 +133,11 @@ def compute(
         memory = max(states.task_bytes([specs[i] for i in item.specs]) for item in items)
         work = _ShardWork(store, tuple(specs), workspace.source_options)
         with progress.stage(workspace.progress, stage, len(items)):
-            reports = workspace.engine.map(_summarize, work, items, Resources(memory=memory))
+            if any(column.kind is Kind.IMAGE for spec in specs for column in spec.columns):
+                resources = Resources(workspace.encoder_gpus if _uses_models(specs) else 0.0, memory)
+                reports = workspace.engine.map_resident(_encode, work, items, resources)
+            else:
+                reports = workspace.engine.map(_summarize, work, items, Resources(memory=memory))
             for item, unreadable in zip(items, reports, strict=True):
                 workspace.progress.advance(sum(shard.rows for shard in item.shards))
                 done |= {shard.digest for shard in item.shards}
@@ -153,6 +160,18 @@ def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> I
         columns = wider
     if group:
         yield tuple(group)
+
+
+def _uses_models(specs: Sequence[AnySummarizer]) -> bool:
+    return any(isinstance(spec, EmbeddingsSummarizer) and spec.encoder.uses_gpus for spec in specs)
+
+
+def _encode(work: _ShardWork, item: _Item, attempt: int) -> dict[str, list[Quarantined]]:
+    """Do as `_summarize`; where that ended a process, an image may have: they are then decoded apart from this one."""
+    if attempt:
+        specs = (replace(s, apart=True) if isinstance(s, EmbeddingsSummarizer) else s for s in work.specs)
+        work = replace(work, specs=tuple(specs))
+    return _summarize(work, item)
 
 
 def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:

@@ -24,7 +24,8 @@ from featflow.config import Config
 from featflow.dataset import Dataset
 from featflow.engines.base import Engine
 from featflow.errors import BadDataError, InfrastructureError, SchemaError
-from featflow.images import image_specs, with_images
+from featflow.image_profiles import profile_images
+from featflow.images import Images, image_specs, joined, key_specs, made_columns, to_fit
 from featflow.manifest import Record
 from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook
 from featflow.measures.profile import alerts_by_column, profile, target_values
@@ -44,14 +45,17 @@ def write_tables(
 ) -> tuple[RunWriter, dict[str, Any]]:
     """Compute and write all tables; return their writer and the manifest. Nothing is visible yet."""
     sizes = state_bytes(config), int(config.dataset.shard_bytes)
-    workspace = Workspace(store, engine, progress, *sizes, config.dataset.storage_options, config.engine.gpus)
+    gpus = config.engine.gpus, config.engine.encoder_gpus
+    workspace = Workspace(store, engine, progress, *sizes, config.dataset.storage_options, *gpus)
     writer = RunWriter(workspace.store, new_run_id(watch.began))
     record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
 
-    images = image_specs(dataset, config)
-    dataset = with_images(dataset, config)
+    images = _images(workspace, dataset, config)
+    dataset = joined(dataset, images)
+    watch.lap("images")
     specs = profile_specs(dataset.columns, config, dataset.weight)
-    first = passes.compute(workspace, dataset.shards, specs.all(), "reading: profile", images)
+    wanted = (*specs.all(), *key_specs(dataset))
+    first = passes.compute(workspace, dataset.shards, wanted, "reading: profile", images.layers)
     record.add(first)
     record.rows_read = sum(shard.rows for shard in first.shards)
     _check_budget(config, record, writer)
@@ -82,12 +86,25 @@ def write_tables(
 
     found = Relations(config, codebook, workspace, first.shards, relations, states, whole)
     _write_results(dataset, found, writer, record)
-    if images:
+    if images.embeddings:
         read = replace(dataset, shards=first.shards)
-        record.images = results.write_embeddings(workspace, images, read, writer)
+        record.images = results.write_embeddings(workspace, images.embeddings, read, writer)
+        profiled = profile_images(workspace, read, config, images, codebook, record.warnings)
+        writer.write("embedding_profile", [profiled])
     writer.write("quarantine", [record.quarantine_table()])
     watch.lap("measures and tables")
     return writer, record.manifest(writer, codebook, "done")
+
+
+def _images(workspace: Workspace, dataset: Dataset, config: Config) -> Images:
+    """Return what is made of images; a model's vectors are made at once, as columns depend on all of them."""
+    specs = image_specs(dataset, config)
+    wanted = [spec for pair in to_fit(specs, config).values() for spec in pair]
+    if not wanted:
+        return Images(specs)
+    done = passes.compute(workspace, dataset.shards, wanted, "images: moments", (specs,))
+    names = dict(zip(wanted, passes.merge(workspace, done.shards, wanted, "merging"), strict=True))
+    return made_columns(specs, config, lambda spec: stored.load(workspace.store, spec, names[spec]))
 
 
 def _column_states(workspace: Workspace, first: Computed, specs: ProfileSpecs) -> ColumnStates:

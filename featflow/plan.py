@@ -14,9 +14,10 @@ from featflow.checks import check
 from featflow.columns import Kind, Role
 from featflow.config import Config
 from featflow.dataset import Dataset, Shard, open_dataset
-from featflow.images import with_images
+from featflow.images import Images, image_specs, joined, key_specs, made_columns, to_fit
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.storage import Store
+from featflow.summaries import EmbeddingsSummarizer
 from featflow.trees import whole_name
 
 __all__ = ["Plan", "plan"]
@@ -72,10 +73,12 @@ def plan(config: Config) -> Plan:
     """
     dataset = open_dataset(config.dataset, config.output)
     check(config, dataset)
-    dataset = with_images(dataset, config)
     store = Store(config.output, config.dataset.storage_options)
+    images = _images(store, dataset, config)
+    dataset = joined(dataset, images)
+    notes = [f"columns of '{spec.column.name}' are known once it is encoded" for spec in _unknown(images, config)]
     first = profile_specs(dataset.columns, config, dataset.weight)
-    wanted = first.all()
+    wanted = (*first.all(), *key_specs(dataset))
     shards, _ = states.sound(store, dataset.shards, wanted)
     shard_bytes = max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
     lacking = states.missing(store, shards, wanted, shard_bytes)
@@ -116,8 +119,24 @@ def plan(config: Config) -> Plan:
         blocks=dict(blocks),
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task,
         memory_budget=int(config.budget.memory),
-        notes=[*dataset.notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
+        notes=[*dataset.notes, *notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
     )
+
+
+def _images(store: Store, dataset: Dataset, config: Config) -> Images:
+    """Return what is made of images; of a model's vectors nothing until a run has left their moments."""
+    specs = image_specs(dataset, config)
+    wanted = [spec for pair in to_fit(specs, config).values() for spec in pair]
+    shards, _ = states.sound(store, dataset.shards, wanted)
+    name = whole_name([shard.digest for shard in shards])
+    try:
+        return made_columns(specs, config, lambda spec: states.load(store, spec, name))
+    except FileNotFoundError:
+        return Images(specs)
+
+
+def _unknown(images: Images, config: Config) -> list[EmbeddingsSummarizer]:
+    return [] if images.projections else list(to_fit(images.embeddings, config))
 
 
 def _interactions(config: Config, dataset: Dataset) -> str | None:

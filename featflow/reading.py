@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 
 from featflow.columns import POSITION, Column, Kind
 from featflow.dataset import Quarantined, Shard
-from featflow.embedding.sources import images_of
+from featflow.embedding.sources import elsewhere, images_of
 from featflow.errors import InfrastructureError, SchemaError, first_line
 from featflow.grouping import positions
 from featflow.inference import HIVE_NULL, leaves
@@ -30,8 +31,10 @@ __all__ = ["batch_rows", "read_batches"]
 
 IMAGE_ROWS, IMAGE_BYTES = 1024, 64 * 2**20
 """Rows in one batch of images, and their encoded bytes."""
-URI_ROWS = 64
-"""Rows in one batch of images that lie elsewhere: how large they are is not known."""
+IMAGES_ELSEWHERE = 64
+"""Images in one batch that are read from their paths: how large they are is not known."""
+VECTOR_ROWS = 4096
+"""Rows in one batch of vectors."""
 BATCH_CELLS = 8 * 2**20
 """Values in one batch: 64 MiB as float64; fewer cost more, as codes of long dictionaries and states are made anew."""
 CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
@@ -45,12 +48,10 @@ def batch_rows(columns: Collection[Column], row_bytes: int = 0) -> int:
     row_bytes
         Bytes of a row of the shard, which bound a batch of images.
     """
-    images = [column for column in columns if column.kind is Kind.IMAGE]
-    if images:
-        kinds = [column.source_type for column in images]
-        elsewhere = any("string" in kind and not kind.startswith("struct") for kind in kinds)
-        most = URI_ROWS if elsewhere else IMAGE_ROWS
-        return max(1, min(most, IMAGE_BYTES // max(row_bytes, 1)))
+    if any(column.kind is Kind.IMAGE for column in columns):
+        return max(1, min(IMAGE_ROWS, IMAGE_BYTES // max(row_bytes, 1)))
+    if any(column.kind is Kind.VECTOR for column in columns):
+        return VECTOR_ROWS
     return max(1024, min(2**17, BATCH_CELLS // max(len(columns), 1)))
 
 
@@ -77,12 +78,13 @@ def read_batches(
             raise _failure(shard, error) from error
         paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
         wanted = [".".join(paths[column.name]) for column in columns if column.name in paths]
+        images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         start = 0
-        wanted = wanted or [".".join(next(iter(paths.values())))]  # for the number of rows
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
             seen = 0
             try:
-                for raw in _raw_batches(shard, file, (group, wanted), rows):
+                batches = _raw_batches(shard, file, (group, wanted), rows)
+                for raw in chain.from_iterable(_cut(batch, images) for batch in batches):
                     seen += raw.num_rows
                     lies = positions(shard.digest, start, raw.num_rows, shard.rows)
                     start += raw.num_rows
@@ -110,6 +112,20 @@ def _raw_batches(
         if is_corruption(error):
             raise
         raise _failure(shard, error) from error
+
+
+def _cut(batch: pa.RecordBatch, images: list[tuple[str, ...]]) -> Iterator[pa.RecordBatch]:
+    """Yield a batch in pieces of which no more than `IMAGES_ELSEWHERE` images of a column are read from their paths."""
+    most = max((int(pc.sum(elsewhere(_values(batch, path))).as_py() or 0) for path in images), default=0)
+    rows = IMAGES_ELSEWHERE if most > IMAGES_ELSEWHERE else max(batch.num_rows, 1)
+    yield from (batch.slice(start, rows) for start in range(0, batch.num_rows, rows))
+
+
+def _values(batch: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:
+    array = batch.column(path[0])
+    for name in path[1:]:
+        array = pc.struct_field(array, name)
+    return array
 
 
 def _failure(shard: Shard, error: Exception) -> InfrastructureError:
@@ -150,10 +166,7 @@ def _canonical_batch(
         if column == POSITION:
             array = pa.array(where.lies)
         elif column.name in paths:
-            first, *rest = paths[column.name]
-            array = raw.column(first)
-            for name in rest:
-                array = pc.struct_field(array, name)
+            array = _values(raw, paths[column.name])
         else:
             value = dict(where.file.partitions).get(column.name)
             value = None if value == HIVE_NULL else value

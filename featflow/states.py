@@ -52,7 +52,7 @@ REMEDIES = {
 }
 """What makes a state smaller, beside more memory."""
 
-BY_SHARD = {"codes", "embeddings"}
+BY_SHARD = {"codes", "embeddings", "projections"}
 """Summaries whose states are rows, which later passes read shard by shard."""
 
 AnySummarizer = Summarizer[Any]

@@ -18,7 +18,22 @@ __all__ = ["QUANTILE_PROBABILITIES", "SCHEMAS", "build", "describe", "schema"]
 QUANTILE_PROBABILITIES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 TEXT, INTEGER, REAL = pa.string(), pa.int64(), pa.float64()
-NAMES = pa.list_(pa.string())
+NAMES, REALS, INTEGERS = pa.list_(TEXT), pa.list_(REAL), pa.list_(INTEGER)
+
+_CLASS = pa.struct([("class", TEXT), ("n", INTEGER), ("centroid", REALS), ("scatter", REAL)])
+_TARGET = pa.struct(
+    [
+        ("target", TEXT),
+        ("classes", pa.list_(_CLASS)),
+        ("majority_share", REAL),
+        ("fisher_ratio", REAL),
+        ("fisher_by_dimension", REALS),
+        ("nearest_mean_accuracy", REAL),
+        ("linear_probe_accuracy", REAL),
+        ("prefix_accuracy", REALS),
+        ("held_out_rows", INTEGER),
+    ]
+)
 
 
 def _field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
@@ -158,6 +173,47 @@ SCHEMAS: dict[str, pa.Schema] = {
             _field("status", TEXT, "ok, or why there is no vector: missing, empty, unreadable, truncated, ..."),
             _field("error", TEXT, "What the reader or the decoder said; null where the status says all."),
             _field("embedding", pa.list_(pa.float32()), "Vector; null unless the status is ok."),
+        ]
+    ),
+    "embedding_profile": pa.schema(
+        [
+            _field("column", TEXT, "Column of images."),
+            _field("encoder", TEXT, "What made the vectors: encoder, version, preprocessing and decoder."),
+            _field("rows", INTEGER, "Rows read: valid + failed + nonfinite."),
+            _field("valid", INTEGER, "Rows with a finite vector; all that follows is of these."),
+            _field("failed", INTEGER, "Rows without a vector: missing images, and those of which nothing was made."),
+            _field("nonfinite", INTEGER, "Rows whose vector holds NaN or an infinity."),
+            _field("width", INTEGER, "Dimensions of a vector, d."),
+            _field(
+                "norm_edges", REALS, "Edges of the bins of Euclidean lengths, ascending; a bin holds its lower one."
+            ),
+            _field("norm_counts", INTEGERS, "Vectors by length: one bin fewer than edges, from the first used bin on."),
+            _field("centroid", REALS, "Mean of each dimension."),
+            _field("variance", REALS, "Variance of each dimension, ddof 1."),
+            _field("spectrum", REALS, "Eigenvalues of the covariance, ddof 1, falling."),
+            _field(
+                "effective_rank", REAL, "exp of the entropy of the spectrum's shares: 1 to d (Roy & Vetterli 2007)."
+            ),
+            _field("dead_dimensions", INTEGER, "Dimensions that never vary."),
+            _field("prefix", INTEGERS, "Numbers of leading dimensions: powers of two below d, and d."),
+            _field("prefix_variance", REALS, "Share of the total variance in so many leading dimensions."),
+            _field("exact_duplicates", INTEGER, "Images beyond the first of the same bytes."),
+            _field("near_duplicates", INTEGER, "Images that look like one of other bytes by their perceptual hashes."),
+            _field(
+                "leakage",
+                pa.list_(pa.struct([("first", TEXT), ("second", TEXT), ("exact", INTEGER), ("near", INTEGER)])),
+                "Of two values of the split column: images of the second that the first has; others like one of it.",
+            ),
+            _field(
+                "targets",
+                pa.list_(_TARGET),
+                "For each target: the classes seen, scatter being the mean squared distance from the class's centroid; "
+                "majority_share of the largest; fisher_by_dimension, the variance between classes over that within; "
+                "fisher_ratio, its mean over dimensions that vary within classes, which is trace(Sb) / trace(Sw) where "
+                "each is divided by its standard deviation within classes (Fukunaga 1990); accuracies on held_out_rows "
+                "of classifiers made from other shards: the nearest class mean, of all dimensions and of each prefix, "
+                "and linear discriminant analysis.",
+            ),
         ]
     ),
     "quarantine": pa.schema(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
@@ -16,10 +17,15 @@ from PIL import Image
 from featflow.binning import category_coding, number_coding
 from featflow.columns import Column, Grouping, Kind
 from featflow.embedding.encoders import DescriptorsSpec
+from featflow.embedding.fit import Fit
+from featflow.embedding.hashes import DIGEST_BYTES
 from featflow.embedding.sources import IMAGE_TYPE
 from featflow.summaries import (
     SUMMARIZERS,
     AgreementSummarizer,
+    ClassificationSummarizer,
+    Classifier,
+    ClassMomentsSummarizer,
     CodesSummarizer,
     CoMoments,
     CoMomentsSummarizer,
@@ -33,11 +39,14 @@ from featflow.summaries import (
     LevelsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,
+    ProjectionsSummarizer,
     QuantileSketchSummarizer,
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
     Summary,
     TargetCountsSummarizer,
+    VectorMomentsSummarizer,
+    VectorSampleSummarizer,
     absorb,
     digest,
 )
@@ -49,9 +58,24 @@ FLOAT_TOLERANCE = 1e-9
 """Relative, against the largest value of the same array: sums of a few thousand rows in another order."""
 
 
+DIGESTS = pa.binary(DIGEST_BYTES)
+WIDTH = 5
+
+
+def _vectors(picture) -> pa.Array:
+    """Vectors of pictures: far from 0, one dimension dead, some absent or not finite."""
+    random = np.random.default_rng(9)
+    values = (random.normal(size=(ROWS, WIDTH)) @ random.normal(size=(WIDTH, WIDTH)) + 1e3).astype(np.float32)
+    values[:, 3] = 0.1
+    values[7, 1], values[9, 2] = np.nan, np.inf
+    absent = pa.array(picture % 10 == 0)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values[picture].ravel()), WIDTH, mask=absent)
+
+
 def _batch() -> pa.RecordBatch:
     random = np.random.default_rng(3)
     x = random.normal(size=ROWS) + 1e6
+    picture = np.random.default_rng(8).integers(0, ROWS // 2, ROWS)  # of some there are several
     return pa.record_batch(
         {
             "x": pa.array(x, mask=random.random(ROWS) < 0.2),
@@ -62,6 +86,8 @@ def _batch() -> pa.RecordBatch:
             ).dictionary_encode(),
             "b": pa.array(random.integers(0, 3, ROWS).astype(str)).dictionary_encode(),
             "w": np.where(random.random(ROWS) < 0.1, 0.0, random.exponential(0.1, size=ROWS)),
+            "v": _vectors(picture),
+            "c": pa.array([hashlib.sha256(b"%d" % each).digest()[:DIGEST_BYTES] for each in picture], DIGESTS),
         }
     )
 
@@ -76,6 +102,7 @@ COLUMNS = (
 NUMBERS, CATEGORIES = COLUMNS[:3], COLUMNS[3:]
 WEIGHT = Column("w", "float64", Kind.NUMBER)
 IMAGE = Column("photo", "image", Kind.IMAGE)
+VECTOR, CONTENT = Column("v", "vector", Kind.VECTOR), Column("c", "binary", Kind.VECTOR)
 BATCH = _batch()
 
 
@@ -114,8 +141,26 @@ def _images() -> pa.RecordBatch:
 
 IMAGES = _images()
 
+
+def _fits():
+    """Directions and clusters of some kind: of the laws any will do."""
+    random = np.random.default_rng(10)
+    directions, centroid = random.normal(size=(3, WIDTH)), np.full(WIDTH, 1e3)
+    none = np.empty((0, 2))
+    return Fit(centroid, directions, 2, random.normal(size=(4, 3))), Fit(centroid, directions, 3, none)
+
+
+def _classifier(classes):
+    random = np.random.default_rng(11)
+    means, weights = random.normal(size=(classes, WIDTH)), random.normal(size=(WIDTH, classes))
+    n, bias = np.arange(classes), random.normal(size=classes)
+    return Classifier(n, np.full(WIDTH, 1e3), np.full(WIDTH, 0.5), means, np.array([1, 2, 4, WIDTH]), weights, bias)
+
+
 SPECS = {
     AgreementSummarizer: [AgreementSummarizer(((NUMBERS[0], NUMBERS[1]), (NUMBERS[0], NUMBERS[0])))],
+    ClassificationSummarizer: [ClassificationSummarizer(VECTOR, WIDTH, CATEGORY_CODINGS[1], _classifier(4))],
+    ClassMomentsSummarizer: [ClassMomentsSummarizer(VECTOR, WIDTH, coding) for coding in ALL_CODINGS[2:]],
     CodesSummarizer: [CODES, WEIGHTED_CODES, CodesSummarizer((), (), ROWS, WEIGHT)],
     CoMomentsSummarizer: [
         CoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS),
@@ -148,6 +193,7 @@ SPECS = {
         PairCountsSummarizer(ALL_CODINGS, ALL_CODINGS, CATEGORY_CODINGS[1:], WEIGHT),
         PairCountsSummarizer(ALL_CODINGS[:2], ALL_CODINGS[2:], (), WEIGHT),
     ],
+    ProjectionsSummarizer: [ProjectionsSummarizer(VECTOR, fit, ROWS) for fit in _fits()],
     QuantileSketchSummarizer: [QuantileSketchSummarizer(NUMBERS)],
     QuantilesSummarizer: [QuantilesSummarizer(NUMBERS, 10_000), QuantilesSummarizer(NUMBERS, 100)],
     RankCoMomentsSummarizer: [
@@ -160,6 +206,8 @@ SPECS = {
         TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], ALL_CODINGS[3:4], GROUPING),
         TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], (), GROUPING, WEIGHT),
     ],
+    VectorMomentsSummarizer: [VectorMomentsSummarizer(VECTOR, WIDTH)],
+    VectorSampleSummarizer: [VectorSampleSummarizer(VECTOR, CONTENT, WIDTH, size) for size in (1, 300, 2 * ROWS)],
 }
 
 ORDER_MATTERS_IN_BYTES = {
@@ -188,6 +236,8 @@ def canonical(spec, state):  # noqa: PLR0911  one a summary
     if isinstance(spec, EmbeddingsSummarizer):
         rows = zip(*(state.table.column(name).to_pylist() for name in ("status", "content", "vector")), strict=True)
         return {"rows": state.rows, "images": sorted(map(repr, rows))}
+    if isinstance(spec, ProjectionsSummarizer):
+        return {"rows": state.rows, "vectors": sorted(map(repr, state.table.column("vector").to_pylist()))}
     if isinstance(spec, MomentsSummarizer):  # any value of the column may be the origin
         values = held(state)
         return values | {"mean": values.pop("origin") + state.mean}
@@ -339,7 +389,15 @@ def test_digest_names_the_spec(spec):
 
 def test_integers_do_not_depend_on_order_by_a_bit():
     """The specs whose states are integers alone give the same bytes, not only values within a tolerance."""
-    exact = (AgreementSummarizer, LevelsSummarizer, PairCountsSummarizer, QuantilesSummarizer, TargetCountsSummarizer)
+    exact = (
+        AgreementSummarizer,
+        ClassificationSummarizer,
+        LevelsSummarizer,
+        PairCountsSummarizer,
+        QuantilesSummarizer,
+        TargetCountsSummarizer,
+        VectorSampleSummarizer,  # floats, but copied
+    )
     for kind in exact:
         for spec in (spec for spec in SPECS[kind] if getattr(spec, "weight", None) is None):
             forwards = fold(spec, pieces(spec, [17, 900, 901]))

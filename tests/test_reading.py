@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featflow.columns import Column, Kind, Role
+from featflow.columns import POSITION, Column, Kind, Role
 from featflow.config import parse
 from featflow.dataset import open_dataset
-from featflow.errors import ConfigurationError, SchemaError
+from featflow.errors import ConfigurationError, InputError, SchemaError
 from featflow.reading import BATCH_CELLS, batch_rows, read_batches
 
 NOON = datetime(2020, 1, 2, 12, tzinfo=UTC)
@@ -40,6 +40,9 @@ CASES = {
     "duration": (pa.array([timedelta(seconds=2), None], pa.duration("ms")), Kind.NUMBER, [2_000_000, None]),
     "null": (pa.nulls(2), Kind.CATEGORY, [None, None]),
 }
+
+
+HOLD_IMAGES = {"blob": "binary", "image": "struct<bytes: binary, path: string>"}
 
 
 def dataset_of(path, **options):
@@ -127,7 +130,9 @@ def test_struct_fields_are_dotted_and_other_nesting_is_noted(tmp_path):
     assert values(dataset, "s.t.b") == ["x", None]
     assert values(dataset, "a.dot") == [1.0, 2.0]
     notes = " ".join(dataset.notes)
-    assert all(name in notes for name in ("'list'", "'blob'", "'image'"))
+    hint = "; if it holds images, name it in dataset.images"
+    assert "'list' skipped: list<element: int64> is not analysed " in f"{notes} "
+    assert all(f"'{name}' skipped: {kind} is not analysed{hint}" in notes for name, kind in HOLD_IMAGES.items())
 
 
 def test_hive_partitions_are_columns(tmp_path):
@@ -141,6 +146,19 @@ def test_hive_partitions_are_columns(tmp_path):
     assert values(dataset, "n") == [1, 2, 3]
     assert values(dataset, "day") == [18262 * 86_400_000_000, 18263 * 86_400_000_000, None]
     assert set(values(dataset, "site")) == {"a b"}
+
+
+def test_a_partition_column_alone_is_read_without_the_file(tmp_path):
+    (tmp_path / "part=a").mkdir()
+    path = tmp_path / "part=a" / "x.parquet"
+    pq.write_table(pa.table({"photo": [bytes(100)] * 50}), path, use_dictionary=False, compression="none")
+    start = pq.ParquetFile(path).metadata.row_group(0).column(0).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 30] = b"\xff" * 30
+    path.write_bytes(data)
+    dataset = dataset_of(tmp_path, images=["photo"])
+    batches = list(read_batches(dataset.shards[0], dataset.columns, {}, 20))
+    assert [batch.column("part").to_pylist() for batch in batches] == [["a"] * 20, ["a"] * 20, ["a"] * 10]
 
 
 def test_globs_lists_and_hidden_files(tmp_path):
@@ -209,10 +227,50 @@ def test_batches_are_bounded_in_cells():
     of = [Column(f"x{index}", "float64", Kind.NUMBER) for index in range(100_000)]
     assert batch_rows(of[:1]) == 2**17
     assert batch_rows(of) == 1024
-    photo, uri = (Column("p", "image", Kind.IMAGE, source_type=kind) for kind in ("binary", "large_string"))
-    assert [batch_rows([photo], size) for size in (1_000, 5 * 2**20, 10**9)] == [1024, 12, 1]
-    assert batch_rows([uri, photo], 20) == 64
+    photo = Column("p", "image", Kind.IMAGE)
+    assert [batch_rows([photo, *of], size) for size in (1_000, 5 * 2**20, 10**9)] == [1024, 12, 1]
     assert all(batch_rows(of[:columns]) * columns <= BATCH_CELLS for columns in (1, 100, 8_000))
+
+
+@pytest.mark.parametrize(("there", "sizes"), [(200, [200]), (136, [200]), (135, [64, 64, 64, 8]), (0, [64, 64, 64, 8])])
+def test_batches_of_images_that_lie_elsewhere_are_short(there, sizes, tmp_path):
+    """Where most images lie in the file, a few that do not cost nothing; either way no row is lost or moved."""
+    (tmp_path / "a.png").write_bytes(b"a")
+    images = [{"bytes": b"b", "path": "no"} if row < there else {"bytes": None, "path": "a.png"} for row in range(200)]
+    pq.write_table(
+        pa.table({"s": pa.array([{"image": image} for image in images]), "x": range(200)}), tmp_path / "x.pq"
+    )
+    dataset = dataset_of(tmp_path, images=["s.image"])
+    columns = (*dataset.images, *dataset.columns, POSITION)
+    batches = list(read_batches(dataset.shards[0], columns, {}, 1_000))
+    assert [len(batch) for batch in batches] == sizes
+    table = pa.Table.from_batches(batches)
+    expected = [{"bytes": b"b" if row < there else b"a", "error": None} for row in range(200)]
+    assert table["s.image"].to_pylist() == expected
+    assert table["x"].to_pylist() == list(range(200))
+    (alone,) = read_batches(dataset.shards[0], (POSITION,), {}, 1_000)
+    assert table[POSITION.name].to_pylist() == alone.column(0).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"images": ["phto"]}, "dataset.images: no column 'phto'; the nearest is 'photo'"),
+        ({"images": ["x"]}, "dataset.images: 'x' is int64 in .*; images are bytes, structs of bytes and path, or URIs"),
+        ({"targets": ["photo"]}, "'photo' stands in dataset.targets and in dataset.images; take it out of one"),
+        ({"entity": ["photo"]}, "'photo' stands in dataset.entity and in dataset.images; take it out of one"),
+        ({"exclude": ["photo"]}, "'photo' stands in dataset.exclude and in dataset.images; take it out of one"),
+        ({"exclude": ["s"], "images": ["s.photo"]}, "dataset.exclude leaves out what 's.photo' is a field of"),
+        ({"kinds": {"photo": "text"}}, "'photo' stands in dataset.images and is text in dataset.kinds"),
+        ({"targets": ["photo"], "images": []}, "dataset.targets: 'photo' is binary, which is not analysed; choose"),
+    ],
+)
+def test_columns_that_cannot_be_images(options, said, tmp_path):
+    photo = pa.array([b"1"])
+    table = pa.table({"photo": photo, "x": [1], "s": pa.StructArray.from_arrays([photo], ["photo"])})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=said):
+        dataset_of(tmp_path, **{"images": ["photo"]} | options)
 
 
 def test_roles(tmp_path):

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from PIL.Image import Image
 
 from featflow.embedding import descriptors
 from featflow.embedding.pictures import DECODER
+from featflow.embedding.vision import VisionSpec
 
-__all__ = ["DescriptorsSpec", "Encoder", "load"]
+__all__ = ["DescriptorsSpec", "Encoder", "EncoderSpec", "load"]
 
 
 class Encoder(Protocol):
@@ -24,18 +26,30 @@ class Encoder(Protocol):
 
     width: int
     """Length of a vector."""
-    longest: int
-    """Longer side to which decoding threads may reduce a picture, by averaging whole pixels; 0 for none."""
     batch: int
     """Pictures at once."""
+    threaded: bool
+    """Whether `encode` itself uses all threads, and is called by one; else by every thread that decodes."""
 
-    def encode(self, pictures: Sequence[np.ndarray | None], sizes: np.ndarray) -> np.ndarray:
+    def prepare(self, image: Image, thumbnail: np.ndarray) -> Any:
+        """Return what is kept of a picture until its batch is encoded; threads that decode call this.
+
+        Parameters
+        ----------
+        image
+            Three 8-bit channels, upright.
+        thumbnail
+            The same with no side above `featflow.embedding.pictures.THUMBNAIL`, uint8.
+        """
+        ...
+
+    def encode(self, prepared: Sequence[Any], sizes: np.ndarray) -> np.ndarray:
         """Return a vector of each picture, shape (pictures, width), float32; the same bits whatever stands beside it.
 
         Parameters
         ----------
-        pictures
-            Each of shape (height, width, 3), uint8; None where an image has none, whose vector says nothing.
+        prepared
+            What `prepare` returned; None where an image has no picture, whose vector says nothing.
         sizes
             Width and height in the file, shape (pictures, 2).
         """
@@ -46,13 +60,18 @@ class Encoder(Protocol):
 class DescriptorsSpec:
     """Named features, without weights (`featflow.embedding.descriptors`)."""
 
+    version: int = descriptors.VERSION
+    """Of the formulas."""
     decoder: str = DECODER
     """Decides pixels."""
 
     @property
     def id(self) -> str:
         """Its name."""
-        return f"descriptors-{descriptors.VERSION};longest={descriptors.LONGEST};{self.decoder}"
+        return f"descriptors-{self.version};{self.decoder}"
+
+    uses_gpus = False
+    """Their sums are of small integers: decoding takes longer."""
 
     @property
     def width(self) -> int:
@@ -64,7 +83,10 @@ class DescriptorsSpec:
         return descriptors.Descriptors()
 
 
+EncoderSpec = DescriptorsSpec | VisionSpec
+
+
 @lru_cache(maxsize=2)
-def load(spec: DescriptorsSpec) -> Encoder:
+def load(spec: EncoderSpec) -> Encoder:
     """Return the encoder of a spec, loaded once a process."""
     return spec.make()

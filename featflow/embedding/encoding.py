@@ -1,19 +1,26 @@
-"""Encoded images to vectors: threads decode the next pictures while the encoder works on the last ones."""
+"""Encoded images to vectors, on threads.
+
+Threads decode pieces of a batch. An encoder that itself uses all threads works on one batch while the next are decoded;
+another encodes in the thread that decodes.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from featflow.embedding.decoders import Decoder
 from featflow.embedding.encoders import Encoder
-from featflow.embedding.hashes import content_digest, difference_hash
-from featflow.embedding.pictures import Picture, Status, decode
+from featflow.embedding.hashes import content_digest, difference_hashes
+from featflow.embedding.pictures import THUMBNAIL, Picture, Status, by_shape, reduced
 
 __all__ = ["Encoded", "Image", "encode_images"]
 
@@ -22,75 +29,122 @@ BATCHES_AHEAD = 2
 
 Image = tuple[bytes | None, str | None]
 """Encoded bytes, and why they could not be read."""
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What became of one image."""
+    """What became of some images, an entry an image."""
 
-    status: Status
+    statuses: list[Status]
     """Whether there is a vector, or why not."""
-    error: str = ""
-    """What the reader, the decoder or the encoder said."""
-    size: tuple[int, int] = (0, 0)
-    """Width and height in pixels, upright."""
-    content: bytes = b""
-    """Digest of the pixels."""
-    likeness: int = 0
-    """Perceptual hash."""
-    vector: np.ndarray | None = None
-    """Shape (width of the encoder,), float32; finite or not, as the encoder gave it."""
+    errors: list[str]
+    """What the reader or the decoder said."""
+    sizes: np.ndarray
+    """Width and height in pixels, upright, shape (images, 2), int32; 0 without a picture."""
+    contents: list[bytes | None]
+    """Digests of the encoded bytes; None without a picture."""
+    likenesses: np.ndarray
+    """Perceptual hashes, shape (images,), uint64; 0 without a picture."""
+    vectors: np.ndarray
+    """Shape (images, width of the encoder), float32; finite or not, as the encoder gave it; 0 without a picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    encoded: Encoded
-    pixels: np.ndarray | None = None
+    """Some images before they are encoded; as in `Encoded`."""
+
+    pictures: list[Picture]
+    sizes: np.ndarray
+    contents: list[bytes | None]
+    likenesses: np.ndarray
+    prepared: list[Any]
 
 
-def encode_images(images: Sequence[Image], encoder: Encoder, most_pixels: int) -> list[Encoded]:
-    """Return what became of every image, in order, decoded on ``torch.get_num_threads()`` threads.
+def encode_images(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -> Encoded:
+    """Return what became of every image, in order, on ``torch.get_num_threads()`` threads."""
+    threads = torch.get_num_threads()
+    read = partial(_decoded, encoder=encoder, decoder=decoder)
+    batches = _pieces(images, encoder.batch)
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        if encoder.threaded:
+            found = list(_one_batch_at_a_time(pool, threads, batches, read, encoder))
+        else:
+            found = list(pool.map(lambda batch: _encoded([read(batch)], encoder), batches))
+    torch.set_num_threads(threads)  # what a thread of the pool sets is the default of threads to come
+    return _joined(found, encoder.width)
 
-    Parameters
-    ----------
-    most_pixels
-        Pixels beyond which an image is not decoded.
-    """
-    read = partial(_decoded, longest=encoder.longest, most_pixels=most_pixels)
-    found: list[Encoded] = []
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        ahead: deque[list[Future[_Decoded]]] = deque()
-        for some in _batches(images, encoder.batch):
-            ahead.append([pool.submit(read, image) for image in some])
-            if len(ahead) > BATCHES_AHEAD:
-                found += _vectors(encoder, ahead.popleft())
-        for batch in ahead:
-            found += _vectors(encoder, batch)
+
+def _one_batch_at_a_time(
+    pool: ThreadPoolExecutor,
+    threads: int,
+    batches: Iterator[Sequence[Image]],
+    read: Callable[[Sequence[Image]], _Decoded],
+    encoder: Encoder,
+) -> Iterator[Encoded]:
+    ahead: deque[list[Future[_Decoded]]] = deque()
+    for batch in batches:
+        ahead.append([pool.submit(read, piece) for piece in _pieces(batch, -(-encoder.batch // threads))])
+        if len(ahead) > BATCHES_AHEAD:
+            yield _encoded([piece.result() for piece in ahead.popleft()], encoder)
+    while ahead:
+        yield _encoded([piece.result() for piece in ahead.popleft()], encoder)
+
+
+def _pieces(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    yield from (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _decoded(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -> _Decoded:
+    pictures, prepared = [], []
+    contents: list[bytes | None] = [None] * len(images)
+    thumbnails: list[np.ndarray | None] = [None] * len(images)
+    sizes = np.zeros((len(images), 2), np.int32)
+    for index, (data, error) in enumerate(images):
+        picture = Picture(Status.UNREADABLE, error) if error else decoder.decode(data)
+        kept = None
+        if data is not None and picture.image is not None:
+            sizes[index], contents[index] = picture.image.size, content_digest(data)
+            thumbnail = thumbnails[index] = reduced(picture.image, THUMBNAIL)
+            kept = encoder.prepare(picture.image, thumbnail)
+        pictures.append(Picture(picture.status, picture.error))
+        prepared.append(kept)
+    return _Decoded(pictures, sizes, contents, _likenesses(thumbnails), prepared)
+
+
+def _likenesses(thumbnails: list[np.ndarray | None]) -> np.ndarray:
+    found = np.zeros(len(thumbnails), np.uint64)
+    there = [(index, each) for index, each in enumerate(thumbnails) if each is not None]
+    for _, places in by_shape(each.shape for _, each in there):
+        some = [there[place] for place in places]
+        found[[index for index, _ in some]] = difference_hashes(np.stack([each for _, each in some]))
     return found
 
 
-def _batches(images: Sequence[Image], size: int) -> Iterator[Sequence[Image]]:
-    yield from (images[start : start + size] for start in range(0, len(images), size))
+def _encoded(pieces: list[_Decoded], encoder: Encoder) -> Encoded:
+    pictures = [picture for piece in pieces for picture in piece.pictures]
+    sizes = np.concatenate([piece.sizes for piece in pieces])
+    prepared = [each for piece in pieces for each in piece.prepared]
+    vectors = np.zeros((len(prepared), encoder.width), np.float32)
+    if any(each is not None for each in prepared):
+        vectors = encoder.encode(prepared, sizes)
+    return Encoded(
+        [picture.status for picture in pictures],
+        [picture.error for picture in pictures],
+        sizes,
+        [content for piece in pieces for content in piece.contents],
+        np.concatenate([piece.likenesses for piece in pieces]),
+        vectors,
+    )
 
 
-def _decoded(image: Image, *, longest: int, most_pixels: int) -> _Decoded:
-    data, error = image
-    picture = Picture(Status.UNREADABLE, error) if error else decode(data, most_pixels)
-    if picture.pixels is None:
-        return _Decoded(Encoded(picture.status, picture.error))
-    height, width, _ = picture.pixels.shape
-    hashes = content_digest(picture.pixels), difference_hash(picture.pixels)
-    return _Decoded(Encoded(Status.OK, "", (width, height), *hashes), picture.reduced(longest))
-
-
-def _vectors(encoder: Encoder, waiting: list[Future[_Decoded]]) -> list[Encoded]:
-    decoded = [each.result() for each in waiting]
-    there = [(index, each.pixels) for index, each in enumerate(decoded) if each.pixels is not None]
-    found = [each.encoded for each in decoded]
-    if there:
-        sizes = np.array([found[index].size for index, _ in there])
-        vectors = encoder.encode([pixels for _, pixels in there], sizes)
-        for (index, _), vector in zip(there, vectors, strict=True):
-            of = found[index]
-            found[index] = Encoded(of.status, of.error, of.size, of.content, of.likeness, vector)
-    return found
+def _joined(found: list[Encoded], width: int) -> Encoded:
+    nothing = np.zeros((0, 2), np.int32), np.zeros(0, np.uint64), np.zeros((0, width), np.float32)
+    return Encoded(
+        list(chain.from_iterable(each.statuses for each in found)),
+        list(chain.from_iterable(each.errors for each in found)),
+        np.concatenate([nothing[0], *(each.sizes for each in found)]),
+        list(chain.from_iterable(each.contents for each in found)),
+        np.concatenate([nothing[1], *(each.likenesses for each in found)]),
+        np.concatenate([nothing[2], *(each.vectors for each in found)]),
+    )

@@ -12,17 +12,22 @@ The rule, by what Pillow says the file holds:
 from __future__ import annotations
 
 import io
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["DECODER", "Picture", "Status", "decode"]
+__all__ = ["DECODER", "THUMBNAIL", "Picture", "Status", "by_shape", "decode", "reduced"]
 
 DECODER = f"pillow-{PIL.__version__}"
 """Decoder and its version, which decide pixels to the last bit."""
+THUMBNAIL = 64
+"""Longest side of a thumbnail."""
 WIDE_GREY = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
 TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
 Image.MAX_IMAGE_PIXELS = None  # the limit is the caller's, checked before anything is decoded
@@ -45,6 +50,8 @@ class Status(StrEnum):
     """More pixels than are allowed; nothing was decoded."""
     UNSUPPORTED = "unsupported"
     """Pixels of a kind that has no known scale."""
+    CRASHED = "crashed"
+    """Decoding it ended the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +61,31 @@ class Picture:
     status: Status
     error: str = ""
     """What the decoder said."""
-    pixels: np.ndarray | None = None
-    """Shape (height, width, 3), uint8, upright; None unless the status is ok."""
+    image: Image.Image | None = None
+    """Three 8-bit channels, upright; None unless the status is ok."""
 
-    def reduced(self, longest: int) -> np.ndarray:
-        """Return the pixels averaged over squares of the fewest whole pixels that leave no side above ``longest``.
 
-        Parameters
-        ----------
-        longest
-            0 leaves them as they are.
-        """
-        if self.pixels is None:
-            raise ValueError(f"there is no picture: {self.status}")
-        factor = -(-max(self.pixels.shape[:2]) // longest) if longest else 1
-        return self.pixels if factor == 1 else np.asarray(Image.fromarray(self.pixels).reduce(factor))
+def reduced(image: Image.Image, longest: int) -> np.ndarray:
+    """Return the pixels averaged over squares of the fewest whole pixels that leave no side above ``longest``.
+
+    Shape (height, width, 3), uint8.
+    """
+    factor = -(-max(image.size) // longest)
+    return np.asarray(image if factor == 1 else image.reduce(factor))
+
+
+def by_shape(shapes: Iterable[Hashable]) -> Iterable[tuple[Any, list[int]]]:
+    """Return every shape and the places that have it, since one computation takes pictures of one shape.
+
+    Examples
+    --------
+    >>> list(by_shape([(8, 8), (4, 4), (8, 8)]))
+    [((8, 8), [0, 2]), ((4, 4), [1])]
+    """
+    found = defaultdict[Any, list[int]](list)
+    for place, shape in enumerate(shapes):
+        found[shape].append(place)
+    return found.items()
 
 
 def decode(data: bytes | None, most_pixels: int) -> Picture:
@@ -114,7 +131,7 @@ def _upright(image: Image.Image) -> Picture:
         upright = upright.convert("RGBA")
         white = Image.new("RGBA", upright.size, "white")
         upright = Image.alpha_composite(white, upright)
-    return Picture(Status.OK, "", np.asarray(upright.convert("RGB")))
+    return Picture(Status.OK, "", upright.convert("RGB"))
 
 
 def _with_orientation(image: Image.Image, source: Image.Image) -> Image.Image:

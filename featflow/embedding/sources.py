@@ -14,13 +14,25 @@ import pyarrow as pa
 from featflow.errors import InfrastructureError, first_line
 from featflow.storage import read_object
 
-__all__ = ["IMAGE_TYPE", "images_of"]
+__all__ = ["IMAGE_TYPE", "elsewhere", "images_of"]
 
 IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("error", pa.string())])
 """Canonical type of an image: its encoded bytes, or why they could not be read; both null where there is none."""
 READS_AT_ONCE = 16
 ROW_AT_FAULT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
 """What reading raises where the path is at fault, and not the storage."""
+
+
+def elsewhere(array: pa.Array) -> pa.BooleanArray:
+    """Return which images of a column are read from their paths.
+
+    Examples
+    --------
+    >>> elsewhere(pa.array(["a.png", None])).to_pylist(), elsewhere(pa.array([b"data"])).to_pylist()
+    ([True, False], [False])
+    """
+    data, paths = _parts(array)
+    return pa.compute.and_(array.is_valid(), pa.compute.and_(data.is_null(), paths.is_valid()))
 
 
 def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
@@ -40,15 +52,9 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
     InfrastructureError
         Storage failed; the image may be sound.
     """
-    if pa.types.is_struct(array.type):
-        data, paths = (array.field(array.type.get_field_index(name)) for name in ("bytes", "path"))
-        data, paths = (_where(part, array) for part in (data, paths))
-    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_dictionary(array.type):
-        data, paths = pa.nulls(len(array), pa.large_binary()), array
-    else:
-        data, paths = array, pa.nulls(len(array), pa.string())
-    data = data.cast(pa.large_binary())
-    lacking = pa.compute.and_(data.is_null(), paths.is_valid())
+    data, paths = _parts(array)
+    data = (pa.compute.if_else(array.is_valid(), data, None) if array.null_count else data).cast(pa.large_binary())
+    lacking = elsewhere(array)
     if not pa.compute.any(lacking).as_py():
         return pa.StructArray.from_arrays([data, pa.nulls(len(array), pa.string())], fields=list(IMAGE_TYPE))
     found, wanted = data.to_pylist(), paths.to_pylist()
@@ -69,9 +75,14 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
     )
 
 
-def _where(part: pa.Array, whole: pa.Array) -> pa.Array:
-    """Return a field's values, null where the struct is."""
-    return pa.compute.if_else(whole.is_valid(), part, None) if whole.null_count else part
+def _parts(array: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return bytes and paths of a column's images; of a struct that is null, they say nothing."""
+    kind = array.type
+    if pa.types.is_struct(kind):
+        return array.field(kind.get_field_index("bytes")), array.field(kind.get_field_index("path"))
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_null(kind):
+        return array, pa.nulls(len(array), pa.string())
+    return pa.nulls(len(array), pa.large_binary()), array
 
 
 def _located(path: str, file: str) -> str:

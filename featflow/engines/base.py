@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 class Resources:
     """What one call needs."""
 
-    gpus: float = 0.0
-    """Share of a GPU."""
+    gpus: float | None = 0.0
+    """Share of a GPU; None takes a whole one where there is any."""
     memory: int = 0
     """Bytes; 0 where they do not matter."""
 
@@ -50,6 +50,20 @@ class Engine(Protocol):
             Whatever the function raised of that kind.
         InfrastructureError
             The engine failed.
+        """
+        ...
+
+    def map_resident(
+        self,
+        function: Callable[[Shared, Item, int], Result],
+        shared: Shared,
+        items: Iterable[Item],
+        resources: Resources,
+    ) -> Iterator[Result]:
+        """Yield ``function(shared, item, attempt)`` for every item as `map` does, in processes that stay for all items.
+
+        For functions that load something costly. An item whose process died goes to a new one, with ``attempt`` one
+        higher; the first is 0.
         """
         ...
 

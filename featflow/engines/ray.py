@@ -1,8 +1,8 @@
-"""Ray tasks. The only importer of ray.
+"""Ray tasks and actors. The only importer of ray.
 
-Bounded in flight by ``ray.wait``; what runs at once is bounded by the declared
-cores and memory. A task that dies with its worker or node is tried again: its
-output is written whole under a name that says what it is, so twice does no harm.
+Bounded in flight; what runs at once is bounded by the declared cores and memory. A
+task or actor that dies with its worker or node is tried again: its output is written
+whole under a name that says what it is, so twice does no harm.
 """
 
 from __future__ import annotations
@@ -79,13 +79,8 @@ class RayEngine:
         cores = int(ray.cluster_resources().get("CPU", 1))
         tasks = len(items) if isinstance(items, Sized) else cores
         threads = max(1, min(self._cores, cores // max(tasks, 1)))
-        task = ray.remote(_call).options(
-            num_cpus=threads,
-            num_gpus=resources.gpus or None,
-            memory=min(resources.memory, self._memory) or None,  # more than any node has would wait for ever
-            max_retries=TASK_RETRIES,
-            name=function.__name__,
-        )
+        options = self._options(resources, threads)
+        task = ray.remote(_call).options(**options, max_retries=TASK_RETRIES, name=function.__name__)
         reference = ray.put((function, shared))
         pending: deque[Any] = deque()
         try:
@@ -99,10 +94,104 @@ class RayEngine:
             for leftover in pending:
                 ray.cancel(leftover, force=False)
 
+    def map_resident(
+        self,
+        function: Callable[[Shared, Item, int], Result],
+        shared: Shared,
+        items: Iterable[Item],
+        resources: Resources,
+    ) -> Iterator[Result]:
+        """Yield the results in order, from actors: as many as there are shares of a GPU, without GPUs as cores."""
+        there = ray.cluster_resources()
+        cores, gpus = int(there.get("CPU", 1)), there.get("GPU", 0.0)
+        share = min(1.0, gpus) if resources.gpus is None else resources.gpus
+        tasks = len(items) if isinstance(items, Sized) else cores
+        actors = max(1, min(tasks, int(gpus / share) if share else cores))
+        threads = max(1, min(self._cores, cores // actors))
+        options = self._options(Resources(share, resources.memory), threads)
+        residents = _Residents(function, shared, options, threads, actors)
+        todo, found = enumerate(items), dict[int, Result]()
+        given = taken = 0
+        try:
+            while True:
+                while residents.idle and given - taken < self._window + actors:
+                    following = next(todo, None)
+                    if following is None:
+                        break
+                    residents.start(*following)
+                    given += 1
+                if taken in found:
+                    yield found.pop(taken)
+                    taken += 1
+                elif taken == given:
+                    return
+                else:
+                    found |= residents.finished()
+        finally:
+            residents.close()
+
+    def _options(self, resources: Resources, threads: int) -> dict[str, Any]:
+        memory = min(resources.memory, self._memory) or None  # more than any node has would wait for ever
+        return {"num_cpus": threads, "num_gpus": resources.gpus or None, "memory": memory}
+
     def close(self) -> None:
         """Stop the Ray that was started here; leave a cluster as it is."""
         if self._started:
             ray.shutdown()
+
+
+class _Residents:
+    """Actors that each work on one item at a time; one that dies is replaced, and its item given again.
+
+    Parameters
+    ----------
+    threads, count
+        Threads of an actor, and how many actors there are.
+    """
+
+    def __init__(self, function: Any, shared: Any, options: dict[str, Any], threads: int, count: int) -> None:
+        self._make = ray.remote(_Resident).options(**options, max_restarts=0).remote
+        self._work, self._threads = [ray.put((function, shared))], threads
+        self._actors = {self._make() for _ in range(count)}
+        self.idle = list(self._actors)
+        self._busy: dict[Any, tuple[Any, int, Any, int]] = {}
+
+    def start(self, index: int, item: Any, attempt: int = 0) -> None:
+        """Give an item to an idle actor."""
+        actor = self.idle.pop()
+        reference = actor.call.remote(self._work, item, attempt, self._threads)
+        self._busy[reference] = (actor, index, item, attempt)
+
+    def finished(self) -> dict[int, Any]:
+        """Wait for one item at least; return results by index, none where an actor had died."""
+        (reference,), _ = ray.wait(list(self._busy), num_returns=1)
+        actor, index, item, attempt = self._busy.pop(reference)
+        try:
+            result = _get(reference)
+        except InfrastructureError as error:
+            if not isinstance(error.__cause__, ray.exceptions.RayError) or attempt == TASK_RETRIES:
+                raise
+            ray.kill(actor)  # one that cannot be reached may still hold its share of the machine
+            self._actors.remove(actor)
+            self.idle.append(self._make())
+            self._actors.add(self.idle[-1])
+            self.start(index, item, attempt + 1)
+            return {}
+        self.idle.append(actor)
+        return {index: result}
+
+    def close(self) -> None:
+        """End all actors."""
+        for actor in self._actors:
+            ray.kill(actor)
+
+
+class _Resident:
+    """A process that stays while there are items."""
+
+    def call(self, work: list[Any], item: Any, attempt: int, threads: int) -> Any:
+        """Return the function's value."""
+        return _call(work, item, threads, attempt)
 
 
 def _check_reachable(address: str | None) -> None:
@@ -116,13 +205,13 @@ def _prepare(module: str) -> None:
     import_module(module)
 
 
-def _call(work: list[Any], item: Any, threads: int) -> Any:
+def _call(work: list[Any], item: Any, threads: int, *attempt: int) -> Any:
     import torch  # noqa: PLC0415  which a driver imports elsewhere, while Ray starts
 
     function, shared = _fetched(*work)
     torch.set_num_threads(threads)
     with threadpool_limits(threads):  # numpy's, which Ray sets for a worker's first task only
-        return function(shared, item)
+        return function(shared, item, *attempt)
 
 
 @lru_cache(maxsize=1)

@@ -36,5 +36,16 @@ class SerialEngine:
         for item in items:
             yield function(shared, item)
 
+    def map_resident(
+        self,
+        function: Callable[[Shared, Item, int], Result],
+        shared: Shared,
+        items: Iterable[Item],
+        resources: Resources,  # noqa: ARG002  as above
+    ) -> Iterator[Result]:
+        """Yield the results in order: this process stays."""
+        for item in items:
+            yield function(shared, item, 0)
+
     def close(self) -> None:
         """Hold nothing, give nothing back."""

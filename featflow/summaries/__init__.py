@@ -1,6 +1,8 @@
 """Mergeable summaries, one a file; `SUMMARIZERS` is the catalogue that the laws are tested over."""
 
 from featflow.summaries.agreement import Agreement, AgreementSummarizer
+from featflow.summaries.class_moments import ClassMoments, ClassMomentsSummarizer
+from featflow.summaries.classification import Classification, ClassificationSummarizer, Classifier
 from featflow.summaries.codes import Codes, CodesSummarizer
 from featflow.summaries.comoments import CoMoments, CoMomentsSummarizer, RankCoMomentsSummarizer
 from featflow.summaries.contingency import TargetCounts, TargetCountsSummarizer
@@ -11,14 +13,22 @@ from featflow.summaries.kept_moments import KeptMomentsSummarizer, KeptRankMomen
 from featflow.summaries.levels import Levels, LevelsSummarizer
 from featflow.summaries.moments import Moments, MomentsSummarizer
 from featflow.summaries.pair_counts import PairCounts, PairCountsSummarizer
+from featflow.summaries.projections import Projections, ProjectionsSummarizer
 from featflow.summaries.protocol import Summarizer, Summary, absorb, digest
 from featflow.summaries.quantiles import Quantiles, QuantilesSummarizer
 from featflow.summaries.sketches import DistinctSummarizer, FrequentSummarizer, QuantileSketchSummarizer, Sketches
+from featflow.summaries.vector_moments import VectorMoments, VectorMomentsSummarizer
+from featflow.summaries.vector_sample import VectorSample, VectorSampleSummarizer
 
 __all__ = [
     "SUMMARIZERS",
     "Agreement",
     "AgreementSummarizer",
+    "ClassMoments",
+    "ClassMomentsSummarizer",
+    "Classification",
+    "ClassificationSummarizer",
+    "Classifier",
     "CoMoments",
     "CoMomentsSummarizer",
     "Codes",
@@ -39,6 +49,8 @@ __all__ = [
     "MomentsSummarizer",
     "PairCounts",
     "PairCountsSummarizer",
+    "Projections",
+    "ProjectionsSummarizer",
     "QuantileSketchSummarizer",
     "Quantiles",
     "QuantilesSummarizer",
@@ -48,12 +60,18 @@ __all__ = [
     "Summary",
     "TargetCounts",
     "TargetCountsSummarizer",
+    "VectorMoments",
+    "VectorMomentsSummarizer",
+    "VectorSample",
+    "VectorSampleSummarizer",
     "absorb",
     "digest",
 ]
 
 SUMMARIZERS = (
     AgreementSummarizer,
+    ClassificationSummarizer,
+    ClassMomentsSummarizer,
     CodesSummarizer,
     CoMomentsSummarizer,
     DistinctSummarizer,
@@ -66,9 +84,12 @@ SUMMARIZERS = (
     LevelsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,
+    ProjectionsSummarizer,
     QuantileSketchSummarizer,
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
     TargetCountsSummarizer,
+    VectorMomentsSummarizer,
+    VectorSampleSummarizer,
 )
 """Every spec there is."""

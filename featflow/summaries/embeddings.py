@@ -13,12 +13,16 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.columns import Column
-from featflow.embedding.encoders import DescriptorsSpec, load
+from featflow.embedding.decoders import ApartDecoder, Decoder
+from featflow.embedding.encoders import EncoderSpec, load
 from featflow.embedding.encoding import Encoded, encode_images
+from featflow.embedding.form import VectorForm
 from featflow.embedding.hashes import DIGEST_BYTES
+from featflow.embedding.pictures import Status
 
 __all__ = ["Embeddings", "EmbeddingsSummarizer", "embeddings_schema"]
 
+AS_THEY_ARE = VectorForm()
 ROW_BYTES = 128
 """Bytes of a row beside its vector."""
 
@@ -78,12 +82,16 @@ class EmbeddingsSummarizer:
 
     column: Column
     """The images."""
-    encoder: DescriptorsSpec
+    encoder: EncoderSpec
     """What makes vectors of them."""
     most_pixels: int
     """Pixels beyond which an image is not decoded."""
+    form: VectorForm = AS_THEY_ARE
+    """What is done to a vector before it is kept."""
     shard_rows: int = field(default=0, repr=False)
     """Rows of the largest shard, for `nbytes`."""
+    apart: bool = field(default=False, repr=False)
+    """Whether images are decoded in a process of their own, which one of them may end."""
 
     @property
     def name(self) -> str:
@@ -95,37 +103,43 @@ class EmbeddingsSummarizer:
         """The images."""
         return (self.column,)
 
+    @property
+    def width(self) -> int:
+        """Dimensions of a vector."""
+        return self.form.width(self.encoder.width)
+
+    @property
+    def encoder_id(self) -> str:
+        """What makes the vectors, and what is done to them."""
+        return self.encoder.id + self.form.name
+
     def empty(self) -> Embeddings:
         """Return no rows."""
-        return Embeddings(0, embeddings_schema(self.encoder.width).empty_table())
+        return Embeddings(0, embeddings_schema(self.width).empty_table())
 
     def summarize(self, batch: pa.RecordBatch) -> Embeddings:
         """Return the vectors of a batch."""
         images = batch.column(self.column.name)
         data, errors = (images.field(name).to_pylist() for name in ("bytes", "error"))
-        found = encode_images(list(zip(data, errors, strict=True)), load(self.encoder), self.most_pixels)
-        return Embeddings(len(found), _table(found, self.encoder.width))
+        pairs = list(zip(data, errors, strict=True))
+        with ApartDecoder(self.most_pixels) if self.apart else Decoder(self.most_pixels) as decoder:
+            found = encode_images(pairs, load(self.encoder), decoder)
+        return Embeddings(batch.num_rows, _table(found, self.form.apply(found.vectors)))
 
     def nbytes(self) -> int:
         """Return the bytes of the largest shard's vectors."""
-        return self.shard_rows * (4 * self.encoder.width + ROW_BYTES)
+        return self.shard_rows * (4 * self.width + ROW_BYTES)
 
 
-def _table(found: list[Encoded], width: int) -> pa.Table:
-    absent = np.array([each.vector is None for each in found], bool)
-    vectors = np.zeros((len(found), width), np.float32)
-    for index, each in enumerate(found):
-        if each.vector is not None:
-            vectors[index] = each.vector
-    columns = {
-        "status": [each.status.value for each in found],
-        "error": [each.error or None for each in found],
-        "width": [each.size[0] or None for each in found],
-        "height": [each.size[1] or None for each in found],
-        "content": [each.content or None for each in found],
-        "likeness": [None if each.vector is None else each.likeness for each in found],
-    }
-    schema = embeddings_schema(width)
-    arrays = [pa.array(values, schema.field(name).type) for name, values in columns.items()]
-    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width, mask=pa.array(absent))
-    return pa.table([*arrays, flat], schema)
+def _table(found: Encoded, vectors: np.ndarray) -> pa.Table:
+    absent = np.array([status is not Status.OK for status in found.statuses], bool)
+    count, width = vectors.shape
+    columns = [
+        pa.array([status.value for status in found.statuses]),
+        pa.array([error or None for error in found.errors], pa.string()),
+        *(pa.array(sides, mask=absent) for sides in found.sizes.T),
+        pa.array(found.contents, pa.binary(DIGEST_BYTES)),
+        pa.array(found.likenesses, mask=absent),
+        pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width, mask=pa.array(absent)),
+    ]
+    return pa.table(columns, embeddings_schema(width)) if count else embeddings_schema(width).empty_table()

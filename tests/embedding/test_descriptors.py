@@ -8,21 +8,30 @@ import colorsys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage, stats
 
-from featflow.embedding.descriptors import NAMES, descriptors
+from featflow.embedding.descriptors import NAMES, Descriptors, descriptors
+from featflow.embedding.pictures import THUMBNAIL, reduced
+
+
+def looks(picture):
+    image = Image.fromarray(picture)
+    return Descriptors().prepare(image, reduced(image, THUMBNAIL))
 
 
 def found(*pictures):
-    batch = torch.from_numpy(np.stack(pictures))
+    """Features of pictures of one shape, as a run makes them, before they are rounded to float32."""
+    of = [looks(picture) for picture in pictures]
+    thumbnails, windows = (torch.from_numpy(np.stack([getattr(x, k) for x in of])) for k in ("thumbnail", "windows"))
     sizes = np.array([picture.shape[1::-1] for picture in pictures])
-    return [dict(zip(NAMES, row, strict=True)) for row in descriptors(batch, sizes).tolist()]
+    return [dict(zip(NAMES, row, strict=True)) for row in descriptors(thumbnails, windows, sizes).tolist()]
 
 
 def by_formula(picture):
     """The table of the module's docstring, pixel by pixel."""
     red, green, blue = picture.astype(float).transpose(2, 0, 1)
-    luma = np.floor((77 * red + 150 * green + 29 * blue) / 256)
+    luma = np.floor((19595 * red + 38470 * green + 7471 * blue) / 65536 + 0.5)
     hsv = [colorsys.rgb_to_hsv(*pixel) for pixel in picture.reshape(-1, 3) / 255]
     saturation = np.array([s for _, s, _ in hsv])
     chroma = red - (green + blue) / 2 + 1j * np.sqrt(3) / 2 * (green - blue)
@@ -76,6 +85,24 @@ def test_features_are_their_formulas(shape):
     assert len(NAMES) == len(set(NAMES)) == len(by_formula(picture))
 
 
+def test_large_pictures_are_seen_as_a_thumbnail_and_through_windows():
+    """Of 600 x 280 pixels: averages of 10 x 10, and two windows side by side."""
+    random = np.random.default_rng(4)
+    smooth = ndimage.gaussian_filter(random.normal(size=(280, 600, 3)), (9, 6, 0))
+    picture = (200 * (smooth - smooth.min()) / np.ptp(smooth) + random.integers(0, 50, smooth.shape)).astype(np.uint8)
+    thumbnail = looks(picture).thumbnail
+    assert np.abs(thumbnail - picture.reshape(28, 10, 60, 10, 3).mean(axis=(1, 3))).max() <= 0.5
+    (ours,) = found(picture)
+    expected = by_formula(thumbnail) | {"width": 600, "height": 280, "aspect": 600 / 280}
+    windows = [picture[104:168, x : x + 64] for x in (112, 416)]
+    alone = [by_formula(window) for window in windows]
+    for name in set(NAMES) - {"sharpness", "blockiness"}:
+        tolerance = TOLERANCE.get(name, 1e-9)
+        assert ours[name] == pytest.approx(expected[name], rel=tolerance, abs=tolerance), name
+    assert ours["sharpness"] == pytest.approx(np.mean([of["sharpness"] for of in alone]), rel=1e-3)
+    assert ours["blockiness"] == pytest.approx(np.mean([of["blockiness"] for of in alone]), abs=1e-3)
+
+
 def flat(*colour, shape=(16, 24)):
     return np.broadcast_to(np.array(colour, np.uint8), (*shape, 3)).copy()
 
@@ -125,7 +152,7 @@ def test_a_picture_has_the_same_features_in_any_company():
                 torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 300), (9, 1), (3, 3)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 300), (300, 1), (9, 1), (3, 3), (2, 2000)])
 def test_tiny_pictures_have_finite_features(shape):
     random = np.random.default_rng(1)
     for row in found(*random.integers(0, 256, (2, *shape, 3), dtype=np.uint8)):

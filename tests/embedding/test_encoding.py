@@ -7,9 +7,11 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from featflow.embedding import encoding
+from featflow.embedding.decoders import Decoder
 from featflow.embedding.encoders import DescriptorsSpec, load
 from featflow.embedding.encoding import encode_images
 from featflow.embedding.pictures import Status
@@ -18,15 +20,20 @@ from featflow.embedding.pictures import Status
 class Corner:
     """Says a picture's first pixel, and keeps how many pictures it was given at once."""
 
-    width, longest, batch = 3, 0, 4
+    width, batch = 3, 4
 
-    def __init__(self):
-        self.given = []
+    def __init__(self, threaded=True):
+        self.threaded, self.given = threaded, []
 
-    def encode(self, pictures, sizes):
-        self.given.append(len(pictures))
-        assert [[picture.shape[1], picture.shape[0]] for picture in pictures] == sizes.tolist()
-        return np.stack([picture[0, 0] for picture in pictures]).astype(np.float32)
+    def prepare(self, image, thumbnail):
+        assert thumbnail.shape == (image.height, image.width, 3)
+        return image
+
+    def encode(self, prepared, sizes):
+        self.given.append(len(prepared))
+        for image, size in zip(prepared, sizes.tolist(), strict=True):
+            assert list(image.size if image else (0, 0)) == size
+        return np.array([image.getpixel((0, 0)) if image else (9, 9, 9) for image in prepared], np.float32)
 
 
 def png(colour, size=(5, 3)):
@@ -35,49 +42,53 @@ def png(colour, size=(5, 3)):
     return sink.getvalue()
 
 
+@pytest.mark.parametrize("threaded", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 23])
-def test_every_image_has_its_place(count):
+def test_every_image_has_its_place(count, threaded):
     colours = [(index, 2 * index, 255 - index) for index in range(count)]
     images = [(png(colour, (index + 1, 3)), None) for index, colour in enumerate(colours)]
     for broken, value in ((2, (None, None)), (9, (b"no", None)), (10, (None, "gone"))):
         if broken < count:
             images[broken] = value
-    encoder = Corner()
-    found = encode_images(images, encoder, 10**6)
-    assert len(found) == count
+    encoder = Corner(threaded)
+    found = encode_images(images, encoder, Decoder(10**6))
     expected = {2: Status.MISSING, 9: Status.NOT_AN_IMAGE, 10: Status.UNREADABLE}
-    for index, each in enumerate(found):
-        assert each.status is expected.get(index, Status.OK)
-        if index in expected:
-            assert each.vector is None
-        else:
-            assert each.vector.tolist() == list(colours[index])
-            assert each.size == (index + 1, 3)
-    assert sum(encoder.given) == sum(each.vector is not None for each in found)
+    assert found.statuses == [expected.get(index, Status.OK) for index in range(count)]
+    ok = [index for index in range(count) if index not in expected]
+    assert found.vectors[ok].tolist() == [list(map(float, colours[index])) for index in ok]
+    assert found.sizes.tolist() == [[index + 1, 3] if index in ok else [0, 0] for index in range(count)]
+    assert [content is not None for content in found.contents] == [index in ok for index in range(count)]
+    assert all(bool(found.errors[index]) == (index in {9, 10}) for index in range(count))
+    assert sum(encoder.given) == count
     assert max(encoder.given, default=0) <= Corner.batch
 
 
-def test_few_batches_are_decoded_ahead(monkeypatch):
+def test_threads_are_as_before():
+    threads = torch.get_num_threads()
+    encode_images([(png((1, 2, 3)), None)] * 9, Corner(), Decoder(10**6))
+    assert torch.get_num_threads() == threads
+
+
+def test_few_batches_are_decoded_ahead():
     """However many images there are: what waits is bounded by batches, not by their number."""
     lock, alive, most = threading.Lock(), 0, 0
-    decode = encoding.decode
 
-    def counted(data, most_pixels):
-        nonlocal alive, most
-        with lock:
-            alive += 1
-            most = max(most, alive)
-        return decode(data, most_pixels)
+    class CountingDecoder(Decoder):
+        def decode(self, data):
+            nonlocal alive, most
+            with lock:
+                alive += 1
+                most = max(most, alive)
+            return super().decode(data)
 
     class Counting(Corner):
-        def encode(self, pictures, sizes):
+        def encode(self, prepared, sizes):
             nonlocal alive
             with lock:
-                alive -= len(pictures)
-            return super().encode(pictures, sizes)
+                alive -= len(prepared)
+            return super().encode(prepared, sizes)
 
-    monkeypatch.setattr(encoding, "decode", counted)
-    encode_images([(png((1, 2, 3)), None)] * 100, Counting(), 10**6)
+    encode_images([(png((1, 2, 3)), None)] * 100, Counting(), CountingDecoder(10**6))
     assert alive == 0
     assert most <= (encoding.BATCHES_AHEAD + 1) * Corner.batch
 

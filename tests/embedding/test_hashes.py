@@ -6,28 +6,36 @@ import io
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image, ImageEnhance
 
-from featflow.embedding.hashes import DIGEST_BYTES, content_digest, difference_hash
+from featflow.embedding.hashes import DIGEST_BYTES, content_digest, difference_hashes
+from featflow.embedding.pictures import THUMBNAIL, reduced
 
 
-def test_a_digest_is_of_the_picture_and_not_of_its_file():
-    pixels = np.random.default_rng(0).integers(0, 256, (12, 30, 3), dtype=np.uint8)
-    digests = set()
-    for kind in ("PNG", "BMP", "TIFF"):
-        sink = io.BytesIO()
-        Image.fromarray(pixels).save(sink, kind)
-        digests.add(content_digest(np.asarray(Image.open(sink))))
-    assert len(digests) == 1
-    assert len(digests.pop()) == DIGEST_BYTES
-    changed = pixels.copy()
-    changed[3, 4, 1] ^= 1
-    shapes = {content_digest(each) for each in (pixels, changed, pixels.reshape(30, 12, 3), pixels[::-1])}
-    assert len(shapes) == 4
+def test_a_digest_is_of_the_bytes():
+    assert len(content_digest(b"")) == DIGEST_BYTES
+    assert len({content_digest(data) for data in (b"", b"\0", b"\0\0", b"a", b"b")}) == 5
+
+
+def hashed(image):
+    return int(difference_hashes(np.stack([reduced(image, THUMBNAIL)]))[0])
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (1, 1), (64, 64), (50, 37), (5, 64)])
+def test_a_hash_is_its_formula(shape):
+    """Cells of whole and broken pixels, averaged in exact fractions."""
+    pixels = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, 3))
+    luma = pixels @ np.array([5, 9, 2])
+    fine = luma.repeat(8, axis=0).repeat(9, axis=1)  # every pixel as 8 x 9, so that 8 x 9 cells are whole
+    means = fine.reshape(8, shape[0], 9, shape[1]).sum(axis=(1, 3))
+    bits = (means[:, :-1] > means[:, 1:]).ravel()
+    expected = sum(int(bit) << (63 - place) for place, bit in enumerate(bits))
+    assert hashed(Image.fromarray(pixels.astype(np.uint8))) == expected
 
 
 def distance(left, right):
-    return (difference_hash(np.asarray(left)) ^ difference_hash(np.asarray(right))).bit_count()
+    return (hashed(left) ^ hashed(right)).bit_count()
 
 
 def test_a_hash_survives_what_people_do_to_pictures_and_tells_others_apart(shared_data):

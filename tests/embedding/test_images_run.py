@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -10,16 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import torch
+import s3fs
 from PIL import Image
 
 import featflow
 from featflow.config import parse
-from featflow.embedding.descriptors import NAMES, descriptors
+from featflow.embedding.descriptors import NAMES, Descriptors
+from featflow.embedding.pictures import THUMBNAIL, reduced
 from featflow.errors import SchemaError
 from featflow.plan import plan
 
 ROWS = 1_500
+TIME = pa.timestamp("us", "UTC")
 
 
 def png(pixels):
@@ -44,6 +48,13 @@ def planted():
             "label": (bright ^ switch ^ noise).astype(np.int8),
         }
     )
+
+
+def features(images):
+    """Descriptors of upright pictures, from nothing but the pictures."""
+    encoder, images = Descriptors(), [image.convert("RGB") for image in images]
+    prepared = [encoder.prepare(image, reduced(image, THUMBNAIL)) for image in images]
+    return encoder.encode(prepared, np.array([image.size for image in images]))
 
 
 def run(table, folder, kind="serial", parts=1, **dataset):
@@ -77,7 +88,7 @@ def test_a_pixel_and_a_column_that_matter_together(kind, planted, tmp_path, requ
 
 def test_a_second_run_encodes_nothing(planted, tmp_path, monkeypatch):
     first = run(planted, tmp_path)
-    monkeypatch.setattr("featflow.embedding.encoding.decode", None)
+    monkeypatch.setattr("featflow.embedding.decoders.decode", None)
     again = featflow.run(first.manifest["config"])
     assert again.manifest["shards"]["computed"] == 0
     planned = plan(parse(first.manifest["config"]))
@@ -126,10 +137,69 @@ def test_every_image_is_a_row_with_its_key(kind, planted, tmp_path, request):
     assert {row["key"]: row["status"] for row in failed} == named
     assert done.manifest["images"] == {"photo": {"ok": ROWS - 4, **dict.fromkeys(named.values(), 1)}}
     for row in (0, 700, ROWS - 1):
-        pixels = torch.from_numpy(np.asarray(Image.open(io.BytesIO(photos[row]))).copy())[None]
-        expected = descriptors(pixels, np.array([[16, 12]]))[0].float().tolist()
-        assert found["embedding"][row].as_py() == expected
+        assert found["embedding"][row].as_py() == features([Image.open(io.BytesIO(photos[row]))])[0].tolist()
     assert found["embedding"].null_count == 4
+
+
+def test_keys_keep_the_types_of_the_files(planted, tmp_path):
+    """Also where a file lacks a key, or two files hold it in different types."""
+    day = date(2024, 2, 29)
+    moment = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    keys = {
+        "small": (pa.array([-5, None], pa.int16()), pa.int16(), [-5, None]),
+        "large": (pa.array([2**64 - 1, 0], pa.uint64()), pa.uint64(), [2**64 - 1, 0]),
+        "flag": (pa.array([True, None]), pa.bool_(), [True, None]),
+        "day": (pa.array([day, None]), pa.date32(), [day, None]),
+        "moment": (pa.array([moment, None], pa.timestamp("ns", "Asia/Tokyo")), TIME, [moment, None]),
+        "name": (pa.array(["é", None]).dictionary_encode(), pa.string(), ["é", None]),
+        "amount": (pa.array([Decimal("1.50"), None]), pa.string(), ["1.5", None]),
+        "wider": (pa.array([1, None], pa.int32()), pa.int64(), [1, None]),
+        "at": (pa.array([1, 2], pa.int32()), pa.int64(), [1, 2]),
+    }
+    table = planted.slice(0, 2)
+    for name, (array, _, _) in keys.items():
+        table = table.append_column(name, array)
+    other = planted.slice(2, 1).append_column("wider", pa.array([2**40]))
+    (tmp_path / "data").mkdir()
+    pq.write_table(table, tmp_path / "data" / "a.parquet")
+    pq.write_table(other, tmp_path / "data" / "b.parquet")
+    dataset = {"source": str(tmp_path / "data"), "images": ["photo"], "entity": [*keys][:-1], "event_time": "at"}
+    done = featflow.run({"dataset": dataset, "output": str(tmp_path / "out"), "engine": {"kind": "serial"}})
+    found = done.arrow("embedding")
+    for name, (_, kind, values) in keys.items():
+        assert found.schema.field(name).type == kind, name
+        assert found[name].to_pylist() == [*values, 2**40 if name == "wider" else None], name
+    parts = [pq.read_schema(path) for path in sorted((tmp_path / "out").rglob("tables/embedding*/*.parquet"))]
+    assert len(parts) == 2
+    assert parts[0].equals(parts[1])
+
+
+@pytest.mark.parametrize("server", ["moto", "rclone"])
+def test_uris_of_images_on_s3(server, planted, tmp_path, request):
+    """Beside the table, in full, gone, on another storage: a row each, as if their bytes stood in the table."""
+    options = request.getfixturevalue(f"{server}_options")
+    filesystem, base = s3fs.S3FileSystem(**options), "lake/uris"
+    table = planted.slice(0, 80)
+    photos = table["photo"].to_pylist()
+    for row, photo in enumerate(photos):
+        filesystem.pipe_file(f"{base}/data/images/{row}.png", photo)
+    uris = [f"s3://{base}/data/images/{row}.png" if row % 2 else f"images/{row}.png" for row in range(80)]
+    uris[10], uris[20], uris[30] = "images/gone.png", "https://lake.example/20.png", None
+    photos[10] = photos[20] = photos[30] = None
+    with filesystem.open(f"{base}/data/a.parquet", "wb") as sink:
+        pq.write_table(table.set_column(0, "photo", pa.array(uris)), sink)
+    config = {"targets": ["label"], "images": ["photo"], "storage_options": options}
+    config = {"dataset": config | {"source": f"s3://{base}/data"}, "engine": {"kind": "serial"}}
+    config |= {"output": f"s3://{base}/out", "analyses": {"correlation": False, "interaction": False}}
+    found = featflow.run(config).arrow("embedding")
+    expected = run(table.set_column(0, "photo", pa.array(photos, pa.binary())), tmp_path).arrow("embedding")
+    assert found["embedding"].to_pylist() == expected["embedding"].to_pylist()
+    failed = {row: (found["status"][row].as_py(), found["error"][row].as_py()) for row in (10, 20, 30)}
+    assert failed[10][0] == failed[20][0] == "unreadable"
+    assert "images/gone.png" in failed[10][1]
+    assert failed[20][1] == "https://lake.example/20.png is not on the dataset's storage, s3"
+    assert failed[30] == ("missing", None)
+    assert found["status"].to_pylist().count("ok") == 77
 
 
 def test_a_row_group_that_another_column_loses(planted, tmp_path):
@@ -205,13 +275,8 @@ def test_profile_says_what_the_pixels_say(shared_data, tmp_path):
     images = [Image.open(io.BytesIO(value["bytes"])) for value in pq.read_table(source)["image"].to_pylist()]
     large = [image for image in images if image.width > 1000]
     assert [image.getexif()[0x0112] for image in large] == [6, 6, 6]
-    turned = [np.asarray(image.transpose(Image.Transpose.ROTATE_270).reduce(6).convert("RGB")) for image in large]
-    small = [np.asarray(image.convert("RGB")) for image in images if image.width == 100]
-    found = [
-        descriptors(torch.from_numpy(np.stack(pictures)), np.full((len(pictures), 2), side))
-        for pictures, side in ((turned, 3024), (small, 100))
-    ]
-    means = torch.cat(found).mean(dim=0).tolist()
+    turned = [image.transpose(Image.Transpose.ROTATE_270) for image in large]
+    means = features(turned + [image for image in images if image.width == 100]).mean(axis=0, dtype=float).tolist()
     for name, mean in zip(NAMES, means, strict=True):
         assert profile[f"image.{name}"]["mean"] == pytest.approx(mean, rel=1e-5, abs=1e-6), name
 

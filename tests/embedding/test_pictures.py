@@ -24,7 +24,7 @@ def encoded(image, kind="PNG", **options):
 def pixels(data):
     picture = decode(data, MOST)
     assert (picture.status, picture.error) == (Status.OK, "")
-    return picture.pixels
+    return np.asarray(picture.image)
 
 
 def turned(array, orientation):
@@ -121,7 +121,7 @@ def test_damage_has_a_name(name):
     data, status = DAMAGED[name]
     picture = decode(data, MOST)
     assert picture.status is status, picture
-    assert picture.pixels is None
+    assert picture.image is None
     assert bool(picture.error) == (status not in {Status.MISSING, Status.EMPTY})
 
 
@@ -151,4 +151,4 @@ def test_any_damage_ends_in_a_status():
         for place in RANDOM.integers(0, len(data), 5):
             broken[place] = RANDOM.integers(0, 256)
         picture = decode(bytes(broken[: RANDOM.integers(1, len(data))]), MOST)
-        assert (picture.pixels is None) == (picture.status is not Status.OK)
+        assert (picture.image is None) == (picture.status is not Status.OK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from featflow.embedding.sources import images_of
+from featflow.embedding.sources import elsewhere, images_of
 from featflow.errors import InfrastructureError
 
 BYTES = [b"one", b"", None, b"two"]
@@ -30,11 +30,23 @@ def test_structs_go_by_name_and_bytes_go_first(tmp_path):
         {"bytes": None, "path": None},
         None,
     ]
-    images = found(pa.array(values, kind), tmp_path / "a.parquet")
-    assert images == [(b"one", None), (b"from the path", None), (None, None), (None, None)]
+    expected = [(b"one", None), (b"from the path", None), (None, None), (None, None)]
+    array = pa.array(values, kind)
+    assert found(array, tmp_path / "a.parquet") == expected
+    assert found(array[1:], tmp_path / "a.parquet") == expected[1:]
+    assert elsewhere(array).to_pylist() == [False, True, False, False]
+    assert elsewhere(array[1:]).to_pylist() == [True, False, False]
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_what_hides_below_a_struct_that_is_null_is_not_read():
+    parts = [pa.array([b"one", None]), pa.array([None, "a.png"])]
+    array = pa.StructArray.from_arrays(parts, ["bytes", "path"], mask=pa.array([True, True]))
+    assert found(array) == [(None, None), (None, None)]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+)
 def test_uris_are_read_beside_the_file(kind, tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "b c.png").write_bytes(b"data")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,29 @@ def crash(shared, item):
 
 
 def always_crash(shared, item):
+    os._exit(1)
+
+
+def add_resident(shared, item, attempt):
+    return shared + item
+
+
+def process(shared, item, attempt):
+    time.sleep(0.02 * (item % 3))
+    return os.getpid(), attempt
+
+
+def refuse_resident(shared, item, attempt):
+    return refuse(shared, item)
+
+
+def crash_twice(shared, item, attempt):
+    if item in shared and attempt < 2:
+        os._exit(1)
+    return item, attempt
+
+
+def always_crash_resident(shared, item, attempt):
     os._exit(1)
 
 
@@ -97,6 +121,52 @@ def test_more_memory_than_there_is_does_not_hang(local_ray):
     from featflow.engines.ray import RayEngine
 
     assert list(RayEngine(None, 2).map(add, 1, [1], Resources(memory=2**50))) == [2]
+
+
+def test_residents_give_results_in_the_order_of_items(engine):
+    assert list(engine.map_resident(add_resident, 100, range(50), Resources())) == [100 + i for i in range(50)]
+    assert list(engine.map_resident(add_resident, 100, [], Resources())) == []
+
+
+def test_residents_take_items_only_as_results_are_taken(engine):
+    taken = []
+
+    def items():
+        for i in range(1_000):
+            taken.append(i)
+            yield i
+
+    results = engine.map_resident(add_resident, 0, items(), Resources(gpus=None))
+    assert next(results) == 0
+    assert len(taken) <= 8
+    results.close()
+
+
+def test_residents_stay(engine):
+    found = list(engine.map_resident(process, None, range(20), Resources()))
+    assert len({pid for pid, _ in found}) <= 2
+    assert {attempt for _, attempt in found} == {0}
+
+
+def test_errors_of_residents_arrive_as_they_are(engine):
+    with pytest.raises(SchemaError, match=r"^column .3. is refused$"):
+        list(engine.map_resident(refuse_resident, 3, range(10), Resources()))
+    with pytest.raises(TypeError):
+        list(engine.map_resident(add_resident, "text", [1], Resources()))
+
+
+def test_a_resident_that_dies_is_replaced_and_its_item_given_again(local_ray):
+    from featflow.engines.ray import RayEngine
+
+    found = list(RayEngine(None, 2).map_resident(crash_twice, {2, 5, 6}, range(9), Resources()))
+    assert found == [(i, 2 if i in {2, 5, 6} else 0) for i in range(9)]
+
+
+def test_an_item_that_always_kills_is_given_up(local_ray):
+    from featflow.engines.ray import RayEngine
+
+    with pytest.raises(InfrastructureError, match="retry"):
+        list(RayEngine(None, 2).map_resident(always_crash_resident, None, [1], Resources()))
 
 
 def test_no_cluster_is_an_infrastructure_error():
