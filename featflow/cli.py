@@ -194,8 +194,9 @@ def _print_run(run: Run) -> None:
         out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
     if "ranking" in run.tables:
         _print_ranking(run)
+    width = max(map(len, run.tables), default=0)
     for name, uri in run.tables.items():
-        out.print(f"  {name:<12} {manifest['tables'][name]['rows']:>9,} rows  {escape(uri)}", soft_wrap=True)
+        out.print(f"  {name:<{width}} {manifest['tables'][name]['rows']:>9,} rows  {escape(uri)}", soft_wrap=True)
 
 
 def _print_ranking(run: Run) -> None:

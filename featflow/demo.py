@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from PIL import Image
 
 from featflow.config import Config, parse
 from featflow.runs import Run
@@ -26,6 +29,8 @@ PLANTED = {
     "basket": "follows spend",
 }
 NOISE_NUMBERS = 12
+PHOTO_EVERY, DAMAGED_EVERY, COPIED_EVERY = 20, 100, 50
+"""Rows for each photo, photos for each that is cut short, and for each that is a copy of the one before."""
 NOISE_LEVELS = {"device_id": 5_000, "city": 200, "browser": 12, "coin": 2}
 
 
@@ -56,6 +61,9 @@ def _table(random: np.random.Generator, n: int) -> pa.Table:
     logit = 1.2 * (np.log(spend) - 3.8) + ((age - 54) / 18) ** 2 - 1.3
     logit += np.array([-0.8, -0.4, 0.0, 0.4, 0.8])[plan_type] + random.normal(0, 0.6, 300)[referrer]
     logit += np.where(switch_a ^ switch_b, 1.0, -1.0)
+    photos, bright = _photos(n)
+    flash = np.arange(n) // PHOTO_EVERY % 2
+    logit += np.where(bright >= 0, np.where(bright ^ flash, 2.0, -2.0), 0.0)
     converted = random.random(n) < 1 / (1 + np.exp(-logit))
     last_order = random.normal(40, 10, n)
     columns: dict[str, object] = {
@@ -72,6 +80,8 @@ def _table(random: np.random.Generator, n: int) -> pa.Table:
         "spend_again": spend,
         "height_cm": (height := random.normal(170, 10, n)),
         "height_in": height / 2.54 + random.normal(0, 0.1, n),
+        "photo": photos,
+        "flash": np.where(flash, "on", "off"),
         "region": np.full(n, "north"),
         "session_id": np.char.add("s", random.permutation(n).astype(str)),
     }
@@ -80,10 +90,31 @@ def _table(random: np.random.Generator, n: int) -> pa.Table:
     return pa.table(columns)
 
 
+def _photos(n: int) -> tuple[pa.Array, np.ndarray]:
+    """Return small PNG files on some rows, and whether each is bright; -1 where there is none or it is cut short."""
+    random = np.random.default_rng(SEED + 1)
+    places = np.arange(PHOTO_EVERY // 2, n, PHOTO_EVERY)
+    bright = random.integers(0, 2, len(places))
+    files: list[bytes] = []
+    for index, level in enumerate(np.where(bright, 150, 50)):
+        sink = io.BytesIO()
+        Image.fromarray((level + random.integers(0, 60, (16, 16, 3))).astype(np.uint8)).save(sink, "PNG")
+        files.append(sink.getvalue())
+        if index % COPIED_EVERY == 1:
+            files[index], bright[index] = files[index - 1], bright[index - 1]
+        if index % DAMAGED_EVERY == DAMAGED_EVERY - 1:
+            files[index], bright[index] = files[index][:100], -1
+    rows: list[bytes | None] = [None] * n
+    found = np.full(n, -1)
+    for place, file, value in zip(places.tolist(), files, bright, strict=True):
+        rows[place], found[place] = file, value
+    return pa.array(rows, pa.binary()), found
+
+
 def configuration(source: str, output: str) -> Config:
     """Return the demo's configuration."""
     dataset = {"source": source, "entity": ["row_id"], "targets": ["converted"], "shard_bytes": "8MiB"}
-    return parse({"dataset": dataset, "output": output})
+    return parse({"dataset": dataset | {"images": ["photo"]}, "output": output})
 
 
 def findings(run: Run) -> list[Finding]:
@@ -135,9 +166,35 @@ def findings(run: Run) -> list[Finding]:
             "missing_pattern" in rows["last_order"]["alerts"],
         )
     )
+    found += _photo_findings(run, rows)
     pair = run.table("correlation").filter(
         (pl.col("method") == "pearson") & (pl.col("feature_a") == "height_cm") & (pl.col("feature_b") == "height_in")
     )
     value = float(pair["value"][0])
     found.append(Finding("height_cm and height_in: one in two units", f"Pearson {value:.4f}", value > 0.99))
     return found
+
+
+def _photo_findings(run: Run, ranked: dict[str, dict[str, Any]]) -> list[Finding]:
+    pairs = run.table("interaction").with_row_index("place", offset=1).to_dicts()
+    wanted = {"photo.brightness", "flash"}
+    pair = next((row for row in pairs if {row["feature_a"], row["feature_b"]} == wanted), None)
+    q = min(ranked[name]["q_value"] for name in wanted)
+    said = (
+        f"pair {pair['place']}, synergy {pair['synergy']:.4f}; alone q at least {q:.2f}" if pair else "not among pairs"
+    )
+    joint = Finding(
+        "photo.brightness XOR flash: a pixel and a column, neither tells anything alone",
+        said,
+        pair is not None and pair["place"] <= 3 and pair["ci_low"] > 0,
+    )
+    statuses = run.manifest["images"]["photo"]
+    photos = sum(count for status, count in statuses.items() if status != "missing")
+    cut, copies = statuses.get("truncated", 0), run.table("embedding_profile")["exact_duplicates"][0]
+    expected = photos // DAMAGED_EVERY, (photos + COPIED_EVERY - 2) // COPIED_EVERY
+    damage = Finding(
+        f"photo: 1 in {DAMAGED_EVERY} cut short, 1 in {COPIED_EVERY} there twice",
+        f"{cut} truncated and {copies} exact duplicates of {photos}",
+        (cut, copies) == expected,
+    )
+    return [joint, damage]

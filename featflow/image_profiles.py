@@ -40,8 +40,7 @@ def profile_images(
     warnings
         Gets what readers of the table should know.
     """
-    options = {each.column: each for each in config.dataset.images}
-    by_name = {column.name: column for column in dataset.columns}
+    by_name = {column.name: column for column in (*dataset.columns, *dataset.entity)}
     targets = [
         coding
         for coding in codebook.codings
@@ -50,11 +49,11 @@ def profile_images(
     if targets and len(dataset.shards) < 2:
         warnings.append("embedding_profile: accuracies are of shards held out; there is one, lower dataset.shard_bytes")
     found = []
-    for spec in images.embeddings:
+    for spec, options in zip(images.embeddings, config.dataset.images, strict=True):
         moments = _whole(workspace, dataset.shards, vector_moments(spec), images)
         of_targets = tuple(_target(workspace, dataset.shards, spec, target, images) for target in targets)
-        split = options[spec.column.name].split
-        twins = duplicates(workspace, dataset.shards, spec, by_name[split] if split else None)
+        split = by_name[options.split] if options.split else None
+        twins = duplicates(workspace, dataset.shards, spec, split)
         if twins.crowded:
             warnings.append(
                 f"{spec.column.name}: {twins.crowded} images look like so many others that they were not compared with "

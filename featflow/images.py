@@ -50,7 +50,7 @@ class Images:
 
 
 def image_specs(dataset: Dataset, config: Config) -> tuple[EmbeddingsSummarizer, ...]:
-    """Return the specs of the pass over images, which goes before all others.
+    """Return the specs of the pass over images, which goes before all others, in the order of `dataset.images`.
 
     Raises
     ------
@@ -94,10 +94,8 @@ def to_fit(
     specs: tuple[EmbeddingsSummarizer, ...], config: Config
 ) -> dict[EmbeddingsSummarizer, tuple[VectorMomentsSummarizer, VectorSampleSummarizer]]:
     """Return what directions and clusters are made of, for each spec whose vectors have them."""
-    options = {each.column: each for each in config.dataset.images}
     found = {}
-    for spec in specs:
-        wanted = options[spec.column.name]
+    for spec, wanted in zip(specs, config.dataset.images, strict=True):
         if wanted.model and wanted.directions + wanted.clusters:
             vector, content = kept(spec.column.name, folder(spec))
             found[spec] = vector_moments(spec), VectorSampleSummarizer(vector, content, spec.width)
@@ -112,10 +110,9 @@ def made_columns(specs: tuple[EmbeddingsSummarizer, ...], config: Config, load: 
     load
         Returns the whole state of a spec of `to_fit`.
     """
-    options = {each.column: each for each in config.dataset.images}
-    projections = []
+    options, projections = dict(zip(specs, config.dataset.images, strict=True)), []
     for spec, (moments, sample) in to_fit(specs, config).items():
-        wanted = options[spec.column.name]
+        wanted = options[spec]
         fitted = fit(load(moments), load(sample), wanted.directions, wanted.clusters)
         if fitted.width:
             projections.append(ProjectionsSummarizer(moments.vector, fitted, spec.shard_rows))

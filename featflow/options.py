@@ -37,10 +37,10 @@ CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_rat
 
 
 def _each_once(images: list[ImageOptions]) -> list[ImageOptions]:
-    names = [image.column for image in images]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    made = [(image.column, "a model" if image.model else "descriptors") for image in images]
+    twice = sorted({each for each in made if made.count(each) > 1})
     if twice:
-        raise ValueError(f"names {', '.join(twice)} twice")
+        raise ValueError(f"names {' and '.join(f'{column} twice with {encoder}' for column, encoder in twice)}")
     return images
 
 

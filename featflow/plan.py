@@ -82,10 +82,12 @@ def plan(config: Config) -> Plan:
     shards, _ = states.sound(store, dataset.shards, wanted)
     shard_bytes = max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
     lacking = states.missing(store, shards, wanted, shard_bytes)
-    sizes, blocks = {spec.name: spec.nbytes() for spec in wanted}, Counter(spec.name for spec in wanted)
+    made = [spec for layer in images.layers for spec in layer]
+    sizes = {spec.name: spec.nbytes() for spec in (*made, *wanted)}
+    blocks = Counter(spec.name for spec in (*made, *wanted))
     states.check_sizes(wanted, state_bytes(config))
     profiled = _states(store, shards, first) if shards and not lacking else None
-    task, relation_shards = states.task_bytes(wanted), None
+    task, relation_shards = max(states.task_bytes(specs) for specs in (wanted, *images.layers)), None
     if profiled is not None:
         codebook = build_codebook(dataset.columns, profiled, config.codebook)
         rows = max(shard.rows for shard in shards)

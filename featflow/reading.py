@@ -27,7 +27,7 @@ from featflow.grouping import positions
 from featflow.inference import HIVE_NULL, leaves
 from featflow.storage import DataFile, is_corruption, open_parquet
 
-__all__ = ["batch_rows", "read_batches"]
+__all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
 
 IMAGE_ROWS, IMAGE_BYTES = 1024, 64 * 2**20
 """Rows in one batch of images, and their encoded bytes."""

@@ -17,9 +17,9 @@ from typing import Any
 
 from featflow.dataset import Quarantined, Shard
 from featflow.errors import ConfigurationError
-from featflow.reading import batch_rows
+from featflow.reading import IMAGE_BYTES, batch_rows
 from featflow.storage import Store
-from featflow.summaries import Summarizer, digest
+from featflow.summaries import EmbeddingsSummarizer, Summarizer, digest
 from featflow.trees import span_size, spans
 
 __all__ = [
@@ -40,6 +40,8 @@ WORKING_COPIES = 4
 """States alive in a task at once: the running one, a batch's, the merged one, and its serialized form."""
 BATCH_COPIES = 6
 """A batch as Arrow, as float64, as a mask, and in products."""
+IMAGE_COPIES = 3
+"""Encoded images as Arrow, as Python's bytes, and what is decoded of them."""
 COLUMNS_AT_ONCE = 512
 """Columns of a block, and of a task that takes several: a batch of more has too few rows."""
 QUARANTINE = "states/quarantine"
@@ -77,6 +79,9 @@ def task_bytes(specs: Sequence[AnySummarizer]) -> int:
     """Return the memory of a task that computes these specs from a shard: states, and a batch of their columns."""
     columns = {column for spec in specs for column in spec.columns}
     batch = BATCH_COPIES * 8 * batch_rows(columns) * len(columns)
+    batch += sum(
+        IMAGE_COPIES * IMAGE_BYTES + s.encoder.working_bytes for s in specs if isinstance(s, EmbeddingsSummarizer)
+    )
     return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + batch
 
 

@@ -72,6 +72,8 @@ class DescriptorsSpec:
 
     uses_gpus = False
     """Their sums are of small integers: decoding takes longer."""
+    working_bytes = 64 * 2**20
+    """Bytes of a batch on every thread."""
 
     @property
     def width(self) -> int:

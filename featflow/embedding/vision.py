@@ -67,6 +67,8 @@ class VisionSpec:
     """Whether it runs under bfloat16 autocast."""
     decoder: str = DECODER
     """Decides pixels."""
+    working_bytes: int = field(default=0, repr=False, compare=False)
+    """Bytes of its weights and activations."""
     source: str = field(default="", repr=False, compare=False)
     """Directory or URI."""
     options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -125,7 +127,8 @@ def vision_spec(source: str, image_options: ImageOptions, storage_options: dict[
     pooling, width = _try(network, image_options.pooling, has_pooler, preprocessing.shape, place)
     model, longest = network.config.model_type, max(4 * max(preprocessing.shape), 1024)
     decides = model, files.sha256, width, pooling, preprocessing, longest, image_options.bfloat16
-    return VisionSpec(*decides, source=place, options=storage_options)
+    nbytes = sum(path.stat().st_size for path in files.weights) + ACTIVATIONS
+    return VisionSpec(*decides, working_bytes=nbytes, source=place, options=storage_options)
 
 
 class VisionEncoder:
