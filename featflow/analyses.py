@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from featflow.basis import Basis
 from featflow.blocks import block_pairs, blocks, column_blocks
 from featflow.columns import CategoryCoding, Codebook, Coding, Column, Grouping, NumberCoding, Role
 from featflow.config import Config
 from featflow.dataset import Dataset
-from featflow.measures.codebook import ColumnStates, duplicate_candidates, histogram_cells
+from featflow.measures.codebook import ColumnStates, histogram_cells
 from featflow.options import SAMPLED_FROM
 from featflow.summaries import (
     AgreementSummarizer,
@@ -39,7 +40,6 @@ from featflow.summaries import (
     Summarizer,
     TargetCountsSummarizer,
 )
-from featflow.uncertainty import row_grouping
 
 __all__ = [
     "ProfileSpecs",
@@ -162,17 +162,17 @@ class RelationSpecs:
         return (*self.targets, *self.comoments, *self.ranks, *self.grouped, *self.agreement)
 
 
-def relation_specs(
-    codebook: Codebook, config: Config, dataset: Dataset, states: ColumnStates, shard_rows: int
-) -> RelationSpecs:
+def relation_specs(basis: Basis, config: Config, dataset: Dataset, rows: int, shard_rows: int) -> RelationSpecs:
     """Return the specs of pass 2.
 
     Parameters
     ----------
+    rows
+        Of the dataset.
     shard_rows
         Rows of the largest shard.
     """
-    duplicates, grouping, weight = duplicate_candidates(states), row_grouping(config, dataset, states), dataset.weight
+    codebook, grouping, weight = basis.codebook, basis.grouping, dataset.weight
     limit, analyses = state_bytes(config), config.analyses
     codings = tuple(coding for coding in codebook.codings if coding.column.role is not Role.EVENT_TIME)
     features = tuple(coding for coding in codings if coding.column.role is Role.FEATURE)
@@ -181,7 +181,7 @@ def relation_specs(
     categories = tuple(coding for coding in codings if isinstance(coding, CategoryCoding))
     methods = set(analyses.correlation.methods) if analyses.correlation else set()
     interactions = analyses.interaction is not None and bool(targets)
-    sampled = interactions and searches_samples(config, len(features), states.rows)
+    sampled = interactions and searches_samples(config, len(features), rows)
     counted = bool(methods & {"cramers_v", "mutual_information"})
     pairs = (interactions and not sampled) or counted
     of_targets, pair_targets = targets if interactions else (), () if sampled or not interactions else targets
@@ -208,7 +208,7 @@ def relation_specs(
             for right in blocks(numbers, partial(_grouped_bytes, weight, categories=left), limit)
             if "correlation_ratio" in methods
         ),
-        agreement=(AgreementSummarizer(duplicates),) if duplicates else (),
+        agreement=(AgreementSummarizer(basis.compared),) if basis.compared else (),
         codes=_codes(codings, CodesSummarizer((), of_targets, shard_rows, weight, grouping), limit)
         if pairs or sampled
         else (),

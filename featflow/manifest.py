@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featflow.columns import Codebook, Grouping
+from featflow.basis import Basis
 from featflow.config import Config
 from featflow.dataset import Dataset, Quarantined
 from featflow.passes import Computed
@@ -37,7 +37,7 @@ class Record:
     shards: set[str] = field(default_factory=set)
     rows_read: int = 0
     warnings: list[str] = field(default_factory=list)
-    grouping: Grouping | None = None
+    basis: Basis | None = None
     searches: list[dict[str, Any]] = field(default_factory=list)
     images: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Record:
         names = ("uri", "row_group", "column", "rows", "reason", "detail")
         return build("quarantine", {name: [getattr(entry, name) for entry in self.quarantined] for name in names})
 
-    def manifest(self, writer: RunWriter, codebook: Codebook | None, status: str) -> dict[str, Any]:
+    def manifest(self, writer: RunWriter, status: str) -> dict[str, Any]:
         """Return the manifest."""
         lost = sum(entry.rows or 0 for entry in self.quarantined)
         computed = len(self.computed & self.shards)
@@ -62,8 +62,9 @@ class Record:
             "started": self.watch.began.isoformat(),
             "config": self.config.public(),
             "engine": self.engine,
-            "codebook": codebook.digest if codebook else None,
-            "assumptions": assumptions(self.config, self.grouping) if self.grouping else None,
+            "codebook": self.basis.codebook.digest if self.basis else None,
+            "basis": self.basis.public() if self.basis else None,
+            "assumptions": assumptions(self.config, self.basis.grouping) if self.basis else None,
             "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": lost},
             "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
             "tables": writer.tables,

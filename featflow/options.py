@@ -92,6 +92,17 @@ class DatasetOptions(Options):
 class CodebookOptions(Options):
     """How columns become codes."""
 
+    frozen: bool = Field(
+        default=True,
+        description="Code columns as the last run did, so that runs stay comparable and unchanged data is not counted "
+        "again; false, or --rebin, makes new bins and levels of the data.",
+    )
+    version: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]+$",
+        description="Codebook to use in place of the last run's, as manifests name it.",
+    )
+
     bins: int = Field(
         default=64, ge=2, le=4096, description="Quantile bins of a number when it is scored against a target."
     )

@@ -47,7 +47,7 @@ class Workspace:
     state_bytes: int
     """Bytes that the states of one task may take."""
     shard_bytes: int
-    """Bytes of a shard, for the shards that make one state (see `featflow.trees.span_size`)."""
+    """Bytes of a shard, for the shards that make one state (see `featflow.trees.span_level`)."""
     source_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the dataset's filesystem."""
     gpus: float = 0.0

@@ -19,6 +19,7 @@ from featflow.analyses import (
     relation_specs,
     state_bytes,
 )
+from featflow.basis import codebook_path, earlier_basis, make_basis, stale
 from featflow.columns import Role
 from featflow.config import Config
 from featflow.dataset import Dataset
@@ -27,7 +28,7 @@ from featflow.errors import BadDataError, InfrastructureError, SchemaError
 from featflow.image_profiles import profile_images
 from featflow.images import Images, image_specs, joined, key_specs, made_columns, to_fit
 from featflow.manifest import Record
-from featflow.measures.codebook import CANDIDATES, ColumnStates, build_codebook
+from featflow.measures.codebook import CANDIDATES, ColumnStates
 from featflow.measures.profile import alerts_by_column, profile, target_values
 from featflow.passes import Computed, Workspace
 from featflow.progress import Reporter, Stopwatch
@@ -66,14 +67,15 @@ def write_tables(
             "the input changed during the run, run again"
         )
     _check_weights(dataset, states)
-    codebook = build_codebook(dataset.columns, states, config.codebook)
-    workspace.store.write_arrow(f"states/codebook/{codebook.digest}.arrow", codebook.to_arrow())
+    basis = record.basis = make_basis(dataset, states, config, earlier_basis(workspace.store, config, dataset))
+    codebook = basis.codebook
+    workspace.store.write_arrow(codebook_path(codebook.digest), codebook.to_arrow())
+    record.warnings += stale(basis, states)
     _check_targets(dataset, states)
     watch.lap("profile")
 
-    relations = relation_specs(codebook, config, dataset, states, max(shard.rows for shard in first.shards))
-    record.grouping = relations.grouping
-    record.warnings += incomplete(relations.grouping, states)
+    relations = relation_specs(basis, config, dataset, states.rows, max(shard.rows for shard in first.shards))
+    record.warnings += incomplete(basis.grouping, states)
     second = passes.compute(workspace, first.shards, (*relations.over_shards(), *relations.codes), "reading: relations")
     record.add(second)
     if second.quarantined:  # readable a moment ago: the file changed or storage is failing
@@ -93,7 +95,7 @@ def write_tables(
         writer.write("embedding_profile", [profiled])
     writer.write("quarantine", [record.quarantine_table()])
     watch.lap("measures and tables")
-    return writer, record.manifest(writer, codebook, "done")
+    return writer, record.manifest(writer, "done")
 
 
 def _images(workspace: Workspace, dataset: Dataset, config: Config) -> Images:
@@ -169,7 +171,7 @@ def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:
     share = lost / record.dataset.rows + max(by_bytes, len(whole_files) / record.dataset.files)
     if record.quarantined and (share > config.budget.bad_rows or lost == record.dataset.rows):
         writer.write("quarantine", [record.quarantine_table()])
-        writer.save_manifest(record.manifest(writer, None, "bad data"))
+        writer.save_manifest(record.manifest(writer, "bad data"))
         entry = record.quarantined[0]
         where = entry.uri + (f", row group {entry.row_group}" if entry.row_group is not None else "")
         where += f", column '{entry.column}'" if entry.column else ""

@@ -10,12 +10,13 @@ from typing import Any
 
 from featflow import passes, states
 from featflow.analyses import ProfileSpecs, profile_specs, relation_specs, searches_samples, state_bytes
+from featflow.basis import earlier_basis, make_basis
 from featflow.checks import check
 from featflow.columns import Kind, Role
 from featflow.config import Config
 from featflow.dataset import Dataset, Shard, open_dataset
 from featflow.images import Images, image_specs, joined, key_specs, made_columns, to_fit
-from featflow.measures.codebook import ColumnStates, build_codebook
+from featflow.measures.codebook import ColumnStates
 from featflow.storage import Store
 from featflow.summaries import EmbeddingsSummarizer
 from featflow.trees import whole_name
@@ -89,9 +90,9 @@ def plan(config: Config) -> Plan:
     profiled = _states(store, shards, first) if shards and not lacking else None
     task, relation_shards = max(states.task_bytes(specs) for specs in (wanted, *images.layers)), None
     if profiled is not None:
-        codebook = build_codebook(dataset.columns, profiled, config.codebook)
+        basis = make_basis(dataset, profiled, config, earlier_basis(store, config, dataset))
         rows = max(shard.rows for shard in shards)
-        relations = relation_specs(codebook, config, dataset, profiled, rows)
+        relations = relation_specs(basis, config, dataset, profiled.rows, rows)
         second = (*relations.over_shards(), *relations.codes)
         relation_shards = _shards(states.missing(store, shards, second, shard_bytes))
         task = max(task, states.task_bytes(second))

@@ -20,7 +20,7 @@ from featflow.errors import ConfigurationError
 from featflow.reading import IMAGE_BYTES, batch_rows
 from featflow.storage import Store
 from featflow.summaries import EmbeddingsSummarizer, Summarizer, digest
-from featflow.trees import span_size, spans
+from featflow.trees import span_level, spans
 
 __all__ = [
     "COLUMNS_AT_ONCE",
@@ -104,12 +104,12 @@ def missing(
     kinds: Counter[str] = Counter()
     for spec in specs:
         kinds[spec.name] += spec.nbytes()
-    sizes = [1 if spec.name in BY_SHARD else span_size(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
+    heights = [0 if spec.name in BY_SHARD else span_level(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
     by_digest = {shard.digest: shard for shard in shards}
     found = []
-    for size in sorted(set(sizes)):
-        for run, name in spans(list(by_digest), size):
-            lacking = [i for i, names in enumerate(there) if sizes[i] == size and name not in names]
+    for height in sorted(set(heights)):
+        for run, name in spans(list(by_digest), height):
+            lacking = [i for i, names in enumerate(there) if heights[i] == height and name not in names]
             if lacking:
                 found.append((tuple(by_digest[digest] for digest in run), name, lacking))
     return found
