@@ -62,9 +62,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 
 @app.command("run")
-def run_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def run_command(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    rebin: Annotated[bool, typer.Option("--rebin", help="Make new bins and levels: all is counted again.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Run the job: read the dataset, write the tables, publish the run."""
-    parsed = load(config, overrides)
+    parsed = load(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])])
     finished = job.run(parsed, _reporter())
     if as_json:
         _print_json(_summary(finished))

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
-
-import pyarrow as pa
 
 from featflow.columns import Column, Role
-from featflow.errors import DatasetError, InfrastructureError, first_line
+from featflow.errors import DatasetError
+from featflow.footers import Footer, FooterFault, Footers
 from featflow.inference import infer_columns
 from featflow.options import DatasetOptions
-from featflow.storage import DataFile, is_corruption, list_data_files, open_parquet
+from featflow.storage import DataFile, list_data_files
 
 __all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]
-
-FOOTER_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +103,15 @@ class Dataset:
         return tuple(column for column in self.columns if column.role is role)
 
 
-@dataclass(frozen=True, slots=True)
-class _Footer:
-    file: DataFile
-    schema: pa.Schema
-    group_rows: tuple[int, ...]
-    group_bytes: tuple[int, ...]
-
-
-def open_dataset(options: DatasetOptions, output: str | None = None) -> Dataset:
+def open_dataset(options: DatasetOptions, output: str | None = None, footers: Footers | None = None) -> Dataset:
     """Plan a dataset from its footers.
 
     Parameters
     ----------
     output
         Where runs are written: what lies below it is no input.
+    footers
+        What is known of files.
 
     Raises
     ------
@@ -132,19 +121,22 @@ def open_dataset(options: DatasetOptions, output: str | None = None) -> Dataset:
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
     files = list_data_files(options.source, options.storage_options, output)
-    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
-        outcomes = list(pool.map(lambda file: _read_footer(file, options.storage_options), files))
-    footers = [outcome for outcome in outcomes if isinstance(outcome, _Footer)]
-    quarantined = tuple(outcome for outcome in outcomes if isinstance(outcome, Quarantined))
-    if not footers:
+    outcomes = (footers or Footers(None)).read(files, options.storage_options)
+    sound = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
+    quarantined = tuple(
+        Quarantined(fault.file.uri, "unreadable_file", fault.detail, nbytes=fault.file.size)
+        for fault in outcomes
+        if isinstance(fault, FooterFault)
+    )
+    if not sound:
         first = quarantined[0]
         raise DatasetError(
             f"{first.uri}: not a readable Parquet file: {first.detail} "
             f"({len(files)} of {len(files)} files); check dataset.source"
         )
-    inferred = infer_columns([(footer.file, footer.schema) for footer in footers], options)
+    inferred = infer_columns([(footer.file, footer.schema) for footer in sound], options)
     width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
-    shards = tuple(shard for footer in footers for shard in _shards(footer, width, size))
+    shards = tuple(shard for footer in sound for shard in _shards(footer, width, size))
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(
@@ -160,21 +152,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None) -> Dataset:
     )
 
 
-def _read_footer(file: DataFile, storage_options: dict[str, Any]) -> _Footer | Quarantined:
-    if file.size == 0:
-        return Quarantined(file.uri, "unreadable_file", "the file is empty (0 bytes)")
-    try:
-        with open_parquet(file.uri, storage_options) as source:
-            groups = [source.metadata.row_group(index) for index in range(source.metadata.num_row_groups)]
-            rows, sizes = (tuple(getattr(g, name) for g in groups) for name in ("num_rows", "total_byte_size"))
-            return _Footer(file, source.schema_arrow, rows, sizes)
-    except Exception as error:
-        if not is_corruption(error):
-            raise InfrastructureError(f"{file.uri}: cannot read its footer: {first_line(error)}") from error
-        return Quarantined(file.uri, "unreadable_file", first_line(error), nbytes=file.size)
-
-
-def _shards(footer: _Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:
+def _shards(footer: Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:
     share = min(1.0, columns / max(1, len(footer.schema.names)))
     groups: list[tuple[int, int, int]] = []
     for index, (rows, stored) in enumerate(zip(footer.group_rows, footer.group_bytes, strict=True)):

@@ -13,6 +13,7 @@ from featflow.checks import check
 from featflow.config import Config
 from featflow.dataset import open_dataset
 from featflow.engines.base import Engine
+from featflow.footers import Footers
 from featflow.progress import Reporter, SilentProgress, Stopwatch
 from featflow.runs import Run
 from featflow.storage import Store
@@ -40,8 +41,10 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     watch = Stopwatch()
     store = Store(config.output, config.dataset.storage_options)
     with lock.hold(store) as check_held:
-        dataset = open_dataset(config.dataset, config.output)
+        footers = Footers(store)
+        dataset = open_dataset(config.dataset, config.output, footers)
         check(config, dataset)
+        footers.save()
         watch.lap("plan")
         engine = open_engine(config)
         try:

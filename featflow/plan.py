@@ -15,6 +15,7 @@ from featflow.checks import check
 from featflow.columns import Kind, Role
 from featflow.config import Config
 from featflow.dataset import Dataset, Shard, open_dataset
+from featflow.footers import Footers
 from featflow.images import Images, image_specs, joined, key_specs, made_columns, to_fit
 from featflow.measures.codebook import ColumnStates
 from featflow.storage import Store
@@ -72,9 +73,9 @@ def plan(config: Config) -> Plan:
     InputError
         As `featflow.job.run` would, before reading: also when a state cannot fit the budget.
     """
-    dataset = open_dataset(config.dataset, config.output)
-    check(config, dataset)
     store = Store(config.output, config.dataset.storage_options)
+    dataset = open_dataset(config.dataset, config.output, Footers(store))
+    check(config, dataset)
     images = _images(store, dataset, config)
     dataset = joined(dataset, images)
     notes = [f"columns of '{spec.column.name}' are known once it is encoded" for spec in _unknown(images, config)]
