@@ -12,6 +12,7 @@ from featflow.footers import Footer, FooterFault, Footers
 from featflow.inference import infer_columns
 from featflow.options import DatasetOptions
 from featflow.storage import DataFile, list_data_files
+from featflow.windows import in_window, window_of
 
 __all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]
 
@@ -134,6 +135,9 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
             f"{first.uri}: not a readable Parquet file: {first.detail} "
             f"({len(files)} of {len(files)} files); check dataset.source"
         )
+    window = window_of(options, sound)
+    if window:
+        sound = in_window(sound, window, str(options.event_time))
     inferred = infer_columns([(footer.file, footer.schema) for footer in sound], options)
     width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
     shards = tuple(shard for footer in sound for shard in _shards(footer, width, size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
@@ -66,6 +67,17 @@ class DatasetOptions(Options):
         BeforeValidator(_columns_as_images, json_schema_input_type=list[ImageOptions | str]),
         AfterValidator(_each_once),
     ] = Field(default=[], description="Columns of images: encoded, and described by numbers beside the other columns.")
+    window: str | None = Field(
+        default=None,
+        pattern="^last [1-9][0-9]* (hour|day|week)s?$",
+        description="Stretch of event time that is read, such as last 30 days; null reads all. Files or row groups "
+        "must lie on one side of its edges.",
+    )
+    as_of: date | datetime | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        description="Last day, or moment, of the window; by default the last day that the files hold.",
+    )
     null_values: list[str] = Field(default=[], description="Strings that mean missing, in every string column.")
     shard_bytes: ByteSize = Field(
         default=ByteSize(128 * 2**20), ge=1, description="About how many decoded bytes make one shard."
@@ -76,6 +88,14 @@ class DatasetOptions(Options):
     storage_options: dict[str, Any] = Field(
         default={}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
     )
+
+    @model_validator(mode="after")
+    def _window_of_times(self) -> Self:
+        if self.window and not self.event_time:
+            raise ValueError("window needs event_time, the column that says when a row happened")
+        if self.as_of and not self.window:
+            raise ValueError("as_of ends a window; set window, such as last 30 days")
+        return self
 
     @model_validator(mode="before")
     @classmethod
