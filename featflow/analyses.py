@@ -39,6 +39,7 @@ from featflow.summaries import (
     RankCoMomentsSummarizer,
     Summarizer,
     TargetCountsSummarizer,
+    TimeCountsSummarizer,
 )
 
 __all__ = [
@@ -157,9 +158,12 @@ class RelationSpecs:
     weighted: bool = False
     """Whether rows have weights."""
 
+    times: tuple[TimeCountsSummarizer, ...] = ()
+    """Features against targets by unit of event time, by block of features."""
+
     def over_shards(self) -> tuple[Summarizer[Any], ...]:
         """Return the specs that are computed from shards and merged."""
-        return (*self.targets, *self.comoments, *self.ranks, *self.grouped, *self.agreement)
+        return (*self.targets, *self.times, *self.comoments, *self.ranks, *self.grouped, *self.agreement)
 
 
 def relation_specs(basis: Basis, config: Config, dataset: Dataset, rows: int, shard_rows: int) -> RelationSpecs:
@@ -219,7 +223,23 @@ def relation_specs(basis: Basis, config: Config, dataset: Dataset, rows: int, sh
         if sampled
         else (),
         weighted=weight is not None,
+        times=_times(basis, config, features, targets) if ranking else (),
     )
+
+
+def _times(
+    basis: Basis, config: Config, features: tuple[Coding, ...], targets: tuple[Coding, ...]
+) -> tuple[TimeCountsSummarizer, ...]:
+    """Return the specs of the ranking by window; none with weights, as its counts are of rows."""
+    times = [coding.column for coding in basis.codebook.codings if coding.column.role is Role.EVENT_TIME]
+    ranking, unit = config.analyses.ranking, basis.time_unit
+    if not times or unit is None or not ranking or ranking.windows < 2 or config.dataset.weight:
+        return ()
+
+    def counts(block: tuple[Coding, ...]) -> TimeCountsSummarizer:
+        return TimeCountsSummarizer(block, targets, times[0], unit)
+
+    return column_blocks(counts, features, state_bytes(config))
 
 
 def searches_samples(config: Config, features: int, rows: int) -> bool:

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from featflow.columns import POSITION, CategoryCoding, Codebook, Coding, Column, Grouping, NumberCoding
+from featflow.binning import key_values
+from featflow.columns import POSITION, CategoryCoding, Codebook, Coding, Column, Grouping, NumberCoding, Role
 from featflow.config import Config
 from featflow.dataset import Dataset
 from featflow.errors import ConfigurationError
+from featflow.grouping import time_unit
 from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
 from featflow.storage import Store
 from featflow.uncertainty import row_grouping
@@ -26,6 +28,8 @@ __all__ = ["Basis", "codebook_path", "earlier_basis", "make_basis", "stale"]
 
 ROWS_ANYWHERE = {"run", "shard"}
 """Kinds of groups that depend on how many shards there are."""
+FEWEST_UNITS = 16
+"""Units of event time that usual times span: two a window by default."""
 STALE_SHARE = 0.05
 """Rows beyond what bins and levels were made for, as a share of those that hold a value, that ask for new ones."""
 
@@ -42,6 +46,8 @@ class Basis:
     """Columns that may be duplicates."""
     kept: frozenset[str] = frozenset()
     """Columns whose codings are those of an earlier run."""
+    time_unit: float | None = None
+    """Width of the units of event time that windows are made of; None where no time is known."""
 
     def public(self) -> dict[str, Any]:
         """Return what a manifest keeps of it beside the codebook's digest, as JSON values."""
@@ -51,7 +57,8 @@ class Basis:
             "groups": self.grouping.groups,
             "unit": self.grouping.unit,
         }
-        return {"grouping": grouping, "compared": [[left.name, right.name] for left, right in self.compared]}
+        compared = [[left.name, right.name] for left, right in self.compared]
+        return {"grouping": grouping, "compared": compared, "time_unit": self.time_unit}
 
 
 def codebook_path(digest: str) -> str:
@@ -85,12 +92,14 @@ def earlier_basis(store: Store, config: Config, dataset: Dataset) -> Basis | Non
     by_name = {column.name: column for column in (*dataset.columns, *dataset.entity, POSITION)}
     known = [coding for coding in codebook.codings if _is_same(coding.column, by_name.get(coding.column.name))]
     codings = tuple(replace(coding, column=by_name[coding.column.name]) for coding in known)
+    event_time = latest.get("config", {}).get("dataset", {}).get("event_time")
     compared = [pair for pair in public.get("compared", []) if all(name in by_name for name in pair)]
     return Basis(
         Codebook(codings),
         _grouping(public.get("grouping"), by_name),
         tuple((by_name[left], by_name[right]) for left, right in compared),
         frozenset(coding.column.name for coding in codings),
+        public.get("time_unit") if event_time == config.dataset.event_time else None,
     )
 
 
@@ -132,14 +141,36 @@ def make_basis(dataset: Dataset, states: ColumnStates, config: Config, earlier: 
     """
     built = build_codebook(dataset.columns, states, config.codebook)
     grouping, compared = row_grouping(config, dataset, states), duplicate_candidates(states)
+    unit = _time_unit(dataset, states)
     if earlier is None:
-        return Basis(built, grouping, compared)
+        return Basis(built, grouping, compared, time_unit=unit)
     old = {coding.column.name: coding for coding in earlier.codebook.codings}
     codebook = Codebook(tuple(old.get(coding.column.name, coding) for coding in built.codings))
     if set(compared) <= set(earlier.compared):
         compared = earlier.compared
     same = _kind(earlier.grouping) == _kind(grouping)
-    return Basis(codebook, earlier.grouping if same else grouping, compared, earlier.kept)
+    finest = min((each for each in (earlier.time_unit, unit) if each), default=None)  # counts join units by themselves
+    return Basis(codebook, earlier.grouping if same else grouping, compared, earlier.kept, finest)
+
+
+def _time_unit(dataset: Dataset, states: ColumnStates) -> float | None:
+    """Return the coarsest unit of event time of which the usual times span enough."""
+    for column in dataset.with_role(Role.EVENT_TIME):
+        histogram = states.histograms[states.numbers.index(column)]
+        times = key_values(histogram.cells, column.type)
+        finite = np.isfinite(times)
+        if finite.any():
+            return time_unit(column, *_usual_range(times[finite], histogram.counts[finite]), FEWEST_UNITS)
+    return None
+
+
+def _usual_range(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """Return the least and the largest of ascending values that are not far out (Tukey 1977): a date may be made up."""
+    share = np.cumsum(counts) / counts.sum()
+    first, third = values[np.searchsorted(share, (0.25, 0.75))]
+    reach = 3 * (third - first) or np.inf
+    usual = values[(values >= first - reach) & (values <= third + reach)]
+    return float(usual[0]), float(usual[-1])
 
 
 def _kind(grouping: Grouping) -> tuple[object, ...]:

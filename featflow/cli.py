@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,13 +15,13 @@ from rich.table import Table
 from featflow import demo as demonstration
 from featflow import job
 from featflow.config import Config, load
+from featflow.drift_view import shown_drift
 from featflow.errors import FeatflowError
+from featflow.garbage_view import shown_garbage
+from featflow.plan_view import shown_plan
 from featflow.progress import LogProgress, Reporter, TerminalProgress
 from featflow.runs import Run, list_runs
 from featflow.tables import SCHEMAS, describe
-
-if TYPE_CHECKING:
-    from featflow.plan import Plan
 
 __all__ = ["app", "main"]
 
@@ -35,8 +36,6 @@ WIDE, WIDE_ONLY = 130, {"interval", "raw", "noise"}
 """Columns of a terminal from which the whole ranking is shown."""
 SHOWN = 8
 """Features of each target shown on the terminal."""
-SHOWN_STATES = 4
-"""States shown one by one in a plan."""
 
 app = typer.Typer(
     help="Correlation, mutual-information ranking and interactions of large Parquet datasets, on Ray.",
@@ -58,6 +57,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key of the configuration; may be repeated."),
 ]
+RUN_URI = "URI of the run to compare with: OUTPUT/runs/ID, or OUTPUT for its latest."
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 
 
@@ -87,7 +87,7 @@ def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJso
     if as_json:
         _print_json(planned.public())
     else:
-        _print_plan(parsed, planned)
+        out.print(shown_plan(parsed, planned))
 
 
 @app.command("demo")
@@ -144,8 +144,42 @@ def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_
     out.print(listing if found else f"no finished run at {output}")
 
 
+@app.command("compare")
+def compare_command(
+    reference: Annotated[str, typer.Argument(metavar="RUN", help=RUN_URI)],
+    current: Annotated[str, typer.Argument(metavar="RUN", help="The run to compare with it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what changed from one run to another, from what they have stored; reads no data."""
+    from featflow.compare import differences  # noqa: PLC0415  seconds that other commands need not wait
+
+    found = differences(reference, current)
+    if as_json:
+        _print_json(found)
+    else:
+        out.print(shown_drift(found))
+
+
+@app.command("gc")
+def gc_command(
+    output: Annotated[str, typer.Argument(help="Output URI.")],
+    keep: Annotated[int, typer.Option(min=1, metavar="N", help="Keep the newest N runs and all that they rest on.")],
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; without this, it is only listed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List, or remove, the runs and states at an output that none of the newest runs rests on."""
+    from featflow import garbage  # noqa: PLC0415  seconds that other commands need not wait
+
+    found = garbage.remove(output, keep) if delete else garbage.find(output, keep)
+    if as_json:
+        _print_json(found.public())
+    else:
+        out.print(shown_garbage(found))
+
+
 def main() -> NoReturn:
     """Run the command line and exit with featflow's code."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         app(standalone_mode=False)
     except FeatflowError as error:
@@ -163,6 +197,11 @@ def main() -> NoReturn:
             sys.exit(error.exit_code)
         raise
     sys.exit(0)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    """End by an exception, as the end of a schedule or of a pod should: the lock is given back."""
+    sys.exit(128 + number)
 
 
 def _reporter() -> Reporter:
@@ -238,42 +277,6 @@ def _ranking_cells(row: dict[str, Any]) -> dict[str, str]:
         "share": "" if row["normalized_mi"] is None else f"{row['normalized_mi']:.1%}",
         "alerts": escape(", ".join(row["alerts"])),
     }
-
-
-def _print_plan(config: Config, planned: Plan) -> None:
-    table = Table(show_header=False, title=f"Plan for {escape(', '.join(config.dataset.source))}", title_justify="left")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in planned.columns.items())
-    later = "known once pass 1 has run"
-    largest = sorted(planned.state_bytes.items(), key=lambda item: -item[1])
-    states = ", ".join(f"{name} {_size(size)}" for name, size in largest[:SHOWN_STATES])
-    states += f", {len(largest[SHOWN_STATES:])} others {_size(sum(size for _, size in largest[SHOWN_STATES:]))}"
-    table.add_row(
-        "input",
-        f"{planned.files:,} file{'s' * (planned.files != 1)}, {_size(planned.file_bytes)}, {planned.rows:,} rows",
-    )
-    table.add_row("columns", f"{kinds}; targets {', '.join(planned.targets) or 'none'}")
-    table.add_row("shards", f"{planned.shards:,}, the largest about {_size(planned.largest_shard_bytes)} decoded")
-    table.add_row(
-        "pass 1", f"{planned.profile_shards:,} to compute, {planned.shards - planned.profile_shards:,} reused"
-    )
-    relation = planned.relation_shards
-    table.add_row(
-        "pass 2", later if relation is None else f"{relation:,} to compute, {planned.shards - relation:,} reused"
-    )
-    pairs = f"{planned.pairs:,}; times rows {planned.pair_rows:.1e}"
-    how = {"all": "; interactions: every pair on all rows", "sample": "; interactions: searched on samples", None: ""}
-    table.add_row("pairs", pairs + how[planned.interactions])
-    table.add_row("blocks", ", ".join(f"{name} {count:,}" for name, count in planned.blocks.items()))
-    table.add_row("states at most", states)
-    table.add_row("memory", f"about {_size(planned.memory_bytes)}; budget {_size(planned.memory_budget)}")
-    for note in planned.notes:
-        table.add_row("note", escape(note))
-    out.print(table)
-
-
-def _size(nbytes: int) -> str:
-    unit, power = next(((u, p) for u, p in (("GiB", 30), ("MiB", 20)) if nbytes >= 2**p), ("KiB", 10))
-    return f"{nbytes / 2**power:.1f} {unit}"
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from featflow.columns import Column, Role
 from featflow.errors import DatasetError
 from featflow.footers import Footer, FooterFault, Footers
 from featflow.inference import infer_columns
+from featflow.inputs import DataFile, list_data_files
 from featflow.options import DatasetOptions
-from featflow.storage import DataFile, list_data_files
 from featflow.windows import in_window, window_of
 
 __all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]

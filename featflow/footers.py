@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.errors import InfrastructureError, first_line
-from featflow.storage import DataFile, Store, is_corruption, open_parquet
+from featflow.inputs import DataFile, is_corruption, open_parquet
+from featflow.storage import Store
 
 __all__ = ["Footer", "FooterFault", "Footers", "microseconds"]
 

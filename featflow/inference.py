@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from featflow.columns import Column, Kind, Role
 from featflow.errors import ConfigurationError, SchemaError
+from featflow.inputs import DataFile
 from featflow.options import DatasetOptions
-from featflow.storage import DataFile
 
 __all__ = ["HIVE_NULL", "Inferred", "infer_columns", "leaves"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from featflow import lock
+from featflow import lock, retries
 from featflow.checks import check
 from featflow.config import Config
 from featflow.dataset import open_dataset
@@ -39,6 +39,7 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         Storage or the cluster failed; a retry continues where this run stopped.
     """
     watch = Stopwatch()
+    retries.reset()
     store = Store(config.output, config.dataset.storage_options)
     with lock.hold(store) as check_held:
         footers = Footers(store)

@@ -1,7 +1,22 @@
 """The lock of an output: one run at a time, and a dead run does not block the next.
 
-A lease with a token, created exclusively where the store can, read back
-everywhere, and renewed in the background.
+Safe on a store that cannot create a file only where there is none, as it rests on no more than that whoever lists
+after a write sees what was written:
+
+1. A run writes a *claim* under a name of its own, then lists all claims.
+2. It holds the lock once such a list shows no other live claim; it then says so in its claim.
+3. If it sees a claim that holds, it takes its own back and gives up. Of claims that only ask, the lowest token stays
+   and lists again until the others are gone or one of them holds; those with higher tokens give up.
+
+*Never two*: of two holders, the one that wrote its claim later listed later still, and saw the other's. *Always one*
+of those that begin together: the lowest token gives up only if another holds. (A run that meets one which gives up in
+the same moment may give up, too: the lowest of all does not.)
+
+A claim is live until its lease ends, which a thread renews; on the holder's own machine it dies with its process. Dead
+claims are ignored, and removed by the next holder. A run that was halted for longer than its lease does not renew it:
+it finds its claim over, or another that holds, when it checks before it publishes, and publishes nothing. Between that
+check and the last write lies what no store without transactions can close: a halt of minutes in just that moment.
+Machines must agree on the time to well below `LEASE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -14,17 +29,23 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from featflow.errors import ConfigurationError, InfrastructureError, LockedError, first_line
-from featflow.storage import Store
+from featflow.errors import ConfigurationError, InfrastructureError, LockedError
+from featflow.retries import is_passing
+from featflow.storage import Store, reason
 
-__all__ = ["hold"]
+__all__ = ["FOLDER", "hold", "holder"]
 
-PATH = "LOCK"
+FOLDER = "lock"
+"""Where claims are, below the output."""
 LEASE_SECONDS = 300.0
-"""A lock not renewed for this long belongs to a dead run."""
+"""A claim not renewed for this long belongs to a dead run."""
+ASKING_SECONDS = 30.0
+"""The lowest token waits this long for others to give up."""
+LOOK_SECONDS = 0.2
+"""Between two looks at claims that ask."""
 
 
 @contextmanager
@@ -39,86 +60,100 @@ def hold(store: Store) -> Iterator[Callable[[], None]]:
         Another run holds it.
     ConfigurationError
         The output cannot be written.
+    InfrastructureError
+        Storage did not answer.
     """
     token = uuid.uuid4().hex
-    _acquire(store, token)
-    stop = threading.Event()
-    heartbeat = threading.Thread(target=_renew, args=(store, token, stop), daemon=True)
-    heartbeat.start()
     try:
-        yield partial(_check_held, store, token)
+        _acquire(store, token)
+        stop = threading.Event()
+        heartbeat = threading.Thread(target=_renew, args=(store, token, stop), daemon=True)
+        heartbeat.start()
+        try:
+            yield partial(_check_held, store, token)
+        finally:
+            stop.set()
+            heartbeat.join()
     finally:
-        stop.set()
-        heartbeat.join()
-        if _is_mine(store, token):
-            store.remove(PATH)
+        with suppress(InfrastructureError):  # what cannot be taken back ends with its lease
+            store.remove(_path(token))
+
+
+def holder(store: Store) -> str | None:
+    """Return which process holds the lock of an output, None if none does."""
+    held = next((claim for claim in _others(store, "") if claim.holds), None)
+    return f"process {held.pid} on {held.host}" if held else None
 
 
 def _acquire(store: Store, token: str) -> None:
-    holder = _holder(store)
-    if holder and not holder.abandoned():
-        raise LockedError(_held(store, holder))
+    asking = _Claim.mine(token)
     try:
-        if holder and holder == _holder(store):  # nobody else took it over meanwhile
-            store.remove(PATH)
-        store.create(PATH, _Lease.mine(token).dump())
-    except FileExistsError as error:
-        if _holder(store) is None:  # it is not the lock that exists
-            raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from error
-    except NotADirectoryError:
-        raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
-    except Exception as error:  # noqa: BLE001  every filesystem has its own
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise ConfigurationError(f"output: cannot write to {store.root}: {reason}; choose another") from None
-    # A store without conditional writes lets two creators through: what is read back decides.
-    holder = _holder(store)
-    if holder is None or holder.token != token:
-        raise LockedError(_held(store, holder or _Lease()))
+        store.write(_path(token), asking.dump())
+    except InfrastructureError as error:
+        cause = error.__cause__
+        if cause is None or is_passing(cause):
+            raise
+        if isinstance(cause, NotADirectoryError | FileExistsError):
+            raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
+        raise ConfigurationError(f"output: cannot write to {store.root}: {reason(cause)}; choose another") from None
+    until = time.time() + ASKING_SECONDS
+    while others := _others(store, token):
+        first = min(others, key=lambda claim: (not claim.holds, claim.token))
+        if first.holds or first.token < token or time.time() > until:
+            raise LockedError(_held(store, first))
+        time.sleep(LOOK_SECONDS)
+    store.write(_path(token), replace(_Claim.mine(token), holds=True).dump())
+    if asking.dead():  # others may have ignored it
+        raise InfrastructureError(f"{store.root}: storage took longer to answer than a lease lasts; run again")
+    for name in store.names(FOLDER):
+        claim = _read(store, name)
+        if claim and claim.token and claim.dead():  # one that cannot be understood may be half written
+            store.remove(_path(claim.token))
 
 
 def _renew(store: Store, token: str, stop: threading.Event) -> None:
     while not stop.wait(LEASE_SECONDS / 5):
         with suppress(InfrastructureError):  # the next beat tries again; the lease outlasts several
-            if _is_mine(store, token):
-                store.write(PATH, _Lease.mine(token).dump())
+            mine = _read(store, f"{token}.json")
+            if mine is None or mine.dead():  # taken over, or about to be
+                return
+            store.write(_path(token), replace(_Claim.mine(token), holds=True).dump())
 
 
 def _check_held(store: Store, token: str) -> None:
-    if not _is_mine(store, token):
+    mine = _read(store, f"{token}.json")
+    if mine is None or mine.dead() or any(claim.holds for claim in _others(store, token)):
         raise LockedError(f"the lock of {store.root} was lost to another run; nothing was published, run again")
 
 
-def _is_mine(store: Store, token: str) -> bool:
-    holder = _holder(store)
-    return holder is not None and holder.token == token
-
-
 @dataclass(frozen=True)
-class _Lease:
-    """Who holds the lock, and until when. The defaults are those of a lock that cannot be understood: nobody's."""
+class _Claim:
+    """What one run says of itself. The defaults are those of a claim that cannot be understood: nobody's."""
 
     token: str = ""
     host: str = "an unknown host"
     pid: int = 0
     expires: float = 0.0
+    holds: bool = False
 
     @classmethod
-    def mine(cls, token: str) -> _Lease:
+    def mine(cls, token: str) -> _Claim:
         return cls(token, socket.gethostname(), os.getpid(), time.time() + LEASE_SECONDS)
 
     @classmethod
-    def parse(cls, data: bytes) -> _Lease:
+    def parse(cls, data: bytes) -> _Claim:
         try:
-            lease = json.loads(data)
-            return cls(str(lease["token"]), str(lease["host"]), int(lease["pid"]), float(lease["expires"]))
+            said = json.loads(data)
+            who = str(said["token"]), str(said["host"]), int(said["pid"])
+            return cls(*who, float(said["expires"]), bool(said["holds"]))
         except (ValueError, TypeError, KeyError):
             return cls()
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()
 
-    def abandoned(self) -> bool:
-        """Whether the lease is over, or its holder ran on this machine and is gone."""
+    def dead(self) -> bool:
+        """Whether the lease is over, or its process ran on this machine and is gone."""
         if time.time() > self.expires:
             return True
         if self.host != socket.gethostname():
@@ -132,17 +167,27 @@ class _Lease:
         return False
 
 
-def _holder(store: Store) -> _Lease | None:
-    """Return the lease at the output, None if there is none."""
+def _path(token: str) -> str:
+    return f"{FOLDER}/{token}.json"
+
+
+def _read(store: Store, name: str) -> _Claim | None:
+    """Return a claim by its file's name, None if it is gone."""
     try:
-        return _Lease.parse(store.read(PATH))
-    except (FileNotFoundError, InfrastructureError):
+        return _Claim.parse(store.read(f"{FOLDER}/{name}"))
+    except FileNotFoundError:
         return None
 
 
-def _held(store: Store, holder: _Lease) -> str:
-    left = max(0, round(holder.expires - time.time()))
+def _others(store: Store, token: str) -> list[_Claim]:
+    """Return the live claims but one's own."""
+    names = [name for name in store.names(FOLDER) if name.endswith(".json") and name != f"{token}.json"]
+    return [claim for name in names if (claim := _read(store, name)) and not claim.dead()]
+
+
+def _held(store: Store, claim: _Claim) -> str:
+    left = max(0, round(claim.expires - time.time()))
     return (
-        f"another run holds the lock of {store.root} (process {holder.pid} on {holder.host}; "
+        f"another run holds the lock of {store.root} (process {claim.pid} on {claim.host}; "
         f"its lease ends in {left} s unless it is renewed); wait for it or choose another output"
     )

@@ -9,12 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from featflow import retries
 from featflow.basis import Basis
 from featflow.config import Config
 from featflow.dataset import Dataset, Quarantined
 from featflow.passes import Computed
 from featflow.progress import Stopwatch
 from featflow.runs import RunWriter
+from featflow.states import Used
 from featflow.tables import build
 from featflow.uncertainty import assumptions
 
@@ -40,6 +42,9 @@ class Record:
     basis: Basis | None = None
     searches: list[dict[str, Any]] = field(default_factory=list)
     images: dict[str, dict[str, int]] = field(default_factory=dict)
+    states: dict[str, Any] | None = None
+    drift: dict[str, str | None] | None = None
+    used: Used = field(default_factory=Used)
 
     def add(self, done: Computed) -> None:
         """Note what a pass over shards did."""
@@ -70,6 +75,8 @@ class Record:
             "tables": writer.tables,
             "interaction_search": self.searches,
             "images": self.images,
+            "drift": self.drift,
+            "retries": retries.counts(),
             "seconds": self.watch.total(),
             "warnings": [
                 *self.dataset.notes,
@@ -89,5 +96,7 @@ class Record:
                 }
                 for s in self.dataset.shards
             ],
+            "states": self.states,
+            "rests_on": self.used.public(),
             "software": {"python": platform.python_version(), **{name: version(name) for name in SOFTWARE}},
         }

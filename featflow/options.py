@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
+from featflow.drift_options import DriftOptions
 from featflow.image_options import ImageOptions
 from featflow.option_types import Options, Uris
 
@@ -194,6 +195,13 @@ class RankingOptions(Options):
         default=None,
         description="Column whose equal values mark rows that depend on one another: nulls widen by the design effect.",
     )
+    windows: int = Field(
+        default=8,
+        ge=0,
+        le=16,
+        description="With dataset.event_time: windows of about as many rows, in each of which features are ranked, and "
+        "forecast from the windows before. Below 2 there are none.",
+    )
 
 
 class InteractionOptions(Options):
@@ -246,6 +254,7 @@ class Analyses(Options):
     correlation: Annotated[CorrelationOptions | None, _switch(CorrelationOptions)] = CorrelationOptions()
     ranking: Annotated[RankingOptions | None, _switch(RankingOptions)] = RankingOptions()
     interaction: Annotated[InteractionOptions | None, _switch(InteractionOptions)] = InteractionOptions()
+    drift: Annotated[DriftOptions | None, _switch(DriftOptions)] = DriftOptions()
     uncertainty: UncertaintyOptions = UncertaintyOptions()
 
 

@@ -22,10 +22,11 @@ from featflow.dataset import Quarantined, Shard
 from featflow.embedding.made import MadeColumns
 from featflow.engines.base import Engine, Resources
 from featflow.errors import SchemaError
+from featflow.inputs import check_unchanged
 from featflow.progress import Reporter
 from featflow.reading import batch_rows, read_batches
 from featflow.states import AnySummarizer
-from featflow.storage import Store, check_unchanged
+from featflow.storage import Store
 from featflow.summaries import EmbeddingsSummarizer, MomentsSummarizer, absorb
 
 __all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge"]
@@ -54,6 +55,8 @@ class Workspace:
     """Share of a GPU that a task reserves that counts pairs."""
     encoder_gpus: float | None = None
     """Share of a GPU that an actor reserves that encodes images; None takes a whole one where there is any."""
+    used: states.Used = field(default_factory=states.Used)
+    """States that the run has taken so far."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ class _Item:
     name: str
     """Of the states that it makes."""
     specs: tuple[int, ...]
+    parts: int = 1
+    """A batch has the usual rows divided by this."""
+
+    def lighter(self) -> _Item:
+        """Return the same work in smaller batches."""
+        return replace(self, parts=4 * self.parts)
 
 
 @dataclass(frozen=True)
@@ -134,15 +143,16 @@ def compute(
         work = _ShardWork(store, tuple(specs), workspace.source_options)
         with progress.stage(workspace.progress, stage, len(items)):
             if any(column.kind is Kind.IMAGE for spec in specs for column in spec.columns):
-                resources = Resources(workspace.encoder_gpus if _uses_models(specs) else 0.0, memory)
+                resources = Resources(workspace.encoder_gpus if _uses_models(specs) else 0.0, memory, _Item.lighter)
                 reports = workspace.engine.map_resident(_encode, work, items, resources)
             else:
-                reports = workspace.engine.map(_summarize, work, items, Resources(memory=memory))
+                reports = workspace.engine.map(_summarize, work, items, Resources(memory=memory, lighter=_Item.lighter))
             for item, unreadable in zip(items, reports, strict=True):
                 workspace.progress.advance(sum(shard.rows for shard in item.shards))
                 done |= {shard.digest for shard in item.shards}
                 for digest, entries in unreadable.items():
                     states.quarantine(store, digest, specs, entries)
+    workspace.used.add(specs, remaining)
     return Computed(tuple(remaining), tuple(quarantined), frozenset(done))
 
 
@@ -191,7 +201,8 @@ def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
     for shard in item.shards:
         faults = np.zeros(3, np.int64)
         made, start = MadeColumns(work.store, shard.digest, columns), 0
-        for batch in read_batches(shard, read, work.options, batch_rows(columns, shard.nbytes // shard.rows)):
+        rows = max(1, batch_rows(columns, shard.nbytes // shard.rows) // item.parts)
+        for batch in read_batches(shard, read, work.options, rows):
             if isinstance(batch, Quarantined):
                 bad[shard.digest].append(batch)
             elif not bad and batch.num_rows:
@@ -230,6 +241,7 @@ class _MergeWork:
 
 def merge(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> list[str]:
     """Merge the states of every spec; return the name of each spec's whole state."""
+    workspace.used.add(specs, shards)
     leaves = [shard.digest for shard in shards]
     work = _MergeWork(workspace.store, tuple(specs))
     existing = [states.existing(work.store, spec) for spec in specs]

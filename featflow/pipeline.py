@@ -13,7 +13,6 @@ from typing import Any
 from featflow import passes, results
 from featflow import states as stored
 from featflow.analyses import (
-    ProfileSpecs,
     RelationSpecs,
     profile_specs,
     relation_specs,
@@ -21,21 +20,25 @@ from featflow.analyses import (
 )
 from featflow.basis import codebook_path, earlier_basis, make_basis, stale
 from featflow.columns import Role
+from featflow.compare import Earlier, drift_tables, earlier_runs
 from featflow.config import Config
 from featflow.dataset import Dataset
+from featflow.drift_options import DriftOptions
 from featflow.engines.base import Engine
 from featflow.errors import BadDataError, InfrastructureError, SchemaError
 from featflow.image_profiles import profile_images
-from featflow.images import Images, image_specs, joined, key_specs, made_columns, to_fit
+from featflow.images import Images, image_specs, joined, key_specs, made_columns, to_fit, vector_moments
 from featflow.manifest import Record
 from featflow.measures.codebook import CANDIDATES, ColumnStates
 from featflow.measures.profile import alerts_by_column, profile, target_values
 from featflow.passes import Computed, Workspace
 from featflow.progress import Reporter, Stopwatch
 from featflow.relations import Relations
-from featflow.runs import RunWriter, new_run_id
+from featflow.run_states import named_states
+from featflow.runs import Run, RunWriter, new_run_id
 from featflow.storage import Store
 from featflow.streams import count_totals
+from featflow.summaries import EmbeddingsSummarizer
 from featflow.uncertainty import incomplete
 
 __all__ = ["write_tables"]
@@ -49,7 +52,8 @@ def write_tables(
     gpus = config.engine.gpus, config.engine.encoder_gpus
     workspace = Workspace(store, engine, progress, *sizes, config.dataset.storage_options, *gpus)
     writer = RunWriter(workspace.store, new_run_id(watch.began))
-    record = Record(config, dataset, workspace.engine.name, watch, list(dataset.quarantined))
+    record = Record(config, dataset, engine.name, watch, list(dataset.quarantined), used=workspace.used)
+    earlier = earlier_runs(store, config.analyses.drift) if config.analyses.drift else None
 
     images = _images(workspace, dataset, config)
     dataset = joined(dataset, images)
@@ -60,7 +64,8 @@ def write_tables(
     record.add(first)
     record.rows_read = sum(shard.rows for shard in first.shards)
     _check_budget(config, record, writer)
-    states = _column_states(workspace, first, specs)
+    wholes = dict(zip(specs.all(), passes.merge(workspace, first.shards, specs.all(), "merging"), strict=True))
+    states = specs.states(lambda spec: stored.load(workspace.store, spec, wholes[spec]))
     if states.rows != record.rows_read:
         raise InfrastructureError(
             f"{states.rows} rows were summarized and {record.rows_read} are in the footers of what was read; "
@@ -94,6 +99,9 @@ def write_tables(
         profiled = profile_images(workspace, read, config, images, codebook, record.warnings)
         writer.write("embedding_profile", [profiled])
     writer.write("quarantine", [record.quarantine_table()])
+    record.states = named_states(dataset.columns, wholes, _vector_states(workspace, first, images))
+    if earlier and config.analyses.drift:
+        _write_drift(config.analyses.drift, earlier, writer, record)
     watch.lap("measures and tables")
     return writer, record.manifest(writer, "done")
 
@@ -109,9 +117,12 @@ def _images(workspace: Workspace, dataset: Dataset, config: Config) -> Images:
     return made_columns(specs, config, lambda spec: stored.load(workspace.store, spec, names[spec]))
 
 
-def _column_states(workspace: Workspace, first: Computed, specs: ProfileSpecs) -> ColumnStates:
-    names = dict(zip(specs.all(), passes.merge(workspace, first.shards, specs.all(), "merging"), strict=True))
-    return specs.states(lambda spec: stored.load(workspace.store, spec, names[spec]))
+def _vector_states(workspace: Workspace, first: Computed, images: Images) -> dict[EmbeddingsSummarizer, str]:
+    """Return where the moments of each image column's vectors are."""
+    specs = [vector_moments(spec) for spec in images.embeddings]
+    names = passes.merge(workspace, first.shards, specs, "merging")
+    paths = (stored.path(spec, name) for spec, name in zip(specs, names, strict=True))
+    return dict(zip(images.embeddings, paths, strict=True))
 
 
 def _write_results(dataset: Dataset, relations: Relations, writer: RunWriter, record: Record) -> None:
@@ -125,7 +136,7 @@ def _write_results(dataset: Dataset, relations: Relations, writer: RunWriter, re
         writer.write("profile", [profiled])
     targets = dataset.with_role(Role.TARGET)
     if analyses.ranking and targets:
-        writer.write("ranking", [results.ranking(relations, alerts_by_column(profiled))])
+        results.write_ranking(relations, alerts_by_column(profiled), writer)
     work, found = results.measure_blocks(relations, writer.folder("pending"))
     if analyses.correlation:
         results.write_correlation(relations, work, found, writer)
@@ -134,6 +145,15 @@ def _write_results(dataset: Dataset, relations: Relations, writer: RunWriter, re
         writer.write("interaction", [results.interaction(relations, analyses.interaction.keep, best)])
     record.warnings += relations.warnings
     record.searches = relations.searches
+
+
+def _write_drift(options: DriftOptions, earlier: Earlier, writer: RunWriter, record: Record) -> None:
+    """Write what changed since earlier runs: all other tables and states are there."""
+    record.drift = earlier.public()
+    written = Run(writer.store, writer.run_id, record.manifest(writer, "done"))
+    tables, warnings = drift_tables(written, earlier, options)
+    writer.write("drift", tables)
+    record.warnings += warnings
 
 
 def _duplicates(relations: RelationSpecs, state: Any) -> dict[str, str]:

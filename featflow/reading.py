@@ -25,7 +25,7 @@ from featflow.embedding.sources import elsewhere, images_of
 from featflow.errors import InfrastructureError, SchemaError, first_line
 from featflow.grouping import positions
 from featflow.inference import HIVE_NULL, leaves
-from featflow.storage import DataFile, is_corruption, open_parquet
+from featflow.inputs import DataFile, is_corruption, open_parquet
 
 __all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
 
@@ -74,6 +74,8 @@ def read_batches(
         try:
             categories = {column.name for column in columns if column.type == "string"}
             file = stack.enter_context(open_parquet(shard.file.uri, options, categories))
+        except InfrastructureError:
+            raise
         except Exception as error:
             raise _failure(shard, error) from error
         paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
@@ -108,6 +110,8 @@ def _raw_batches(
     group, wanted = what
     try:
         yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted)
+    except InfrastructureError:
+        raise
     except Exception as error:
         if is_corruption(error):
             raise

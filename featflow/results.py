@@ -23,6 +23,7 @@ from featflow.measures.ranking import RankingMeasure
 from featflow.measures.ranking import ranking as rank_features
 from featflow.measures.ranks import ranked
 from featflow.measures.strongest import merge_best, strongest
+from featflow.measures.time_ranking import Skill, rank_in_windows, score_windows, with_skills
 from featflow.options import ALL_PAIRS_UP_TO, TOP_OF_COLUMN, Keep
 from featflow.pair_search import search
 from featflow.passes import Workspace
@@ -31,22 +32,46 @@ from featflow.runs import PART_ROWS, RunWriter
 from featflow.summaries import EmbeddingsSummarizer
 from featflow.tables import build
 
-__all__ = ["interaction", "measure_blocks", "ranking", "write_correlation", "write_embeddings"]
+__all__ = ["interaction", "measure_blocks", "write_correlation", "write_embeddings", "write_ranking"]
 
 MEASURE_COPIES = 8
 """Copies of a state that measuring it takes."""
 
 
-def ranking(relations: Relations, alerts: dict[str, list[str]]) -> pa.Table:
-    """Return the ranking table of all targets."""
+def write_ranking(relations: Relations, alerts: dict[str, list[str]], writer: RunWriter) -> None:
+    """Write the ranking of all targets, and where there are event times that in their windows."""
     analyses, share = relations.config.analyses, relations.columns.effective_share
     options, wanted = analyses.uncertainty, analyses.ranking
     clustered = wanted is not None and wanted.clusters is not None
     measure = RankingMeasure(alerts, share, options.confidence, clustered)
     blocks = [rank_features(spec, relations.state(spec), measure) for spec in relations.specs.targets]
     relations.warnings.extend(dict.fromkeys(warning for _, block in blocks for warning in block))
-    empty = build("ranking", {"target": []})
-    return ranked(pa.concat_tables([empty, *(table for table, _ in blocks)]), options)
+    scored = pa.concat_tables([build("ranking", {"target": []}), *(table for table, _ in blocks)])
+    if relations.specs.times and wanted:
+        scored, windows = _in_windows(relations, scored, wanted.windows)
+        writer.write("ranking_window", [windows])
+    elif relations.specs.weighted and relations.config.dataset.event_time and wanted and wanted.windows > 1:
+        relations.warnings.append("dataset.weight: windows of event time count rows, so nothing is ranked in them")
+    writer.write("ranking", [ranked(scored, options)])
+
+
+def _in_windows(relations: Relations, scored: pa.Table, windows: int) -> tuple[pa.Table, pa.Table]:
+    """Return the ranking with what windows of event time say of its features, and the ranking in each of them."""
+    specs, skills, tables = relations.specs.times, dict[tuple[str, str], Skill](), []
+    undated, time = 0, specs[0].time.name
+    for spec in specs:
+        state = relations.state(spec)
+        table, found, warnings = score_windows(spec, state, windows)
+        tables.append(table)
+        skills |= found
+        undated = state.undated
+        relations.warnings.extend(warning for warning in warnings if warning not in relations.warnings)
+    if undated:
+        relations.warnings.append(
+            f"dataset.event_time: '{time}' is missing in {undated:,} rows; they are in no window of the ranking"
+        )
+    ranks = rank_in_windows(pa.concat_tables(tables))
+    return with_skills(scored, ranks, skills), ranks
 
 
 def write_embeddings(

@@ -131,7 +131,7 @@ def list_runs(output: str, options: dict[str, Any] | None = None) -> list[Run]:
             runs.append(Run.open(output, run_id, options))
         except DatasetError:  # not finished
             continue
-    return runs
+    return sorted(runs, key=lambda run: str(run.manifest["started"]))  # names of the same second are in no order
 
 
 class RunWriter:

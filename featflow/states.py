@@ -24,7 +24,9 @@ from featflow.trees import span_level, spans
 
 __all__ = [
     "COLUMNS_AT_ONCE",
+    "QUARANTINE",
     "AnySummarizer",
+    "Used",
     "check_sizes",
     "existing",
     "folder",
@@ -51,6 +53,7 @@ REMEDIES = {
     "pair_counts": "lower codebook.pair_bins",
     "quantiles": "lower codebook.cells, or exclude columns",
     "target_counts": "lower codebook.bins or analyses.uncertainty.groups, or take coarser strata",
+    "time_counts": "lower codebook.pair_bins, or set analyses.ranking.windows to 0",
 }
 """What makes a state smaller, beside more memory."""
 
@@ -58,6 +61,23 @@ BY_SHARD = {"codes", "embeddings", "projections"}
 """Summaries whose states are rows, which later passes read shard by shard."""
 
 AnySummarizer = Summarizer[Any]
+
+
+class Used:
+    """The states that a run rests on: specs, and the shards of which it took theirs."""
+
+    def __init__(self) -> None:
+        self._folders: dict[tuple[str, ...], set[str]] = {}
+
+    def add(self, specs: Sequence[AnySummarizer], shards: Sequence[Shard]) -> None:
+        """Note that a run takes the states of some specs, of these shards and of what they are merged into."""
+        key = tuple(shard.digest for shard in shards)
+        self._folders.setdefault(key, set()).update(folder(spec) for spec in specs)
+
+    def public(self) -> list[dict[str, list[str]]]:
+        """Return it as JSON values: folders, and the digests of shards, in order."""
+        found = self._folders.items()
+        return [{"folders": sorted(folders), "shards": list(shards)} for shards, folders in found if folders and shards]
 
 
 def path(summarizer: AnySummarizer, name: str) -> str:

@@ -2,175 +2,97 @@
 
 Nothing is renamed on an object store and nothing is overwritten but ``LATEST``
 and the lock: a path names its content, so a second writer writes the same.
+What fails for reasons that pass is tried again, see `featflow.retries`.
 Credentials travel in ``options`` only and appear in no repr and no message.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, TypeVar
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from featflow.errors import ConfigurationError, DatasetError, InfrastructureError, first_line
+from featflow.errors import ConfigurationError, InfrastructureError, first_line
+from featflow.retries import REQUEST_ATTEMPTS, count_request, patiently
 
-__all__ = ["DataFile", "Store", "check_unchanged", "is_corruption", "list_data_files", "open_parquet", "read_object"]
+__all__ = ["Store", "is_local", "matching", "reason", "resolve"]
 
-PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
+Result = TypeVar("Result")
+
 ARROW_ROWS = 2**16
 """Rows of one batch of an Arrow file: what a reader of codes holds at a time."""
-STREAM_BYTES = 2**20
-"""Read-ahead of one column chunk; keeps a row group out of memory while its batches are made."""
+S3 = {"s3", "s3a"}
 
 
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """One input file as it was when listed."""
+def resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
+    """Return the filesystem of a URI and the path in it.
 
-    uri: str
-    """Full URI."""
-    size: int
-    """Bytes."""
-    version: str
-    """ETag, or time of modification: changes when the content does."""
-    partitions: tuple[tuple[str, str], ...] = ()
-    """Hive partition keys and values, from the path below the source."""
-
-
-def _resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
-    """Return the filesystem of a URI and the path in it."""
+    Raises
+    ------
+    ConfigurationError
+        There is no such kind of storage.
+    """
     try:
         protocol = fsspec.core.split_protocol(uri)[0]
         local = protocol in {None, "file", "local"}
         # Options are the object store's, not the local disk's. Other machines write too: no listing is kept.
         options = {} if local else {"use_listings_cache": False} | options
+        options = _patient(options) if protocol in S3 else options
         filesystem, path = fsspec.url_to_fs(uri, **options)
     except (ValueError, ImportError) as error:
         raise ConfigurationError(
             f"{uri}: no such kind of storage: {first_line(error)}; check dataset.source and output"
         ) from None
+    if protocol in S3:
+        filesystem.retries = 1  # its own are neither counted nor spread, and multiply those below and above it
     return filesystem, str(path)
 
 
-def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
-    """Raise InfrastructureError if a file is not what it was when listed: what was read of it may be a mixture."""
-    filesystem, path = _resolve(file.uri, options)
-    try:
-        info = filesystem.info(path)
-    except Exception as error:
-        raise InfrastructureError(f"{file.uri}: gone while it was read: {_reason(error)}; run again") from error
-    if (int(info["size"] or 0), _version(info)) != (file.size, file.version):
-        raise InfrastructureError(f"{file.uri}: the input changed while it was read; run again")
+def _patient(options: dict[str, Any]) -> dict[str, Any]:
+    config = {"retries": {"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS}}
+    config |= options.get("config_kwargs", {})
+    return options | {"config_kwargs": config, "session": _session(options.get("profile"))}
 
 
-def list_data_files(sources: list[str], options: dict[str, Any], output: str | None = None) -> list[DataFile]:
-    """Return the Parquet files of all sources, sorted by URI within each source.
+@lru_cache
+def _session(profile: str | None) -> Any:
+    """Return a session of the S3 client that counts its retries; always the same: filesystems are kept by options."""
+    from aiobotocore.session import AioSession  # noqa: PLC0415  only S3 needs it
 
-    Parameters
-    ----------
-    output
-        Where runs are written: what lies below it is no input.
+    session = AioSession(profile=profile)
+    session.register("needs-retry.s3", count_request)
+    return session
 
-    Raises
-    ------
-    DatasetError
-        A source does not exist, or holds no Parquet file.
-    InfrastructureError
-        Storage did not answer.
+
+def is_local(filesystem: Any) -> bool:
+    """Return whether a filesystem is this machine's."""
+    return isinstance(filesystem, LocalFileSystem)
+
+
+def matching(filesystem: Any, pattern: str) -> dict[str, dict[str, Any]]:
+    """Return what is known of the files that a glob matches, by path.
+
+    fsspec's own glob passes over folders that cannot be listed, and so loses files without a word.
     """
-    files: dict[str, DataFile] = {}
-    for source in sources:
-        found = [file for file in _list_source(source, options) if not _below(file.uri, output, options)]
-        if not found:
-            suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
-            raise DatasetError(f"{source}: no Parquet files there ({suffixes}); check dataset.source")
-        files.update({file.uri: file for file in found})
-    return list(files.values())
+    root = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+    matches = re.compile(fsspec.utils.glob_translate(pattern)).match
+    found = filesystem.find(root, detail=True)
+    return {path: info for path, info in found.items() if info["type"] == "file" and matches(path)}
 
 
-def _list_source(source: str, options: dict[str, Any]) -> list[DataFile]:
-    filesystem, path = _resolve(source, options)
-    try:
-        if any(character in path for character in "*?["):
-            root = path.split("*")[0].split("?")[0].split("[")[0].rpartition("/")[0]
-            infos = {key: info for key, info in filesystem.glob(path, detail=True).items() if info["type"] == "file"}
-        elif filesystem.isdir(path):
-            root = path
-            infos = filesystem.find(path, detail=True)
-        else:
-            root = path.rpartition("/")[0]
-            infos = {path: filesystem.info(path)}
-            return [_data_file(filesystem, key, info, root) for key, info in infos.items()]
-    except FileNotFoundError:
-        raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
-    except Exception as error:
-        raise InfrastructureError(f"{source}: cannot list it: {_reason(error)}") from error
-    return [
-        _data_file(filesystem, key, info, root)
-        for key, info in sorted(infos.items())
-        if key.endswith(PARQUET_SUFFIXES) and not _hidden(key.removeprefix(root))
-    ]
-
-
-def _below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
-    if output is None:
-        return False
-    (filesystem, root), (other, path) = _resolve(output, options), _resolve(uri, options)
-    return type(filesystem) is type(other) and path.startswith(f"{root.rstrip('/')}/")
-
-
-def _version(info: dict[str, Any]) -> str:
-    found = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
-    # A listing may give seconds where a look at the file gives a time.
-    text = str(found.timestamp() if isinstance(found, datetime) else found)
-    return text.strip('"')
-
-
-def _hidden(path: str) -> bool:
-    return any(part.startswith(("_", ".")) for part in PurePosixPath(path).parts)
-
-
-def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
-    folders = PurePosixPath(path.removeprefix(root)).parts[:-1]
-    partitions = tuple((key, unquote(value)) for key, mark, value in (part.partition("=") for part in folders) if mark)
-    uri = path if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(path)
-    return DataFile(uri, int(info["size"] or 0), _version(info), partitions)
-
-
-def read_object(uri: str, options: dict[str, Any]) -> bytes:
-    """Return the bytes at a URI; raises what the filesystem raises."""
-    filesystem, path = _resolve(uri, options)
-    return bytes(filesystem.cat_file(path))
-
-
-@contextmanager
-def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] = ()) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file for streaming reads; local files without Python in between.
-
-    Strings in the columns ``categories``, dotted, come as dictionaries: they are not decoded to be encoded again.
-    """
-    filesystem, path = _resolve(uri, options)
-    source: Any = path
-    with ExitStack() as stack:
-        how: dict[str, Any] = {"buffer_size": STREAM_BYTES}
-        if not isinstance(filesystem, LocalFileSystem):
-            # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
-            source, how = stack.enter_context(filesystem.open(path, "rb", cache_type="none")), {"pre_buffer": True}
-        if categories:
-            metadata = pq.read_metadata(source)
-            columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
-            texts = [c.path for c in columns if c.path in categories and c.logical_type.type == "STRING"]
-            how |= {"metadata": metadata, "read_dictionary": texts}
-        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True, **how))
+def reason(error: BaseException) -> str:
+    """Return what an error of a filesystem says."""
+    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
@@ -189,43 +111,52 @@ class Store:
     def _locate(self, path: str) -> tuple[Any, str]:
         if ".." in PurePosixPath(path).parts or path.startswith("/"):
             raise ConfigurationError(f"{path!r} leaves the output {self.root}")
-        filesystem, root = _resolve(self.root, self.options)
+        filesystem, root = resolve(self.root, self.options)
         return filesystem, f"{root.rstrip('/')}/{path}"
+
+    def _try(self, path: str, verb: str, operation: Callable[[], Result]) -> Result:
+        """Return what an operation returns; FileNotFoundError as it is, all else an InfrastructureError."""
+        try:
+            return patiently(operation)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise InfrastructureError(f"{self.uri(path)}: cannot {verb} it: {reason(error)}") from error
 
     def read(self, path: str) -> bytes:
         """Return the bytes at a path; FileNotFoundError if there is nothing."""
         filesystem, location = self._locate(path)
-        try:
-            return bytes(filesystem.cat_file(location))
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise InfrastructureError(f"{self.uri(path)}: cannot read it: {_reason(error)}") from error
+        return bytes(self._try(path, "read", lambda: filesystem.cat_file(location)))
 
     def write(self, path: str, data: bytes) -> str:
         """Write bytes whole or not at all, and return the URI."""
         filesystem, location = self._locate(path)
+        write = _write_local if is_local(filesystem) else filesystem.pipe_file
         try:
-            if isinstance(filesystem, LocalFileSystem):
-                Path(location).parent.mkdir(parents=True, exist_ok=True)
-                partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
-                partial.write_bytes(data)
-                partial.replace(location)
-            else:
-                filesystem.pipe_file(location, data)
-        except Exception as error:
-            raise InfrastructureError(f"{self.uri(path)}: cannot write it: {_reason(error)}") from error
+            self._try(path, "write", lambda: write(location, data))
+        except FileNotFoundError as error:  # no such bucket
+            raise InfrastructureError(f"{self.uri(path)}: cannot write it: {reason(error)}") from error
         return self.uri(path)
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names directly below a folder, none if it does not exist."""
         filesystem, location = self._locate(folder)
         try:
-            return sorted(PurePosixPath(name).name for name in filesystem.ls(location, detail=False))
+            found = self._try(folder, "list", lambda: filesystem.ls(location, detail=False))
         except FileNotFoundError:
             return []
-        except Exception as error:
-            raise InfrastructureError(f"{self.uri(folder)}: cannot list it: {_reason(error)}") from error
+        return sorted(PurePosixPath(name).name for name in found)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the bytes of every file below a folder, by path below the root, sorted; none if there is no folder."""
+        filesystem, location = self._locate(folder)
+        _, root = resolve(self.root, self.options)
+        try:
+            found = self._try(folder, "list", lambda: filesystem.find(location, detail=True))
+        except FileNotFoundError:
+            return {}
+        inside = ((name.removeprefix(root.rstrip("/") + "/"), info) for name, info in found.items())
+        return {path: int(info["size"] or 0) for path, info in sorted(inside) if info["type"] == "file"}
 
     def write_arrow(self, path: str, table: pa.Table) -> str:
         """Write a state as a compressed Arrow IPC file."""
@@ -251,7 +182,7 @@ class Store:
 
     def _arrow_source(self, path: str) -> Any:
         filesystem, location = self._locate(path)
-        return pa.memory_map(location) if isinstance(filesystem, LocalFileSystem) else pa.py_buffer(self.read(path))
+        return pa.memory_map(location) if is_local(filesystem) else pa.py_buffer(self.read(path))
 
     def write_parquet(self, path: str, table: pa.Table) -> tuple[str, bytes]:
         """Write a table as Parquet; return its URI and bytes, for a digest."""
@@ -273,8 +204,9 @@ class Store:
             There is something. A store without conditional writes may overwrite instead: read back what counts.
         """
         filesystem, location = self._locate(path)
-        if not isinstance(filesystem, LocalFileSystem):
-            filesystem.pipe_file(location, data, mode="create")
+        if not is_local(filesystem):
+            # An attempt that is repeated may meet what the one before it wrote: that, too, is found by reading back.
+            patiently(lambda: filesystem.pipe_file(location, data, mode="create"))
             return
         Path(location).parent.mkdir(parents=True, exist_ok=True)
         partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
@@ -288,13 +220,19 @@ class Store:
         """Remove what is at a path, if there is something."""
         filesystem, location = self._locate(path)
         with suppress(FileNotFoundError):
-            filesystem.rm_file(location)
+            self._try(path, "remove", lambda: filesystem.rm_file(location))
+
+    def prune(self, folder: str) -> None:
+        """Remove the empty folders at and below a path, on a disk: object stores have none. Nothing may write there."""
+        filesystem, location = self._locate(folder)
+        if is_local(filesystem):
+            for place in sorted(Path(location).rglob("*"), reverse=True):
+                if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+                    place.rmdir()
 
 
-def is_corruption(error: Exception) -> bool:
-    """Return whether the bytes are at fault: Arrow reports those without an errno, networks and disks with one."""
-    return isinstance(error, pa.ArrowException | UnicodeDecodeError) or (type(error) is OSError and error.errno is None)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+def _write_local(location: str, data: bytes) -> None:
+    Path(location).parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
+    partial.write_bytes(data)
+    partial.replace(location)

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from featflow.drift_schema import DRIFT
 from featflow.errors import ConfigurationError
+from featflow.window_schema import RANKING_WINDOW
 
 __all__ = ["QUANTILE_PROBABILITIES", "SCHEMAS", "build", "describe", "schema"]
 
@@ -140,10 +142,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             _nats("missing_mi", "Corrected information in whether the feature is missing."),
             _nats("value_mi", "Corrected information in its values where present; adds up to corrected_mi."),
             _nats("marginal_mi", "Corrected information without regard to the strata; null without strata."),
+            _nats("forward_information", "Mean of the same column of ranking_window over rows; null without windows."),
+            _nats("random_split_information", "The same for random splits of rows, with as many rows to learn from."),
+            _field("window_rank_std", REAL, "Standard deviation of the rank over windows, ddof 1."),
             _nats("hash_loss", "Estimated information lost to hashing; null where every level is counted."),
             _field("alerts", NAMES, "Alerts of the feature's profile, and of its relation to the target."),
         ]
     ),
+    "ranking_window": RANKING_WINDOW,
     "interaction": pa.schema(
         [
             _field("target", TEXT, "Target column."),
@@ -216,6 +222,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ),
         ]
     ),
+    "drift": DRIFT,
     "quarantine": pa.schema(
         [
             _field("uri", TEXT, "File."),

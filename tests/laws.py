@@ -45,6 +45,7 @@ from featflow.summaries import (
     RankCoMomentsSummarizer,
     Summary,
     TargetCountsSummarizer,
+    TimeCountsSummarizer,
     VectorMomentsSummarizer,
     VectorSampleSummarizer,
     absorb,
@@ -205,6 +206,10 @@ SPECS = {
         TargetCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:]),
         TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], ALL_CODINGS[3:4], GROUPING),
         TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], (), GROUPING, WEIGHT),
+    ],
+    TimeCountsSummarizer: [
+        TimeCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:], NUMBERS[0], 0.25),
+        TimeCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], NUMBERS[2], 1.0),
     ],
     VectorMomentsSummarizer: [VectorMomentsSummarizer(VECTOR, WIDTH)],
     VectorSampleSummarizer: [VectorSampleSummarizer(VECTOR, CONTENT, WIDTH, size) for size in (1, 300, 2 * ROWS)],
@@ -396,6 +401,7 @@ def test_integers_do_not_depend_on_order_by_a_bit():
         PairCountsSummarizer,
         QuantilesSummarizer,
         TargetCountsSummarizer,
+        TimeCountsSummarizer,
         VectorSampleSummarizer,  # floats, but copied
     )
     for kind in exact:

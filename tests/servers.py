@@ -20,22 +20,29 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def wait_until_open(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until a process listens on a port."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args} ended with {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
 @contextmanager
 def s3_server(command: Callable[[int], list[str]]) -> Iterator[dict[str, object]]:
     """Start a server and yield the storage options that reach it."""
     port = unused_port()
     process = subprocess.Popen(command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            if process.poll() is not None:
-                raise RuntimeError(f"{command(port)} ended with {process.returncode}")
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
+        wait_until_open(process, port)
         endpoint = f"http://127.0.0.1:{port}"
         yield {
             "key": ACCESS_KEY,

@@ -97,3 +97,13 @@ def test_a_search_on_samples_finds_what_was_planted(tmp_path):
     assert {check["line"] for check in figures["checks"]} == {"recall", "overlap"}
     assert all(check["passed"] for check in figures["checks"])
     assert all(run["search"]["pair_rows"] < 0.5 for run in figures["recall"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["driver", "workers", "server", "pairs"])
+def test_runs_survive_what_is_killed_and_each_other(tmp_path, line):
+    """Faulty requests are those of `tests/faults/test_storage_faults.py`."""
+    engine = "ray" if line == "workers" else "serial"
+    figures = run_benchmark("faults.py", ["--small", "--engine", engine, "--only", line], tmp_path)
+    assert {check["line"] for check in figures["checks"]} == {line}
+    assert all(check["passed"] for check in figures["checks"])

@@ -57,9 +57,10 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").rglob("test_*.py")}
     through = {
         "analyses": "run", "codebook": "binning", "columns": "binning", "dataset": "reading", "demo": "cli",
-        "inference": "reading", "job": "run", "lock": "storage", "manifest": "run", "passes": "run", "plan": "cli",
+        "inference": "reading", "inputs": "storage", "job": "run", "plan_view": "cli", "garbage_view": "garbage", "manifest": "run", "passes": "run", "plan": "cli",
         "profile": "run", "progress": "cli", "runs": "run", "states": "run", "tables": "run", "uncertainty": "run",
-        "effects": "ranking", "enumeration": "null",
+        "drift_options": "compare", "drift_schema": "compare", "drift_view": "compare", "run_states": "compare",
+        "effects": "ranking", "enumeration": "null", "window_schema": "time_ranking",
         "errors": "project", "hashing": "grouping", "kept_correlations": "kept", "krawtchouk": "null",
         "ranks": "ranking", "results": "run", "relations": "run", "blocks": "run", "screening": "pair_search",
         "streams": "run",

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 import time
 
 import pyarrow as pa
 import pytest
 
-from featflow import lock
-from featflow.errors import ConfigurationError, DatasetError, InfrastructureError, LockedError
-from featflow.storage import Store, list_data_files
+from featflow.errors import ConfigurationError, DatasetError, InfrastructureError
+from featflow.inputs import list_data_files
+from featflow.storage import Store
 
 
 @pytest.fixture(params=["disk", "moto", "rclone"])
@@ -49,49 +44,6 @@ def test_arrow_round_trip_and_projection(store):
 def test_paths_stay_below_the_root(store, path):
     with pytest.raises(ConfigurationError, match="leaves the output"):
         store.write(path, b"")
-
-
-def test_one_holder_at_a_time(store):
-    with (
-        lock.hold(store),
-        pytest.raises(LockedError, match=f"process {os.getpid()} on {socket.gethostname()}"),
-        lock.hold(store),
-    ):
-        pass
-    with lock.hold(store):
-        assert json.loads(store.read("LOCK"))["pid"] == os.getpid()
-    assert "LOCK" not in store.names("")
-
-
-def test_a_lease_that_is_over_is_taken(store):
-    store.write("LOCK", json.dumps({"token": "x", "host": "elsewhere", "pid": 1, "expires": time.time() - 1}).encode())
-    with lock.hold(store):
-        assert json.loads(store.read("LOCK"))["host"] == socket.gethostname()
-
-
-def test_a_lease_elsewhere_is_respected(store):
-    lease = json.dumps({"token": "x", "host": "elsewhere", "pid": 1, "expires": time.time() + 60}).encode()
-    store.write("LOCK", lease)
-    with pytest.raises(LockedError, match="on elsewhere"), lock.hold(store):
-        pass
-    assert store.read("LOCK") == lease
-
-
-def test_the_lock_of_a_dead_process_is_taken(store):
-    process = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
-    )
-    lease = {"token": "x", "host": socket.gethostname(), "pid": int(process.stdout), "expires": time.time() + 60}
-    store.write("LOCK", json.dumps(lease).encode())
-    with lock.hold(store):
-        assert json.loads(store.read("LOCK"))["pid"] == os.getpid()
-
-
-def test_a_lost_lock_is_not_removed(store):
-    other = json.dumps({"token": "theirs", "host": "elsewhere", "pid": 1, "expires": time.time() + 60}).encode()
-    with lock.hold(store):
-        store.write("LOCK", other)
-    assert store.read("LOCK") == other
 
 
 def test_listing_on_s3(moto_options):

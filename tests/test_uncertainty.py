@@ -18,8 +18,9 @@ import featflow
 DAY = 86_400_000_000
 ROWS = 4_000
 ONLY_RANKING = {"correlation": False, "interaction": False}
-RANKING_ALSO_KNOWS = {"hash_loss", "marginal_mi", "design_effect"}
-"""Columns of the ranking that are null without hashing, strata and clusters."""
+WINDOWED = {"forward_information", "random_split_information", "window_rank_std"}
+RANKING_ALSO_KNOWS = {"hash_loss", "marginal_mi", "design_effect"} | WINDOWED
+"""Columns of the ranking that are null without hashing, strata, clusters and event times."""
 
 
 def run(folder, table, parts=4, *, analyses=None, kind="serial", **dataset):

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.errors import InfrastructureError, first_line
-from featflow.storage import read_object
+from featflow.inputs import read_object
 
 __all__ = ["IMAGE_TYPE", "elsewhere", "images_of"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 __all__ = ["Engine", "Resources"]
 
@@ -21,6 +21,8 @@ class Resources:
     """Share of a GPU; None takes a whole one where there is any."""
     memory: int = 0
     """Bytes; 0 where they do not matter."""
+    lighter: Callable[[Any], Any] | None = None
+    """What to give, once, instead of an item whose process was killed for memory; None for the item itself."""
 
 
 class Engine(Protocol):

@@ -2,7 +2,8 @@
 
 Bounded in flight; what runs at once is bounded by the declared cores and memory. A
 task or actor that dies with its worker or node is tried again: its output is written
-whole under a name that says what it is, so twice does no harm.
+whole under a name that says what it is, so twice does no harm. One killed for memory is
+tried once more, on a lighter item if there is such: Ray itself would try for ever.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from featflow import retries
 from featflow.engines.base import Resources
-from featflow.errors import FeatflowError, InfrastructureError
+from featflow.errors import FeatflowError, InfrastructureError, first_line
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -33,7 +35,8 @@ Result = TypeVar("Result")
 
 LOCAL_STORE_BYTES = 256 * 2**20
 """Object store of a local Ray: tasks exchange names and small tables, states go through storage."""
-TASK_RETRIES = 3
+TASK_RETRIES, MEMORY_RETRIES = 3, 1
+"""Of an item whose process or node died, and of one whose process was killed for memory."""
 CONNECT_SECONDS = 10
 
 
@@ -80,18 +83,30 @@ class RayEngine:
         tasks = len(items) if isinstance(items, Sized) else cores
         threads = max(1, min(self._cores, cores // max(tasks, 1)))
         options = self._options(resources, threads)
-        task = ray.remote(_call).options(**options, max_retries=TASK_RETRIES, name=function.__name__)
+        task = ray.remote(_call).options(**options, max_retries=0, name=function.__name__)
         reference = ray.put((function, shared))
-        pending: deque[Any] = deque()
+        pending: deque[tuple[Any, Any]] = deque()
+
+        def result() -> Any:
+            sent, item = pending.popleft()
+            failures = 0
+            while True:
+                try:
+                    return _get(sent)
+                except InfrastructureError as error:
+                    item = _next_item(error, item, failures, resources)
+                failures += 1
+                sent = task.remote([reference], item, threads)
+
         try:
             for item in items:
                 if len(pending) >= self._window:
-                    yield _get(pending.popleft())
-                pending.append(task.remote([reference], item, threads))
+                    yield result()
+                pending.append((task.remote([reference], item, threads), item))
             while pending:
-                yield _get(pending.popleft())
+                yield result()
         finally:
-            for leftover in pending:
+            for leftover, _ in pending:
                 ray.cancel(leftover, force=False)
 
     def map_resident(
@@ -109,7 +124,7 @@ class RayEngine:
         actors = max(1, min(tasks, int(gpus / share) if share else cores))
         threads = max(1, min(self._cores, cores // actors))
         options = self._options(Resources(share, resources.memory), threads)
-        residents = _Residents(function, shared, options, threads, actors)
+        residents = _Residents((function, shared), resources, options, threads, actors)
         todo, found = enumerate(items), dict[int, Result]()
         given = taken = 0
         try:
@@ -145,13 +160,17 @@ class _Residents:
 
     Parameters
     ----------
+    work
+        The function, and what all its calls share.
     threads, count
         Threads of an actor, and how many actors there are.
     """
 
-    def __init__(self, function: Any, shared: Any, options: dict[str, Any], threads: int, count: int) -> None:
+    def __init__(
+        self, work: tuple[Any, Any], resources: Resources, options: dict[str, Any], threads: int, count: int
+    ) -> None:
         self._make = ray.remote(_Resident).options(**options, max_restarts=0).remote
-        self._work, self._threads = [ray.put((function, shared))], threads
+        self._work, self._resources, self._threads = [ray.put(work)], resources, threads
         self._actors = {self._make() for _ in range(count)}
         self.idle = list(self._actors)
         self._busy: dict[Any, tuple[Any, int, Any, int]] = {}
@@ -169,8 +188,7 @@ class _Residents:
         try:
             result = _get(reference)
         except InfrastructureError as error:
-            if not isinstance(error.__cause__, ray.exceptions.RayError) or attempt == TASK_RETRIES:
-                raise
+            item = _next_item(error, item, attempt, self._resources)
             ray.kill(actor)  # one that cannot be reached may still hold its share of the machine
             self._actors.remove(actor)
             self.idle.append(self._make())
@@ -205,13 +223,16 @@ def _prepare(module: str) -> None:
     import_module(module)
 
 
-def _call(work: list[Any], item: Any, threads: int, *attempt: int) -> Any:
+def _call(work: list[Any], item: Any, threads: int, *attempt: int) -> tuple[Any, int]:
+    """Return the function's value, and how often storage was tried again."""
     import torch  # noqa: PLC0415  which a driver imports elsewhere, while Ray starts
 
     function, shared = _fetched(*work)
     torch.set_num_threads(threads)
+    before = retries.counts()["storage"]
     with threadpool_limits(threads):  # numpy's, which Ray sets for a worker's first task only
-        return function(shared, item, *attempt)
+        result = function(shared, item, *attempt)
+    return result, retries.counts()["storage"] - before
 
 
 @lru_cache(maxsize=1)
@@ -222,10 +243,30 @@ def _fetched(reference: Any) -> Any:
 
 def _get(reference: Any) -> Any:
     try:
-        return ray.get(reference)
+        result, retried = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, FeatflowError):
             raise error.cause from None
+        if isinstance(error.cause, MemoryError):
+            raise InfrastructureError("a task ran out of memory; retry") from error.cause
         raise
     except ray.exceptions.RayError as error:
         raise InfrastructureError(f"Ray could not finish a task: {type(error).__name__}: {error}; retry") from error
+    retries.add("storage", retried)
+    return result
+
+
+def _next_item(error: InfrastructureError, item: Any, failures: int, resources: Resources) -> Any:
+    """Return what to try after a failure that a process's end explains; raise what there is to say if nothing is."""
+    cause = error.__cause__
+    if isinstance(cause, ray.exceptions.OutOfMemoryError | MemoryError):
+        if failures >= MEMORY_RETRIES:
+            raise InfrastructureError(
+                "a task was killed for memory, and again with a lighter batch; lower budget.memory or "
+                f"dataset.shard_bytes, or give the nodes more memory: {first_line(cause)}"
+            ) from cause
+        item = resources.lighter(item) if resources.lighter else item
+    elif not isinstance(cause, ray.exceptions.RayError) or failures >= TASK_RETRIES:
+        raise error
+    retries.count("tasks")
+    return item

@@ -17,6 +17,7 @@ from featflow.summaries.projections import Projections, ProjectionsSummarizer
 from featflow.summaries.protocol import Summarizer, Summary, absorb, digest
 from featflow.summaries.quantiles import Quantiles, QuantilesSummarizer
 from featflow.summaries.sketches import DistinctSummarizer, FrequentSummarizer, QuantileSketchSummarizer, Sketches
+from featflow.summaries.time_counts import TimeCounts, TimeCountsSummarizer
 from featflow.summaries.vector_moments import VectorMoments, VectorMomentsSummarizer
 from featflow.summaries.vector_sample import VectorSample, VectorSampleSummarizer
 
@@ -60,6 +61,8 @@ __all__ = [
     "Summary",
     "TargetCounts",
     "TargetCountsSummarizer",
+    "TimeCounts",
+    "TimeCountsSummarizer",
     "VectorMoments",
     "VectorMomentsSummarizer",
     "VectorSample",
@@ -89,6 +92,7 @@ SUMMARIZERS = (
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
     TargetCountsSummarizer,
+    TimeCountsSummarizer,
     VectorMomentsSummarizer,
     VectorSampleSummarizer,
 )

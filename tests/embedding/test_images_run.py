@@ -93,7 +93,7 @@ def test_a_second_run_encodes_nothing(planted, tmp_path, monkeypatch):
     assert again.manifest["shards"]["computed"] == 0
     planned = plan(parse(first.manifest["config"]))
     assert (planned.profile_shards, planned.relation_shards) == (0, 0)
-    for name in first.tables:
+    for name in first.tables.keys() - {"drift"}:  # it names the runs
         assert again.table(name).equals(first.table(name), null_equal=True)
 
 

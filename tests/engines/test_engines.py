@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from featflow import retries
 from featflow.engines.base import Resources
 from featflow.engines.serial import SerialEngine
 from featflow.errors import InfrastructureError, SchemaError
@@ -46,6 +48,32 @@ def crash(shared, item):
 
 def always_crash(shared, item):
     os._exit(1)
+
+
+def hungry(shared, item):
+    return np.zeros(2**56 if item > shared else item).size
+
+
+def hungry_resident(shared, item, attempt):
+    return hungry(shared, item), attempt
+
+
+def flaky(shared, item):
+    """Meet one passing failure of storage."""
+    from featflow import retries
+
+    failures = iter([TimeoutError()])
+
+    def operation():
+        for error in failures:
+            raise error
+        return item
+
+    return retries.patiently(operation)
+
+
+def halved(item):
+    return item // 2
 
 
 def add_resident(shared, item, attempt):
@@ -106,8 +134,29 @@ def test_other_errors_are_not_swallowed(engine):
 def test_a_worker_that_dies_is_replaced(local_ray, tmp_path):
     from featflow.engines.ray import RayEngine
 
+    retries.reset()
     assert list(RayEngine(None, 2).map(crash, str(tmp_path / "crashed"), range(5), Resources())) == [0, 1, 2, 3, 4]
+    assert retries.counts()["tasks"] >= 1
     assert (tmp_path / "crashed").exists()
+
+
+def test_an_item_that_takes_too_much_memory_is_given_once_more_and_lighter(local_ray):
+    from featflow.engines.ray import RayEngine
+
+    retries.reset()
+    engine, resources = RayEngine(None, 2), Resources(lighter=halved)
+    assert list(engine.map(hungry, 10, [1, 20, 3], resources)) == [1, 10, 3]
+    assert list(engine.map_resident(hungry_resident, 10, [1, 20, 3], resources)) == [(1, 0), (10, 1), (3, 0)]
+    assert retries.counts() == {"storage": 0, "tasks": 2}
+    for lighter in (halved, None):
+        with pytest.raises(InfrastructureError, match="killed for memory, and again"):
+            list(engine.map(hungry, 10, [40], Resources(lighter=lighter)))
+
+
+def test_retries_of_tasks_are_those_of_the_run(engine):
+    retries.reset()
+    assert list(engine.map(flaky, None, range(3), Resources())) == [0, 1, 2]
+    assert retries.counts() == {"storage": 3, "tasks": 0}
 
 
 def test_a_task_that_always_dies_is_given_up(local_ray):

@@ -286,7 +286,8 @@ def test_event_time_with_nulls_is_told(bench):
     bench.write(table=bench.table(at=pa.array(days, pa.timestamp("us"), mask=np.arange(ROWS) % 4 == 0)))
     done = done_as_planned(bench, dataset={"event_time": "at"})
     assert done.manifest["warnings"] == [
-        "dataset.event_time: 'at' is missing in 250 of 1,000 rows; they share a group of rows in the jackknife"
+        "dataset.event_time: 'at' is missing in 250 of 1,000 rows; they share a group of rows in the jackknife",
+        "dataset.event_time: 'at' is missing in 250 rows; they are in no window of the ranking",
     ]
     assert rows_of(done)["amount"]["standard_error"] > 0
 

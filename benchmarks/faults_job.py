@@ -1,0 +1,161 @@
+"""What the lines of `faults.py` share: a dataset, runs of it in processes of their own, and what must come out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import featflow
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from servers import ACCESS_KEY, SECRET_KEY, make_bucket, s3_server, unused_port, wait_until_open
+
+__all__ = ["Bench", "RcloneServer", "digest", "kill", "moto_server", "workers"]
+
+SHARD_BYTES = 2**16
+"""Less than any row group: each is a shard."""
+GONE_SECONDS = 30.0
+"""What a killed driver had started ends by itself within this time, or is ended."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A dataset, and runs of it into outputs of their own."""
+
+    folder: Path
+    """Where configurations are written."""
+    source: str
+    """URI of the dataset."""
+    outputs: str
+    """URI below which outputs are."""
+    engine: str
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Storage options."""
+
+    def write(self, output: str, options: dict[str, Any] | None = None) -> Path:
+        """Write what configures a run into an output, and return where."""
+        path = self.folder / f"{output}.yaml"
+        dataset = {"source": self.source, "targets": ["y"], "storage_options": options or self.options}
+        dataset |= {"shard_bytes": SHARD_BYTES}
+        values = {"dataset": dataset, "output": self.output(output), "engine": {"kind": self.engine}}
+        path.write_text(json.dumps(values), encoding="utf-8")
+        return path
+
+    def start(self, output: str, options: dict[str, Any] | None = None) -> subprocess.Popen[str]:
+        """Start a run into an output, in a process of its own."""
+        command = [sys.executable, "-m", "featflow.cli", "run", str(self.write(output, options)), "--json"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def output(self, name: str) -> str:
+        """Return the URI of an output."""
+        return f"{self.outputs}/{name}"
+
+    def finish(self, output: str) -> featflow.Run:
+        """Run into an output to the end; exit where that fails."""
+        process = self.start(output)
+        said, errors = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"a run into {output} ended with {process.returncode}: {said}{errors}")
+        return self.open(output)
+
+    def open(self, output: str) -> featflow.Run:
+        """Open the latest run at an output."""
+        return featflow.Run.open(self.output(output), options=self.options)
+
+
+def digest(run: featflow.Run) -> str:
+    """Return a digest of all tables of a run but sketches, whose coin flips cannot be seeded.
+
+    The drift table is left out, too: it is of the run before this one.
+    """
+    found = {
+        name: table["sha256"] for name, table in run.manifest["tables"].items() if name not in {"profile", "drift"}
+    }
+    profile = str(run.arrow("profile").drop(["quantile_sketch"]).to_pylist())
+    return hashlib.sha256((json.dumps(found, sort_keys=True) + profile).encode()).hexdigest()
+
+
+def kill(process: subprocess.Popen[str], number: int) -> None:
+    """Send a signal to a driver and wait until nothing is left of what it had started."""
+    try:
+        below = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        below = []
+    process.send_signal(number)
+    process.communicate()
+    _, left = psutil.wait_procs(below, timeout=GONE_SECONDS)
+    for member in left:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    """Return the Ray workers below a process that work on something."""
+    found = []
+    for member in psutil.Process(pid).children(recursive=True):
+        try:
+            title = " ".join(member.cmdline())
+        except psutil.Error:
+            continue
+        if title.startswith("ray::") and not title.startswith(("ray::IDLE", "ray::_prepare")):
+            found.append(member)
+    return found
+
+
+# --- servers --------------------------------------------------------------------------------------------------------
+
+
+class RcloneServer:
+    """rclone's S3 server on a folder, which stays on its port however often it is killed."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "lake").mkdir(parents=True)
+        self._root, self._port = root, unused_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Storage options that reach it."""
+        checksums = {"response_checksum_validation": "when_required"}  # it answers a range with the whole's checksum
+        endpoint = {"endpoint_url": f"http://127.0.0.1:{self._port}"}
+        return {"key": ACCESS_KEY, "secret": SECRET_KEY, "client_kwargs": endpoint, "config_kwargs": checksums}
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        binary, address = str(Path(sys.executable).parent / "rclone"), f"127.0.0.1:{self._port}"
+        keys = f"{ACCESS_KEY},{SECRET_KEY}"
+        command = [binary, "serve", "s3", str(self._root), "--addr", address, "--auth-key", keys]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until_open(self._process, self._port)
+
+    def kill(self) -> None:
+        """Kill it; what it was asked is not answered."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it for the block."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.kill()
+
+
+@contextmanager
+def moto_server() -> Iterator[dict[str, Any]]:
+    """Yield the storage options of a moto server with a bucket 'lake'."""
+    with s3_server(lambda port: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]) as options:
+        make_bucket(options)
+        yield options
