@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -65,7 +66,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 def run_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Run the job: read the dataset, write the tables, publish the run."""
     parsed = load(config, overrides)
-    finished = job.run(parsed, _reporter())
+    with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
+        finished = job.run(parsed, _reporter())
     if as_json:
         _print_json(_summary(finished))
     else:
