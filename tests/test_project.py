@@ -66,7 +66,7 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
         "error_bars": "uncertainty",
         "sampled": "null", "checks": "run", "pipeline": "run",
         "encoders": "encoding", "made": "images_run", "embedding_parts": "images_run",
-        "images": "images_run", "image_profiles": "models_run",
+        "picture_features": "descriptors", "images": "images_run", "image_profiles": "models_run",
         "base": "engines", "serial": "engines", "ray": "engines", "config": "config", "options": "config",
         "option_types": "config", "image_options": "config",
     }  # fmt: skip

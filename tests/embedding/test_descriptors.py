@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from scipy import ndimage, stats
 
-from featflow.embedding.descriptors import NAMES, Descriptors, descriptors
+from featflow.embedding.descriptors import NAMES, Descriptors
+from featflow.embedding.picture_features import descriptors
 from featflow.embedding.pictures import THUMBNAIL, reduced
 
 
