@@ -1,6 +1,6 @@
 """Named features of a picture, without weights: what it looks like before any model looks at it.
 
-Two looks at every picture. Its *thumbnail*, averaged over squares of whole pixels until no side exceeds 64, gives what
+Two looks at every picture. Its *thumbnail*, averaged over squares of whole pixels until no side exceeds 48, gives what
 is seen at a glance. Up to 16 *windows* of 64 x 64 pixels as they are in the file, spread evenly, give what averaging
 would remove. All sums over pixels are of integers and exact in any order: a feature does not depend by a bit on the
 device, on threads, or on what else is in the batch. Notation: R, G, B in 0..255; luma ``Y = (19595 R + 38470 G +
@@ -43,7 +43,7 @@ import torch
 from PIL import Image
 
 from featflow.embedding.picture_features import BLOCK, descriptors
-from featflow.embedding.pictures import by_shape
+from featflow.embedding.pictures import by_shape, pixels_of
 
 __all__ = ["NAMES", "VERSION", "Descriptors", "Looks"]
 
@@ -84,7 +84,7 @@ class Looks:
     """What is kept of a picture."""
 
     thumbnail: np.ndarray
-    """Shape (height, width, 3), uint8, no side above 64."""
+    """Shape (height, width, 3), uint8, no side above 48."""
     windows: np.ndarray
     """Luma, shape (windows, height, width), uint8; none where the thumbnail is the picture."""
 
@@ -93,7 +93,7 @@ class Descriptors:
     """The encoder of `descriptors`."""
 
     width = len(NAMES)
-    batch = 128
+    batch = 256
     threaded = False
 
     def prepare(self, image: Image.Image, thumbnail: np.ndarray) -> Looks:
@@ -102,7 +102,7 @@ class Descriptors:
             return Looks(thumbnail, NO_WINDOWS)
         boxes = [(x, y) for y in _starts(image.height) for x in _starts(image.width)]
         width, height = (min(side, WINDOW) for side in image.size)
-        windows = [np.asarray(image.crop((x, y, x + width, y + height)).convert("L")) for x, y in boxes]
+        windows = [pixels_of(image.crop((x, y, x + width, y + height)).convert("L")) for x, y in boxes]
         return Looks(thumbnail, np.stack(windows) if len(windows) > 1 else windows[0][None])
 
     def encode(self, prepared: Sequence[Looks | None], sizes: np.ndarray) -> np.ndarray:
