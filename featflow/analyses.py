@@ -88,8 +88,8 @@ class ProfileSpecs:
         """Return the specs, those of the same columns together: one task reads these columns once."""
         of_numbers: tuple[Any, ...] = (*self.moments, *self.quantiles, *self.quantile_sketches)
         specs = (*of_numbers, *self.levels, *self.frequent, *self.distinct)
-        place = {column: index for index, column in enumerate(self.numbers + self.categories)}
-        return tuple(sorted(specs, key=lambda spec: place.get(spec.columns[0], -1)))
+        place: dict[Any, int] = {column: index for index, column in enumerate(self.numbers + self.categories)}
+        return tuple(sorted(specs, key=lambda spec: place.get(next(iter(spec.columns), None), -1)))
 
     def states(self, load: Callable[[Any], Any]) -> ColumnStates:
         """Return the whole states, column by column.
@@ -127,7 +127,8 @@ def profile_specs(columns: Sequence[Column], config: Config, weight: Column | No
         column_blocks(QuantileSketchSummarizer, numbers, limit),
         column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
         column_blocks(FrequentSummarizer, categories, limit),
-        column_blocks(DistinctSummarizer, numbers, limit) + column_blocks(DistinctSummarizer, categories, limit),
+        (column_blocks(DistinctSummarizer, numbers, limit) + column_blocks(DistinctSummarizer, categories, limit))
+        or (DistinctSummarizer(()),),  # which counts rows
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import redirect_stdout
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -70,7 +71,8 @@ def run_command(
 ) -> None:
     """Run the job: read the dataset, write the tables, publish the run."""
     parsed = load(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])])
-    finished = job.run(parsed, _reporter())
+    with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
+        finished = job.run(parsed, _reporter())
     if as_json:
         _print_json(_summary(finished))
     else:

@@ -18,8 +18,8 @@ from featflow.dataset import Dataset, Shard, open_dataset
 from featflow.footers import Footers
 from featflow.images import Images, image_specs, joined, key_specs, made_columns, to_fit
 from featflow.measures.codebook import ColumnStates
+from featflow.states import AnySummarizer
 from featflow.storage import Store
-from featflow.summaries import EmbeddingsSummarizer
 from featflow.trees import whole_name
 
 __all__ = ["Plan", "plan"]
@@ -76,12 +76,11 @@ def plan(config: Config) -> Plan:
     store = Store(config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset, config.output, Footers(store))
     check(config, dataset)
-    images = _images(store, dataset, config)
+    images, notes = _images(store, dataset, config)
     dataset = joined(dataset, images)
-    notes = [f"columns of '{spec.column.name}' are known once it is encoded" for spec in _unknown(images, config)]
     first = profile_specs(dataset.columns, config, dataset.weight)
     wanted = (*first.all(), *key_specs(dataset))
-    shards, _ = states.sound(store, dataset.shards, wanted)
+    shards = _sound(store, dataset.shards, (*images.layers, wanted))
     shard_bytes = max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
     lacking = states.missing(store, shards, wanted, shard_bytes)
     made = [spec for layer in images.layers for spec in layer]
@@ -127,20 +126,23 @@ def plan(config: Config) -> Plan:
     )
 
 
-def _images(store: Store, dataset: Dataset, config: Config) -> Images:
-    """Return what is made of images; of a model's vectors nothing until a run has left their moments."""
+def _images(store: Store, dataset: Dataset, config: Config) -> tuple[Images, list[str]]:
+    """Return what is made of images, and notes; of a model's vectors nothing until a run has left their moments."""
     specs = image_specs(dataset, config)
-    wanted = [spec for pair in to_fit(specs, config).values() for spec in pair]
-    shards, _ = states.sound(store, dataset.shards, wanted)
+    fitted = to_fit(specs, config)
+    shards = _sound(store, dataset.shards, (specs, [spec for pair in fitted.values() for spec in pair]))
     name = whole_name([shard.digest for shard in shards])
     try:
-        return made_columns(specs, config, lambda spec: states.load(store, spec, name))
+        return made_columns(specs, config, lambda spec: states.load(store, spec, name)), []
     except FileNotFoundError:
-        return Images(specs)
+        return Images(specs), [f"columns of '{spec.column.name}' are known once it is encoded" for spec in fitted]
 
 
-def _unknown(images: Images, config: Config) -> list[EmbeddingsSummarizer]:
-    return [] if images.projections else list(to_fit(images.embeddings, config))
+def _sound(store: Store, shards: Sequence[Shard], layers: Sequence[Sequence[AnySummarizer]]) -> list[Shard]:
+    """Return the shards without what is known to be unreadable in any layer of specs."""
+    for specs in layers:
+        shards, _ = states.sound(store, shards, specs)
+    return list(shards)
 
 
 def _interactions(config: Config, dataset: Dataset) -> str | None:

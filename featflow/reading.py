@@ -29,7 +29,7 @@ from featflow.inputs import DataFile, is_corruption, open_parquet
 
 __all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
 
-IMAGE_ROWS, IMAGE_BYTES = 1024, 64 * 2**20
+IMAGE_ROWS, IMAGE_BYTES = 4096, 64 * 2**20
 """Rows in one batch of images, and their encoded bytes."""
 IMAGES_ELSEWHERE = 64
 """Images in one batch that are read from their paths: how large they are is not known."""

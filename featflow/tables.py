@@ -263,7 +263,7 @@ def build(name: str, columns: dict[str, Any]) -> pa.Table:
     >>> build("quarantine", {"uri": ["a.parquet"], "reason": ["unreadable_file"]}).column("rows").null_count
     1
     """
-    length = len(next(iter(columns.values())))
+    length = max(map(len, columns.values()), default=0)
     unknown = set(columns) - set(SCHEMAS[name].names)
     if unknown:
         raise KeyError(f"table {name} has no column {sorted(unknown)}")

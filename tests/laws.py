@@ -170,7 +170,7 @@ SPECS = {
         CoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, None, GROUPING),
         CoMomentsSummarizer(NUMBER_CODINGS[:2], NUMBER_CODINGS[1:], WEIGHT, GROUPING),
     ],
-    EmbeddingsSummarizer: [EmbeddingsSummarizer(IMAGE, DescriptorsSpec(), 10**8, ROWS)],
+    EmbeddingsSummarizer: [EmbeddingsSummarizer(IMAGE, DescriptorsSpec(), 10**8, shard_rows=ROWS)],
     DistinctSummarizer: [DistinctSummarizer(COLUMNS)],
     FrequentSummarizer: [FrequentSummarizer(CATEGORIES)],
     GroupedMomentsSummarizer: [

@@ -73,6 +73,15 @@ def test_second_moments_equal_those_of_pandas_and_numpy(tmp_path):
     assert all(figure["difference"] < 1e-3 for figure in figures)
 
 
+@pytest.mark.parametrize("line", ["descriptors", "model", pytest.param("memory", marks=pytest.mark.slow)])
+def test_every_image_is_there_and_a_model_says_what_it_says_alone(tmp_path, line):
+    """A few images, smaller ones for the model; ratios are asserted by `make bench` alone."""
+    figures = run_benchmark("images.py", ["--small", "--only", line], tmp_path)
+    assert {check["line"] for check in figures["checks"]} == {line}
+    assert all(check["passed"] for check in figures["checks"])
+    assert len(figures[line]) >= 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("line", ["pairs", "fast", "job"])
 def test_answers_agree_with_those_of_peers(tmp_path, line):

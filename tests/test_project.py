@@ -57,18 +57,18 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").rglob("test_*.py")}
     through = {
         "analyses": "run", "codebook": "binning", "columns": "binning", "dataset": "reading", "demo": "cli",
-        "inference": "reading", "inputs": "storage", "job": "run", "plan_view": "cli", "garbage_view": "garbage", "manifest": "run", "passes": "run", "plan": "cli",
-        "profile": "run", "progress": "cli", "runs": "run", "states": "run", "tables": "run", "uncertainty": "run",
-        "drift_options": "compare", "drift_schema": "compare", "drift_view": "compare", "run_states": "compare",
-        "effects": "ranking", "enumeration": "null", "window_schema": "time_ranking",
-        "errors": "project", "hashing": "grouping", "kept_correlations": "kept", "krawtchouk": "null",
-        "ranks": "ranking", "results": "run", "relations": "run", "blocks": "run", "screening": "pair_search",
-        "streams": "run",
-        "error_bars": "uncertainty",
-        "sampled": "null", "checks": "run", "pipeline": "run",
-        "encoders": "encoding", "made": "images_run", "embedding_parts": "images_run", "basis": "nights", "footers": "windows", "images": "images_run", "image_profiles": "models_run",
-        "base": "engines", "serial": "engines", "ray": "engines", "config": "config", "options": "config",
-        "option_types": "config", "image_options": "config",
+        "inference": "reading", "inputs": "storage", "job": "run", "plan_view": "cli", "garbage_view": "garbage",
+        "manifest": "run", "passes": "run", "plan": "cli", "profile": "run", "progress": "cli", "runs": "run",
+        "states": "run", "tables": "run", "uncertainty": "run", "drift_options": "compare",
+        "drift_schema": "compare", "drift_view": "compare", "run_states": "compare", "effects": "ranking",
+        "enumeration": "null", "window_schema": "time_ranking", "errors": "project", "hashing": "grouping",
+        "kept_correlations": "kept", "krawtchouk": "null", "ranks": "ranking", "results": "run", "relations": "run",
+        "blocks": "run", "screening": "pair_search", "streams": "run", "error_bars": "uncertainty",
+        "sampled": "null", "checks": "run", "pipeline": "run", "encoders": "encoding", "made": "images_run",
+        "embedding_parts": "images_run", "basis": "nights", "picture_features": "descriptors",
+        "images": "images_run", "image_profiles": "models_run", "footers": "windows", "base": "engines",
+        "serial": "engines", "ray": "engines", "config": "config", "options": "config", "option_types": "config",
+        "image_options": "config",
     }  # fmt: skip
     leaves = {name.rsplit(".", 1)[-1] for name in MODULES if not name.startswith("featflow.summaries")}
     packages = {"embedding", "engines", "measures", "summaries"}

@@ -228,7 +228,7 @@ def test_batches_are_bounded_in_cells():
     assert batch_rows(of[:1]) == 2**17
     assert batch_rows(of) == 1024
     photo = Column("p", "image", Kind.IMAGE)
-    assert [batch_rows([photo, *of], size) for size in (1_000, 5 * 2**20, 10**9)] == [1024, 12, 1]
+    assert [batch_rows([photo, *of], size) for size in (1_000, 5 * 2**20, 10**9)] == [4096, 12, 1]
     assert all(batch_rows(of[:columns]) * columns <= BATCH_CELLS for columns in (1, 100, 8_000))
 
 

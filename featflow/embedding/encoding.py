@@ -27,6 +27,9 @@ __all__ = ["Encoded", "Image", "encode_images"]
 BATCHES_AHEAD = 2
 """Batches decoded or being decoded beside the one that is encoded."""
 
+PIECES_A_THREAD, SMALLEST_PIECE = 2, 32
+"""Pieces of images for each thread, so that none waits for long; images in one, unless an encoder takes fewer."""
+
 Image = tuple[bytes | None, str | None]
 """Encoded bytes, and why they could not be read."""
 Item = TypeVar("Item")
@@ -65,11 +68,13 @@ def encode_images(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -
     """Return what became of every image, in order, on ``torch.get_num_threads()`` threads."""
     threads = torch.get_num_threads()
     read = partial(_decoded, encoder=encoder, decoder=decoder)
-    batches = _pieces(images, encoder.batch)
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         if encoder.threaded:
+            batches = _pieces(images, encoder.batch)
             found = list(_one_batch_at_a_time(pool, threads, batches, read, encoder))
         else:
+            for_all = -(-len(images) // (PIECES_A_THREAD * threads))
+            batches = _pieces(images, min(encoder.batch, max(SMALLEST_PIECE, for_all)))
             found = list(pool.map(lambda batch: _encoded([read(batch)], encoder), batches))
     torch.set_num_threads(threads)  # what a thread of the pool sets is the default of threads to come
     return _joined(found, encoder.width)

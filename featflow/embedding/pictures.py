@@ -22,12 +22,14 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["DECODER", "THUMBNAIL", "Picture", "Status", "by_shape", "decode", "reduced"]
+__all__ = ["DECODER", "THUMBNAIL", "Picture", "Status", "by_shape", "decode", "pixels_of", "reduced"]
 
 DECODER = f"pillow-{PIL.__version__}"
 """Decoder and its version, which decide pixels to the last bit."""
-THUMBNAIL = 64
+THUMBNAIL = 48
 """Longest side of a thumbnail."""
+ORIENTATION = 0x0112
+"""Tag of EXIF."""
 WIDE_GREY = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
 TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
 Image.MAX_IMAGE_PIXELS = None  # the limit is the caller's, checked before anything is decoded
@@ -71,7 +73,13 @@ def reduced(image: Image.Image, longest: int) -> np.ndarray:
     Shape (height, width, 3), uint8.
     """
     factor = -(-max(image.size) // longest)
-    return np.asarray(image if factor == 1 else image.reduce(factor))
+    return pixels_of(image if factor == 1 else image.reduce(factor))
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """Return the pixels of a grey or an RGB image, shape (height, width) or (height, width, 3), uint8, read-only."""
+    shape = (image.height, image.width) if image.mode == "L" else (image.height, image.width, 3)
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
 
 
 def by_shape(shapes: Iterable[Hashable]) -> Iterable[tuple[Any, list[int]]]:
@@ -126,16 +134,16 @@ def _upright(image: Image.Image) -> Picture:
     if image.mode in WIDE_GREY:
         wide = np.clip(np.asarray(image, np.int64), 0, 65_535)
         image = _with_orientation(Image.fromarray(((wide + 128) // 257).astype(np.uint8)), image)
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in TRANSPARENT or "transparency" in upright.info:
-        upright = upright.convert("RGBA")
-        white = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(white, upright)
-    return Picture(Status.OK, "", upright.convert("RGB"))
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode in TRANSPARENT or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return Picture(Status.OK, "", image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _with_orientation(image: Image.Image, source: Image.Image) -> Image.Image:
-    orientation = source.getexif().get(0x0112)
+    orientation = source.getexif().get(ORIENTATION)
     if orientation:
-        image.getexif()[0x0112] = orientation
+        image.getexif()[ORIENTATION] = orientation
     return image

@@ -39,8 +39,9 @@ __all__ = ["VisionEncoder", "VisionSpec", "vision_spec"]
 MOST_ON_CPU, MOST_ON_CUDA = 32, 512
 """Pictures at once."""
 ACTIVATIONS = 2**30
-"""Bytes that the activations of a batch may take on a CPU: four times the largest output of a layer is counted."""
-LAYERS_ALIVE = 4
+"""Bytes that the activations of a batch may take."""
+LARGEST_OUTPUT = 2**25
+"""Bytes of the largest output of a layer on a CPU: glibc maps what is larger anew each time, a fifth slower."""
 PROJECTION = "visual_projection.weight"
 """Tensor of CLIP that only a model with a projection has."""
 PROBE = 8
@@ -134,7 +135,8 @@ def vision_spec(source: str, image_options: ImageOptions, storage_options: dict[
 class VisionEncoder:
     """The encoder of a `VisionSpec`.
 
-    Its batch is a power of two. On a CPU it is at most 32, and such that the activations fit into 1 GiB. On a GPU it is
+    Its batch is a power of two. On a CPU it is at most 32, and such that the largest
+    output of a layer takes at most 32 MiB. On a GPU it is
     at most 512, and such that a batch takes half of the memory that is free when it is loaded, as measured on 8
     pictures. Where memory is short nonetheless it is halved, for good; the last bits of vectors may then differ.
     """
@@ -199,7 +201,7 @@ class VisionEncoder:
         self._forward(self._zeros(1))
         for hook in hooks:
             hook.remove()
-        return _power_of_two(ACTIVATIONS / (LAYERS_ALIVE * largest), MOST_ON_CPU)
+        return _power_of_two(LARGEST_OUTPUT / largest, MOST_ON_CPU)
 
     def _batch_on_cuda(self) -> int:
         before = torch.cuda.memory_allocated(self._device)

@@ -165,7 +165,7 @@ def test_more_than_a_batch(vit):
 def test_the_batch_shrinks_where_activations_are_large(vit, monkeypatch):
     expected = encoded(spec_of(vit).make(), PICTURES)
     tokens = (SIDE // 8) ** 2 + 1
-    monkeypatch.setattr(vision, "ACTIVATIONS", 5 * vision.LAYERS_ALIVE * tokens * models.TOWER["intermediate_size"] * 4)
+    monkeypatch.setattr(vision, "LARGEST_OUTPUT", 5 * tokens * models.TOWER["intermediate_size"] * 4)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     encoder = spec_of(vit).make()
     assert encoder.batch == 4
