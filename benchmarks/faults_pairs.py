@@ -144,7 +144,7 @@ def _pair(bench: Bench, output: str) -> list[int]:
         )
         for path in ready
     ]
-    while not all(path.exists() for path in ready):
+    while not all(path.exists() for path in ready) and all(process.poll() is None for process in processes):
         time.sleep(0.005)
     begin.touch()
     return sorted(process.wait() for process in processes)

@@ -45,7 +45,6 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         check(config, dataset)
-        footers.save()
         watch.lap("plan")
         engine = open_engine(config)
         try:
@@ -56,6 +55,7 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
             )
         finally:
             engine.close()
+        footers.save()
         check_held()
         finished: Run = writer.commit(manifest)
         return finished

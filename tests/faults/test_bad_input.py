@@ -590,7 +590,7 @@ def test_no_lock_is_left_by_a_run_that_fails(bench):
         ({"analyses": {"correlation": {"method": []}}}, "analyses.correlation.method", "did you mean 'methods'?"),
         ({"analyses": {"interaction": {"kep": 1}}}, "analyses.interaction.kep", "did you mean 'keep'?"),
         ({"zzz": 1}, "zzz", "known keys are analyses, budget, codebook, dataset, engine, output"),
-        ({"engine": {"zzz": 1}}, "engine.zzz", "known keys are address, gpus, in_flight, kind"),
+        ({"engine": {"zzz": 1}}, "engine.zzz", "known keys are address, encoder_gpus, gpus, in_flight, kind"),
     ],
 )
 def test_an_unknown_key(bench, config, key, hint):
