@@ -229,8 +229,7 @@ def test_the_second_run_computes_nothing_and_gives_the_same(engine_kind, tmp_pat
     assert [r.run_id for r in featflow.list_runs(str(tmp_path / "out"))] == sorted([first.run_id, second.run_id])
 
 
-def test_a_changed_file_costs_its_own_shards_in_pass_1_and_all_in_pass_2(tmp_path, mixed):
-    """The codebook is made of all data, so what is counted with it is counted again."""
+def test_a_changed_file_costs_its_own_shards_unless_codings_are_made_anew(tmp_path, mixed):
     source = write_parts(mixed, tmp_path / "data", 4)
     only_profile = SETTINGS | {"analyses": {"correlation": False, "interaction": False, "ranking": False}}
     run(source, tmp_path / "out", **SETTINGS)
@@ -238,7 +237,9 @@ def test_a_changed_file_costs_its_own_shards_in_pass_1_and_all_in_pass_2(tmp_pat
     again = run(source, tmp_path / "out", **only_profile)
     assert again.manifest["shards"] == {"total": 4, "computed": 1, "reused": 3}
     assert again.manifest["rows"]["read"] == 4_500 + 100
-    assert run(source, tmp_path / "out", **SETTINGS).manifest["shards"] == {"total": 4, "computed": 4, "reused": 0}
+    assert run(source, tmp_path / "out", **SETTINGS).manifest["shards"] == {"total": 4, "computed": 1, "reused": 3}
+    anew = SETTINGS | {"codebook": SETTINGS.get("codebook", {}) | {"frozen": False}}
+    assert run(source, tmp_path / "out", **anew).manifest["shards"] == {"total": 4, "computed": 4, "reused": 0}
 
 
 # --- what is published ----------------------------------------------------------------------------------------------
