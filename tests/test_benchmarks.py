@@ -111,7 +111,7 @@ def test_a_search_on_samples_finds_what_was_planted(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("line", ["driver", "server", "pairs"])
 def test_runs_survive_what_is_killed_and_each_other(tmp_path, line):
-    """Faulty requests are those of `tests/faults/test_storage_faults.py`, killed workers of `test_encoder_faults.py`."""
+    """Requests fail in `tests/faults/test_storage_faults.py`, workers are killed in `test_encoder_faults.py`."""
     figures = run_benchmark("faults.py", ["--small", "--engine", "serial", "--only", line], tmp_path)
     assert {check["line"] for check in figures["checks"]} == {line}
     assert all(check["passed"] for check in figures["checks"])
