@@ -370,7 +370,7 @@ def test_a_weight_that_is_no_column_of_numbers(bench, weight, message):
 def test_a_weight_with_another_role(bench, key, order):
     bench.write()
     message = refused(bench, ConfigurationError, dataset={"weight": "amount", key: ["amount"]})
-    assert message == f"column 'amount' stands in dataset.{order.format(key=key)}"
+    assert message == f"column 'amount' stands in dataset.{order.format(key=key)}; take it out of one"
 
 
 # --- too little to say ----------------------------------------------------------------------------------------------
