@@ -98,6 +98,10 @@ def kill(process: subprocess.Popen[str], number: int) -> None:
             member.kill()
 
 
+NO_WORKERS = ("ray::IDLE", "ray::_prepare", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Titles of what works on no item; an agent's death is its node's."""
+
+
 def workers(pid: int) -> list[psutil.Process]:
     """Return the Ray workers below a process that work on something."""
     found = []
@@ -106,7 +110,7 @@ def workers(pid: int) -> list[psutil.Process]:
             title = " ".join(member.cmdline())
         except psutil.Error:
             continue
-        if title.startswith("ray::") and not title.startswith(("ray::IDLE", "ray::_prepare")):
+        if title.startswith("ray::") and not title.startswith(NO_WORKERS):
             found.append(member)
     return found
 

@@ -109,9 +109,10 @@ def test_a_search_on_samples_finds_what_was_planted(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", ["driver", "server", "pairs"])
+@pytest.mark.parametrize("line", ["driver", "workers", "server", "pairs"])
 def test_runs_survive_what_is_killed_and_each_other(tmp_path, line):
-    """Requests fail in `tests/faults/test_storage_faults.py`, workers are killed in `test_encoder_faults.py`."""
-    figures = run_benchmark("faults.py", ["--small", "--engine", "serial", "--only", line], tmp_path)
+    """Faulty requests are those of `tests/faults/test_storage_faults.py`."""
+    engine = "ray" if line == "workers" else "serial"
+    figures = run_benchmark("faults.py", ["--small", "--engine", engine, "--only", line], tmp_path)
     assert {check["line"] for check in figures["checks"]} == {line}
     assert all(check["passed"] for check in figures["checks"])
