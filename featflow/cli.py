@@ -21,6 +21,7 @@ from featflow.errors import FeatflowError
 from featflow.garbage_view import shown_garbage
 from featflow.plan_view import shown_plan
 from featflow.progress import LogProgress, Reporter, TerminalProgress
+from featflow.run_view import print_run, shown_runs
 from featflow.runs import Run, list_runs
 from featflow.tables import SCHEMAS, describe
 
@@ -31,12 +32,6 @@ EPILOG = (
     "4 infrastructure failed, retry is safe; 5 another run holds the lock."
 )
 DEFAULT_DEMO_ROWS = 200_000
-RANKING_COLUMNS = ("rank", "could be", "feature", "corrected", "interval", "raw", "noise", "q", "share", "alerts")
-SMALLEST_SHOWN = 1e-99
-WIDE, WIDE_ONLY = 130, {"interval", "raw", "noise"}
-"""Columns of a terminal from which the whole ranking is shown."""
-SHOWN = 8
-"""Features of each target shown on the terminal."""
 
 app = typer.Typer(
     help="Correlation, mutual-information ranking and interactions of large Parquet datasets, on Ray.",
@@ -76,7 +71,7 @@ def run_command(
     if as_json:
         _print_json(_summary(finished))
     else:
-        _print_run(finished)
+        print_run(finished, out)
 
 
 @app.command("plan")
@@ -101,7 +96,7 @@ def demo_command(
     err.print(f"Writing {rows:,} rows with planted truths to {output}/data")
     source = demonstration.write_dataset(output, rows)
     finished = job.run(demonstration.configuration(source, f"{output}/results"), _reporter())
-    _print_run(finished)
+    print_run(finished, out)
     found = demonstration.findings(finished)
     table = Table("", "planted", "found", title="Planted against found", title_justify="left")
     for finding in found:
@@ -134,16 +129,7 @@ def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_
     if as_json:
         _print_json([_summary(run) for run in found])
         return
-    listing = Table()
-    for name in ("run", "rows", "shards computed", "reused", "seconds", "warnings"):
-        listing.add_column(name, justify="left" if name == "run" else "right", no_wrap=name == "run")
-    for run in found:
-        shards, seconds = run.manifest["shards"], run.manifest["seconds"]["total"]
-        counts = (run.manifest["rows"]["read"], shards["computed"], shards["reused"])
-        listing.add_row(
-            run.run_id, *(f"{count:,}" for count in counts), f"{seconds:.1f}", str(len(run.manifest["warnings"]))
-        )
-    out.print(listing if found else f"no finished run at {output}")
+    out.print(shown_runs(found) if found else f"no finished run at {output}")
 
 
 @app.command("compare")
@@ -224,60 +210,6 @@ def _summary(run: Run) -> dict[str, Any]:
         "shards": manifest["shards"],
         "seconds": manifest["seconds"],
         "warnings": manifest["warnings"],
-    }
-
-
-def _print_run(run: Run) -> None:
-    manifest = run.manifest
-    rows, shards = manifest["rows"], manifest["shards"]
-    out.print(
-        f"[bold]{run.run_id}[/bold]  {rows['read']:,} rows, {rows['quarantined']:,} quarantined; "
-        f"{shards['computed']} of {shards['total']} shards computed, {shards['reused']} reused; "
-        f"{manifest['seconds']['total']:.1f} s",
-        soft_wrap=True,
-    )
-    for warning in manifest["warnings"]:
-        out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
-    if "ranking" in run.tables:
-        _print_ranking(run)
-    width = max(map(len, run.tables), default=0)
-    for name, uri in run.tables.items():
-        out.print(f"  {name:<{width}} {manifest['tables'][name]['rows']:>9,} rows  {escape(uri)}", soft_wrap=True)
-
-
-def _print_ranking(run: Run) -> None:
-    ranked = run.table("ranking")
-    shown = RANKING_COLUMNS if out.width >= WIDE else tuple(name for name in RANKING_COLUMNS if name not in WIDE_ONLY)
-    for target in ranked["target"].unique(maintain_order=True):
-        of_target = ranked.filter(ranked["target"] == target)
-        table = Table(title=f"What tells about {escape(target)} (nats)", title_justify="left")
-        for name in shown:
-            words = name in {"feature", "alerts"}
-            table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=not words)
-        for row in of_target.head(SHOWN).to_dicts():
-            cells = _ranking_cells(row)
-            table.add_row(*(cells[name] for name in shown), style=None if row["significant"] else "dim")
-        noise = of_target["noise_rank"][0]
-        said = [f"nothing is significant from rank {noise} on"] if noise is not None else []
-        said += [f"{of_target.height - SHOWN} more in the ranking table"] if of_target.height > SHOWN else []
-        table.caption = "; ".join(said)
-        out.print(table)
-
-
-def _ranking_cells(row: dict[str, Any]) -> dict[str, str]:
-    """Return what is shown of a row of the ranking, by column."""
-    known = row["ci_low"] is not None
-    return {
-        "rank": str(row["rank"]),
-        "could be": f"{row['rank_low']} to {row['rank_high']}" if known else "",
-        "feature": escape(row["feature"]),
-        "corrected": f"{row['corrected_mi']:.5f}",
-        "interval": f"{row['ci_low']:.5f} to {row['ci_high']:.5f}" if known else "",
-        "raw": f"{row['mi']:.5f}",
-        "noise": f"{row['expected_mi']:.5f}",
-        "q": f"{row['q_value']:.1g}" if row["q_value"] >= SMALLEST_SHOWN else f"<{SMALLEST_SHOWN:.0e}",
-        "share": "" if row["normalized_mi"] is None else f"{row['normalized_mi']:.1%}",
-        "alerts": escape(", ".join(row["alerts"])),
     }
 
 

@@ -17,7 +17,7 @@ from featflow.tables import SCHEMAS
 
 
 def featflow_command(*arguments, **more):
-    command = [sys.executable, "-m", "featflow.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "featflow", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **more)
 
 
