@@ -40,28 +40,29 @@ class Bench:
     engine: str
     options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Storage options."""
+    dataset: dict[str, Any] = field(default_factory=lambda: {"targets": ["y"], "shard_bytes": SHARD_BYTES})
+    """What else a configuration says of the dataset."""
 
-    def write(self, output: str, options: dict[str, Any] | None = None) -> Path:
-        """Write what configures a run into an output, and return where."""
+    def write(self, output: str, options: dict[str, Any] | None = None, **more: Any) -> Path:
+        """Write what configures a run into an output, and more sections of it; return where."""
         path = self.folder / f"{output}.yaml"
-        dataset = {"source": self.source, "targets": ["y"], "storage_options": options or self.options}
-        dataset |= {"shard_bytes": SHARD_BYTES}
-        values = {"dataset": dataset, "output": self.output(output), "engine": {"kind": self.engine}}
+        dataset = self.dataset | {"source": self.source, "storage_options": options or self.options}
+        values = {"dataset": dataset, "output": self.output(output), "engine": {"kind": self.engine}} | more
         path.write_text(json.dumps(values), encoding="utf-8")
         return path
 
-    def start(self, output: str, options: dict[str, Any] | None = None) -> subprocess.Popen[str]:
+    def start(self, output: str, options: dict[str, Any] | None = None, **more: Any) -> subprocess.Popen[str]:
         """Start a run into an output, in a process of its own."""
-        command = [sys.executable, "-m", "featflow.cli", "run", str(self.write(output, options)), "--json"]
+        command = [sys.executable, "-m", "featflow", "run", str(self.write(output, options, **more)), "--json"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def output(self, name: str) -> str:
         """Return the URI of an output."""
         return f"{self.outputs}/{name}"
 
-    def finish(self, output: str) -> featflow.Run:
+    def finish(self, output: str, **more: Any) -> featflow.Run:
         """Run into an output to the end; exit where that fails."""
-        process = self.start(output)
+        process = self.start(output, **more)
         said, errors = process.communicate()
         if process.returncode:
             raise SystemExit(f"a run into {output} ended with {process.returncode}: {said}{errors}")

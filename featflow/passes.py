@@ -24,7 +24,7 @@ from featflow.engines.base import Engine, Resources
 from featflow.errors import SchemaError
 from featflow.inputs import check_unchanged
 from featflow.progress import Reporter
-from featflow.reading import batch_rows, read_batches
+from featflow.reading import batch_rows, joined_batches, read_batches
 from featflow.states import AnySummarizer
 from featflow.storage import Store
 from featflow.summaries import EmbeddingsSummarizer, MomentsSummarizer, absorb
@@ -202,7 +202,8 @@ def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
         faults = np.zeros(3, np.int64)
         made, start = MadeColumns(work.store, shard.digest, columns), 0
         rows = max(1, batch_rows(columns, shard.nbytes // shard.rows) // item.parts)
-        for batch in read_batches(shard, read, work.options, rows):
+        batches = read_batches(shard, read, work.options, rows)
+        for batch in joined_batches(batches, rows) if any(c.kind is Kind.IMAGE for c in read) else batches:
             if isinstance(batch, Quarantined):
                 bad[shard.digest].append(batch)
             elif not bad and batch.num_rows:

@@ -117,7 +117,7 @@ class Descriptors:
                 thumbnails = torch.from_numpy(np.stack([each.thumbnail for _, each in some]))
                 windows = torch.from_numpy(np.stack([each.windows for _, each in some]))
                 rows = [index for index, _ in some]
-                found[rows] = descriptors(thumbnails, windows, sizes[rows]).numpy()
+                found[rows] = descriptors(thumbnails, windows, sizes[rows])
         return found
 
 

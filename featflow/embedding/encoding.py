@@ -74,10 +74,20 @@ def encode_images(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -
             found = list(_one_batch_at_a_time(pool, threads, batches, read, encoder))
         else:
             for_all = -(-len(images) // (PIECES_A_THREAD * threads))
-            batches = _pieces(images, min(encoder.batch, max(SMALLEST_PIECE, for_all)))
-            found = list(pool.map(lambda batch: _encoded([read(batch)], encoder), batches))
+            pieces = list(_pieces(images, min(encoder.batch, max(SMALLEST_PIECE, for_all))))
+            found = _heaviest_first(pool, lambda piece: _encoded([read(piece)], encoder), pieces)
     torch.set_num_threads(threads)  # what a thread of the pool sets is the default of threads to come
     return _joined(found, encoder.width)
+
+
+def _heaviest_first(
+    pool: ThreadPoolExecutor, encode: Callable[[Sequence[Image]], Encoded], pieces: Sequence[Sequence[Image]]
+) -> list[Encoded]:
+    """Return what becomes of each piece; the one with the most bytes is begun first, so that none waits for it last."""
+    weights = [sum(len(data) for data, _ in piece if data) for piece in pieces]
+    turns = sorted(range(len(pieces)), key=lambda index: -weights[index])
+    begun = {index: pool.submit(encode, pieces[index]) for index in turns}
+    return [begun[index].result() for index in range(len(pieces))]
 
 
 def _one_batch_at_a_time(
