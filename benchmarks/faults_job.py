@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from measured import Check
+from secrets_search import credential_checks
 
 import featflow
 
@@ -51,10 +54,17 @@ class Bench:
         path.write_text(json.dumps(values), encoding="utf-8")
         return path
 
-    def start(self, output: str, options: dict[str, Any] | None = None, **more: Any) -> subprocess.Popen[str]:
+    def start(self, output: str, options: dict[str, Any] | None = None, **more: Any) -> subprocess.Popen[bytes]:
         """Start a run into an output, in a process of its own."""
         command = [sys.executable, "-m", "featflow", "run", str(self.write(output, options, **more)), "--json"]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with self.log(output).open("a") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def log(self, output: str) -> Path:
+        """Return where runs into an output say what they say."""
+        folder = self.folder / "logs"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{output}.log"
 
     def output(self, name: str) -> str:
         """Return the URI of an output."""
@@ -62,11 +72,18 @@ class Bench:
 
     def finish(self, output: str, **more: Any) -> featflow.Run:
         """Run into an output to the end; exit where that fails."""
-        process = self.start(output, **more)
-        said, errors = process.communicate()
-        if process.returncode:
-            raise SystemExit(f"a run into {output} ended with {process.returncode}: {said}{errors}")
+        code = self.start(output, **more).wait()
+        if code:
+            raise SystemExit(f"a run into {output} ended with {code}: {self.log(output).read_text()}")
         return self.open(output)
+
+    def credential_checks(self, line: str) -> list[Check]:
+        """Return that no credential is in what runs have left, or said."""
+        places = [self.outputs, str(self.folder / "logs")]
+        of_ray = Path(tempfile.gettempdir()) / "ray" / "session_latest" / "logs"
+        if self.engine == "ray" and of_ray.exists():
+            places.append(str(of_ray.resolve()))
+        return credential_checks(line, places, self.options)
 
     def open(self, output: str) -> featflow.Run:
         """Open the latest run at an output."""
@@ -85,14 +102,14 @@ def digest(run: featflow.Run) -> str:
     return hashlib.sha256((json.dumps(found, sort_keys=True) + profile).encode()).hexdigest()
 
 
-def kill(process: subprocess.Popen[str], number: int) -> None:
+def kill(process: subprocess.Popen[bytes], number: int) -> None:
     """Send a signal to a driver and wait until nothing is left of what it had started."""
     try:
         below = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         below = []
     process.send_signal(number)
-    process.communicate()
+    process.wait()
     _, left = psutil.wait_procs(below, timeout=GONE_SECONDS)
     for member in left:
         with suppress(psutil.NoSuchProcess):

@@ -82,15 +82,15 @@ class Reader:
 
 def run_pairs(pairs: int) -> tuple[list[dict[str, Any]], list[Check]]:
     """Return what came of so many pairs on each server."""
-    figures = []
+    figures, checks = list[dict[str, Any]](), list[Check]()
     with tempfile.TemporaryDirectory(prefix="featflow-pairs-") as name, moto_server() as options:
-        figures += _on_server("moto", options, Path(name), pairs)
+        _on_server("moto", _bench(Path(name), options), pairs, figures, checks)
     with tempfile.TemporaryDirectory(prefix="featflow-pairs-") as name:
         server = RcloneServer(Path(name) / "served")
         with server.running():
-            figures += _on_server("rclone", server.options, Path(name), pairs)
+            _on_server("rclone", _bench(Path(name), server.options), pairs, figures, checks)
     header = ("server", "pairs", "exits 0 and 5", "one after another", "other", "polls", "faults")
-    rows, checks = [], []
+    rows = []
     for server_name in ("moto", "rclone"):
         of = [figure for figure in figures if figure["server"] == server_name]
         kinds = [figure["kind"] for figure in of]
@@ -112,11 +112,14 @@ def run_pairs(pairs: int) -> tuple[list[dict[str, Any]], list[Check]]:
     return figures, checks
 
 
-def _on_server(name: str, options: dict[str, Any], folder: Path, pairs: int) -> list[dict[str, Any]]:
+def _bench(folder: Path, options: dict[str, Any]) -> Bench:
     write_dataset(folder / "data", ROWS, ROWS, long_group)
     s3fs.S3FileSystem(**options).put(str(folder / "data"), "lake/data", recursive=True)
-    bench = Bench(folder, "s3://lake/data", "s3://lake", "serial", options)
-    found = []
+    return Bench(folder, "s3://lake/data", "s3://lake", "serial", options)
+
+
+def _on_server(name: str, bench: Bench, pairs: int, figures: list[dict[str, Any]], checks: list[Check]) -> None:
+    options = bench.options
     for number in range(pairs):
         output = f"pair-{number // 10}"  # ten pairs, one after the other, share an output: the reader sees runs change
         reader = Reader(bench.output(output), options)
@@ -127,8 +130,8 @@ def _on_server(name: str, options: dict[str, Any], folder: Path, pairs: int) -> 
         figure = {"server": name, "pair": number, "codes": codes, "kind": _kind(codes, runs)}
         figure |= {"polls": reader.polls, "faults": len(reader.faults)}
         print("  ".join(f"{key} {value}" for key, value in figure.items()), *reader.faults[:3], flush=True)
-        found.append(figure)
-    return found
+        figures.append(figure)
+    checks += bench.credential_checks("pairs")
 
 
 def _pair(bench: Bench, output: str) -> list[int]:
@@ -136,14 +139,13 @@ def _pair(bench: Bench, output: str) -> list[int]:
     begin = bench.folder / f"begin-{time.monotonic_ns()}"
     ready = [begin.with_suffix(f".ready-{number}") for number in range(2)]
     config = bench.write(output)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TOGETHER, str(config), str(path), str(begin)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for path in ready
-    ]
+    with bench.log(output).open("a") as log:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", TOGETHER, str(config), str(path), str(begin)], stdout=log, stderr=log
+            )
+            for path in ready
+        ]
     while not all(path.exists() for path in ready) and all(process.poll() is None for process in processes):
         time.sleep(0.005)
     begin.touch()

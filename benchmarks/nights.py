@@ -97,7 +97,8 @@ def run_server(server: str, engine: str, *, small: bool) -> tuple[list[dict[str,
             )
             print("  ".join(f"{key} {value}" for key, value in figures[-1].items()), flush=True)
             print(f"night: {night.manifest['seconds']}\nwhole: {whole.manifest['seconds']}", flush=True)
-    return figures, _checks(server, figures, small=small)
+        secrets = bench.credential_checks(server)
+    return figures, [*_checks(server, figures, small=small), *secrets]
 
 
 def _write(storage: s3fs.S3FileSystem, source: str, day: str, flights: pl.DataFrame) -> None:

@@ -233,7 +233,9 @@ def test_batches_are_bounded_in_cells():
 
 
 def test_batches_of_images_of_small_row_groups_are_joined(monkeypatch):
-    batches = [pa.record_batch({"image": [bytes([row] * 10) for row in range(start, start + 3)]}) for start in (0, 3, 6)]
+    batches = [
+        pa.record_batch({"image": [bytes([row] * 10) for row in range(start, start + 3)]}) for start in (0, 3, 6)
+    ]
     lost = Quarantined("a.parquet", "unreadable_row_group", "broken", 2, "image", 3)
     met = [*batches[:2], lost, batches[2]]
 
