@@ -60,7 +60,7 @@ class Size:
     pairs: int
 
 
-FULL, SMALL = Size(5_000_000, 2**17, 20, 20, 10, 50), Size(100_000, 2**13, 2, 1, 1, 3)
+FULL, SMALL = Size(5_000_000, 2**17, 20, 20, 10, 50), Size(100_000, 2**13, 2, 1, 1, 1)
 
 
 @dataclass(frozen=True)

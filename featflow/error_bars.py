@@ -140,7 +140,7 @@ def _look_again(
 ) -> Iterator[Any]:
     """Yield what a measure says of the pairs' counts over all codes, few pairs at a time; nothing is stored."""
     specs = kept_counts(pairs, target, relations.codebook, relations.specs, relations.config)
-    workspace, work = relations.workspace, _Look(relations.stream(), tuple(specs), measure)
+    workspace, work = relations.workspace, _Look(relations.stream, tuple(specs), measure)
     memory = max((spec.nbytes() for spec in specs), default=0) * states.WORKING_COPIES
     with progress.stage(workspace.progress, stage, len(specs)):
         for result in workspace.engine.map(_look, work, range(len(specs)), Resources(memory=memory)):

@@ -108,7 +108,7 @@ def search(relations: Relations, keep: int) -> Searched:
     features = {c.column.name: index for index, c in enumerate(codings) if c.column.role is Role.FEATURE}
     share = min(1.0, max(FIRST_SHARE, FEWEST_ROWS / rows))
     pairs = len(features) * (len(features) - 1) / 2
-    found = _first_round(relations, _Screen(relations.stream(), relations.specs.screens, features, keep, share))
+    found = _first_round(relations, _Screen(relations.stream, relations.specs.screens, features, keep, share))
     tables, targets = [build("interaction", {"target": []})], []
     for target, (candidates, entropy_of) in found.items():
         steps = [{"rows": share, "pairs": pairs}]
@@ -190,7 +190,7 @@ def _again(relations: Relations, target: str, candidates: _Candidates, share: fl
         for start in range(0, len(pairs), PAIRS_OF_A_TASK)
     )
     sizes = relations.columns.rows, _present(relations.columns, target)
-    work = _Chunks(relations.stream(), specs, relations.scale, share, *sizes)
+    work = _Chunks(relations.stream, specs, relations.scale, share, *sizes)
     memory = states.WORKING_COPIES * max((spec.nbytes() for spec in specs), default=0)
     tables = [build("interaction", {"target": []})]
     with progress.stage(workspace.progress, f"interactions: {share:.1%} of rows, {len(pairs):,} pairs", len(specs)):

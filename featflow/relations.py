@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from featflow import states as stored
@@ -38,9 +39,11 @@ class Relations:
         """Return a spec's whole state."""
         return stored.load(self.workspace.store, spec, self.whole[spec])
 
+    @cached_property
     def stream(self) -> CodeStream:
-        """Return the stored codes."""
-        return CodeStream(self.workspace.store, self.specs.codes, tuple(shard.digest for shard in self.shards))
+        """The stored codes."""
+        digests, rows = tuple(shard.digest for shard in self.shards), sum(shard.rows for shard in self.shards)
+        return CodeStream(self.workspace.store, self.specs.codes, digests, rows)
 
     @property
     def scale(self) -> float:

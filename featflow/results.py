@@ -111,7 +111,7 @@ def measure_blocks(relations: Relations, folder: str) -> tuple[BlockWork, list[F
         folder=folder,
         specs=specs,
         names=tuple(relations.whole.get(spec) for spec in specs),
-        codes=relations.stream(),
+        codes=relations.stream,
         features={coding.column.name: index for index, coding in enumerate(relations.codebook.codings)},
         present={c.name: int(n) for c, n in zip(columns.numbers, columns.moments.n, strict=True)},
         methods=tuple(wanted.methods) if wanted else (),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ __all__ = ["PIECE_BYTES", "CodeStream", "count_totals"]
 
 PIECE_BYTES = 64 * 2**20
 """Codes counted at once."""
+READS_AT_ONCE = 8
+"""Shards' codes read at once, where all are kept."""
 SEED_DIGITS = 15
 """Hexadecimal digits of a shard's digest that set its rows' hashes apart from other shards'."""
 VALUE_BYTES = 8
@@ -37,6 +41,8 @@ class CodeStream:
     """Their specs, by block of columns."""
     shards: tuple[str, ...]
     """Digests of the shards."""
+    rows: int | None = None
+    """Rows of all shards, where codes are looked at again and again; few of them are then read once."""
 
     def count(self, spec: Any, share: float = 1.0) -> Any:
         """Return a spec's counts over the codes of all shards.
@@ -56,6 +62,9 @@ class CodeStream:
 
     def pieces(self, fields: list[str], share: float = 1.0) -> Iterator[pa.RecordBatch]:
         """Yield the codes of some fields, about `PIECE_BYTES` at a time, over the ends of shards."""
+        if share >= 1 and self._whole is not None:
+            yield self._whole.select(fields)
+            return
         waiting: list[pa.RecordBatch] = []
         for shard in self.shards:
             for batch in self._batches(shard, fields, share):
@@ -66,6 +75,16 @@ class CodeStream:
                     del piece, batch  # a piece that is counted goes before the next one comes
         if waiting:
             yield _joined(waiting)
+
+    @cached_property
+    def _whole(self) -> pa.RecordBatch | None:
+        """All codes, where they are one piece: of many small shards, reading takes longer than counting."""
+        fields = [field for spec in self.specs for field in spec.fields]
+        if self.rows is None or self.rows * len(fields) > PIECE_BYTES:
+            return None
+        with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+            found = pool.map(lambda shard: list(self._batches(shard, fields, 1.0)), self.shards)
+            return _joined([batch for batches in found for batch in batches])
 
     def _batches(self, shard: str, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
         wanted = [(spec, [field for field in spec.fields if field in fields]) for spec in self.specs]

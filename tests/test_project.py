@@ -63,7 +63,7 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
         "drift_schema": "compare", "drift_view": "compare", "run_states": "compare", "effects": "ranking",
         "enumeration": "null", "window_schema": "time_ranking", "errors": "project", "hashing": "grouping",
         "kept_correlations": "kept", "krawtchouk": "null", "ranks": "ranking", "results": "run", "relations": "run",
-        "blocks": "run", "screening": "pair_search", "streams": "run", "error_bars": "uncertainty",
+        "blocks": "run", "screening": "pair_search", "error_bars": "uncertainty",
         "sampled": "null", "checks": "run", "pipeline": "run", "encoders": "encoding", "made": "images_run",
         "embedding_parts": "images_run", "basis": "nights", "picture_features": "descriptors",
         "images": "images_run", "image_profiles": "models_run", "footers": "windows", "base": "engines",
