@@ -1,0 +1,144 @@
+"""Documents are run: every block of quickstart.md and recipes.md, in order, as a reader would; tables.md is fresh."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from embedding.models import TOWER, save, seeded, vit_processor
+
+from featflow.demo import _photos
+from featflow.tables import SCHEMAS
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (\w+\.yaml)\n")
+DAYS, ROWS = 10, 300
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """A folder, and what runs the blocks of a page in it; returns what the page's Python has defined."""
+    command = tmp_path / "bin" / "featflow"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m featflow "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+
+    def run(page):
+        defined = {}
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for block in BLOCK.finditer(text):
+            language, code = block.groups()
+            line = text[: block.start()].count("\n") + 2
+            if language == "yaml":
+                Path(FILE.match(code).group(1)).write_text(code, encoding="utf-8")
+            elif language == "sh":
+                done = subprocess.run(
+                    ["sh", "-e", "-c", code], env=environment, capture_output=True, text=True, timeout=240, check=False
+                )
+                assert done.returncode == 0, f"{page}:{line}: {done.stderr}"
+            elif language == "python":
+                exec(compile("\n" * (line - 1) + code, page, "exec"), defined)
+            else:
+                assert language == "console", f"{page}:{line}: nothing runs {language}"
+        return defined
+
+    return run
+
+
+def customers(rows, seed):
+    random = np.random.default_rng(seed)
+    visits = random.poisson(4, rows)
+    churned = random.random(rows) < 1 / (1 + np.exp(visits - 3.0))
+    noise = random.integers(0, 500, rows)
+    return pl.DataFrame(
+        {"customer_id": np.arange(rows) + seed * rows, "visits": visits, "shop": noise, "since": "2024-03-01", "churned": churned}
+    )
+
+
+def test_quickstart(reader):
+    customers(3_000, 1).write_csv("mine.csv")
+    customers(1_000, 2).write_csv("tuesday.csv")
+    found = reader("quickstart.md")
+    assert found["ranking"]["feature"].to_list() == ["visits"]
+    runs = found["featflow"].list_runs("results")
+    assert [run.manifest["shards"]["reused"] for run in runs] == [0, 1]
+    assert runs[-1].manifest["rows"]["read"] == 4_000
+
+
+def write_orders():
+    """Orders of ten days: channel repeats the campaign, promo changes its meaning, users order often, photos repeat."""
+    random = np.random.default_rng(5)
+    images = _photos(ROWS * 20)[0].drop_null().to_pylist()
+    Path("orders").mkdir()
+    for day in range(DAYS):
+        user = random.integers(0, 60, ROWS)
+        campaign = random.integers(0, 4, ROWS)
+        amount = random.gamma(2.0, 30.0, ROWS)
+        promo = random.integers(0, 6, ROWS)
+        logit = (campaign - 1.5) + 0.02 * (amount - 60) + np.where(promo % 2 == day // 2 % 2, 1.0, -1.0)
+        columns = {
+            "order_id": np.arange(ROWS) + day * ROWS,
+            "user_id": user,
+            "day": pl.Series([f"2026-01-{day + 1:02d}"] * ROWS).str.to_datetime(time_unit="us", time_zone="UTC"),
+            "campaign": np.char.add("c", campaign.astype(str)),
+            "channel": np.char.add("ch", (campaign // 2 * 2 + (random.random(ROWS) < 0.3)).astype(str)),
+            "amount": amount,
+            "tax": amount * 0.2,
+            "promo": np.char.add("p", promo.astype(str)),
+            "wealth": (user % 7) + random.normal(0, 0.1, ROWS),
+            "exposure": random.uniform(0.5, 2.0, ROWS),
+            "photo": [images[day * 9 + row // 10] if row % 10 == 0 else None for row in range(ROWS)],
+            "part": np.where(random.random(ROWS) < 0.8, "train", "test"),
+            "returned": (random.random(ROWS) < 1 / (1 + np.exp(-logit))).astype(np.int8),
+        }
+        pl.DataFrame(columns).write_parquet(f"orders/2026-01-{day + 1:02d}.parquet")
+
+
+def test_recipes(reader):
+    import transformers
+
+    write_orders()
+    model = seeded(transformers.ViTModel, transformers.ViTConfig(**TOWER))
+    Path("models").mkdir()
+    save(model, Path("models/vit"), vit_processor())
+    found = reader("recipes.md")
+    assert found["night"]["shards"] == {"total": 7, "computed": 1, "reused": 6}
+    assert found["poor"] == ["promo"]
+    channel = found["beyond"].row(by_predicate=pl.col("feature") == "channel", named=True)
+    assert channel["marginal_mi"] > 0.05 > 0.01 > channel["corrected_mi"]
+    assert found["clustered"].table("ranking")["design_effect"].min() > 0
+    assert found["weighted"].table("ranking")["effective_n"][0] < DAYS * ROWS
+    assert found["matrix"].shape == (len(found["columns"]),) * 2
+    assert found["pictures"].manifest["images"]["photo"]["ok"] > 0
+    assert found["profile"]["width"] == TOWER["hidden_size"]
+    assert {"amount", "tax"} in [{row["feature_a"], row["feature_b"]} for row in found["strong"].to_dicts()]
+    assert found["units"] == b"nats"
+    assert "promo" not in found["features"]
+    assert len({"amount", "tax"} & set(found["features"])) == 1
+    assert json.loads(Path("removed.json").read_text())["removed"] is True
+    assert json.loads(Path("changes.json").read_text())
+
+
+def test_the_description_of_the_tables_is_fresh():
+    generate = runpy.run_path(str(ROOT / "schemas" / "generate.py"))
+    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == generate["documented"](), "run 'make schemas'"
+    assert set(generate["ROWS"]) == set(SCHEMAS)
+
+
+def test_links_between_documents_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "deploy" / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
