@@ -49,8 +49,8 @@ while true; do
   sleep "$wait_seconds"
 done
 
-# Ray says how the driver ended in words; KubeRay hands them on.
+# Ray says in its first line how the driver ended, then the end of its log; KubeRay hands them on.
 message=$(kubectl get rayjobs.ray.io "$JOB_NAME" --output jsonpath='{.status.reason}: {.status.message}' || true)
 echo "$message" >&2
-said=$(printf '%s' "$message" | sed -n 's/.*failed with exit code \([1-5]\)\([^0-9].*\)\{0,1\}$/\1/p' | head -n 1)
+said=$(printf '%s' "$message" | sed -n '1s/.*failed with exit code \([1-5]\)\([^0-9].*\)\{0,1\}$/\1/p')
 exit "${said:-$code}"

@@ -23,9 +23,10 @@ ROWS = {
 }
 PREFACE = """# Tables
 
-Every run writes these as Parquet to `<output>/runs/<run id>/tables/`; `<output>/LATEST` names the newest run. A statistic that does not exist is null,
-never NaN or infinity. Times are UTC microseconds, information is in nats. `featflow schema TABLE` prints the same as JSON. A table is there where its analysis
-was asked for and had something to look at; the manifest lists them.
+Every run writes these as Parquet to `<output>/runs/<run id>/tables/`; `<output>/LATEST` names the newest run. A
+statistic that does not exist is null, never NaN or infinity. Times are UTC microseconds, information is in nats.
+`featflow schema TABLE` prints the same as JSON. A table is there where its analysis was asked for and had something to
+look at; the manifest lists them.
 
 Written by `schemas/generate.py` from `featflow/tables.py` (`make schemas`).
 """
@@ -43,7 +44,8 @@ def documented() -> str:
 
 
 def _section(name: str) -> str:
-    lines = [f"## `{name}`", "", f"A row is {ROWS[name]}.", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+    lines = [f"## `{name}`", "", f"A row is {ROWS[name]}.", ""]
+    lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]
     for field in describe(name)["fields"]:
         meaning = field["description"].replace("|", "\\|")
         lines.append(f"| `{field['name']}` | `{_plain(field['type'])}` | {field.get('unit', '')} | {meaning} |")

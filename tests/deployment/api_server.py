@@ -105,7 +105,7 @@ def api_server(cluster: Cluster) -> Iterator[Cluster]:
             cluster.verbs.add((self.path.partition("?")[0].split("/")[-2], VERBS[self.command]))
             self._answer(*_failure(405, "MethodNotAllowed"))
 
-        do_PUT = do_DELETE = do_PATCH
+        do_PUT = do_DELETE = do_PATCH  # noqa: N815  names that the base class calls
 
         def _answer(self, code: int, value: dict[str, Any]) -> None:
             data = json.dumps(value).encode()

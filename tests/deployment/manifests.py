@@ -46,7 +46,7 @@ def _validator(kind: str, version: str) -> Draft202012Validator:
 
 
 def _closed(schema: Any) -> Any:
-    """Return a structural schema that refuses what an API server would prune, and takes numbers and strings where it does."""
+    """Return a structural schema that refuses what an API server would prune."""
     if isinstance(schema, list):
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):
@@ -63,7 +63,7 @@ def _closed(schema: Any) -> Any:
 
 
 def schema_problems(manifest: dict[str, Any]) -> list[str]:
-    """Return what KubeRay's schema of the object's kind and version refuses, unknown fields included; skip without it."""
+    """Return what KubeRay's schema of the object's kind refuses, unknown fields included; skip without it."""
     if not CRDS.is_dir():
         pytest.skip("KubeRay's schemas are not beside this checkout (../shared/kuberay-crds)")
     version = manifest["apiVersion"].removeprefix("ray.io/")

@@ -63,7 +63,8 @@ def enforce(endpoint):
 
 
 def configuration(options):
-    config = load(str(DEPLOY / "featflow.yaml"), ["engine.kind=serial", "dataset.window=null", "dataset.event_time=when"])
+    changes = ["engine.kind=serial", "dataset.window=null", "dataset.event_time=when"]
+    config = load(str(DEPLOY / "featflow.yaml"), changes)
     dataset = config.dataset.model_copy(update={"storage_options": options, "targets": ["target"]})
     assert (dataset.source, config.output) == ([LAKE], OUTPUT)
     return config.model_copy(update={"dataset": dataset})
@@ -108,8 +109,9 @@ def test_no_policy_names_everything():
     for name in (RUN, GC):
         for statement in policy(name)["Statement"]:
             resources = statement["Resource"]
+            resources = [resources] if isinstance(resources, str) else resources
             assert all("*" not in action for action in statement["Action"])
-            assert all(each.startswith("arn:aws:s3:::lake") for each in [*([resources] if isinstance(resources, str) else resources)])
+            assert all(each.startswith("arn:aws:s3:::lake") for each in resources)
 
 
 def test_the_life_cycle_removes_nothing_that_a_run_rests_on():
@@ -117,4 +119,5 @@ def test_the_life_cycle_removes_nothing_that_a_run_rests_on():
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
     for rule in rules:
         assert OUTPUT.removeprefix("s3://lake/").startswith(rule["Filter"]["Prefix"])
-        assert set(rule.get("Expiration", {})) <= {"ExpiredObjectDeleteMarker"}  # no age: states live while runs use them
+        # By no age: states live while runs use them.
+        assert set(rule.get("Expiration", {})) <= {"ExpiredObjectDeleteMarker"}

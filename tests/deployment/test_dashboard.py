@@ -73,7 +73,8 @@ def test_names_are_those_of_the_code():
 
 
 def test_the_label_of_its_variable_is_set_by_the_monitor(dashboard):
-    labels = [each["targetLabel"] for each in manifest("podmonitor.yaml")["spec"]["podMetricsEndpoints"][0]["relabelings"]]
+    (endpoint,) = manifest("podmonitor.yaml")["spec"]["podMetricsEndpoints"]
+    labels = [each["targetLabel"] for each in endpoint["relabelings"]]
     (cluster,) = [each for each in dashboard["templating"]["list"] if each["name"] == "cluster"]
     metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", cluster["query"]).groups()
     assert metric in EXPORTED

@@ -73,7 +73,8 @@ def test_the_head_holds_the_budget_beside_ray(config):
 
 
 def test_the_gpu_group_comes_only_when_asked_for(config):
-    (gpu,) = [g for g in manifest("rayjob.yaml")["spec"]["rayClusterSpec"]["workerGroupSpecs"] if g["groupName"] == "gpu"]
+    groups = manifest("rayjob.yaml")["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    gpu = {group["groupName"]: group for group in groups}["gpu"]
     assert (gpu["minReplicas"], gpu["replicas"]) == (0, 0)
     assert config.engine.encoder_gpus is None
     text = (DEPLOY / "featflow.yaml").read_text(encoding="utf-8")
