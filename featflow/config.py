@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from featflow.errors import ConfigurationError
-from featflow.option_types import Options, Uri
+from featflow.lineage_options import LineageOptions
+from featflow.option_types import Options, Uri, switch
 from featflow.options import Analyses, Budget, CodebookOptions, DatasetOptions, EngineOptions
 
 __all__ = ["Config", "load", "parse"]
@@ -29,6 +30,7 @@ class Config(Options):
     codebook: CodebookOptions = CodebookOptions()
     engine: EngineOptions = EngineOptions()
     budget: Budget = Budget()
+    lineage: Annotated[LineageOptions | None, switch(LineageOptions)] = LineageOptions()
 
     def public(self) -> dict[str, Any]:
         """Return the configuration as JSON values, without credentials."""

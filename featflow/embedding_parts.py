@@ -18,7 +18,15 @@ from featflow.storage import Store
 from featflow.summaries import EmbeddingsSummarizer
 from featflow.tables import schema
 
-__all__ = ["EmbeddingWork", "WrittenImages", "embedding_part"]
+__all__ = [
+    "WHOLE_NUMBERS",
+    "EmbeddingWork",
+    "WrittenImages",
+    "as_key",
+    "embedding_part",
+    "key_column",
+    "key_type",
+]
 
 TIME = pa.timestamp("us", "UTC")
 WHOLE_NUMBERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -76,18 +84,18 @@ def _keys(work: EmbeddingWork, shard: Shard) -> pa.Table:
     """Return the keys of a shard's rows; no columns without keys."""
     if not work.keys:
         return pa.table({})
-    kinds = {column: _key_type(column) for column in work.keys}
-    columns, batches = tuple(_reads(column, kind) for column, kind in kinds.items()), []
+    kinds = {column: key_type(column) for column in work.keys}
+    columns, batches = tuple(key_column(column, kind) for column, kind in kinds.items()), []
     for batch in read_batches(shard, columns, work.options, batch_rows(columns)):
         if isinstance(batch, Quarantined):
             raise InfrastructureError(f"{batch.uri}: its keys became unreadable during the run; run again")
         batches.append(batch)
     table = pa.Table.from_batches(batches)
-    arrays = [_as_key(table[column.name], kind) for column, kind in kinds.items()]
+    arrays = [as_key(table[column.name], kind) for column, kind in kinds.items()]
     return pa.table(arrays, names=table.column_names)
 
 
-def _key_type(column: Column) -> pa.DataType:
+def key_type(column: Column) -> pa.DataType:
     """Return the type of a key in the table: that of the files where it is whole numbers, booleans or days, else text.
 
     Times are in microseconds, UTC; whole numbers of several types are int64.
@@ -102,7 +110,7 @@ def _key_type(column: Column) -> pa.DataType:
     return pa.bool_() if kinds == ["bool"] else pa.string()
 
 
-def _reads(column: Column, kind: pa.DataType) -> Column:
+def key_column(column: Column, kind: pa.DataType) -> Column:
     """Return the column that reads a key of a type."""
     if column.role is Role.EVENT_TIME or kind == pa.string():
         return column
@@ -111,5 +119,6 @@ def _reads(column: Column, kind: pa.DataType) -> Column:
     return Column(column.name, "uint64" if kind == pa.uint64() else "int64", Kind.NUMBER)
 
 
-def _as_key(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+def as_key(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return the values of a key, as `key_column` reads them, in their type."""
     return (values.cast(TIME) if pa.types.is_temporal(kind) else values).cast(kind)

@@ -13,9 +13,10 @@ from featflow.checks import check
 from featflow.config import Config
 from featflow.dataset import open_dataset
 from featflow.engines.base import Engine
+from featflow.export import lineage
 from featflow.footers import Footers
 from featflow.progress import Reporter, SilentProgress, Stopwatch
-from featflow.runs import Run
+from featflow.runs import Run, RunWriter, new_run_id
 from featflow.storage import Store
 
 __all__ = ["run"]
@@ -41,7 +42,8 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     watch = Stopwatch()
     retries.reset()
     store = Store(config.output, config.dataset.storage_options)
-    with lock.hold(store) as check_held:
+    run_id = new_run_id(watch.began)
+    with lock.hold(store) as check_held, lineage.told(config, store, run_id, watch.began) as told:
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         check(config, dataset)
@@ -50,14 +52,17 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         try:
             pipeline = import_module(PIPELINE)
             watch.lap("start")
-            writer, manifest = pipeline.write_tables(
-                config, dataset, store, engine, progress or SilentProgress(), watch
-            )
+            writer = RunWriter(store, run_id)
+            manifest = pipeline.write_tables(config, dataset, writer, engine, progress or SilentProgress(), watch)
         finally:
             engine.close()
         footers.save()
         check_held()
-        finished: Run = writer.commit(manifest)
+        if told:
+            manifest["warnings"] += told.warnings
+        finished = writer.commit(manifest)
+        if told:
+            told.complete(finished)
         return finished
 
 

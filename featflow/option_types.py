@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["Options", "Uri", "Uris", "without_credentials"]
+__all__ = ["Options", "Uri", "Uris", "switch", "without_credentials"]
 
 CREDENTIALS_IN_URI = re.compile(r"://(?:[^/]*@|[^/@:]*:(?!\d+(?:/|$))[^@]*@)")
 """User or token before the host, or a key and a secret that may itself hold a slash; a port is neither."""
@@ -41,3 +41,17 @@ class Options(BaseModel):
     """Common ground of all option objects: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def switch(options: type[OptionsT]) -> BeforeValidator:
+    """Accept ``true`` and ``false`` where an option object stands."""
+
+    def convert(value: object) -> object:
+        if value is True:
+            return options()
+        return None if value is False else value
+
+    return BeforeValidator(convert)

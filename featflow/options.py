@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
 from featflow.drift_options import DriftOptions
 from featflow.image_options import ImageOptions
-from featflow.option_types import Options, Uris
+from featflow.option_types import Options, Uris, switch
 
 __all__ = [
     "ALL_PAIRS_UP_TO",
@@ -233,28 +233,14 @@ class UncertaintyOptions(Options):
     )
 
 
-OptionsT = TypeVar("OptionsT", bound=Options)
-
-
-def _switch(options: type[OptionsT]) -> BeforeValidator:
-    """Accept ``true`` and ``false`` where an option object stands."""
-
-    def convert(value: object) -> object:
-        if value is True:
-            return options()
-        return None if value is False else value
-
-    return BeforeValidator(convert)
-
-
 class Analyses(Options):
     """Which results to compute: ``true``, ``false`` or the options of each."""
 
     profile: bool = Field(default=True, description="Write the profile table.")
-    correlation: Annotated[CorrelationOptions | None, _switch(CorrelationOptions)] = CorrelationOptions()
-    ranking: Annotated[RankingOptions | None, _switch(RankingOptions)] = RankingOptions()
-    interaction: Annotated[InteractionOptions | None, _switch(InteractionOptions)] = InteractionOptions()
-    drift: Annotated[DriftOptions | None, _switch(DriftOptions)] = DriftOptions()
+    correlation: Annotated[CorrelationOptions | None, switch(CorrelationOptions)] = CorrelationOptions()
+    ranking: Annotated[RankingOptions | None, switch(RankingOptions)] = RankingOptions()
+    interaction: Annotated[InteractionOptions | None, switch(InteractionOptions)] = InteractionOptions()
+    drift: Annotated[DriftOptions | None, switch(DriftOptions)] = DriftOptions()
     uncertainty: UncertaintyOptions = UncertaintyOptions()
 
 

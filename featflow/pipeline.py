@@ -35,8 +35,7 @@ from featflow.passes import Computed, Workspace
 from featflow.progress import Reporter, Stopwatch
 from featflow.relations import Relations
 from featflow.run_states import named_states
-from featflow.runs import Run, RunWriter, new_run_id
-from featflow.storage import Store
+from featflow.runs import Run, RunWriter
 from featflow.streams import count_totals
 from featflow.summaries import EmbeddingsSummarizer
 from featflow.uncertainty import incomplete
@@ -45,13 +44,13 @@ __all__ = ["write_tables"]
 
 
 def write_tables(
-    config: Config, dataset: Dataset, store: Store, engine: Engine, progress: Reporter, watch: Stopwatch
-) -> tuple[RunWriter, dict[str, Any]]:
-    """Compute and write all tables; return their writer and the manifest. Nothing is visible yet."""
+    config: Config, dataset: Dataset, writer: RunWriter, engine: Engine, progress: Reporter, watch: Stopwatch
+) -> dict[str, Any]:
+    """Compute and write all tables; return the manifest. Nothing is visible yet."""
+    store = writer.store
     sizes = state_bytes(config), int(config.dataset.shard_bytes)
     gpus = config.engine.gpus, config.engine.encoder_gpus
     workspace = Workspace(store, engine, progress, *sizes, config.dataset.storage_options, *gpus)
-    writer = RunWriter(workspace.store, new_run_id(watch.began))
     record = Record(config, dataset, engine.name, watch, list(dataset.quarantined), used=workspace.used)
     earlier = earlier_runs(store, config.analyses.drift) if config.analyses.drift else None
 
@@ -103,7 +102,7 @@ def write_tables(
     if earlier and config.analyses.drift:
         _write_drift(config.analyses.drift, earlier, writer, record)
     watch.lap("measures and tables")
-    return writer, record.manifest(writer, "done")
+    return record.manifest(writer, "done")
 
 
 def _images(workspace: Workspace, dataset: Dataset, config: Config) -> Images:

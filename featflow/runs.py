@@ -81,13 +81,16 @@ class Run:
 
     def arrow(self, name: str) -> pa.Table:
         """Return a table as Arrow; ConfigurationError if there is no such table, DatasetError if this run has none."""
+        return pa.concat_tables([self.store.read_parquet(part) for part in self.paths(name)])
+
+    def paths(self, name: str) -> list[str]:
+        """Return where the parts of a table are, below the output, in order; errors as `arrow`."""
         schema(name)
         if name not in self.manifest["tables"]:
             written = ", ".join(self.manifest["tables"])
             raise DatasetError(f"run {self.run_id} has no table '{name}'; it wrote {written}")
         entry = self.manifest["tables"][name]
-        parts = [entry["path"]] if entry["parts"] == 1 else _part_paths(entry["path"], entry["parts"])
-        return pa.concat_tables([self.store.read_parquet(part) for part in parts])
+        return [entry["path"]] if entry["parts"] == 1 else _part_paths(entry["path"], entry["parts"])
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a table as a polars frame; errors as `arrow`."""

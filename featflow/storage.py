@@ -233,6 +233,7 @@ class Store:
 
 def _write_local(location: str, data: bytes) -> None:
     Path(location).parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
+    # Hidden, as those who read the folder as a table take every name that is not.
+    partial = Path(location).with_name(f".{Path(location).name}.{uuid.uuid4().hex[:8]}.partial")
     partial.write_bytes(data)
     partial.replace(location)
