@@ -147,7 +147,10 @@ def _spread(state: ColumnState, histogram: Histogram) -> dict[str, Any]:
     values, cumulative = low / 2 + high / 2, np.cumsum(counts)
     wanted = np.ceil(np.array(PERCENTILES) / 100 * cumulative[-1] - 1e-9)
     percentiles = values[np.searchsorted(cumulative, wanted)]
-    binned, edges = np.histogram(values, BINS, (state.low, state.high), weights=counts)
+    try:
+        binned, edges = np.histogram(values, BINS, (state.low, state.high), weights=counts)
+    except ValueError:  # values so close, or so far apart, that there are no such bins between them
+        binned, edges = counts.sum(keepdims=True), np.array([state.low, state.high])
     shown = {"bins": edges.tolist(), "counts": [round(count) for count in binned.tolist()]}
     return {
         **{f"p{p}": float(value) for p, value in zip(PERCENTILES, percentiles, strict=True)},

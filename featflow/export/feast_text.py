@@ -5,6 +5,7 @@ Names of columns are written as Python's or shell's own quotation of them: they 
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -175,7 +176,7 @@ def readme(repository: Repository) -> str:
         lines += ["", f"## `{service.name}`: what tells about {_code(service.target)}, by rank", ""]
         lines += [f"{rank}. {_code(name)} of `{view}`" for rank, (view, name) in enumerate(service.features, 1)]
     if repository.notes:
-        lines += ["", "## To know", "", *(f"* {note}" for note in repository.notes)]
+        lines += ["", "## To know", "", *(f"* {html.escape(note, quote=False)}" for note in repository.notes)]
     return "\n".join(lines) + "\n"
 
 

@@ -104,10 +104,13 @@ def _event(config: Config, run_id: str, state: RunState, at: datetime, facets: A
 
 
 def _schema(read: list[dict[str, Any]], config: Config) -> Any:
-    facets = facet_v2.schema_dataset
-    fields = [facets.SchemaDatasetFacetFields(name) for name in config.dataset.entity]
-    fields += [facets.SchemaDatasetFacetFields(row["column"], row["type"]) for row in read]
-    return facets.SchemaDatasetFacet(fields, producer=PRODUCER)
+    fields = [_field(name) for name in config.dataset.entity]
+    fields += [_field(row["column"], row["type"]) for row in read]
+    return facet_v2.schema_dataset.SchemaDatasetFacet(fields, producer=PRODUCER)
+
+
+def _field(name: str, kind: str | None = None, description: str | None = None) -> Any:
+    return facet_v2.schema_dataset.SchemaDatasetFacetFields(name, kind, description, fields=None)
 
 
 def _quality(read: list[dict[str, Any]], manifest: dict[str, Any]) -> Any:
@@ -138,11 +141,10 @@ def _output(
 ) -> OutputDataset:
     sizes, inputs, profiled = told
     entry, (namespace, name) = run.manifest["tables"][table], dataset_name(config.output)
-    fields = facet_v2.schema_dataset.SchemaDatasetFacetFields
     keys = _keys(config) if table == "embedding" else []
-    columns = [fields(key) for key in keys]
+    columns = [_field(key) for key in keys]
     columns += [
-        fields(each.name, str(each.type), each.metadata.get(b"description", b"").decode() or None)
+        _field(each.name, str(each.type), each.metadata.get(b"description", b"").decode() or None)
         for each in SCHEMAS[table]
     ]
     place = dataset_name(run.store.uri(entry["path"]))
