@@ -95,6 +95,7 @@ def blocks(kind):
     return re.findall(rf"^```{kind}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_it_is_written(shared_data, tmp_path, monkeypatch):
     """Every command and the example of docs/feature-stores.md, and Feast's own server over what they leave."""
     table = flights(shared_data, 1_500)
@@ -205,6 +206,7 @@ def test_images_and_types_that_feast_does_not_take_are_copied(shared_data, tmp_p
     assert brightness["min"][0] <= online["image.brightness"][0] <= brightness["max"][0]
 
 
+@pytest.mark.slow
 def test_feast_reads_the_dataset_itself_and_copies_on_s3(shared_data, moto_options, tmp_path, monkeypatch):
     filesystem = s3fs.S3FileSystem(**moto_options)
     table, images = flights(shared_data, 400), digits(shared_data, 6)
@@ -327,6 +329,54 @@ def test_rows_without_key_or_time_are_left_out_and_said(tmp_path):
     assert copy.schema.field("when").type == pa.timestamp("us", "UTC")
     assert copy["x"].to_pylist() == table["x"].to_pylist()[5:590]
     assert copy["nested.b"].to_pylist() == [row["b"] for row in table["nested"].to_pylist()[5:590]]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, None),
+        ({"id": pa.array([None, *range(1, 300)])}, "'id' is missing in some row"),
+        ({"at": pa.array([FIRST] * 299 + [None], pa.timestamp("us", "UTC"))}, "'at' is missing in some row"),
+        ({"at": pa.array([FIRST.replace(tzinfo=None)] * 300, pa.timestamp("us"))}, "'at' is not a time in UTC"),
+        ({"x": pa.array(["a"] * 300).dictionary_encode()}, "x is dictionary"),
+        ({"x": pa.array([1.5] * 300, pa.float16())}, "x is halffloat"),
+        ({"x": pa.array(range(300), pa.uint64())}, "x is uint64"),
+        ({"a:b": pa.array(range(300))}, "it has no name for 'a:b'"),
+        ({"event_timestamp": pa.array(range(300))}, "it has no name for 'event_timestamp'"),
+    ],
+)
+def test_why_feast_does_not_read_the_dataset_itself(change, reason, tmp_path):
+    plain = {
+        "id": pa.array(range(300)),
+        "at": pa.array([FIRST] * 300, pa.timestamp("ms", "UTC")),
+        "x": pa.array(np.arange(300) % 7),
+        "target": pa.array(["left", "right"] * 150),
+    }
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table(plain | change), tmp_path / "data" / "a.parquet")
+    settings = mixed_settings(tmp_path / "other", event_time="at")
+    settings["dataset"]["source"] = str(tmp_path / "data")
+    settings["analyses"] |= {"correlation": False}
+    featflow.run(settings)
+    told = export_feast(settings["output"]).public()
+    copied = str(tmp_path / "data") not in told["views"].values()
+    notes = [note for note in told["notes"] if "reads a copy" in note]
+    assert [reason in note for note in notes] == [True] * copied
+    assert copied is (reason is not None)
+    if copied:
+        (tmp_path / "data" / "a.parquet").unlink()
+        with pytest.raises(DatasetError, match="no Parquet files there"):
+            export_feast(settings["output"])
+
+
+def test_other_files_beside_the_dataset_are_none_of_feasts(tmp_path):
+    settings = mixed_settings(tmp_path)
+    table = pa.table({"id": range(300), "when": pa.array([FIRST] * 300), "x": range(300), "target": ["a", "b"] * 150})
+    settings["dataset"]["source"] = write_parts(table, tmp_path / "plain", 1)
+    settings["output"] = str(tmp_path / "plain" / "results")
+    featflow.run(settings)
+    [note] = export_feast(settings["output"]).repository.notes[:1]
+    assert f"there is {settings['output']}" in note
 
 
 def test_metrics_of_other_days_stay_and_the_first_run_is_the_baseline(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,14 @@ from featflow.errors import ConfigurationError, DatasetError
 from featflow.export.feast_types import DTYPES, TIME, feature_type, key_dtype
 from featflow.footers import Footer, Footers
 from featflow.inference import infer_columns
-from featflow.inputs import list_data_files
+from featflow.inputs import list_data_files, open_parquet
 from featflow.options import DatasetOptions
 from featflow.runs import Run
 from featflow.storage import is_local, resolve
 
 __all__ = ["Source", "open_source"]
 
+THREADS = 8
 AS_THEY_ARE = {kind for kind in DTYPES if not pa.types.is_temporal(kind)} | {pa.int32()}
 """Types, beside times in UTC, that Feast reads as they are."""
 
@@ -63,15 +65,15 @@ class Source:
             found.append(Shard(footer.file, groups, rows, sum(footer.group_bytes[group] for group in groups)))
         return found
 
-    def why_copied(self, names: Mapping[str, str], missing_times: int) -> str | None:
+    def why_copied(self, names: Mapping[str, str], options: dict[str, Any]) -> str | None:
         """Return why Feast cannot read the files as they are; None where it can.
 
         Parameters
         ----------
         names
             Of columns in Feast.
-        missing_times
-            Rows without event time.
+        options
+            Of the files' filesystem.
         """
         renamed = [column for column, name in names.items() if column != name]
         source, kinds = self.options.source, self._types()
@@ -84,13 +86,20 @@ class Source:
             "there are several sources": len(source) > 1 or any(mark in source[0] for mark in "*?["),
             f"there is {(*self.others, '')[0]}, which is not of the dataset or cannot be read": bool(self.others),
             f"it has no name for {(*map(repr, renamed), '')[0]}": bool(renamed),
+            f"event time '{self.time.name}' is not a time in UTC": not _is_utc(kinds.get(self.time.name)),
             f"{'; '.join(unfit[:3])}": bool(unfit),
             f"'{(*absent, '')[0]}' is not in the files, or not in all of them": bool(absent) or self._ragged(),
             f"'{(*other, '')[0]}' is to be read as another type": bool(other),
-            f"event time '{self.time.name}' is not a time in UTC": not _is_utc(kinds.get(self.time.name)),
-            f"{missing_times:,} rows have no event time": missing_times > 0,
         }
-        return next((reason for reason, holds in reasons.items() if holds), None)
+        return next((reason for reason, holds in reasons.items() if holds), None) or self._nulls(options)
+
+    def _nulls(self, options: dict[str, Any]) -> str | None:
+        """Return which key, or event time, may be missing in some row, as Feast ends at the first such row."""
+        needed = {self.time.name, *(key.name for key in self.keys)}
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = pool.map(lambda footer: _with_nulls(footer.file.uri, needed, options), self.footers)
+            name = next(filter(None, found), None)
+        return f"'{name}' is missing in some row, or its file does not say that it is in none" if name else None
 
     def _types(self) -> dict[str, pa.DataType]:
         return {field.name: field.type for footer in self.footers for field in footer.schema}
@@ -98,6 +107,17 @@ class Source:
     def _ragged(self) -> bool:
         first = {field.name: field.type for field in self.footers[0].schema}
         return any({field.name: field.type for field in footer.schema} != first for footer in self.footers)
+
+
+def _with_nulls(uri: str, columns: set[str], options: dict[str, Any]) -> str | None:
+    """Return one of the columns that is null in a row of a file, as far as its footer rules it out for no row."""
+    with open_parquet(uri, options) as file:
+        groups = (file.metadata.row_group(group) for group in range(file.metadata.num_row_groups))
+        for chunk in (group.column(place) for group in groups for place in range(group.num_columns)):
+            told = chunk.statistics if chunk.path_in_schema in columns else None
+            if chunk.path_in_schema in columns and not (told and told.has_null_count and told.null_count == 0):
+                return str(chunk.path_in_schema)
+    return None
 
 
 def _fits(kind: pa.DataType) -> bool:
@@ -152,6 +172,11 @@ def open_source(run: Run) -> Source:
     if not known:
         raise DatasetError(f"{run.uri}: none of the files that it read is there any more; run again")
     inferred = infer_columns(known, options)
+    unread = [name for name in options.entity if name not in {column.name for column in inferred.entity}]
+    if unread:
+        raise ConfigurationError(
+            f"{run.uri}: join key {unread[0]!r} is neither words, numbers nor times; choose another"
+        )
     time = next(column for column in inferred.columns if column.role is Role.EVENT_TIME)
     if time.kind is not Kind.TIME:
         raise ConfigurationError(

@@ -68,10 +68,10 @@ def identifier(name: str) -> str:
 
 def views_of(run: Run, source: Source, project: str) -> tuple[list[View], str | None]:
     """Return the views, and why the dataset is copied for the first of them, if it is."""
-    told = {row["column"]: row for row in run.arrow("profile").select(["column", "missing"]).to_pylist()}
+    told = set(run.arrow("profile")["column"].to_pylist())
     columns = tuple(column for column in source.features if column.name in told)
     names = safe_names([column.name for column in (*source.keys, source.time, *columns)], TAKEN - {source.time.name})
-    reason = source.why_copied(names, told[source.time.name]["missing"])
+    reason = source.why_copied(names, run.store.options)
     keys = tuple(Feature(names[key.name], key.name, key_dtype(key)) for key in source.keys)
     time = names[source.time.name]
     features = tuple(Feature(names[column.name], column.name, feature_type(column)) for column in columns)
@@ -81,7 +81,17 @@ def views_of(run: Run, source: Source, project: str) -> tuple[list[View], str | 
         view = View(f"{project}_columns", keys, time, features, said, None)
         found.append(_placed(view) if reason else view)
     found += _of_images(run, keys, time)
-    return found, reason if features else None
+    return _apart(found), reason if features else None
+
+
+def _apart(views: list[View]) -> list[View]:
+    """Return views whose names differ, in whatever case: columns that differ in nothing else are numbered."""
+    names = [view.name.lower() for view in views]
+    twice = {number for number, name in enumerate(names) if name in names[:number]}
+    return [
+        replace(view, name=f"{view.name}_{number + 1}") if number in twice else view
+        for number, view in enumerate(views)
+    ]
 
 
 def _of_images(run: Run, keys: tuple[Feature, ...], time: str) -> list[View]:

@@ -26,7 +26,7 @@ from featflow.storage import Store
 __all__ = ["FILE", "Lineage", "export_openlineage", "redacted", "told"]
 
 FILE = "openlineage.jsonl"
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 10.0
 """How long, beyond its server's timeouts, the end of a run waits for its events to be written."""
 RETRY = {"total": 1, "backoff_factor": 0.2, "status_forcelist": [502, 503, 504], "allowed_methods": ["POST"]}
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OPENLINEAGE_API_KEY")
