@@ -18,6 +18,7 @@ from featflow import job
 from featflow.config import Config, load
 from featflow.drift_view import shown_drift
 from featflow.errors import FeatflowError
+from featflow.export.commands import exports
 from featflow.garbage_view import shown_garbage
 from featflow.plan_view import shown_plan
 from featflow.progress import LogProgress, Reporter, TerminalProgress
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(exports, name="export")
 PIPED_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -54,7 +56,6 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key of the configuration; may be repeated."),
 ]
 RUN_URI = "URI of the run to compare with: OUTPUT/runs/ID, or OUTPUT for its latest."
-EXPORTED = "URI of the run: OUTPUT/runs/ID, or OUTPUT for its latest."
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 
 
@@ -164,40 +165,6 @@ def gc_command(
         _print_json(found.public())
     else:
         out.print(shown_garbage(found))
-
-
-exports = typer.Typer(help="Write a run for a feature store, or as lineage.", no_args_is_help=True)
-app.add_typer(exports, name="export")
-
-
-@exports.command("feast")
-def export_feast_command(
-    uri: Annotated[str, typer.Argument(metavar="RUN", help=EXPORTED)],
-    to: Annotated[str | None, typer.Option(help="Folder or URI of the repository; OUTPUT/feast if left out.")] = None,
-    data: Annotated[str | None, typer.Option(help="Where rows are copied that Feast cannot read; TO/data.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a repository that 'feast apply' takes: entities, views, selected features, monitoring."""
-    from featflow.export.feast import export_feast  # noqa: PLC0415  seconds that other commands need not wait
-    from featflow.export.feast_view import print_exported  # noqa: PLC0415  as above
-
-    found = export_feast(uri, to, data)
-    if as_json:
-        _print_json(found.public())
-    else:
-        print_exported(found, out)
-
-
-@exports.command("openlineage")
-def export_openlineage_command(
-    uri: Annotated[str, typer.Argument(metavar="RUN", help=EXPORTED)],
-    to: Annotated[str | None, typer.Option(help="File; openlineage.jsonl beside the run's tables if left out.")] = None,
-) -> None:
-    """Write the events of a run's start and end, a JSON object a line."""
-    from featflow.compare import open_run  # noqa: PLC0415  seconds that other commands need not wait
-    from featflow.export.lineage import export_openlineage  # noqa: PLC0415  as above
-
-    out.print(export_openlineage(open_run(uri), to), soft_wrap=True, markup=False)
 
 
 def main() -> NoReturn:
