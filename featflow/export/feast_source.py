@@ -90,6 +90,7 @@ class Source:
             f"{'; '.join(unfit[:3])}": bool(unfit),
             f"'{(*absent, '')[0]}' is not in the files, or not in all of them": bool(absent) or self._ragged(),
             f"'{(*other, '')[0]}' is to be read as another type": bool(other),
+            "some strings mean missing (dataset.null_values)": bool(self.options.null_values),
         }
         return next((reason for reason, holds in reasons.items() if holds), None) or self._nulls(options)
 
