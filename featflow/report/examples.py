@@ -103,7 +103,9 @@ def _moving(
     }
     starts = np.cumsum([0, *(table.height for table in tables)])
     needed = np.unique([row for groups in chosen.values() for rows in groups.values() for row in rows]).astype(int)
-    pixels = next(each["most_pixels"] for each in run.manifest["config"]["dataset"]["images"] if each["column"] == column)
+    pixels = next(
+        each["most_pixels"] for each in run.manifest["config"]["dataset"]["images"] if each["column"] == column
+    )
     uris: dict[int, str | None] = {}
     for piece, start, end in zip(some, starts, starts[1:], strict=False):
         rows = [int(row - start) for row in needed if start <= row < end]
@@ -169,4 +171,3 @@ def _ranks(feature: str, ranking: pl.DataFrame | None) -> tuple[dict[str, Any], 
 def _said(keys: dict[str, Any], row: int) -> str:
     named = ", ".join(f"{shown(name, 30)} {shown(str(value), 40)}" for name, value in keys.items() if value is not None)
     return named or f"image {row + 1}"
-

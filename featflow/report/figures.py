@@ -69,7 +69,8 @@ def figures_of(run: Run, options: dict[str, Any], limits: Limits) -> Figures:
     if "interaction" in tables:
         interaction = run.table("interaction")
         listings["interactions"] = interaction_listing(interaction, limits)
-        drawn = graphs(interaction, ranking, limits)
+        rate = run.manifest["config"]["analyses"]["uncertainty"]["false_discovery_rate"]
+        drawn = graphs(interaction, ranking, rate, limits)
     drift = run.table("drift") if "drift" in tables else pl.DataFrame()
     if drift.height:
         listings["drift"] = drift_listing(drift, limits)

@@ -13,12 +13,12 @@ DIGITS = 6
 
 
 def shown(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Return a name as one line of visible characters; marks that turn text around are written out.
+    r"""Return a name as one line of visible characters; marks that turn text around are written out.
 
     Examples
     --------
-    >>> shown("two\\nlines"), shown("evil\\u202etxt"), shown("long name", 5)
-    ('two\\\\nlines', 'evil\\\\u202etxt', 'long…')
+    >>> shown("two\nlines"), shown("evil\u202etxt"), shown("long name", 5)
+    ('two\\nlines', 'evil\\u202etxt', 'long…')
     """
     visible = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: most + 1])
     return visible if len(visible) <= most else visible[: most - 1] + "…"

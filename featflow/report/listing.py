@@ -22,7 +22,7 @@ class Field:
     title: str
     """What stands above it."""
     kind: str = "number"
-    """number, integer, share, probability, text, words (a list), flag, picture, or value (a time where kind is time)."""
+    """number, integer, share, probability, text, words (a list), flag, picture, or value: a time where kind is time."""
     said: str = ""
     """What it means."""
 

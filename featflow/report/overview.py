@@ -132,7 +132,10 @@ def pair_listing(pairs: pl.DataFrame, limits: Limits) -> Listing:
     pairs = pairs.filter(pl.col("value").is_not_null())
     most = max(int(limits.rows * MOST_SHARE) // max(pairs["method"].n_unique(), 1), 1)
     strength = pl.col("value").abs().rank("ordinal", descending=True).over("method")
-    kept = pairs.filter(strength <= most).sort("method", pl.col("value").abs(), descending=[False, True])
+    methods = pairs["method"].unique(maintain_order=True)
+    kept = pairs.filter(strength <= most).sort(
+        pl.col("method").cast(pl.Enum(methods)), pl.col("value").abs(), descending=[False, True]
+    )
     made = listing("pairs", "A row is a method and a pair, strongest first.", kept, _fields("correlation", PAIR_FIELDS),
                    limits.rows)  # fmt: skip
     if kept.height == pairs.height:

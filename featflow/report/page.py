@@ -33,14 +33,18 @@ def page(figures: Figures) -> str:
         f"default-src 'none'; script-src {allowed}; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    return _environment().get_template("report.html").render(
-        figures=figures,
-        plots={name: _embedded(item) for name, item in plots.items()},
-        payloads={each.name: _embedded(each.payload) for each in figures.listings.values()},
-        names=[_embedded([shown(name) for name in heat.names]) for heat in figures.heats],
-        policy=policy,
-        style=Markup(_file("report.css")),  # noqa: S704  our own file
-        scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  our own file, and Bokeh's
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            figures=figures,
+            plots={name: _embedded(item) for name, item in plots.items()},
+            payloads={each.name: _embedded(each.payload) for each in figures.listings.values()},
+            names=[_embedded([shown(name) for name in heat.names]) for heat in figures.heats],
+            policy=policy,
+            style=Markup(_file("report.css")),  # noqa: S704  our own file
+            scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  our own file, and Bokeh's
+        )
     )
 
 
@@ -83,8 +87,6 @@ def _environment() -> Environment:
         loader=PackageLoader("featflow.report"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
     environment.filters |= {"shown": shown, "number": _number}
     environment.globals |= {"plural": plural}
@@ -92,6 +94,6 @@ def _environment() -> Environment:
 
 
 def _number(value: float | None, digits: int = 4) -> str:
-    """Return a number as a sentence has it; a dash for none."""
+    """Return a number as a sentence has it, none where there is none."""
     near = rounded(value, digits)
-    return "–" if near is None else f"{near:,}" if isinstance(near, int) else f"{near:.{digits}g}"
+    return "none" if near is None else f"{near:,}" if isinstance(near, int) else f"{near:.{digits}g}"

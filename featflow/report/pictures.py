@@ -56,10 +56,11 @@ def pieces(run: Run, options: dict[str, Any]) -> tuple[list[Piece], int]:
     if len(paths) != len(read):
         raise DatasetError(f"{len(paths)} parts of images and {len(read)} shards were read; run again")
     chosen = np.unique(np.linspace(0, len(paths) - 1, MOST_PIECES).astype(int))
-    return [Piece(_shard(*read[i], options), run.store.read_parquet(paths[i])) for i in chosen], len(paths)
+    return [Piece(_shard(read[i], options), run.store.read_parquet(paths[i])) for i in chosen], len(paths)
 
 
-def _shard(entry: dict[str, Any], groups: tuple[int, ...], options: dict[str, Any]) -> Shard:
+def _shard(read: tuple[dict[str, Any], tuple[int, ...]], options: dict[str, Any]) -> Shard:
+    entry, groups = read
     file = DataFile(entry["uri"], entry["size"], entry["version"])
     check_unchanged(file, options)
     with open_parquet(file.uri, options) as opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import polars as pl
@@ -40,6 +41,8 @@ FIELDS = (
     Field("nonfinite", "not finite", "integer", "Rows that hold NaN or an infinity."),
     Field("alerts", "alerts", "words", "What to look at before using the column."),
 )
+LONG = 10
+"""Characters of a number that are shown as they are."""
 DAY = 86_400e6
 """Microseconds of a day."""
 
@@ -66,9 +69,23 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "picture": _picture(row),
         "missing_share": row["missing"] / row["rows"] if row["rows"] else None,
         "median": row["quantiles"][3] if row["quantiles"] else None,
-        "top": top["value"] if top else None,
+        "top": _value(top["value"], row["kind"]) if top else None,
         "top_share": top["count"] / row["rows"] if top and row["rows"] else None,
     }
+
+
+def _value(text: str, kind: str) -> str:
+    """Return a value as a cell shows it: few digits of a number, quotes where there is nothing to see.
+
+    Examples
+    --------
+    >>> _value("0.30000000000000004", "number"), _value("", "category")
+    ('0.3', '""')
+    """
+    if kind == "number":
+        with suppress(ValueError):
+            return str(rounded(float(text)) if len(text) > LONG else text)
+    return text or '""'
 
 
 def _picture(row: dict[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Label, NumeralTickFormatter, Range1d, Span
+from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter, Range1d, Span
 from bokeh.plotting import figure
 
 from featflow.report.labels import shown
@@ -16,6 +16,8 @@ __all__ = ["curve_plot", "information_plot", "rank_plot"]
 
 ROW, MARGIN = 22, 70
 """Pixels of a feature, and of the axis."""
+MOST_LINEAR = 60
+"""Features beyond which ranks are on a logarithmic scale."""
 NOISE_DEVIATIONS = 2
 """Standard deviations of the null on either side of 0 that are drawn as noise."""
 
@@ -36,9 +38,13 @@ def information_plot(ranked: RankedTarget) -> figure:
 
 def rank_plot(ranked: RankedTarget) -> figure:
     """Return the ranks that each feature may have."""
-    made, source = _rows(ranked, "rank")
+    if ranked.features > MOST_LINEAR:
+        made, source = _rows(ranked, "rank", x_axis_type="log")
+        made.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    else:
+        made, source = _rows(ranked, "rank")
+        made.x_range.start = 0
     _intervals(made, source, ("rank_low", "rank_high", "rank"))
-    made.x_range.start = 0
     _hover(made, [("feature", "@feature"), ("rank", "@rank"), ("could be", "@rank_low to @rank_high")])
     return made
 
@@ -57,11 +63,15 @@ def curve_plot(ranked: RankedTarget) -> figure:
     return made
 
 
-def _rows(ranked: RankedTarget, title: str) -> tuple[figure, ColumnDataSource]:
+def _rows(ranked: RankedTarget, title: str, **options: Any) -> tuple[figure, ColumnDataSource]:
     """Return a figure with a line for each feature, the best on top, and where noise begins."""
     rows = ranked.drawn
     made = plot(
-        height=MARGIN + ROW * len(rows), x_axis_label=title, y_range=Range1d(len(rows) - 0.4, -0.6), x_axis_location="above"
+        height=MARGIN + ROW * len(rows),
+        x_axis_label=title,
+        y_range=Range1d(len(rows) - 0.4, -0.6),
+        x_axis_location="above",
+        **options,
     )
     name_axis(made.yaxis[0], [row["feature"] for row in rows])
     made.ygrid.visible = False
@@ -77,8 +87,6 @@ def _rows(ranked: RankedTarget, title: str) -> tuple[figure, ColumnDataSource]:
         if after and after["rank"] == ranked.noise_rank:
             made.add_layout(Span(location=place + 0.5, dimension="width", line_color=WARM, line_dash="dashed",
                                  line_width=2))  # fmt: skip
-            made.add_layout(Label(x=10, x_units="screen", y=place + 0.5, text=f"noise begins at rank {after['rank']}",
-                                  text_font_size="12px", text_align="left", text_baseline="top", y_offset=-3))  # fmt: skip
     return made, ColumnDataSource(data)
 
 

@@ -36,10 +36,10 @@ SIGNED_COLOURS = (
 )
 """Of a light and of a dark page; no value is what the page is."""
 COLOURS = (("#fafafa", "#8fb9e8", "#2d68b2", "#0b2a55"), ("#1d2127", "#2a5a96", "#6cabf5", "#dcebff"))
-SIDE, TREE, TOP = 640, 80, 30
-"""Pixels of the square, of the dendrogram above it, and of the tools."""
-LEFT = 170
-"""Pixels of names."""
+CELL, MOST_SIDE, AROUND = 28, 700, 200
+"""Pixels of a cell and of the square at most, and of what stands above and below it."""
+TREE, LEFT = 80, 170
+"""Pixels of the dendrogram's height, and of names beside the square."""
 
 
 def heat_plot(heat: HeatMap) -> GridPlot:
@@ -49,7 +49,13 @@ def heat_plot(heat: HeatMap) -> GridPlot:
     tree = plot(height=TREE, x_range=across, min_border_left=LEFT)
     tree.multi_line([list(x) for x in heat.branches[0]], [list(y) for y in heat.branches[1]], line_color=NOISE)
     tree.axis.visible = tree.grid.visible = False
-    cells = plot(height=SIDE, x_range=across, y_range=down, min_border_left=LEFT, toolbar_location="above")
+    cells = plot(
+        height=AROUND + min(CELL * count, MOST_SIDE),
+        x_range=across,
+        y_range=down,
+        min_border_left=LEFT,
+        toolbar_location="above",
+    )
     mapper = _mapper(heat)
     # Rows go up in an image, and down the picture.
     source = ColumnDataSource({"image": [np.ascontiguousarray(heat.values, dtype=np.float32)]}, name="cells")
@@ -70,7 +76,9 @@ def heat_plot(heat: HeatMap) -> GridPlot:
     bar = ColorBar(color_mapper=mapper, height=10, title=_unit(heat.method), background_fill_color=None, padding=4,
                    major_label_text_font=FONT, title_text_font=FONT, title_text_font_style="normal")  # fmt: skip
     cells.add_layout(bar, "below")
-    return gridplot([[tree], [cells]], sizing_mode="stretch_width", merge_tools=False)
+    made = gridplot([[tree], [cells]], sizing_mode="stretch_width", merge_tools=False, toolbar_location=None)
+    cells.toolbar_location = "above"  # the grid takes it from both
+    return made
 
 
 def _mapper(heat: HeatMap) -> LinearColorMapper:
@@ -79,7 +87,7 @@ def _mapper(heat: HeatMap) -> LinearColorMapper:
     high = 1.0
     if heat.method == "mutual_information":
         high = max(float(np.nanmax(heat.values)), 1e-12)
-    return LinearColorMapper(palette=light, low=-1.0 if signed else 0.0, high=high, nan_color="#80808040",
+    return LinearColorMapper(palette=light, low=-1.0 if signed else 0.0, high=high, nan_color="#80808038",
                              name="colours", tags=[light, dark])  # fmt: skip
 
 
@@ -93,15 +101,13 @@ def graph_plot(graph: Graph) -> figure:
     made.axis.visible = made.grid.visible = False
     place = dict(zip(graph.features, graph.places, strict=True))
     strongest = graph.edges[0]["synergy"]
-    ends = {
-        side: [place[edge[f"feature_{side}"]] for edge in graph.edges] for side in ("a", "b")
-    }
+    ends = {side: [place[edge[f"feature_{side}"]] for edge in graph.edges] for side in ("a", "b")}
     edges = ColumnDataSource(
         {
             **{f"x_{side}": [float(point[0]) for point in points] for side, points in ends.items()},
             **{f"y_{side}": [float(point[1]) for point in points] for side, points in ends.items()},
             "width": [1 + 7 * edge["synergy"] / strongest for edge in graph.edges],
-            "dash": ["solid" if (edge["ci_low"] or 0) > 0 else "dashed" for edge in graph.edges],
+            "dash": ["solid" if graph.significant else "dashed"] * len(graph.edges),
             "said": [f"{shown(edge['feature_a'])} and {shown(edge['feature_b'])}" for edge in graph.edges],
             **{name: [edge[name] for edge in graph.edges] for name in ("synergy", "ci_low", "ci_high")},
         }
@@ -109,20 +115,25 @@ def graph_plot(graph: Graph) -> figure:
     lines = made.segment("x_a", "y_a", "x_b", "y_b", line_width="width", line_dash="dash", line_color=WARM,
                          line_alpha=0.55, source=edges)  # fmt: skip
     most = max((value for value in graph.alone if value), default=1.0)
+    sizes = [9 + 22 * (max(value or 0.0, 0.0) / most) ** 0.5 for value in graph.alone]
     nodes = ColumnDataSource(
         {
             "x": graph.places[:, 0],
             "y": graph.places[:, 1],
-            "size": [9 + 22 * (max(value or 0.0, 0.0) / most) ** 0.5 for value in graph.alone],
+            "size": sizes,
             "said": [shown(name) for name in graph.features],
             "alone": [np.nan if value is None else value for value in graph.alone],
         }
     )
     dots = made.scatter("x", "y", size="size", fill_color=MARK, line_color=None, source=nodes)
-    for name, (x, y) in place.items():
-        made.add_layout(Label(x=float(x), y=float(y), y_offset=10, text=label(name, 22), text_align="center",
+    for (name, (x, y)), size in zip(place.items(), sizes, strict=True):
+        made.add_layout(Label(x=float(x), y=float(y), y_offset=4 + size / 2, text=label(name, 22), text_align="center",
                               text_font=FONT, text_font_size="12px"))  # fmt: skip
-    synergy = [("", "@said"), ("synergy", "@synergy{0.00000} nats"), ("interval", "@ci_low{0.00000} to @ci_high{0.00000}")]
+    synergy = [
+        ("", "@said"),
+        ("synergy", "@synergy{0.00000} nats"),
+        ("interval", "@ci_low{0.00000} to @ci_high{0.00000}"),
+    ]
     made.add_tools(HoverTool(tooltips=synergy, renderers=[lines], line_policy="interp"))
     made.add_tools(HoverTool(tooltips=[("", "@said"), ("alone", "@alone{0.00000} nats")], renderers=[dots]))
     return made

@@ -15,7 +15,7 @@
   const number = (value) => {
     const size = Math.abs(value);
     if (size !== 0 && (size < 1e-4 || size >= 1e9)) return value.toExponential(3);
-    if (Number.isInteger(value)) return value.toLocaleString("en");
+    if (Number.isInteger(value)) return size < 10000 ? String(value) : value.toLocaleString("en");
     return Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
   };
   const moment = (microseconds) => {
@@ -160,11 +160,19 @@
   const models = (document_) => [...document_.all_models || document_._all_models.values()];
 
   const fit = (element, drawn) => {
+    const style = getComputedStyle(document.documentElement);
+    const cut = (name) => (typeof name === "string" && name.length > FEW ? `${name.slice(0, FEW - 1)}…` : name);
+    for (const model of models(drawn)) {
+      // Of its scale alone Bokeh does not ask the page for colours.
+      if (model.type === "ColorBar") model.major_label_text_color = model.title_text_color = style.getPropertyValue("--ink").trim();
+    }
     if (element.clientWidth >= NARROW) return;
     for (const model of models(drawn)) {
+      if (model.type === "Label") model.text = cut(model.text);
+      if (model.type === "Figure" && element.id.startsWith("graph")) Object.assign(model.x_range, { start: -1.75, end: 1.75 });
       if (model.type === "Figure") model.min_border_left = Math.min(model.min_border_left || 0, 96);
+      if (model.type === "BasicTicker" && element.id.startsWith("heat")) model.desired_num_ticks = 16;
       if (!model.major_label_overrides || !model.major_label_overrides.size) continue;
-      const cut = (name) => (typeof name === "string" && name.length > FEW ? `${name.slice(0, FEW - 1)}…` : name);
       model.major_label_overrides = new Map([...model.major_label_overrides].map(([place, name]) => [place, cut(name)]));
     }
   };
