@@ -17,7 +17,7 @@ from featflow.report.pictures import Piece, images, pieces, thumbnail
 from featflow.run_states import RunStates
 from featflow.runs import Run
 
-__all__ = ["Example", "ImageColumn", "Moving", "image_columns"]
+__all__ = ["Example", "ImageColumn", "Moving", "Scores", "image_columns"]
 
 MOST_COLUMNS, MOST_FEATURES = 3, 4
 """Columns of images, and features of each, that have examples."""
@@ -45,6 +45,8 @@ class Moving:
     feature: str
     ranks: tuple[dict[str, Any], ...]
     """Its rows of the ranking, best first."""
+    pairs: tuple[dict[str, Any], ...]
+    """Its significant rows of the interactions, best first."""
     groups: dict[str, tuple[Example, ...]]
     """Examples by low, middle and high."""
 
@@ -63,7 +65,41 @@ class ImageColumn:
     """Shards that examples are from, and all."""
 
 
-def image_columns(run: Run, ranking: pl.DataFrame | None, options: dict[str, Any], limits: Limits) -> list[ImageColumn]:
+@dataclass(frozen=True)
+class Scores:
+    """What a run says of features."""
+
+    ranking: pl.DataFrame | None
+    pairs: pl.DataFrame | None
+    """Significant interactions, most synergy first."""
+
+    def ranks(self, feature: str) -> tuple[dict[str, Any], ...]:
+        """Return a feature's rows of the ranking, best first."""
+        if self.ranking is None:
+            return ()
+        return tuple(self.ranking.filter(pl.col("feature") == feature).sort("rank").to_dicts())
+
+    def interactions(self, feature: str) -> tuple[dict[str, Any], ...]:
+        """Return a feature's rows of the interactions, best first."""
+        if self.pairs is None:
+            return ()
+        return tuple(self.pairs.filter((pl.col("feature_a") == feature) | (pl.col("feature_b") == feature)).to_dicts())
+
+    def order(self, features: list[str]) -> list[str]:
+        """Return features: significant alone, significant in a pair, others; each by rank."""
+        found = []
+        if self.ranking is not None:
+            ranked = self.ranking.filter(pl.col("feature").is_in(features)).sort("rank")
+            found += ranked.filter(pl.col("significant"))["feature"].to_list()
+        if self.pairs is not None:
+            paired = self.pairs.select(pl.concat_list("feature_a", "feature_b")).to_series().explode()
+            found += [feature for feature in paired.to_list() if feature in set(features)]
+        if self.ranking is not None:
+            found += ranked["feature"].to_list()
+        return list(dict.fromkeys([*found, *features]))
+
+
+def image_columns(run: Run, scores: Scores, options: dict[str, Any], limits: Limits) -> list[ImageColumn]:
     """Return the first image columns of a run with examples; with the reason where images cannot be read.
 
     Parameters
@@ -81,7 +117,7 @@ def image_columns(run: Run, ranking: pl.DataFrame | None, options: dict[str, Any
     found = []
     for row in profiled:
         try:
-            moving = _moving(run, row, ranking, some, (options, limits))
+            moving = _moving(run, row, scores, some, (options, limits))
             found.append(ImageColumn(row["column"], row, moving, looked_at=(len(some), every)))
         except (FeatflowError, OSError) as error:
             found.append(ImageColumn(row["column"], row, problem=str(error)))
@@ -91,7 +127,7 @@ def image_columns(run: Run, ranking: pl.DataFrame | None, options: dict[str, Any
 def _moving(
     run: Run,
     profiled: dict[str, Any],
-    ranking: pl.DataFrame | None,
+    scores: Scores,
     some: list[Piece],
     how: tuple[dict[str, Any], Limits],
 ) -> tuple[Moving, ...]:
@@ -99,7 +135,7 @@ def _moving(
     tables = [pl.DataFrame(pl.from_arrow(piece.table)).filter(pl.col("column") == column) for piece in some]
     names, values = _values(run, profiled, [table["embedding"] for table in tables])
     chosen = {
-        name: _chosen(values[:, names.index(name)], limits.examples) for name in _best(column, names, ranking, values)
+        name: _chosen(values[:, names.index(name)], limits.examples) for name in _best(column, names, scores, values)
     }
     starts = np.cumsum([0, *(table.height for table in tables)])
     needed = np.unique([row for groups in chosen.values() for rows in groups.values() for row in rows]).astype(int)
@@ -121,7 +157,8 @@ def _moving(
             group: tuple(Example(str(uris[row]), said[row], float(values[row, place])) for row in rows if uris.get(row))
             for group, rows in groups.items()
         }
-        found.append(Moving(f"{column}.{name}", _ranks(f"{column}.{name}", ranking), shown_groups))
+        feature = f"{column}.{name}"
+        found.append(Moving(feature, scores.ranks(feature), scores.interactions(feature), shown_groups))
     return tuple(found)
 
 
@@ -138,15 +175,11 @@ def _values(run: Run, profiled: dict[str, Any], vectors: list[pl.Series]) -> tup
     return [f"direction_{place + 1}" for place in range(len(kept))], (dense - moments.mean) @ kept.T
 
 
-def _best(column: str, names: list[str], ranking: pl.DataFrame | None, values: np.ndarray) -> list[str]:
-    """Return the features that rank best about any target; those that vary where there is no ranking."""
+def _best(column: str, names: list[str], scores: Scores, values: np.ndarray) -> list[str]:
+    """Return the features that say most about any target, of those that vary."""
     varied = {name for name, of_name in zip(names, values.T, strict=True) if len(np.unique(of_name)) > 2}
-    order = list(names)
-    if ranking is not None:
-        of_column = {f"{column}.{name}": name for name in names}
-        ranked = ranking.filter(pl.col("feature").is_in(list(of_column))).sort("rank")
-        order = [of_column[feature] for feature in ranked["feature"].unique(maintain_order=True)] or order
-    return [name for name in order if name in varied][:MOST_FEATURES]
+    order = scores.order([f"{column}.{name}" for name in names])
+    return [name for name in (each.removeprefix(f"{column}.") for each in order) if name in varied][:MOST_FEATURES]
 
 
 def _chosen(values: np.ndarray, count: int) -> dict[str, list[int]]:
@@ -162,10 +195,6 @@ def _chosen(values: np.ndarray, count: int) -> dict[str, list[int]]:
         places = np.unique(np.linspace(first, end, count).astype(int))
         found[group] = [int(order[place]) for place in places if place < len(order)]
     return found
-
-
-def _ranks(feature: str, ranking: pl.DataFrame | None) -> tuple[dict[str, Any], ...]:
-    return () if ranking is None else tuple(ranking.filter(pl.col("feature") == feature).sort("rank").to_dicts())
 
 
 def _said(keys: dict[str, Any], row: int) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from featflow.report.examples import ImageColumn, image_columns
-from featflow.report.graphs import Graph, graphs
+from featflow.report.examples import ImageColumn, Scores, image_columns
+from featflow.report.graphs import Graph, graphs, significant
 from featflow.report.heat_maps import HeatMap, heat_maps
 from featflow.report.limits import Limits
 from featflow.report.listing import Listing
@@ -66,11 +66,12 @@ def figures_of(run: Run, options: dict[str, Any], limits: Limits) -> Figures:
         listings["pairs"] = pair_listing(pairs, limits)
         heats = heat_maps(run, pairs, limits)
     drawn: tuple[Graph, ...] = ()
+    sure: pl.DataFrame | None = None
     if "interaction" in tables:
         interaction = run.table("interaction")
         listings["interactions"] = interaction_listing(interaction, limits)
         rate = run.manifest["config"]["analyses"]["uncertainty"]["false_discovery_rate"]
-        drawn = graphs(interaction, ranking, rate, limits)
+        drawn, sure = graphs(interaction, ranking, rate, limits), significant(interaction, rate)
     drift = run.table("drift") if "drift" in tables else pl.DataFrame()
     if drift.height:
         listings["drift"] = drift_listing(drift, limits)
@@ -85,6 +86,6 @@ def figures_of(run: Run, options: dict[str, Any], limits: Limits) -> Figures:
         ranked_targets(ranking, limits) if ranking is not None and ranking.height else (),
         heats,
         drawn,
-        tuple(image_columns(run, ranking, options, limits)),
+        tuple(image_columns(run, Scores(ranking, sure), options, limits)),
         {"rows": drift.height, "alerts": int(drift["alert"].sum())} if drift.height else None,
     )

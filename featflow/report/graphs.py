@@ -11,7 +11,7 @@ import polars as pl
 
 from featflow.report.limits import Limits
 
-__all__ = ["Graph", "graphs"]
+__all__ = ["Graph", "graphs", "significant"]
 
 MOST_EDGES, UNSURE_EDGES = 24, 6
 """Pairs drawn: of more, names lie over one another; and where none is significant."""
@@ -51,11 +51,17 @@ def graphs(interaction: pl.DataFrame, ranking: pl.DataFrame | None, rate: float,
     found = []
     for target in names:
         together = interaction.filter((pl.col("target") == target) & (pl.col("synergy") > 0)).sort("rank")
-        sure = together.filter((pl.col("q_value") <= rate) & (pl.col("ci_low").fill_null(0) > 0))
+        sure = significant(together, rate)
         if together.height:
             drawn = sure.head(MOST_EDGES) if sure.height else together.head(UNSURE_EDGES)
             found.append(_graph(target, tuple(drawn.to_dicts()), alone, sure.height))
     return tuple(found)
+
+
+def significant(interaction: pl.DataFrame, rate: float) -> pl.DataFrame:
+    """Return the pairs that are significant and whose synergy has an interval above 0, most synergy first."""
+    sure = interaction.filter((pl.col("q_value") <= rate) & (pl.col("ci_low").fill_null(0) > 0))
+    return sure.sort("synergy", descending=True, maintain_order=True)
 
 
 def _graph(target: str, edges: tuple[dict[str, Any], ...], alone: dict[tuple[str, str], float], sure: int) -> Graph:

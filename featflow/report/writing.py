@@ -44,11 +44,17 @@ def write_report(run: Run, to: str | None = None) -> str:
     ----------
     to
         File or URI; ``report.html`` beside the run's tables by default.
+
+    Raises
+    ------
+    ConfigurationError
+        What it is to be written to is a folder.
+    InfrastructureError
+        Storage failed.
     """
-    made = report(run).encode()
     if to is None:
-        return run.store.write(f"runs/{run.run_id}/{DEFAULT}", made)
+        return run.store.write(f"runs/{run.run_id}/{DEFAULT}", report(run).encode())
+    if to.endswith("/") or Path(to).is_dir():
+        raise ConfigurationError(f"{to} is a folder, and --to a file, such as {to.rstrip('/')}/{DEFAULT}")
     folder, _, name = (to if "://" in to else str(Path(to).absolute())).rpartition("/")
-    if not name:
-        raise ConfigurationError(f"{to}: --to is a file, such as {to}{DEFAULT}")
-    return Store(folder or "/").write(name, made)
+    return Store(folder or "/").write(name, report(run).encode())

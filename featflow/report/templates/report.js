@@ -16,7 +16,7 @@
     const size = Math.abs(value);
     if (size !== 0 && (size < 1e-4 || size >= 1e9)) return value.toExponential(3);
     if (Number.isInteger(value)) return size < 10000 ? String(value) : value.toLocaleString("en");
-    return Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
+    return Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4, useGrouping: size >= 10000 });
   };
   const moment = (microseconds) => {
     const at = new Date(microseconds / 1000);
@@ -222,17 +222,21 @@
     element.dataset.drawn = "yes";
   };
   const seen = (element) => !element.closest("[hidden]");
-  const draw_all = async () => {
-    for (const element of document.querySelectorAll("[data-plot]")) {
-      if (!seen(element) || element.dataset.drawn) continue;
-      await draw(element);
-      await new Promise((done) => setTimeout(done));
-    }
-    document.documentElement.dataset.drawn = "yes";
+  let drawing = Promise.resolve(); // one at a time, in order
+  const draw_all = () => {
+    delete document.documentElement.dataset.drawn;
+    drawing = drawing.then(async () => {
+      for (const element of document.querySelectorAll("[data-plot]")) {
+        if (!seen(element) || element.dataset.drawn) continue;
+        await draw(element);
+        await new Promise((done) => setTimeout(done));
+      }
+      document.documentElement.dataset.drawn = "yes";
+    });
   };
   const again = () => {
-    for (const element of document.querySelectorAll("[data-drawn]")) delete element.dataset.drawn;
-    return draw_all();
+    for (const element of document.querySelectorAll("[data-plot]")) delete element.dataset.drawn;
+    draw_all();
   };
 
   document.querySelectorAll("[data-listing]").forEach(list);
