@@ -13,10 +13,7 @@ from bokeh.models import (
     HoverTool,
     Label,
     LinearColorMapper,
-    PanTool,
     Range1d,
-    ResetTool,
-    WheelZoomTool,
 )
 from bokeh.palettes import interp_palette
 from bokeh.plotting import figure
@@ -54,7 +51,7 @@ def heat_plot(heat: HeatMap) -> GridPlot:
         x_range=across,
         y_range=down,
         min_border_left=LEFT,
-        toolbar_location="above",
+        toolbar_location=None,
     )
     mapper = _mapper(heat)
     # Rows go up in an image, and down the picture.
@@ -69,16 +66,13 @@ def heat_plot(heat: HeatMap) -> GridPlot:
         axis.axis_line_color = None
     cells.xaxis.major_label_orientation = 0.9
     cells.grid.visible = False
-    zoom = BoxZoomTool(match_aspect=True)
-    cells.add_tools(zoom, PanTool(), WheelZoomTool(), ResetTool())
-    cells.toolbar.active_drag = None
-    cells.toolbar.active_scroll = None
+    box = BoxZoomTool()
+    cells.add_tools(box)
+    cells.toolbar.active_drag = box
     bar = ColorBar(color_mapper=mapper, height=10, title=_unit(heat.method), background_fill_color=None, padding=4,
                    major_label_text_font=FONT, title_text_font=FONT, title_text_font_style="normal")  # fmt: skip
     cells.add_layout(bar, "below")
-    made = gridplot([[tree], [cells]], sizing_mode="stretch_width", merge_tools=False, toolbar_location=None)
-    cells.toolbar_location = "above"  # the grid takes it from both
-    return made
+    return gridplot([[tree], [cells]], sizing_mode="stretch_width", merge_tools=False, toolbar_location=None)
 
 
 def _mapper(heat: HeatMap) -> LinearColorMapper:

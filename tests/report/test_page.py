@@ -186,6 +186,34 @@ def test_the_keyboard_reaches_everything_and_reads_the_heat_map(look, hostile_pa
     assert math.isclose(float(line.rpartition(": ")[2]), row["value"], rel_tol=1e-3)
 
 
+def test_a_mouse_reads_the_heat_map_and_zooms_it(look, hostile_page):
+    looked = look(hostile_page)
+    page = looked.page
+    figure = page.locator(".heat:visible")
+    figure.locator(".plot").scroll_into_view_if_needed()
+    names = page.evaluate("JSON.parse(document.getElementById('heat-0-names').textContent)")
+    canvas = figure.locator(".bk-Canvas").nth(1).bounding_box()
+    page.mouse.move(canvas["x"] + canvas["width"] * 0.6, canvas["y"] + canvas["height"] * 0.4)
+    line = figure.locator(".cell")
+    page.locator(".heat:visible .cell bdi").first.wait_for()
+    assert sum(name in line.inner_text() for name in names) >= 2
+    models = "Bokeh.documents.flatMap((drawn) => [...drawn.all_models])"
+    image = "model.type === 'Figure' && model.renderers.some((each) => each.glyph.type === 'Image')"
+    seen = f"{models}.find((model) => {image}).x_range"
+    before = page.evaluate(f"{seen}.end - {seen}.start")
+    page.mouse.move(canvas["x"] + canvas["width"] * 0.5, canvas["y"] + canvas["height"] * 0.3)
+    page.mouse.down()
+    page.mouse.move(canvas["x"] + canvas["width"] * 0.7, canvas["y"] + canvas["height"] * 0.5, steps=5)
+    page.mouse.up()
+    boxed = page.evaluate(f"{seen}.end - {seen}.start")
+    assert boxed < before
+    figure.get_by_role("button", name="All columns").click()
+    assert page.evaluate(f"{seen}.end - {seen}.start") == len(names)
+    figure.get_by_role("button", name="Zoom in").press("Enter")
+    assert page.evaluate(f"{seen}.end - {seen}.start") == len(names) / 2
+    assert looked.errors == []
+
+
 def test_methods_take_turns(look, hostile_page):
     looked = look(hostile_page)
     looked.page.locator("#methods").select_option(label="mutual information")

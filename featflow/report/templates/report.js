@@ -199,7 +199,18 @@
       const x = Math.round(event.x), y = Math.round(event.y);
       if (x >= 0 && y >= 0 && x < names.length && y < names.length && (x !== at[0] || y !== at[1])) tell(x, y);
     });
-    figure.tell = tell;
+    const zoom = (factor) => {
+      const count = names.length;
+      const span = Math.min(count, Math.max(3, (square.x_range.end - square.x_range.start) * factor));
+      const [left, top] = at.map((place) => Math.min(Math.max(place - span / 2, -0.5), count - 0.5 - span));
+      square.x_range.setv({ start: left, end: left + span });
+      square.y_range.setv({ start: top + span, end: top }); // rows go down
+    };
+    Object.assign(figure, { tell, zoom });
+    for (const model of models(drawn)) {
+      // A finger that drags scrolls the page.
+      if (model.type === "BoxZoomTool") model.active = !matchMedia("(pointer: coarse)").matches;
+    }
     if (figure.listens) return;
     figure.listens = true;
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -209,6 +220,9 @@
       event.preventDefault();
       figure.tell(at[0] + step[0], at[1] + step[1]);
     });
+    for (const button of figure.querySelectorAll("[data-zoom]")) {
+      button.addEventListener("click", () => figure.zoom(Number(button.dataset.zoom) || Infinity));
+    }
   };
 
   const draw = async (element) => {
@@ -216,7 +230,8 @@
     const views = await Bokeh.embed.embed_item(read(element.dataset.plot), element.id);
     const drawn = [...views][0].model.document;
     const colours = drawn.get_model_by_name("colours");
-    if (colours) colours.palette = colours.tags[dark.matches && !matchMedia("print").matches ? 1 : 0];
+    if (colours) colours.palette = colours.tags[dark.matches ? 1 : 0];
+    element.classList.toggle("dark", dark.matches); // for print, which comes too suddenly to draw anew
     fit(element, drawn);
     read_cells(element, drawn);
     element.dataset.drawn = "yes";
