@@ -106,6 +106,7 @@ def demo_command(
             "[green]✓[/green]" if finding.ok else "[red]✗[/red]", escape(finding.planted), escape(finding.found)
         )
     out.print(table)
+    _demo_report(finished, f"{output}/report.html")
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)
 
@@ -148,6 +149,25 @@ def compare_command(
         _print_json(found)
     else:
         out.print(shown_drift(found))
+
+
+@app.command("report")
+def report_command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="URI of a run: OUTPUT/runs/ID, or OUTPUT for its latest.")],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="FILE_OR_URI", help="Where to write it; beside the run by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run as one HTML file that works offline: tables, rankings, heat maps, graphs, images, drift."""
+    from featflow.compare import open_run  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.report.writing import write_report  # noqa: PLC0415
+
+    written = write_report(open_run(run), to)
+    if as_json:
+        _print_json({"status": "done", "report": written})
+    else:
+        out.print(escape(written), soft_wrap=True)
 
 
 @app.command("gc")
@@ -196,6 +216,12 @@ def _end(number: int, _: object) -> NoReturn:
 
 def _reporter() -> Reporter:
     return TerminalProgress(err) if err.is_terminal else LogProgress()
+
+
+def _demo_report(finished: Run, to: str) -> None:
+    from featflow.report.writing import write_report  # noqa: PLC0415  seconds that --help need not wait
+
+    out.print(f"Report: {escape(write_report(finished, to))}", soft_wrap=True)
 
 
 def _print_json(value: Any) -> None:

@@ -50,9 +50,13 @@ def open_run(uri: str) -> Run:
         There is no such finished run.
     """
     output, mark, run_id = uri.rstrip("/").rpartition("/runs/")
-    if mark and output and "/" not in run_id:
-        return Run.open(output, run_id)
-    return Run.open(uri)
+    try:
+        return Run.open(output, run_id) if mark and output and "/" not in run_id else Run.open(uri)
+    except DatasetError as error:
+        try:
+            return Run.open(uri)  # an output may lie in a folder named runs
+        except DatasetError:
+            raise error from None
 
 
 def earlier_runs(store: Store, options: DriftOptions) -> Earlier:

@@ -79,9 +79,17 @@ class Run:
         """URI of every table."""
         return {name: self.store.uri(entry["path"]) for name, entry in self.manifest["tables"].items()}
 
-    def arrow(self, name: str) -> pa.Table:
-        """Return a table as Arrow; ConfigurationError if there is no such table, DatasetError if this run has none."""
-        return pa.concat_tables([self.store.read_parquet(part) for part in self.paths(name)])
+    def arrow(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Return a table, or some of its columns, as Arrow.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no such table.
+        DatasetError
+            This run has none.
+        """
+        return pa.concat_tables([self.store.read_parquet(part, columns) for part in self.paths(name)])
 
     def paths(self, name: str) -> list[str]:
         """Return where the parts of a table are, below the output, in order; errors as `arrow`."""
@@ -92,17 +100,17 @@ class Run:
         entry = self.manifest["tables"][name]
         return [entry["path"]] if entry["parts"] == 1 else _part_paths(entry["path"], entry["parts"])
 
-    def table(self, name: str) -> pl.DataFrame:
-        """Return a table as a polars frame; errors as `arrow`."""
-        frame = pl.from_arrow(self.arrow(name))
+    def table(self, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """Return a table, or some of its columns, as a polars frame; errors as `arrow`."""
+        frame = pl.from_arrow(self.arrow(name, columns))
         assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is never a series
         return frame
 
-    def matrix(self, method: str) -> tuple[list[str], np.ndarray]:
+    def matrix(self, method: str, columns: list[str] | None = None) -> tuple[list[str], np.ndarray]:
         """Return columns and the values of a correlation method between them, shape (columns, columns).
 
-        NaN where there is no value and on the diagonal. Needs ``analyses.correlation.dense``; the whole matrix is
-        made in memory, the files hold it in blocks.
+        NaN where there is no value and on the diagonal. Needs ``analyses.correlation.dense``; the whole matrix, or that
+        of some columns, is made in memory, the files hold it in blocks.
 
         Raises
         ------
@@ -114,13 +122,18 @@ class Run:
         except FileNotFoundError:
             raise DatasetError(f"run {self.run_id} has no matrix '{method}'; set analyses.correlation.dense") from None
         names = list(dict.fromkeys(name for side in ("rows", "columns") for block in blocks for name in block[side]))
+        wanted = set(names if columns is None else columns)
+        names = [name for name in names if name in wanted]
         place = {name: index for index, name in enumerate(names)}
         matrix = np.full((len(names), len(names)), np.nan)
         for block in blocks:
-            rows, columns = ([place[name] for name in block[side]] for side in ("rows", "columns"))
+            sides = [np.array([place.get(name, -1) for name in block[side]]) for side in ("rows", "columns")]
+            if any((side < 0).all() for side in sides):
+                continue
             values = pa.ipc.read_tensor(pa.BufferReader(self.store.read(block["path"]))).to_numpy()
-            known = ~np.isnan(values)
-            i, j = (index[known] for index in np.meshgrid(rows, columns, indexing="ij"))
+            rows, across = np.meshgrid(*sides, indexing="ij")
+            known = ~np.isnan(values) & (rows >= 0) & (across >= 0)
+            i, j = rows[known], across[known]
             matrix[i, j] = matrix[j, i] = values[known]
         return names, matrix
 

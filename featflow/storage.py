@@ -191,9 +191,9 @@ class Store:
         data = sink.getvalue().to_pybytes()
         return self.write(path, data), data
 
-    def read_parquet(self, path: str) -> pa.Table:
-        """Read one Parquet file."""
-        return pq.read_table(pa.BufferReader(self.read(path)))
+    def read_parquet(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """Read one Parquet file, or some of its columns."""
+        return pq.read_table(pa.BufferReader(self.read(path)), columns=columns)
 
     def create(self, path: str, data: bytes) -> None:
         """Write bytes where there is nothing yet.

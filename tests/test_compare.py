@@ -238,6 +238,8 @@ def test_two_runs_by_their_uris(tmp_path):
     assert open_run(f"{first.store.root}/").run_id == first.run_id
     assert open_run(second.uri).run_id == second.run_id
     assert open_run(str(tmp_path / "2" / "out")).run_id == third.run_id
+    (tmp_path / "runs").symlink_to(tmp_path / "2")  # an output in a folder of this name
+    assert open_run(str(tmp_path / "runs" / "out")).run_id == third.run_id
     with pytest.raises(DatasetError, match="no finished run nothing"):
         open_run(f"{tmp_path}/2/out/runs/nothing")
 

@@ -31,6 +31,7 @@ __all__ = [
     "QuantileSketchSummarizer",
     "Sketches",
     "distinct_estimate",
+    "distribution",
     "frequent_levels",
 ]
 
@@ -249,6 +250,22 @@ def distinct_estimate(sketch: bytes) -> tuple[float, float, float]:
         float(union.get_lower_bound(BOUND_STANDARD_ERRORS)),
         float(union.get_upper_bound(BOUND_STANDARD_ERRORS)),
     )
+
+
+def distribution(sketch: bytes, low: float, high: float, bins: int) -> list[float]:
+    """Return the share of finite values in each of so many equal bins from low to high; what lies beyond is left out.
+
+    Parameters
+    ----------
+    sketch
+        Of quantiles.
+    """
+    edges = np.linspace(low, high, bins + 1)[1:-1]
+    loaded = FAMILIES["quantile_sketch"].load(sketch)
+    if loaded.is_empty():
+        return [0.0] * bins
+    below = np.array([loaded.get_rank(low, False), *loaded.get_cdf(edges.tolist())[:-1], loaded.get_rank(high, True)])
+    return [float(share) for share in np.diff(below).clip(0)]
 
 
 def frequent_levels(sketch: bytes) -> list[tuple[str, int]]:

@@ -1,0 +1,71 @@
+"""Images beside what is measured of them: true examples, and the reason where there are none."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from featflow.report.examples import Scores, image_columns
+from featflow.report.limits import Limits
+from featflow.runs import Run
+
+LIMITS, NOTHING = Limits(100), Scores(None, None)
+
+
+def brightness(uri: str) -> float:
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+        return float(np.asarray(image.convert("L")).mean() / 255)
+
+
+def test_examples_look_as_they_are_said_to(hostile_run):
+    (column,) = image_columns(hostile_run, Scores(hostile_run.table("ranking"), None), {}, LIMITS)
+    assert column.problem == ""
+    moving = next(each for each in column.moving if each.feature == "photo.brightness")
+    assert [row["feature"] for row in moving.ranks] == ["photo.brightness"]
+    assert list(moving.groups) == ["low", "middle", "high"]
+    examples = [example for group in moving.groups.values() for example in group]
+    assert len(examples) == 15
+    assert [example.value for example in examples] == sorted(example.value for example in examples)
+    assert [brightness(example.uri) for example in examples] == pytest.approx(
+        [example.value for example in examples], abs=0.02
+    )
+
+
+def test_examples_are_named_by_their_keys(hostile_run):
+    (column,) = image_columns(hostile_run, Scores(hostile_run.table("ranking"), None), {}, LIMITS)
+    said = [e.said for moving in column.moving for group in moving.groups.values() for e in group]
+    assert all("key <i> k<u>" in each for each in said)
+
+
+def test_a_page_says_why_there_are_no_examples(hostile_run, look, tmp_path):
+    from featflow.report.writing import write_report
+
+    gone = {**hostile_run.manifest, "inputs": [{**e, "size": e["size"] + 1} for e in hostile_run.manifest["inputs"]]}
+    run = Run(hostile_run.store, hostile_run.run_id, gone)
+    (column,) = image_columns(run, NOTHING, {}, LIMITS)
+    assert "changed" in column.problem
+    looked = look(write_report(run, str(tmp_path / "gone.html")))
+    assert "No examples:" in looked.page.locator("#images").inner_text()
+    assert Path(looked.url.removeprefix("file://")).exists()
+
+
+def test_shards_that_do_not_match_the_table_are_refused(hostile_run):
+    fewer = {**hostile_run.manifest, "inputs": hostile_run.manifest["inputs"][:1]}
+    (column,) = image_columns(Run(hostile_run.store, hostile_run.run_id, fewer), NOTHING, {}, LIMITS)
+    assert "run again" in column.problem
+
+
+def test_what_matters_in_a_pair_alone_comes_before_noise():
+    ranked = {"feature": ["p.noise", "p.sure", "p.twin", "p.other"], "rank": [2, 1, 3, 4]}
+    ranking = pl.DataFrame({**ranked, "significant": [False, True, False, False]})
+    pairs = pl.DataFrame({"feature_a": ["flash"], "feature_b": ["p.twin"]})
+    scores = Scores(ranking, pairs)
+    assert scores.order(["p.noise", "p.other", "p.twin", "p.sure"]) == ["p.sure", "p.twin", "p.noise", "p.other"]
+    assert len(scores.interactions("p.twin")) == 1
+    assert Scores(None, None).order(["b", "a"]) == ["b", "a"]
