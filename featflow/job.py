@@ -81,6 +81,8 @@ def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
         yield
     except BaseException as error:
         said = str(error) if isinstance(error, FeatflowError) else f"{type(error).__name__}: {first_line(error)}"
+        if not isinstance(error, Exception):  # SIGTERM, which Ray takes in its own way, or Ctrl-C
+            said = "it was told to end"
         code = getattr(error, "exit_code", getattr(error, "code", 1))
         note = {"run": run, "started": watch.began.isoformat(), "seconds": watch.total(), "exit_code": code}
         with suppress(InfrastructureError):  # storage may be what failed

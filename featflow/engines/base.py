@@ -1,4 +1,4 @@
-"""What an engine is: something that maps a function over items. It knows nothing of statistics."""
+"""What an engine is: something that maps a function over items; and what a job of a cluster is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Engine", "Load", "Resources", "peak_bytes"]
+__all__ = ["Engine", "Job", "Load", "Resources", "Submission", "peak_bytes"]
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -98,3 +98,35 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back what the engine holds."""
         ...
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is to run as a job. It can be read in the cluster's dashboard, so it holds no credentials."""
+
+    name: str
+    """Of its first attempt."""
+    entrypoint: str
+    """Command of its driver."""
+    files: dict[str, str]
+    """Texts of the files in its working directory, by name."""
+    metadata: dict[str, str]
+    """For people who look at the dashboard."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as a cluster tells of it."""
+
+    name: str
+    status: str
+    """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+    exit_code: int | None = None
+    """Of the driver; None where it did not end by itself."""
+    message: str = ""
+    """What the cluster says of it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it ended."""
+        return self.status not in {"PENDING", "RUNNING"}

@@ -9,8 +9,10 @@ tried once more, on a lighter item if there is such: Ray itself would try for ev
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import lru_cache
@@ -38,6 +40,8 @@ LOCAL_STORE_BYTES = 256 * 2**20
 TASK_RETRIES, MEMORY_RETRIES = 3, 1
 """Of an item whose process or node died, and of one whose process was killed for memory."""
 CONNECT_SECONDS = 10
+LOOK_SECONDS = 5.0
+"""Between two looks at how large the cluster is."""
 
 
 class RayEngine:
@@ -63,7 +67,7 @@ class RayEngine:
                 ray.init(address=address or "local", **options)
             except (OSError, RuntimeError, ValueError) as error:
                 raise InfrastructureError(f"engine.address: no Ray at {address or 'this machine'}: {error}") from error
-        self._window = max(1, in_flight * int(ray.cluster_resources().get("CPU", 1)))
+        self._in_flight, self._looked = in_flight, -math.inf
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._memory = int(max((node.get("memory", 0) for node in nodes), default=0))
         self._cores = int(max((node.get("CPU", 1) for node in nodes), default=1))
@@ -101,7 +105,7 @@ class RayEngine:
 
         try:
             for item in items:
-                if len(pending) >= self._window:
+                while len(pending) >= self._window():
                     yield result()
                 pending.append((task.remote([reference], item, threads), item))
                 self.load.under_way(len(pending))
@@ -133,7 +137,7 @@ class RayEngine:
         given = taken = 0
         try:
             while True:
-                while residents.idle and given - taken < self._window + actors:
+                while residents.idle and given - taken < self._window() + actors:
                     following = next(todo, None)
                     if following is None:
                         break
@@ -148,6 +152,14 @@ class RayEngine:
                     found |= residents.finished()
         finally:
             residents.close()
+
+    def _window(self) -> int:
+        """Return how many items may be under way; a cluster grows with what waits, so it is asked now and then."""
+        now = time.monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            cores = int(ray.cluster_resources().get("CPU", 0))
+            self._most, self._looked = max(2, self._in_flight * cores), now
+        return self._most
 
     def _options(self, resources: Resources, threads: int) -> dict[str, Any]:
         memory = min(resources.memory, self._memory) or None  # more than any node has would wait for ever
