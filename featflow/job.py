@@ -16,7 +16,7 @@ from featflow.checks import check
 from featflow.config import Config
 from featflow.dataset import open_dataset
 from featflow.engines.base import Engine
-from featflow.errors import FeatflowError, InfrastructureError, first_line
+from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
 from featflow.export import lineage
 from featflow.footers import Footers
 from featflow.progress import Reporter, SilentProgress, Stopwatch
@@ -79,6 +79,8 @@ def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
     """Leave a note of why a run ended that had begun to work: `featflow status` reads it."""
     try:
         yield
+    except ConfigurationError:  # nothing was read, and nothing is left
+        raise
     except BaseException as error:
         said = str(error) if isinstance(error, FeatflowError) else f"{type(error).__name__}: {first_line(error)}"
         if not isinstance(error, Exception):  # SIGTERM, which Ray takes in its own way, or Ctrl-C

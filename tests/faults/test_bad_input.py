@@ -589,7 +589,7 @@ def test_no_lock_is_left_by_a_run_that_fails(bench):
         ({"budget": {"bad_row": 0.5}}, "budget.bad_row", "did you mean 'bad_rows'?"),
         ({"analyses": {"correlation": {"method": []}}}, "analyses.correlation.method", "did you mean 'methods'?"),
         ({"analyses": {"interaction": {"kep": 1}}}, "analyses.interaction.kep", "did you mean 'keep'?"),
-        ({"zzz": 1}, "zzz", "known keys are analyses, budget, codebook, dataset, engine, output"),
+        ({"zzz": 1}, "zzz", "known keys are analyses, budget, codebook, dataset, engine, latest, output"),
         ({"engine": {"zzz": 1}}, "engine.zzz", "known keys are address, encoder_gpus, gpus, in_flight, kind"),
     ],
 )
