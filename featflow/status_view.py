@@ -25,6 +25,8 @@ COLUMNS = (
     "drift",
     "warnings",
 )
+WIDE, NARROW = 140, COLUMNS[:5]
+"""Columns of a terminal from which all is shown, and what is shown below."""
 STYLES = {"done": "green", "unfinished": "yellow"}
 LATEST = " ←"
 
@@ -32,13 +34,14 @@ LATEST = " ←"
 def print_status(found: Status, out: Console) -> None:
     """Print the runs at an output, newest first, and the one under way."""
     now = datetime.fromisoformat(found.now)
-    table = Table(title=escape(found.output), title_justify="left")
-    for name in COLUMNS:
+    table = Table(title=escape(found.output), title_justify="left", caption_justify="left")
+    chosen = COLUMNS if out.width >= WIDE else NARROW
+    for name in chosen:
         table.add_column(
             name, justify="left" if name in {"run", "status"} else "right", no_wrap=name in {"run", "took"}
         )
     for run in found.runs:
-        table.add_row(*_cells(run, now))
+        table.add_row(*_cells(run, now)[: len(chosen)])
     if found.runs:
         table.caption = f"{LATEST.strip()} LATEST" if any(run.latest for run in found.runs) else None
         out.print(table)

@@ -29,6 +29,7 @@ from featflow.storage import Store
 ROOT = Path(__file__).resolve().parents[2]
 NODES, FILES, SECONDS = 2, 8, 240
 LIGHT = {"correlation": False, "interaction": False}
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
