@@ -16,7 +16,7 @@ from featflow.checks import check
 from featflow.config import Config
 from featflow.dataset import open_dataset
 from featflow.engines.base import Engine
-from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
+from featflow.errors import FeatflowError, InfrastructureError, first_line
 from featflow.export import lineage
 from featflow.footers import Footers
 from featflow.progress import Reporter, SilentProgress, Stopwatch
@@ -49,26 +49,26 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     store = Store(config.output, config.dataset.storage_options)
     run_id = new_run_id(watch.began)
     telemetry = Telemetry(run_id, progress or SilentProgress())
-    with lock.hold(store, run_id) as check_held, lineage.told(config, store, run_id, watch.began) as told:
+    held, noted = lock.hold(store, run_id), _failure_noted(store, run_id, watch)
+    with held as check_held, noted, lineage.told(config, store, run_id, watch.began) as told:
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         check(config, dataset)
         watch.lap("plan")
-        with _failure_noted(store, run_id, watch):
-            engine = open_engine(config)
-            try:
-                telemetry.load, telemetry.sink = engine.load, open_sink(config)
-                pipeline = import_module(PIPELINE)
-                watch.lap("start")
-                writer = RunWriter(store, run_id)
-                manifest = pipeline.write_tables(config, dataset, writer, engine, telemetry, watch)
-            finally:
-                engine.close()
-            footers.save()
-            check_held()
-            if told:
-                manifest["warnings"] += told.warnings
-            finished = writer.commit(manifest)
+        engine = open_engine(config)
+        try:
+            telemetry.load, telemetry.sink = engine.load, open_sink(config)
+            pipeline = import_module(PIPELINE)
+            watch.lap("start")
+            writer = RunWriter(store, run_id)
+            manifest = pipeline.write_tables(config, dataset, writer, engine, telemetry, watch)
+        finally:
+            engine.close()
+        footers.save()
+        check_held()
+        if told:
+            manifest["warnings"] += told.warnings
+        finished = writer.commit(manifest)
         if told:
             told.complete(finished)
         return finished
@@ -76,11 +76,9 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
 
 @contextmanager
 def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
-    """Leave a note of why a run ended that had begun to work: `featflow status` reads it."""
+    """Leave a note of why a run ended that was not published: `featflow status` reads it."""
     try:
         yield
-    except ConfigurationError:  # nothing was read, and nothing is left
-        raise
     except BaseException as error:
         said = str(error) if isinstance(error, FeatflowError) else f"{type(error).__name__}: {first_line(error)}"
         if not isinstance(error, Exception):  # SIGTERM, which Ray takes in its own way, or Ctrl-C
