@@ -76,6 +76,34 @@ def run_command(
         print_run(finished, out)
 
 
+@app.command("submit")
+def submit_command(
+    config: ConfigPath,
+    address: Annotated[str, typer.Option(metavar="URL", help="The cluster's dashboard, http://HEAD:8265.")],
+    overrides: Overrides = None,
+    night: Annotated[
+        str | None, typer.Option(help="What it is run for: as_of or today (UTC) by default. One night is one job.")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once it is submitted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the job on a Ray cluster, following its log; ends with the run's own exit code."""
+    from featflow import submission, submission_view  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.engines.ray_jobs import RayJobs  # noqa: PLC0415
+
+    submitted = submission.submission(load(config, overrides), night)
+    jobs = RayJobs(address)
+    outcome = submission.Outcome(*submission.place(jobs, submitted))
+    submission_view.print_placed(outcome, err)
+    if not no_wait:
+        submission_view.print_followed(jobs, outcome, err)
+    if as_json:
+        _print_json(outcome.public())
+    else:
+        submission_view.print_outcome(outcome, out, err)
+    raise typer.Exit(outcome.exit_code)
+
+
 @app.command("plan")
 def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show what a run would read, compute and reuse; reads footers only."""
@@ -135,6 +163,28 @@ def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_
     out.print(shown_runs(found) if found else f"no finished run at {output}")
 
 
+@app.command("status")
+def status_command(
+    output: Annotated[str, typer.Argument(help="Output URI.")],
+    last: Annotated[int, typer.Option(min=1, metavar="N", help="How many runs to show.")] = 5,
+    max_age: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Exit with 1 if no run was published since, such as 36h or 2d.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the last runs at an output did, and whether one is under way; reads manifests only."""
+    from featflow import status, status_view  # noqa: PLC0415  seconds that other commands need not wait
+
+    oldest = None if max_age is None else status.age(max_age)
+    found = status.status(output, last)
+    if as_json:
+        _print_json(found.public())
+    else:
+        status_view.print_status(found, out)
+    if oldest is not None and not found.is_younger(oldest):
+        raise typer.Exit(1)
+
+
 @app.command("compare")
 def compare_command(
     reference: Annotated[str, typer.Argument(metavar="RUN", help=RUN_URI)],
@@ -187,18 +237,17 @@ def gc_command(
         out.print(shown_garbage(found))
 
 
-def main() -> NoReturn:
-    """Run the command line and exit with featflow's code."""
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line, by default this process's, and exit with featflow's code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, _end)
     try:
-        app(standalone_mode=False)
+        code = app(args=arguments, prog_name="featflow", standalone_mode=False)  # of typer.Exit, None without
     except FeatflowError as error:
-        if "--json" in sys.argv:
+        if "--json" in arguments:
             _print_json({"status": "failed", "exit_code": error.exit_code, "error": str(error)})
         err.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
     except typer.Abort:
         sys.exit(130)
     except Exception as error:
@@ -206,7 +255,7 @@ def main() -> NoReturn:
             error.show()
             sys.exit(error.exit_code)
         raise
-    sys.exit(0)
+    sys.exit(code)
 
 
 def _end(number: int, _: object) -> NoReturn:

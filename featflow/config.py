@@ -31,6 +31,9 @@ class Config(Options):
     engine: EngineOptions = EngineOptions()
     budget: Budget = Budget()
     lineage: Annotated[LineageOptions | None, switch(LineageOptions)] = LineageOptions()
+    latest: bool = Field(
+        default=True, description="Let LATEST name this run; false for back-fills, of days that readers have passed."
+    )
 
     def public(self) -> dict[str, Any]:
         """Return the configuration as JSON values, without credentials."""

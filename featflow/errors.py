@@ -72,7 +72,7 @@ class LockedError(FeatflowError):
     exit_code = 5
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, printable."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)

@@ -6,6 +6,9 @@ pipeline, which the driver imports while Ray's workers do.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 from featflow import lock, retries
@@ -13,11 +16,13 @@ from featflow.checks import check
 from featflow.config import Config
 from featflow.dataset import open_dataset
 from featflow.engines.base import Engine
+from featflow.errors import FeatflowError, InfrastructureError, first_line
 from featflow.export import lineage
 from featflow.footers import Footers
 from featflow.progress import Reporter, SilentProgress, Stopwatch
-from featflow.runs import Run, RunWriter, new_run_id
+from featflow.runs import FAILURE, Run, RunWriter, new_run_id
 from featflow.storage import Store
+from featflow.telemetry import Sink, Telemetry
 
 __all__ = ["run"]
 
@@ -43,17 +48,20 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     retries.reset()
     store = Store(config.output, config.dataset.storage_options)
     run_id = new_run_id(watch.began)
-    with lock.hold(store) as check_held, lineage.told(config, store, run_id, watch.began) as told:
+    telemetry = Telemetry(run_id, progress or SilentProgress())
+    held, noted = lock.hold(store, run_id), _failure_noted(store, run_id, watch)
+    with held as check_held, noted, lineage.told(config, store, run_id, watch.began) as told:
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         check(config, dataset)
         watch.lap("plan")
         engine = open_engine(config)
         try:
+            telemetry.load, telemetry.sink = engine.load, open_sink(config)
             pipeline = import_module(PIPELINE)
             watch.lap("start")
             writer = RunWriter(store, run_id)
-            manifest = pipeline.write_tables(config, dataset, writer, engine, progress or SilentProgress(), watch)
+            manifest = pipeline.write_tables(config, dataset, writer, engine, telemetry, watch)
         finally:
             engine.close()
         footers.save()
@@ -66,6 +74,22 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         return finished
 
 
+@contextmanager
+def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
+    """Leave a note of why a run ended that was not published: `featflow status` reads it."""
+    try:
+        yield
+    except BaseException as error:
+        said = str(error) if isinstance(error, FeatflowError) else f"{type(error).__name__}: {first_line(error)}"
+        if not isinstance(error, Exception):  # SIGTERM, which Ray takes in its own way, or Ctrl-C
+            said = "it was told to end"
+        code = getattr(error, "exit_code", getattr(error, "code", 1))
+        note = {"run": run, "started": watch.began.isoformat(), "seconds": watch.total(), "exit_code": code}
+        with suppress(InfrastructureError):  # storage may be what failed
+            store.write(f"runs/{run}/{FAILURE}", json.dumps(note | {"error": said}).encode())
+        raise
+
+
 def open_engine(config: Config) -> Engine:
     """Return the engine of the configuration; Ray is imported only where it is used."""
     if config.engine.kind == "serial":
@@ -75,3 +99,12 @@ def open_engine(config: Config) -> Engine:
     from featflow.engines.ray import RayEngine  # noqa: PLC0415
 
     return RayEngine(config.engine.address, config.engine.in_flight, PIPELINE)
+
+
+def open_sink(config: Config) -> Sink | None:
+    """Return where figures are collected: Ray's metrics where Ray is used."""
+    if config.engine.kind == "serial":
+        return None
+    from featflow.engines.ray_metrics import RayMetrics  # noqa: PLC0415
+
+    return RayMetrics()

@@ -36,7 +36,7 @@ from featflow.errors import ConfigurationError, InfrastructureError, LockedError
 from featflow.retries import is_passing
 from featflow.storage import Store, reason
 
-__all__ = ["FOLDER", "hold", "holder"]
+__all__ = ["FOLDER", "Claim", "claim", "hold", "holder"]
 
 FOLDER = "lock"
 """Where claims are, below the output."""
@@ -49,10 +49,15 @@ LOOK_SECONDS = 0.2
 
 
 @contextmanager
-def hold(store: Store) -> Iterator[Callable[[], None]]:
+def hold(store: Store, run: str = "") -> Iterator[Callable[[], None]]:
     """Hold the lock of an output until the block ends.
 
     Yields a check that raises LockedError if the lock was lost: call it before publishing.
+
+    Parameters
+    ----------
+    run
+        What it is held for, as `claim` says it.
 
     Raises
     ------
@@ -64,10 +69,11 @@ def hold(store: Store) -> Iterator[Callable[[], None]]:
         Storage did not answer.
     """
     token = uuid.uuid4().hex
+    mine = Claim.mine(token, run)
     try:
-        _acquire(store, token)
+        _acquire(store, mine)
         stop = threading.Event()
-        heartbeat = threading.Thread(target=_renew, args=(store, token, stop), daemon=True)
+        heartbeat = threading.Thread(target=_renew, args=(store, mine, stop), daemon=True)
         heartbeat.start()
         try:
             yield partial(_check_held, store, token)
@@ -81,12 +87,17 @@ def hold(store: Store) -> Iterator[Callable[[], None]]:
 
 def holder(store: Store) -> str | None:
     """Return which process holds the lock of an output, None if none does."""
-    held = next((claim for claim in _others(store, "") if claim.holds), None)
+    held = claim(store)
     return f"process {held.pid} on {held.host}" if held else None
 
 
-def _acquire(store: Store, token: str) -> None:
-    asking = _Claim.mine(token)
+def claim(store: Store) -> Claim | None:
+    """Return the claim of the process that holds the lock of an output, None if none does."""
+    return next((each for each in _others(store, "") if each.holds), None)
+
+
+def _acquire(store: Store, asking: Claim) -> None:
+    token = asking.token
     try:
         store.write(_path(token), asking.dump())
     except InfrastructureError as error:
@@ -102,22 +113,23 @@ def _acquire(store: Store, token: str) -> None:
         if first.holds or first.token < token or time.time() > until:
             raise LockedError(_held(store, first))
         time.sleep(LOOK_SECONDS)
-    store.write(_path(token), replace(_Claim.mine(token), holds=True).dump())
+    store.write(_path(token), asking.renewed().dump())
     if asking.dead():  # others may have ignored it
         raise InfrastructureError(f"{store.root}: storage took longer to answer than a lease lasts; run again")
     for name in store.names(FOLDER):
-        claim = _read(store, name)
-        if claim and claim.token and claim.dead():  # one that cannot be understood may be half written
-            store.remove(_path(claim.token))
+        other = _read(store, name)
+        if other and other.token and other.dead():  # one that cannot be understood may be half written
+            store.remove(_path(other.token))
 
 
-def _renew(store: Store, token: str, stop: threading.Event) -> None:
+def _renew(store: Store, claimed: Claim, stop: threading.Event) -> None:
+    token = claimed.token
     while not stop.wait(LEASE_SECONDS / 5):
         with suppress(InfrastructureError):  # the next beat tries again; the lease outlasts several
             mine = _read(store, f"{token}.json")
             if mine is None or mine.dead():  # taken over, or about to be
                 return
-            store.write(_path(token), replace(_Claim.mine(token), holds=True).dump())
+            store.write(_path(token), claimed.renewed().dump())
 
 
 def _check_held(store: Store, token: str) -> None:
@@ -127,7 +139,7 @@ def _check_held(store: Store, token: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Claim:
+class Claim:
     """What one run says of itself. The defaults are those of a claim that cannot be understood: nobody's."""
 
     token: str = ""
@@ -135,21 +147,33 @@ class _Claim:
     pid: int = 0
     expires: float = 0.0
     holds: bool = False
+    since: float = 0.0
+    """When it was first made; 0 where an earlier version did not say."""
+    run: str = ""
 
     @classmethod
-    def mine(cls, token: str) -> _Claim:
-        return cls(token, socket.gethostname(), os.getpid(), time.time() + LEASE_SECONDS)
+    def mine(cls, token: str, run: str) -> Claim:
+        """Return a claim of this process that asks."""
+        now = time.time()
+        return cls(token, socket.gethostname(), os.getpid(), now + LEASE_SECONDS, since=now, run=run)
+
+    def renewed(self) -> Claim:
+        """Return the claim as it holds, with its whole lease before it."""
+        return replace(self, holds=True, expires=time.time() + LEASE_SECONDS)
 
     @classmethod
-    def parse(cls, data: bytes) -> _Claim:
+    def parse(cls, data: bytes) -> Claim:
+        """Return a claim as it was written, or nobody's."""
         try:
             said = json.loads(data)
             who = str(said["token"]), str(said["host"]), int(said["pid"])
-            return cls(*who, float(said["expires"]), bool(said["holds"]))
+            more = float(said.get("since", 0)), str(said.get("run", ""))
+            return cls(*who, float(said["expires"]), bool(said["holds"]), *more)
         except (ValueError, TypeError, KeyError):
             return cls()
 
     def dump(self) -> bytes:
+        """Return it as it is written."""
         return json.dumps(asdict(self)).encode()
 
     def dead(self) -> bool:
@@ -171,21 +195,21 @@ def _path(token: str) -> str:
     return f"{FOLDER}/{token}.json"
 
 
-def _read(store: Store, name: str) -> _Claim | None:
+def _read(store: Store, name: str) -> Claim | None:
     """Return a claim by its file's name, None if it is gone."""
     try:
-        return _Claim.parse(store.read(f"{FOLDER}/{name}"))
+        return Claim.parse(store.read(f"{FOLDER}/{name}"))
     except FileNotFoundError:
         return None
 
 
-def _others(store: Store, token: str) -> list[_Claim]:
+def _others(store: Store, token: str) -> list[Claim]:
     """Return the live claims but one's own."""
     names = [name for name in store.names(FOLDER) if name.endswith(".json") and name != f"{token}.json"]
     return [claim for name in names if (claim := _read(store, name)) and not claim.dead()]
 
 
-def _held(store: Store, claim: _Claim) -> str:
+def _held(store: Store, claim: Claim) -> str:
     left = max(0, round(claim.expires - time.time()))
     return (
         f"another run holds the lock of {store.root} (process {claim.pid} on {claim.host}; "

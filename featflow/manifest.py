@@ -18,6 +18,7 @@ from featflow.progress import Stopwatch
 from featflow.runs import RunWriter
 from featflow.states import Used
 from featflow.tables import build
+from featflow.telemetry import Telemetry
 from featflow.uncertainty import assumptions
 
 __all__ = ["Record"]
@@ -33,6 +34,7 @@ class Record:
     dataset: Dataset
     engine: str
     watch: Stopwatch
+    telemetry: Telemetry
 
     quarantined: list[Quarantined] = field(default_factory=list)
     computed: set[str] = field(default_factory=set)
@@ -51,6 +53,12 @@ class Record:
         self.quarantined += done.quarantined
         self.computed |= done.computed
         self.shards |= {shard.digest for shard in done.shards}
+        self.telemetry.lose(self.lost)
+
+    @property
+    def lost(self) -> int:
+        """Rows that could not be read."""
+        return sum(entry.rows or 0 for entry in self.quarantined)
 
     def quarantine_table(self) -> pa.Table:
         """Return the quarantine table."""
@@ -59,7 +67,6 @@ class Record:
 
     def manifest(self, writer: RunWriter, status: str) -> dict[str, Any]:
         """Return the manifest."""
-        lost = sum(entry.rows or 0 for entry in self.quarantined)
         computed = len(self.computed & self.shards)
         return {
             "run": writer.run_id,
@@ -70,7 +77,7 @@ class Record:
             "codebook": self.basis.codebook.digest if self.basis else None,
             "basis": self.basis.public() if self.basis else None,
             "assumptions": assumptions(self.config, self.basis.grouping) if self.basis else None,
-            "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": lost},
+            "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": self.lost},
             "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
             "tables": writer.tables,
             "interaction_search": self.searches,
@@ -78,6 +85,7 @@ class Record:
             "drift": self.drift,
             "retries": retries.counts(),
             "seconds": self.watch.total(),
+            "figures": self.telemetry.public(),
             "warnings": [
                 *self.dataset.notes,
                 *self.warnings,

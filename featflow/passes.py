@@ -148,7 +148,8 @@ def compute(
             else:
                 reports = workspace.engine.map(_summarize, work, items, Resources(memory=memory, lighter=_Item.lighter))
             for item, unreadable in zip(items, reports, strict=True):
-                workspace.progress.advance(sum(shard.rows for shard in item.shards))
+                rows, nbytes = sum(shard.rows for shard in item.shards), sum(shard.nbytes for shard in item.shards)
+                workspace.progress.advance(rows, len(item.shards), nbytes)
                 done |= {shard.digest for shard in item.shards}
                 for digest, entries in unreadable.items():
                     states.quarantine(store, digest, specs, entries)

@@ -32,26 +32,27 @@ from featflow.manifest import Record
 from featflow.measures.codebook import CANDIDATES, ColumnStates
 from featflow.measures.profile import alerts_by_column, profile, target_values
 from featflow.passes import Computed, Workspace
-from featflow.progress import Reporter, Stopwatch
+from featflow.progress import Stopwatch
 from featflow.relations import Relations
 from featflow.run_states import named_states
 from featflow.runs import Run, RunWriter
 from featflow.streams import count_totals
 from featflow.summaries import EmbeddingsSummarizer
+from featflow.telemetry import Telemetry
 from featflow.uncertainty import incomplete
 
 __all__ = ["write_tables"]
 
 
 def write_tables(
-    config: Config, dataset: Dataset, writer: RunWriter, engine: Engine, progress: Reporter, watch: Stopwatch
+    config: Config, dataset: Dataset, writer: RunWriter, engine: Engine, telemetry: Telemetry, watch: Stopwatch
 ) -> dict[str, Any]:
     """Compute and write all tables; return the manifest. Nothing is visible yet."""
     store = writer.store
     sizes = state_bytes(config), int(config.dataset.shard_bytes)
     gpus = config.engine.gpus, config.engine.encoder_gpus
-    workspace = Workspace(store, engine, progress, *sizes, config.dataset.storage_options, *gpus)
-    record = Record(config, dataset, engine.name, watch, list(dataset.quarantined), used=workspace.used)
+    workspace = Workspace(store, engine, telemetry, *sizes, config.dataset.storage_options, *gpus)
+    record = Record(config, dataset, engine.name, watch, telemetry, list(dataset.quarantined), used=workspace.used)
     earlier = earlier_runs(store, config.analyses.drift) if config.analyses.drift else None
 
     images = _images(workspace, dataset, config)
@@ -183,7 +184,7 @@ def _check_weights(dataset: Dataset, states: ColumnStates) -> None:
 
 
 def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:
-    lost = sum(entry.rows or 0 for entry in record.quarantined)
+    lost = record.lost
     # The rows of a file without a readable footer are not known: its share of the bytes or of the files, the larger.
     whole_files = [entry for entry in record.quarantined if entry.rows is None]
     by_bytes = sum(entry.nbytes for entry in whole_files) / max(record.dataset.nbytes, 1)

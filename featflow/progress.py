@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -30,12 +30,16 @@ LOG_SECONDS = 5.0
 class Reporter(Protocol):
     """Told of every stage and every step."""
 
+    def begin(self, context: Callable[[], dict[str, Any]]) -> None:
+        """Begin a run; the context is what every line of a log should say."""
+        ...
+
     def start(self, stage: str, total: int) -> None:
         """Begin a stage of so many steps."""
         ...
 
-    def advance(self, rows: int) -> None:
-        """Finish a step that went over so many rows."""
+    def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:
+        """Finish a step that went over so many rows, and read so many shards and bytes."""
         ...
 
     def finish(self) -> None:
@@ -46,10 +50,13 @@ class Reporter(Protocol):
 class SilentProgress:
     """Says nothing."""
 
+    def begin(self, context: Callable[[], dict[str, Any]]) -> None:
+        """Say nothing."""
+
     def start(self, stage: str, total: int) -> None:
         """Say nothing."""
 
-    def advance(self, rows: int) -> None:
+    def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:
         """Say nothing."""
 
     def finish(self) -> None:
@@ -57,11 +64,16 @@ class SilentProgress:
 
 
 class LogProgress:
-    """One JSON object a line on standard error: stage, done, total, rows a second, seconds left."""
+    """One JSON object a line on standard error: time, run, stage, done, total, rows a second, seconds left, retries."""
 
     def __init__(self) -> None:
         self._stage, self._total, self._done, self._rows = "", 0, 0, 0
         self._began = self._said = 0.0
+        self._context: Callable[[], dict[str, Any]] = dict
+
+    def begin(self, context: Callable[[], dict[str, Any]]) -> None:
+        """Begin a run."""
+        self._context = context
 
     def start(self, stage: str, total: int) -> None:
         """Begin a stage."""
@@ -69,7 +81,7 @@ class LogProgress:
         self._began = self._said = time.monotonic()
         self._say()
 
-    def advance(self, rows: int) -> None:
+    def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:  # noqa: ARG002  lines speak of rows
         """Count a step, and say so now and then."""
         self._done += 1
         self._rows += rows
@@ -84,7 +96,9 @@ class LogProgress:
     def _say(self) -> None:
         self._said = time.monotonic()
         seconds = self._said - self._began
-        line: dict[str, Any] = {"stage": self._stage, "done": self._done, "total": self._total, "rows": self._rows}
+        line: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": "info"}
+        line |= self._context()
+        line |= {"stage": self._stage, "done": self._done, "total": self._total, "rows": self._rows}
         if seconds and self._done:
             line["rows_per_second"] = round(self._rows / seconds)
             line["seconds_left"] = round(seconds / self._done * (self._total - self._done), 1)
@@ -101,6 +115,9 @@ class TerminalProgress:
         self._task = TaskID(0)
         self._rows, self._began = 0, 0.0
 
+    def begin(self, context: Callable[[], dict[str, Any]]) -> None:
+        """Show nothing yet."""
+
     def start(self, stage: str, total: int) -> None:
         """Show a bar."""
         self._rows, self._began = 0, time.monotonic()
@@ -116,7 +133,7 @@ class TerminalProgress:
         self._task = self._bar.add_task(stage, total=total, speed="")
         self._bar.start()
 
-    def advance(self, rows: int) -> None:
+    def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:  # noqa: ARG002  the bar speaks of rows
         """Move the bar."""
         self._rows += rows
         seconds = max(time.monotonic() - self._began, 1e-9)

@@ -22,7 +22,10 @@ from featflow.errors import DatasetError
 from featflow.storage import Store
 from featflow.tables import schema
 
-__all__ = ["Run", "RunWriter", "list_runs", "new_run_id"]
+__all__ = ["FAILURE", "Run", "RunWriter", "list_runs", "new_run_id"]
+
+FAILURE = "failure.json"
+"""Why a run ended without being published, in its folder."""
 
 PART_ROWS = 1_000_000
 """Rows of one part of a large table."""
@@ -187,10 +190,11 @@ class RunWriter:
         self.tables[name] = {"path": self.path(name), "rows": rows, "parts": len(written), "sha256": whole}
 
     def commit(self, manifest: dict[str, Any]) -> Run:
-        """Make the run visible."""
+        """Make the run visible, as the latest if its configuration says so."""
         self.save_manifest(manifest)
         self.store.write(f"runs/{self.run_id}/_SUCCESS", b"")
-        self.store.write("LATEST", self.run_id.encode())
+        if manifest["config"]["latest"]:
+            self.store.write("LATEST", self.run_id.encode())
         return Run(self.store, self.run_id, manifest)
 
     def save_manifest(self, manifest: dict[str, Any]) -> None:

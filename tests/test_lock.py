@@ -197,7 +197,7 @@ def test_in_any_order_of_steps_exactly_one_holds(monkeypatch):
         def contend(store=store):
             token = uuid.uuid4().hex
             try:
-                lock._acquire(store, token)
+                lock._acquire(store, lock.Claim.mine(token, ""))
             except LockedError:
                 store.remove(lock._path(token))
                 return False

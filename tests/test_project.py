@@ -74,6 +74,7 @@ def test_every_module_has_its_tests_or_is_tested_through_another():
         "lineage_options": "lineage", "commands": "feast", "labels": "page", "listing": "page", "limits": "writing",
         "profiles": "page", "rankings": "page", "graphs": "heat_maps", "pictures": "examples", "plots": "page",
         "ranking_plots": "page", "relation_plots": "page", "overview": "page", "figures": "page",
+        "status_view": "status", "submission_view": "submission", "ray_jobs": "cluster", "ray_metrics": "cluster",
     }  # fmt: skip
     leaves = {name.rsplit(".", 1)[-1] for name in MODULES if not name.startswith("featflow.summaries")}
     packages = {"embedding", "engines", "export", "measures", "report", "summaries"}

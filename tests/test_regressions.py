@@ -233,7 +233,7 @@ def test_a_lost_lock_stops_the_commit(tmp_path):
     store = Store(str(tmp_path))
     with lock.hold(store) as check_held:
         check_held()
-        store.write(f"{lock.FOLDER}/theirs.json", lock._Claim("theirs", "elsewhere", 1, 9e12, holds=True).dump())
+        store.write(f"{lock.FOLDER}/theirs.json", lock.Claim("theirs", "elsewhere", 1, 9e12, holds=True).dump())
         with pytest.raises(LockedError, match="was lost"):
             check_held()
 

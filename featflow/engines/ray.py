@@ -1,4 +1,4 @@
-"""Ray tasks and actors. The only importer of ray.
+"""Ray tasks and actors.
 
 Bounded in flight; what runs at once is bounded by the declared cores and memory. A
 task or actor that dies with its worker or node is tried again: its output is written
@@ -9,8 +9,10 @@ tried once more, on a lighter item if there is such: Ray itself would try for ev
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import lru_cache
@@ -20,7 +22,7 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from featflow import retries
-from featflow.engines.base import Resources
+from featflow.engines.base import Load, Resources, peak_bytes
 from featflow.errors import FeatflowError, InfrastructureError, first_line
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -38,6 +40,8 @@ LOCAL_STORE_BYTES = 256 * 2**20
 TASK_RETRIES, MEMORY_RETRIES = 3, 1
 """Of an item whose process or node died, and of one whose process was killed for memory."""
 CONNECT_SECONDS = 10
+LOOK_SECONDS = 5.0
+"""Between two looks at how large the cluster is."""
 
 
 class RayEngine:
@@ -52,6 +56,7 @@ class RayEngine:
     name = "ray"
 
     def __init__(self, address: str | None, in_flight: int, module: str | None = None) -> None:
+        self.load = Load()
         self._started = not ray.is_initialized()
         if self._started:
             options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -62,7 +67,7 @@ class RayEngine:
                 ray.init(address=address or "local", **options)
             except (OSError, RuntimeError, ValueError) as error:
                 raise InfrastructureError(f"engine.address: no Ray at {address or 'this machine'}: {error}") from error
-        self._window = max(1, in_flight * int(ray.cluster_resources().get("CPU", 1)))
+        self._in_flight, self._looked = in_flight, -math.inf
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._memory = int(max((node.get("memory", 0) for node in nodes), default=0))
         self._cores = int(max((node.get("CPU", 1) for node in nodes), default=1))
@@ -92,7 +97,7 @@ class RayEngine:
             failures = 0
             while True:
                 try:
-                    return _get(sent)
+                    return _get(sent, self.load)
                 except InfrastructureError as error:
                     item = _next_item(error, item, failures, resources)
                 failures += 1
@@ -100,12 +105,15 @@ class RayEngine:
 
         try:
             for item in items:
-                if len(pending) >= self._window:
+                while len(pending) >= self._window():
                     yield result()
                 pending.append((task.remote([reference], item, threads), item))
+                self.load.under_way(len(pending))
             while pending:
+                self.load.under_way(len(pending))
                 yield result()
         finally:
+            self.load.under_way(0)
             for leftover, _ in pending:
                 ray.cancel(leftover, force=False)
 
@@ -124,12 +132,12 @@ class RayEngine:
         actors = max(1, min(tasks, int(gpus / share) if share else cores))
         threads = max(1, min(self._cores, cores // actors))
         options = self._options(Resources(share, resources.memory), threads)
-        residents = _Residents((function, shared), resources, options, threads, actors)
+        residents = _Residents((function, shared), resources, options, (threads, actors), self.load)
         todo, found = enumerate(items), dict[int, Result]()
         given = taken = 0
         try:
             while True:
-                while residents.idle and given - taken < self._window + actors:
+                while residents.idle and given - taken < self._window() + actors:
                     following = next(todo, None)
                     if following is None:
                         break
@@ -144,6 +152,14 @@ class RayEngine:
                     found |= residents.finished()
         finally:
             residents.close()
+
+    def _window(self) -> int:
+        """Return how many items may be under way; a cluster grows with what waits, so it is asked now and then."""
+        now = time.monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            cores = int(ray.cluster_resources().get("CPU", 0))
+            self._most, self._looked = max(2, self._in_flight * cores), now
+        return self._most
 
     def _options(self, resources: Resources, threads: int) -> dict[str, Any]:
         memory = min(resources.memory, self._memory) or None  # more than any node has would wait for ever
@@ -162,15 +178,16 @@ class _Residents:
     ----------
     work
         The function, and what all its calls share.
-    threads, count
+    many
         Threads of an actor, and how many actors there are.
     """
 
     def __init__(
-        self, work: tuple[Any, Any], resources: Resources, options: dict[str, Any], threads: int, count: int
+        self, work: tuple[Any, Any], resources: Resources, options: dict[str, Any], many: tuple[int, int], load: Load
     ) -> None:
         self._make = ray.remote(_Resident).options(**options, max_restarts=0).remote
-        self._work, self._resources, self._threads = [ray.put(work)], resources, threads
+        self._work, self._resources, self._load = [ray.put(work)], resources, load
+        self._threads, count = many
         self._actors = {self._make() for _ in range(count)}
         self.idle = list(self._actors)
         self._busy: dict[Any, tuple[Any, int, Any, int]] = {}
@@ -180,13 +197,14 @@ class _Residents:
         actor = self.idle.pop()
         reference = actor.call.remote(self._work, item, attempt, self._threads)
         self._busy[reference] = (actor, index, item, attempt)
+        self._load.under_way(len(self._busy))
 
     def finished(self) -> dict[int, Any]:
         """Wait for one item at least; return results by index, none where an actor had died."""
         (reference,), _ = ray.wait(list(self._busy), num_returns=1)
         actor, index, item, attempt = self._busy.pop(reference)
         try:
-            result = _get(reference)
+            result = _get(reference, self._load)
         except InfrastructureError as error:
             item = _next_item(error, item, attempt, self._resources)
             ray.kill(actor)  # one that cannot be reached may still hold its share of the machine
@@ -200,6 +218,7 @@ class _Residents:
 
     def close(self) -> None:
         """End all actors."""
+        self._load.under_way(0)
         for actor in self._actors:
             ray.kill(actor)
 
@@ -223,8 +242,8 @@ def _prepare(module: str) -> None:
     import_module(module)
 
 
-def _call(work: list[Any], item: Any, threads: int, *attempt: int) -> tuple[Any, int]:
-    """Return the function's value, and how often storage was tried again."""
+def _call(work: list[Any], item: Any, threads: int, *attempt: int) -> tuple[Any, int, int]:
+    """Return the function's value, how often storage was tried again, and the most memory the process has held."""
     import torch  # noqa: PLC0415  which a driver imports elsewhere, while Ray starts
 
     function, shared = _fetched(*work)
@@ -232,7 +251,7 @@ def _call(work: list[Any], item: Any, threads: int, *attempt: int) -> tuple[Any,
     before = retries.counts()["storage"]
     with threadpool_limits(threads):  # numpy's, which Ray sets for a worker's first task only
         result = function(shared, item, *attempt)
-    return result, retries.counts()["storage"] - before
+    return result, retries.counts()["storage"] - before, peak_bytes()
 
 
 @lru_cache(maxsize=1)
@@ -241,9 +260,9 @@ def _fetched(reference: Any) -> Any:
     return ray.get(reference)
 
 
-def _get(reference: Any) -> Any:
+def _get(reference: Any, load: Load) -> Any:
     try:
-        result, retried = ray.get(reference)
+        result, retried, peak = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, FeatflowError):
             raise error.cause from None
@@ -253,6 +272,7 @@ def _get(reference: Any) -> Any:
     except ray.exceptions.RayError as error:
         raise InfrastructureError(f"Ray could not finish a task: {type(error).__name__}: {error}; retry") from error
     retries.add("storage", retried)
+    load.peak_bytes = max(load.peak_bytes, peak)
     return result
 
 

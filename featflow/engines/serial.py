@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from featflow.engines.base import Resources
+from featflow.engines.base import Load, Resources
 
 __all__ = ["SerialEngine"]
 
@@ -24,6 +24,9 @@ class SerialEngine:
     """
 
     name = "serial"
+
+    def __init__(self) -> None:
+        self.load = Load(in_flight=1, most_in_flight=1)
 
     def map(
         self,

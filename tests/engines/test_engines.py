@@ -232,3 +232,18 @@ def test_no_cluster_is_an_infrastructure_error():
 def test_ray_is_imported_only_where_it_is_used():
     code = "import sys, featflow, featflow.cli; print('ray' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_a_cluster_that_grows_is_given_more(local_ray, monkeypatch):
+    from featflow.engines import ray as engines
+
+    engine = engines.RayEngine(None, 3)
+    assert engine._window() == 6
+    monkeypatch.setattr(engines.ray, "cluster_resources", lambda: {"CPU": 8.0})
+    assert engine._window() == 6  # looked at a moment ago
+    monkeypatch.setattr(engines, "LOOK_SECONDS", 0.0)
+    assert engine._window() == 24
+    monkeypatch.setattr(engines.ray, "cluster_resources", dict)
+    assert engine._window() == 2  # something must wait, or nothing comes
+    assert list(engine.map(add, 1, [], Resources())) == []
+    assert engine.load.in_flight == 0

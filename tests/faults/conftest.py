@@ -72,6 +72,10 @@ class Bench:
         """Return the files below a folder, the output by default."""
         return sorted(path for path in (folder or self.output).rglob("*") if path.is_file())
 
+    def work(self):
+        """Return the files of the output but those that tell of a run that failed."""
+        return [path for path in self.files() if path.name not in {"failure.json", "openlineage.jsonl"}]
+
     def command(self, *arguments, text=None, config=None):
         """Run ``featflow run`` on a configuration in a process of its own."""
         path = self.root / "config.yaml"

@@ -52,7 +52,7 @@ def test_a_path_that_is_not_there(bench):
     bench.refused(
         DatasetError, path, "no such file or directory", "check dataset.source", dataset={"source": str(path)}
     )
-    assert not bench.files()
+    assert not bench.work()
 
 
 def test_an_empty_directory(bench):
@@ -589,7 +589,7 @@ def test_no_lock_is_left_by_a_run_that_fails(bench):
         ({"budget": {"bad_row": 0.5}}, "budget.bad_row", "did you mean 'bad_rows'?"),
         ({"analyses": {"correlation": {"method": []}}}, "analyses.correlation.method", "did you mean 'methods'?"),
         ({"analyses": {"interaction": {"kep": 1}}}, "analyses.interaction.kep", "did you mean 'keep'?"),
-        ({"zzz": 1}, "zzz", "known keys are analyses, budget, codebook, dataset, engine, output"),
+        ({"zzz": 1}, "zzz", "known keys are analyses, budget, codebook, dataset, engine, latest, lineage, output"),
         ({"engine": {"zzz": 1}}, "engine.zzz", "known keys are address, encoder_gpus, gpus, in_flight, kind"),
     ],
 )
@@ -699,7 +699,7 @@ def test_a_memory_budget_too_small_for_a_state(bench, memory):
     message = bench.refused(
         ConfigurationError, "budget.memory", "quantiles", budget={"memory": memory}, codebook=codebook
     )
-    assert not bench.files()
+    assert not bench.work()
     factor = float(re.search(r"raise budget\.memory ([\d.,]+) times", message).group(1))
     enough = int(factor * int(memory.removesuffix("MiB")) * 2**20)
     assert bench.run(budget={"memory": enough}, codebook=codebook).manifest["status"] == "done"

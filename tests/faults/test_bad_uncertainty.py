@@ -41,7 +41,7 @@ def refused(bench, error, *words, **config):
     with pytest.raises(error) as caught:
         plan(parse(bench.config(**config)))
     assert (str(caught.value), caught.value.exit_code) == (message, 2)
-    assert not bench.files()
+    assert not bench.work()
     return message
 
 
