@@ -17,9 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/featflow demo
 
-# Runs all tests.
+# Runs all tests, files side by side on two processes.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Lint, types, import contracts.
 check: $(STAMP)
