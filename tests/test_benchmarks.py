@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+FLIGHTS = BENCHMARKS.parents[1] / "shared" / "data" / "hflights.parquet"
 
 
 def run_benchmark(name, arguments, folder):
@@ -116,3 +117,12 @@ def test_runs_survive_what_is_killed_and_each_other(tmp_path, line):
     figures = run_benchmark("faults.py", ["--small", "--engine", engine, "--only", line], tmp_path)
     assert {check["line"] for check in figures["checks"]} == {line}
     assert all(check["passed"] for check in figures["checks"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FLIGHTS.exists(), reason="needs hflights.parquet")
+def test_a_night_costs_its_shard_and_gives_what_all_days_give(tmp_path):
+    """A few days on one server; `tests/test_nights.py` has both, and what a night costs is asserted by `make bench`."""
+    figures = run_benchmark("nights.py", ["--small", "--engine", "serial", "--only", "moto"], tmp_path)
+    assert all(check["passed"] for check in figures["checks"])
+    assert figures["moto"][0]["computed"] == 1
