@@ -3,7 +3,7 @@
 #
 #   JOB_NAME=featflow-nightly-29405880 JOB_UID=... sh nightly.sh rayjob.yaml
 #
-# Exit codes: featflow's own (0, 2, 3, 4, 5); 2 also where the operator refuses the RayJob; 4 where the RayJob ended without featflow; 1 where
+# Exit codes: featflow's own (0, 2, 3, 4, 5); 2 also where the API refuses the RayJob; 4 where the RayJob ended without featflow; 1 where
 # somebody stopped or removed it; 75 where the Kubernetes API did not answer: the Job makes another pod, which finds the RayJob.
 set -eu
 
@@ -20,7 +20,7 @@ if said=$(printf '%s' "$manifest" | kubectl create --filename - 2>&1); then
 else
   case $said in
     *AlreadyExists*) echo "rayjob $JOB_NAME is there already; waiting for it" ;;
-    *Invalid* | *BadRequest*) echo "$said" >&2; exit 2 ;;
+    *"is invalid"* | *Invalid* | *BadRequest* | *Forbidden*) echo "$said" >&2; exit 2 ;;
     *) echo "$said" >&2; exit 75 ;;
   esac
 fi

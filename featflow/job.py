@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from typing import Any
 
 from featflow import lock, retries
 from featflow.checks import check
@@ -26,6 +27,8 @@ from featflow.telemetry import Sink, Telemetry
 
 __all__ = ["run"]
 
+INTERRUPTED = 130
+"""What the command line ends with after Ctrl-C."""
 PIPELINE = "featflow.pipeline"
 """What the driver imports once there is work; tasks need most of it, too."""
 
@@ -50,7 +53,8 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     run_id = new_run_id(watch.began)
     telemetry = Telemetry(run_id, progress or SilentProgress())
     held, noted = lock.hold(store, run_id), _failure_noted(store, run_id, watch)
-    with held as check_held, noted, lineage.told(config, store, run_id, watch.began) as told:
+    told_of = lineage.told(config, store, run_id, watch.began)
+    with _without_credentials(store.options), held as check_held, noted, told_of as told:
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         check(config, dataset)
@@ -75,15 +79,29 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
 
 
 @contextmanager
+def _without_credentials(options: dict[str, Any]) -> Iterator[None]:
+    """Take storage's credentials out of what errors say: clients quote the address they were given."""
+    try:
+        yield
+    except FeatflowError as error:
+        said = lineage.redacted(str(error), options)
+        if said == str(error):
+            raise
+        raise type(error)(said) from None
+
+
+@contextmanager
 def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
     """Leave a note of why a run ended that was not published: `featflow status` reads it."""
     try:
         yield
     except BaseException as error:
         said = str(error) if isinstance(error, FeatflowError) else f"{type(error).__name__}: {first_line(error)}"
+        said = lineage.redacted(said, store.options)
         if not isinstance(error, Exception):  # SIGTERM, which Ray takes in its own way, or Ctrl-C
             said = "it was told to end"
-        code = getattr(error, "exit_code", getattr(error, "code", 1))
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", None)
+        code = getattr(error, "code", 1) if code is None else code
         note = {"run": run, "started": watch.began.isoformat(), "seconds": watch.total(), "exit_code": code}
         with suppress(InfrastructureError):  # storage may be what failed
             store.write(f"runs/{run}/{FAILURE}", json.dumps(note | {"error": said}).encode())

@@ -81,11 +81,14 @@ class Status:
     under_way: UnderWay | None
     runs: tuple[RunStatus, ...]
     """The last ones, newest first, without the one under way."""
+    latest_ended: str | None = None
+    """When the run that LATEST names ended, however many have failed since; ISO 8601."""
 
     def is_younger(self, oldest: timedelta) -> bool:
-        """Return whether a run was published since."""
-        now = datetime.fromisoformat(self.now)
-        return any(now - run.ended <= oldest for run in self.runs if run.status == DONE)
+        """Return whether what readers see is of a run that ended since."""
+        if self.latest_ended is None:
+            return False
+        return datetime.fromisoformat(self.now) - datetime.fromisoformat(self.latest_ended) <= oldest
 
     def public(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -137,7 +140,8 @@ def status(output: str, last: int, options: dict[str, Any] | None = None) -> Sta
     told = (name for name in names if held is None or name != held.run)
     runs = [_run(store, name, name == latest) for name, _ in zip(told, range(last), strict=False)]
     newest_first = sorted(runs, key=lambda run: datetime.fromisoformat(run.started), reverse=True)
-    return Status(output, datetime.now(UTC).isoformat(), running or None, tuple(newest_first))
+    seen = _run(store, latest, True).ended.isoformat() if latest else None
+    return Status(output, datetime.now(UTC).isoformat(), running or None, tuple(newest_first), seen)
 
 
 def _run(store: Store, name: str, latest: bool) -> RunStatus:
@@ -164,7 +168,7 @@ def _run(store: Store, name: str, latest: bool) -> RunStatus:
         drift_alerts=_alerts(Run(store, name, manifest)) if published else None,
         warnings=tuple(manifest.get("warnings", ())),
         error=failure.get("error"),
-        exit_code=0 if published else failure.get("exit_code"),
+        exit_code=failure.get("exit_code", 0 if published else None),
     )
 
 

@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import yaml
+
 from featflow.config import Config, parse
 from featflow.engines.base import Job, Submission
 from featflow.errors import ConfigurationError, InfrastructureError
 
 __all__ = ["Jobs", "Outcome", "explained", "follow", "place", "submission"]
 
-CONFIG_FILE = "featflow.json"
+CONFIG_FILE = "featflow.yaml"
 """What the job reads, in its working directory."""
 ENTRYPOINT = f"python -m featflow run {CONFIG_FILE} --json"
 
@@ -103,7 +105,7 @@ def submission(config: Config, night: str | None = None) -> Submission:
     digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
     output, night = (_slug(text) for text in (config.output.rstrip("/").rpartition("/")[2], night))
     metadata = {"featflow": "run", "output": config.output, "night": night}
-    files = {CONFIG_FILE: json.dumps(values, indent=1)}
+    files = {CONFIG_FILE: yaml.safe_dump(values, allow_unicode=True, sort_keys=False)}
     return Submission(f"featflow-{output}-{night}-{digest}", ENTRYPOINT, files, metadata)
 
 

@@ -29,6 +29,8 @@ if __name__ == "__main__":
     parser.add_argument("--from", dest="first", type=date.fromisoformat, required=True, metavar="DAY")
     parser.add_argument("--to", dest="last", type=date.fromisoformat, required=True, metavar="DAY")
     chosen, others = parser.parse_known_args()
+    if chosen.last < chosen.first:
+        parser.error(f"--to {chosen.last} is before --from {chosen.first}")
     for day in days(chosen.first, chosen.last):
         settings = (*ON_CLUSTER, f"dataset.as_of={day}")
         try:

@@ -2,8 +2,9 @@
 
     ray job submit --address http://HEAD:8265 --working-dir . -- python jobs/embed.py photos.yaml
 
-Writes the ``embedding`` and ``embedding_profile`` tables. Vectors are kept by shard: a run of everything, later, finds
-them. Arguments are those of ``featflow run``. Ends with featflow's exit code.
+Writes the ``embedding`` and ``embedding_profile`` tables. LATEST stays where it is: readers of other tables follow it.
+Vectors are kept by shard: a run of everything, later, finds them. Arguments are those of ``featflow run``. Ends with
+featflow's exit code.
 """
 
 from __future__ import annotations
@@ -15,5 +16,5 @@ from featflow.cli import main
 OFF = ("profile", "correlation", "ranking", "interaction", "drift")
 
 if __name__ == "__main__":
-    settings = ["engine.kind=ray", "engine.address=auto", *(f"analyses.{name}=false" for name in OFF)]
+    settings = ["engine.kind=ray", "engine.address=auto", "latest=false", *(f"analyses.{name}=false" for name in OFF)]
     main(["run", *sys.argv[1:], "--json", *(word for each in settings for word in ("--set", each))])

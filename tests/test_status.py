@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+import featflow
 from featflow import lock
 from featflow.config import parse
-from featflow.errors import BadDataError, ConfigurationError, DatasetError
+from featflow.errors import BadDataError, ConfigurationError, DatasetError, FeatflowError
 from featflow.job import run
+from featflow.runs import FAILURE
 from featflow.status import age, status
 from featflow.status_view import print_status
 from featflow.storage import Store
@@ -119,3 +122,27 @@ def test_as_a_probe(output):
     assert "write minutes" in probe("--max-age", "soon").stderr
     with pytest.raises(ConfigurationError, match="--max-age 1"):
         age("1")
+
+
+def test_failures_make_a_fresh_run_no_older(output):
+    finished = go(output)
+    for second in range(7):
+        Store(output).write(f"runs/20990101T00000{second}Z-abcdef/{FAILURE}", b'{"run": "x", "exit_code": 4}')
+    found = status(output, 5)
+    assert finished.run_id not in {run.run for run in found.runs}
+    assert found.is_younger(timedelta(hours=1))
+    assert not found.is_younger(timedelta(0))
+
+
+def test_no_credential_is_in_what_a_failure_leaves(output):
+    endpoint = {"endpoint_url": "me:s3cr3tpw@127.0.0.1:9000"}
+    dataset = {
+        "source": "s3://lake/data",
+        "storage_options": {"key": "k3y", "secret": "hu5h", "client_kwargs": endpoint},
+    }
+    with pytest.raises(FeatflowError) as caught:
+        featflow.run({"dataset": dataset, "output": output, "engine": {"kind": "serial"}})
+    (note,) = (path.read_text() for path in Path(output).rglob(FAILURE))
+    for text in (str(caught.value), note, shown(status(output, 5))):
+        assert "s3cr3tpw" not in text
+        assert "hu5h" not in text

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from featflow.config import parse
+from featflow.config import load, parse
 from featflow.engines.base import Job
-from featflow.errors import ConfigurationError
+from featflow.errors import ConfigurationError, InfrastructureError
 from featflow.submission import Outcome, explained, follow, place, submission
 from featflow.submission_view import shown_line
 
@@ -70,11 +74,13 @@ def test_the_name_is_of_configuration_and_night():
     assert submission(config(output="s3://lake/Ünï/a b/")).name.startswith("featflow-a-b-")
 
 
-def test_what_travels_is_the_same_configuration():
-    (text,) = submission(config(analyses={"correlation": False, "interaction": {"keep": 7}})).files.values()
-    arrived = parse(json.loads(text))
-    assert arrived.analyses == config(analyses={"correlation": False, "interaction": {"keep": 7}}).analyses
-    assert arrived.dataset == config().dataset
+def test_what_travels_is_the_same_configuration(tmp_path):
+    sent = config(analyses={"correlation": False, "interaction": {"keep": 7}}, dataset={"exclude": ["\U0001f600", "ä"]})
+    ((name, text),) = submission(sent).files.items()
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    arrived = load(str(tmp_path / name))
+    assert arrived.analyses == sent.analyses
+    assert arrived.dataset == sent.dataset
     assert (arrived.engine.kind, arrived.engine.address) == ("ray", "auto")
 
 
@@ -139,9 +145,33 @@ def test_exit_codes(status, code, result, exit_code, words):
     assert outcome.public()["exit_code"] == exit_code
     if status != "RUNNING":
         assert words in explained(outcome)
+        assert bool(words) == bool(explained(outcome))
 
 
 def test_lines_for_people():
     assert shown_line("Ray says something") == "Ray says something"
     line = {"stage": "merging", "done": 0, "total": 2, "rows": 0}
     assert shown_line(json.dumps(line)) is None
+
+
+def test_a_server_that_accepts_and_never_answers_is_given_up(monkeypatch):
+    ray_jobs = pytest.importorskip("featflow.engines.ray_jobs")
+    monkeypatch.setattr(ray_jobs, "LOST_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(InfrastructureError, match="no Ray job server answers"):
+            ray_jobs.RayJobs(address)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265x", "ray://127.0.0.1:10001", "http://"])
+def test_an_address_that_is_none_is_named(address):
+    ray_jobs = pytest.importorskip("featflow.engines.ray_jobs")
+    with pytest.raises(ConfigurationError, match=f"--address {address}.*write it as http://HEAD:8265"):
+        ray_jobs.RayJobs(address)
+
+
+def test_days_that_run_backwards_are_refused():
+    script = Path(__file__).resolve().parents[1] / "jobs" / "backfill.py"
+    command = [sys.executable, str(script), "flights.yaml", "--from", "2026-10-07", "--to", "2026-10-01"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "is before --from 2026-10-07" in done.stderr) == (2, True)

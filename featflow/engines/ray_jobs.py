@@ -19,6 +19,7 @@ from featflow.engines.base import Job, Submission
 from featflow.errors import ConfigurationError, InfrastructureError, first_line
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 __all__ = ["RayJobs"]
@@ -28,10 +29,19 @@ Answer = TypeVar("Answer")
 CONNECT_SECONDS = 10
 LOST_SECONDS = 60.0
 """A cluster that was there and does not answer for this long is given up."""
+QUIET_SECONDS = 60.0
+"""After so long without a word the job is asked for anew: a dead connection says nothing either."""
 PAUSE_SECONDS = 1.0
 """Between two questions to a cluster that did not answer."""
 PASSING = (OSError, RuntimeError, ClientError)
 """What the client raises where the cluster does not answer, or answers with an error."""
+
+
+class _Client(JobSubmissionClient):  # type: ignore[misc]
+    """Ray's client, whose requests would else wait for ever for a server that accepts and never answers."""
+
+    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+        return super()._do_request(method, endpoint, **{"timeout": (CONNECT_SECONDS, LOST_SECONDS)} | options)
 
 
 class RayJobs:
@@ -58,8 +68,16 @@ class RayJobs:
             logging.getLogger(f"ray.{module}").setLevel(logging.WARNING)  # they tell of every upload and connection
         try:
             place = url.hostname, url.port or {"http": 80, "https": 443}[url.scheme]
+        except ValueError as error:
+            raise ConfigurationError(f"--address {address}: {error}; write it as http://HEAD:8265") from None
+        try:
             socket.create_connection(place, timeout=CONNECT_SECONDS).close()
-            self._client = JobSubmissionClient(address)
+            self._client = _Client(address)
+        except AuthenticationError as error:
+            raise ConfigurationError(
+                f"--address {address}: {first_line(error)}; give the cluster's token by RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+            ) from error
         except PASSING as error:
             raise InfrastructureError(
                 f"--address {address}: no Ray job server answers: {first_line(error)}; check the address, "
@@ -110,6 +128,8 @@ class RayJobs:
                     if new:
                         seen += len(new)
                         yield new
+            except TimeoutError:  # nothing new: the job is quiet, or the connection is dead
+                lost_at = None
             except PASSING as error:
                 now = time.monotonic()
                 lost_at = lost_at or now
@@ -141,7 +161,7 @@ def _followed(chunks: AsyncIterator[str]) -> Iterator[str]:
     """Yield what an asynchronous iterator does."""
 
     async def following() -> str | None:
-        return await anext(chunks, None)
+        return await asyncio.wait_for(anext(chunks, None), QUIET_SECONDS)
 
     with asyncio.Runner() as runner:
         while (text := runner.run(following())) is not None:

@@ -235,7 +235,8 @@ def test_the_other_jobs(cluster, lake, configured, moto_options):
     ]
     assert ends == ["1970-01-01", "1970-01-02"]
     assert "LATEST" not in Store("s3://lake/out/days", moto_options).names("")
-    embedded = featflow.Run.open("s3://lake/out/photos", options=moto_options)
+    assert "LATEST" not in Store("s3://lake/out/photos", moto_options).names("")
+    (embedded,) = featflow.list_runs("s3://lake/out/photos", moto_options)
     assert set(embedded.tables) == {"embedding", "embedding_profile", "quarantine"}
     assert set(embedded.table("embedding")["status"]) == {"ok"}
     nightly = featflow.Run.open("s3://lake/out/today", options=moto_options)

@@ -75,6 +75,9 @@ class Cluster:
 
 def _failure(code: int, reason: str) -> tuple[int, dict[str, Any]]:
     said = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason}
+    if reason == "Invalid":  # kubectl words it from the causes, and leaves the reason out
+        causes = [{"reason": "FieldValueRequired", "message": "Required value", "field": "spec.rayClusterSpec"}]
+        said["details"] = {"name": "night", "group": "ray.io", "kind": "RayJob", "causes": causes}
     return code, said | {"message": f"rayjobs.ray.io: {reason}"}
 
 

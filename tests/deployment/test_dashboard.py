@@ -52,7 +52,7 @@ def test_it_asks_for_every_metric_by_labels_that_it_has(dashboard):
         (selector,) = selectors(promql_parser.parse(text))
         asked.add(selector.name)
         by = re.search(r"\bby \((\w+)\)", text)
-        assert {by.group(1)} if by else set() == EXPORTED[selector.name]
+        assert ({by.group(1)} if by else set()) == EXPORTED[selector.name]
         assert [matcher.name for matcher in selector.matchers.matchers] == ["ray_io_cluster"]
     assert asked == set(EXPORTED)
 
