@@ -31,6 +31,8 @@ ROWS_ANYWHERE = {"run", "shard"}
 FEWEST_UNITS = 16
 """Units of event time that usual times span: two a window by default."""
 STALE_SHARE = 0.05
+OUTER_BINS = "more of the values of '{}' lie in its outermost bins than when these were made"
+NEW_LEVELS = "of the values of '{}' lie in none of the levels that were told apart"
 """Rows beyond what bins and levels were made for, as a share of those that hold a value, that ask for new ones."""
 
 
@@ -181,27 +183,26 @@ def _kind(grouping: Grouping) -> tuple[object, ...]:
 def stale(basis: Basis, states: ColumnStates) -> list[str]:
     """Return a warning for each kept coding that too many rows have outgrown."""
     found = []
-    for name, share in _outgrown(basis, states):
+    for name, share, how in _outgrown(basis, states):
         if share > STALE_SHARE:
-            found.append(
-                f"codebook: {share:.1%} of the values of '{name}' lie beyond what its bins or levels were made for; "
-                "run with --rebin for new ones"
-            )
+            found.append(f"codebook: {share:.1%} {how.format(name)}; run with --rebin for new ones")
     return found
 
 
-def _outgrown(basis: Basis, states: ColumnStates) -> Iterator[tuple[str, float]]:
+def _outgrown(basis: Basis, states: ColumnStates) -> Iterator[tuple[str, float, str]]:
     codings: dict[str, Coding] = {c.column.name: c for c in basis.codebook.codings if c.column.name in basis.kept}
     for column, histogram in zip(states.numbers, states.histograms, strict=True):
         coding = codings.get(column.name)
+        if column.role is Role.EVENT_TIME:  # which every night adds to, and which nothing is counted by
+            continue
         if isinstance(coding, NumberCoding) and len(histogram.counts) and len(coding.edges):
-            yield column.name, _in_outer_bins(coding, histogram.cells, histogram.counts)
+            yield column.name, _in_outer_bins(coding, histogram.cells, histogram.counts), OUTER_BINS
     for column, counted in zip(states.categories, states.levels, strict=True):
         coding = codings.get(column.name)
         if isinstance(coding, CategoryCoding) and coding.buckets == 1 and counted.levels is not None:
             known = set(coding.levels.to_pylist())
             new = np.array([level not in known for level in counted.levels.to_pylist()], bool)
-            yield column.name, float(counted.counts[new].sum() / max(counted.counts.sum(), 1))
+            yield column.name, float(counted.counts[new].sum() / max(counted.counts.sum(), 1)), NEW_LEVELS
 
 
 def _in_outer_bins(coding: NumberCoding, cells: np.ndarray, counts: np.ndarray) -> float:

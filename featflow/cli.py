@@ -150,7 +150,7 @@ def schema_command(
             listing.add_row(name, ", ".join(schema.names))
         out.print(listing)
     else:
-        _print_json(Config.model_json_schema() if table == "config" else describe(table))
+        out.print_json(data=Config.model_json_schema() if table == "config" else describe(table))
 
 
 @app.command("runs")

@@ -77,7 +77,10 @@ def list_data_files(sources: list[str], options: dict[str, Any], output: str | N
         found = [file for file in _list_source(source, options) if not _below(file.uri, output, options)]
         if not found:
             suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
-            raise DatasetError(f"{source}: no Parquet files there ({suffixes}); check dataset.source")
+            raise DatasetError(
+                f"{source}: no Parquet files there ({suffixes}); check dataset.source. Other formats are not read: "
+                "polars converts CSV in a line, pl.scan_csv(...).sink_parquet(...)"
+            )
         files.update({file.uri: file for file in found})
     return list(files.values())
 

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["Options", "Uri", "Uris", "switch", "without_credentials"]
+__all__ = ["Names", "Options", "Uri", "Uris", "switch", "without_credentials"]
 
 CREDENTIALS_IN_URI = re.compile(r"://(?:[^/]*@|[^/@:]*:(?!\d+(?:/|$))[^@]*@)")
 """User or token before the host, or a key and a secret that may itself hold a slash; a port is neither."""
@@ -28,13 +28,18 @@ def _path_as_text(value: object) -> object:
 
 
 def _one_as_list(value: object) -> object:
-    if value == []:
-        raise ValueError("names nothing to read")
     return [value] if isinstance(value, str | PurePath) else value
 
 
+def _any(values: list[str]) -> list[str]:
+    if not values:
+        raise ValueError("names nothing to read")
+    return values
+
+
 Uri = Annotated[str, BeforeValidator(_path_as_text), AfterValidator(without_credentials)]
-Uris = Annotated[list[Uri], BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])]
+Uris = Annotated[list[Uri], BeforeValidator(_one_as_list, json_schema_input_type=str | list[str]), AfterValidator(_any)]
+Names = Annotated[list[str], BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])]
 
 
 class Options(BaseModel):

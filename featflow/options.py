@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_val
 
 from featflow.drift_options import DriftOptions
 from featflow.image_options import ImageOptions
-from featflow.option_types import Options, Uris, switch
+from featflow.option_types import Names, Options, Uris, switch
 
 __all__ = [
     "ALL_PAIRS_UP_TO",
@@ -46,6 +47,12 @@ def _each_once(images: list[ImageOptions]) -> list[ImageOptions]:
     return images
 
 
+def _stretch(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch("last [1-9][0-9]* (hour|day|week)s?", value):
+        raise ValueError("write it as 'last 30 days'; hours, days and weeks are understood")
+    return value
+
+
 def _columns_as_images(value: object) -> object:
     return [{"column": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
 
@@ -54,12 +61,12 @@ class DatasetOptions(Options):
     """What to read."""
 
     source: Uris = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
-    entity: list[str] = Field(default=[], description="Join keys: kept out of the statistics.")
+    entity: Names = Field(default=[], description="Join keys: kept out of the statistics.")
     event_time: str | None = Field(
         default=None, description="Column that says when a row happened: profiled, not ranked."
     )
-    targets: list[str] = Field(default=[], description="Columns to rank features against; categorical or numeric.")
-    exclude: list[str] = Field(default=[], description="Columns to leave out.")
+    targets: Names = Field(default=[], description="Columns to rank features against; categorical or numeric.")
+    exclude: Names = Field(default=[], description="Columns to leave out.")
     kinds: dict[str, Literal["category", "number", "time", "text", "image"]] = Field(
         default={}, description="Kind of a column where the guess from its type is wrong."
     )
@@ -68,9 +75,8 @@ class DatasetOptions(Options):
         BeforeValidator(_columns_as_images, json_schema_input_type=list[ImageOptions | str]),
         AfterValidator(_each_once),
     ] = Field(default=[], description="Columns of images: encoded, and described by numbers beside the other columns.")
-    window: str | None = Field(
+    window: Annotated[str | None, AfterValidator(_stretch)] = Field(
         default=None,
-        pattern="^last [1-9][0-9]* (hour|day|week)s?$",
         description="Stretch of event time that is read, such as last 30 days; null reads all. Files or row groups "
         "must lie on one side of its edges.",
     )
@@ -187,7 +193,7 @@ class CorrelationOptions(Options):
 class RankingOptions(Options):
     """The ranking table."""
 
-    strata: list[str] = Field(
+    strata: Names = Field(
         default=[],
         description="Columns within whose joint levels the null permutes: scores become information beyond them.",
     )
