@@ -82,6 +82,16 @@ class Run:
         """URI of every table."""
         return {name: self.store.uri(entry["path"]) for name, entry in self.manifest["tables"].items()}
 
+    def inputs(self) -> list[dict[str, Any]]:
+        """Return the shards that were read, as the manifest has them, less what the quarantine names."""
+        lost = {(row["uri"], row["row_group"]) for row in self.table("quarantine", ["uri", "row_group"]).to_dicts()}
+        found = []
+        for entry in self.manifest["inputs"]:
+            groups = [group for group in entry["row_groups"] if (entry["uri"], group) not in lost]
+            if groups and (entry["uri"], None) not in lost:
+                found.append(entry | {"row_groups": groups})
+        return found
+
     def arrow(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return a table, or some of its columns, as Arrow.
 

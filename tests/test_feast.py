@@ -21,6 +21,7 @@ import pytest
 import s3fs
 import yaml
 from datasets import mixed_table, write_parts
+from reports import damage
 from servers import ACCESS_KEY, SECRET_KEY, unused_port, wait_until_open
 
 import featflow
@@ -323,12 +324,51 @@ def test_rows_without_key_or_time_are_left_out_and_said(tmp_path):
     featflow.run(settings)
     exported = export_feast(settings["output"], str(tmp_path / "repository"))
     assert any("15 rows" in note for note in exported.repository.notes)
+    again = export_feast(settings["output"], str(tmp_path / "repository"))
+    assert again.repository.notes == exported.repository.notes, "what is there already is counted, too"
     [path] = (tmp_path / "repository").rglob("part-*.parquet")
     copy = pq.read_table(path)
     assert copy.schema.field("id").type == pa.int64()
     assert copy.schema.field("when").type == pa.timestamp("us", "UTC")
     assert copy["x"].to_pylist() == table["x"].to_pylist()[5:590]
     assert copy["nested.b"].to_pylist() == [row["b"] for row in table["nested"].to_pylist()[5:590]]
+
+
+def columns_copy(repository):
+    return pq.read_table(sorted(Path(repository).rglob("*_columns-*/part-*.parquet")))
+
+
+def test_rows_are_copied_anew_when_they_are_read_another_way(tmp_path):
+    settings = mixed_settings(tmp_path)
+    featflow.run(settings)
+    export_feast(settings["output"], str(tmp_path / "repository"))
+    before = columns_copy(tmp_path / "repository")
+    settings["dataset"]["null_values"] = ["city-7"]
+    featflow.run(settings)
+    export_feast(settings["output"], str(tmp_path / "repository"))
+    after = columns_copy(tmp_path / "repository")
+    assert (len(before), len(after)) == (1_200, 1_200)
+    assert "city-7" in before["city"].to_pylist()
+    assert "city-7" not in after["city"].to_pylist()
+
+
+def test_what_the_run_could_not_read_is_left_out_and_said(tmp_path):
+    settings = mixed_settings(tmp_path) | {"budget": {"bad_rows": 0.5}}
+    table = mixed_table(1_200).append_column("id", pa.array(range(1_200)))
+    settings["dataset"]["source"] = write_parts(table, tmp_path / "bad", 2, group_rows=200)
+    damage(tmp_path / "bad" / "part-001.parquet")
+    (tmp_path / "bad" / "torn.parquet").write_bytes(b"PAR1 and no more")
+    featflow.run(settings)
+    notes = export_feast(settings["output"], str(tmp_path / "repository")).repository.notes
+    said = next(note for note in notes if "`quarantine`" in note)
+    assert "torn.parquet" in said
+    assert "2 that it could not read" in said
+    assert said.partition("'")[0] in (tmp_path / "repository" / "README.md").read_text()
+    assert sorted(columns_copy(tmp_path / "repository")["id"].to_pylist()) == [*range(800), *range(1_000, 1_200)]
+    export_feast(settings["output"], str(tmp_path / "again"))
+    (tmp_path / "bad" / "part-000.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"part-000\.parquet: changed or gone since the run read it"):
+        export_feast(settings["output"], str(tmp_path / "repository"))
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,10 @@ def export_feast(uri: str, to: str | None = None, data: str | None = None) -> Ex
     views, reason = views_of(run, source, project)
     notes = [f"`{views[0].name}` reads a copy, as Feast cannot read the dataset as it is: {reason}."] if reason else []
     copies = Store(data or store.uri("data"), run.store.options)
+    if source.lost:
+        first, count = source.lost[0], len(source.lost)
+        said = "is what the run could not read" if count == 1 else f"is the first of {count:,} that it could not read"
+        notes.append(f"{first!r} {said}, as its `quarantine` table says; in no view.")
     for view in (view for view in views if view.folder):
         copied = copy_view(run, source, view, copies)
         if copied.left_out:

@@ -1,12 +1,13 @@
 """Copies of a run's rows that Feast can read: each part whole from the moment it has its name, and nothing else there.
 
-A part is named by what it holds, so the next export writes what is new, and removes what is no longer of the run. A
-row without a key or event time is none that Feast could find: it is left out and counted.
+A part is named by what it holds and how that was read, so the next export writes what is new, and removes what is no
+longer of the run. A row without a key or event time is none that Feast could find: it is left out and counted.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,10 @@ __all__ = ["Copied", "copy_view"]
 
 Part = tuple[str, Callable[[], pa.Table]]
 """Digest of what a part holds, and what makes it."""
+NAME = re.compile(r"part-([0-9a-f]+)-(\d+)\.parquet")
+"""Digest of a part, and how many rows it leaves out: so the next export knows without opening it."""
+FORMAT = 2
+"""Of copies of the dataset's columns: raise it when other rows are made of the same files, read the same way."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Copied:
     written: int
     """Parts that were not there yet."""
     left_out: int
-    """Rows without a key, without event time, or without a vector, in the parts written now."""
+    """Rows without a key, without event time, or without a vector, in all parts."""
 
 
 def copy_view(run: Run, source: Source, view: View, store: Store) -> Copied:
@@ -60,15 +65,17 @@ def copy_view(run: Run, source: Source, view: View, store: Store) -> Copied:
     """
     there = {name for name in store.names(str(view.folder)) if name.endswith(".parquet")}
     parts = _of_images(run, view) if view.image else _of_columns(run, source, view)
-    kept, written, left_out = set[str](), 0, 0
+    known = {found[1]: name for name in there if (found := NAME.fullmatch(name))}
+    kept, written = set[str](), 0
     for digest, rows in parts:
-        name = f"part-{digest}.parquet"
-        if name not in there and name not in kept:
+        if digest not in known:
             table = rows()
             whole = _complete(table, view)
-            store.write_parquet(f"{view.folder}/{name}", whole)
-            written, left_out = written + 1, left_out + len(table) - len(whole)
-        kept.add(name)
+            known[digest] = f"part-{digest}-{len(table) - len(whole)}.parquet"
+            store.write_parquet(f"{view.folder}/{known[digest]}", whole)
+            written += 1
+        kept.add(known[digest])
+    left_out = sum(int(found[2]) for found in map(NAME.fullmatch, kept) if found)
     if not kept:
         kept.add("part-empty.parquet")
         store.write_parquet(f"{view.folder}/part-empty.parquet", view.schema.empty_table())
@@ -106,8 +113,9 @@ def _of_columns(run: Run, source: Source, view: View) -> Iterator[Part]:
         arrays += [as_values(read[feature.column], feature.type) for feature in view.features]
         return pa.table(arrays, schema=view.schema)
 
+    reading = (FORMAT, columns, tuple(key_type(key) for key in source.keys))
     for shard in source.shards():
-        yield shard.digest, partial(rows, shard)
+        yield hashlib.sha256(repr((shard.digest, reading)).encode()).hexdigest()[:24], partial(rows, shard)
 
 
 def _of_images(run: Run, view: View) -> Iterator[Part]:

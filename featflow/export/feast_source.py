@@ -45,7 +45,9 @@ class Source:
     others: tuple[str, ...]
     """What is beside them and is none: unreadable, of another kind, or featflow's own."""
     inputs: tuple[tuple[str, int, str, tuple[int, ...]], ...]
-    """URI, size, version and row groups of every shard that the run read."""
+    """URI, size, version and row groups of every shard, less what the run could not read."""
+    lost: tuple[str, ...]
+    """Row groups and files that the run could not read, in words."""
 
     def shards(self) -> list[Shard]:
         """Return the shards that the run read.
@@ -91,6 +93,7 @@ class Source:
             f"'{(*absent, '')[0]}' is not in the files, or not in all of them": bool(absent) or self._ragged(),
             f"'{(*other, '')[0]}' is to be read as another type": bool(other),
             "some strings mean missing (dataset.null_values)": bool(self.options.null_values),
+            f"{(*self.lost, '')[0]} cannot be read": bool(self.lost),
         }
         return next((reason for reason, holds in reasons.items() if holds), None) or self._nulls(options)
 
@@ -164,8 +167,13 @@ def open_source(run: Run) -> Source:
     for key, said in (("entity", "join keys"), ("event_time", "the column that says when a row happened")):
         if not getattr(options, key):
             raise ConfigurationError(f"{run.uri}: Feast needs {said}; set dataset.{key} and run again")
-    inputs = tuple((i["uri"], i["size"], i["version"], tuple(i["row_groups"])) for i in run.manifest["inputs"])
-    read = {uri for uri, *_ in inputs}
+    inputs = tuple((i["uri"], i["size"], i["version"], tuple(i["row_groups"])) for i in run.inputs())
+    read = {entry["uri"] for entry in run.manifest["inputs"]}
+    quarantined = run.table("quarantine", ["uri", "row_group"]).to_dicts()
+    whole = {row["uri"] for row in quarantined if row["row_group"] is None}
+    lost = dict.fromkeys(
+        row["uri"] if row["uri"] in whole else f"row group {row['row_group']} of {row['uri']}" for row in quarantined
+    )
     files = list_data_files(options.source, run.store.options, run.manifest["config"]["output"])
     outcomes = Footers(run.store).read(files, run.store.options)
     footers = tuple(outcome for outcome in outcomes if isinstance(outcome, Footer))
@@ -192,4 +200,5 @@ def open_source(run: Run) -> Source:
         footers,
         tuple(_others(options.source, {footer.file.uri for footer in footers}, run.store.options)),
         inputs,
+        tuple(lost),
     )

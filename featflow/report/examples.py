@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from featflow.embedding.descriptors import NAMES
 from featflow.errors import FeatflowError
 from featflow.measures.embedding_fit import principal_directions
 from featflow.report.labels import shown
 from featflow.report.limits import Limits
-from featflow.report.pictures import Piece, images, pieces, thumbnail
+from featflow.report.pictures import MOST_IMAGES, Piece, first_rows, images, pieces, thumbnail
 from featflow.run_states import RunStates
 from featflow.runs import Run
 
@@ -61,8 +64,17 @@ class ImageColumn:
     moving: tuple[Moving, ...] = ()
     problem: str = ""
     """Why there are no examples."""
-    looked_at: tuple[int, int] = (0, 0)
-    """Shards that examples are from, and all."""
+    looked_at: str = ""
+    """What examples are from, where that is not every image."""
+
+    def fewer(self, examples: int) -> ImageColumn:
+        """Return it with at most so many examples of each group, the outermost among them."""
+        return replace(self, moving=tuple(replace(m, groups=_fewer(m.groups, examples)) for m in self.moving))
+
+
+def _fewer(groups: dict[str, tuple[Example, ...]], count: int) -> dict[str, tuple[Example, ...]]:
+    places = {group: np.linspace(0, len(found) - 1, min(count, len(found))) for group, found in groups.items()}
+    return {group: tuple(groups[group][int(place)] for place in at) for group, at in places.items()}
 
 
 @dataclass(frozen=True)
@@ -118,10 +130,17 @@ def image_columns(run: Run, scores: Scores, options: dict[str, Any], limits: Lim
     for row in profiled:
         try:
             moving = _moving(run, row, scores, some, (options, limits))
-            found.append(ImageColumn(row["column"], row, moving, looked_at=(len(some), every)))
+            found.append(ImageColumn(row["column"], row, moving, looked_at=_looked_at(some, every)))
         except (FeatflowError, OSError) as error:
             found.append(ImageColumn(row["column"], row, problem=str(error)))
     return found
+
+
+def _looked_at(some: list[Piece], every: int) -> str:
+    cut = any(piece.shard.rows > MOST_IMAGES for piece in some)
+    if len(some) == every and not cut:
+        return ""
+    return f"{f'the first {MOST_IMAGES:,} images of each of ' if cut else ''}{len(some)} of {every:,} shards"
 
 
 def _moving(
@@ -132,12 +151,18 @@ def _moving(
     how: tuple[dict[str, Any], Limits],
 ) -> tuple[Moving, ...]:
     column, (options, limits) = profiled["column"], how
-    tables = [pl.DataFrame(pl.from_arrow(piece.table)).filter(pl.col("column") == column) for piece in some]
-    names, values = _values(run, profiled, [table["embedding"] for table in tables])
+    names, measure = _measure(run, profiled)
+    keys, measured = list[pl.DataFrame](), list[np.ndarray]()
+    for piece in some:  # one at a time: vectors are wide
+        table = first_rows(piece, (column, profiled["encoder"]), run.store.options)
+        measured.append(measure(_dense(table["embedding"], profiled["width"])))
+        of_piece = pl.DataFrame(pl.from_arrow(table.drop_columns(sorted(OF_TABLE))))
+        keys.append(of_piece.with_columns(pl.all().cast(pl.String)))
+    values = np.concatenate(measured)
     chosen = {
         name: _chosen(values[:, names.index(name)], limits.examples) for name in _best(column, names, scores, values)
     }
-    starts = np.cumsum([0, *(table.height for table in tables)])
+    starts = np.cumsum([0, *map(len, measured)])
     needed = np.unique([row for groups in chosen.values() for rows in groups.values() for row in rows]).astype(int)
     pixels = next(
         each["most_pixels"] for each in run.manifest["config"]["dataset"]["images"] if each["column"] == column
@@ -148,8 +173,8 @@ def _moving(
         if rows:
             data = images(piece, column, rows, options)
             uris |= {int(start) + row: thumbnail(content, pixels) for row, content in data.items()}
-    keys = pl.concat([table.select(pl.exclude(OF_TABLE).cast(pl.String)) for table in tables])
-    said = {int(row): _said(keys.row(int(row), named=True) if keys.width else {}, int(row)) for row in needed}
+    named = pl.concat(keys)
+    said = {int(row): _said(named.row(int(row), named=True) if named.width else {}, int(row)) for row in needed}
     found = []
     for name, groups in chosen.items():
         place = names.index(name)
@@ -162,17 +187,21 @@ def _moving(
     return tuple(found)
 
 
-def _values(run: Run, profiled: dict[str, Any], vectors: list[pl.Series]) -> tuple[list[str], np.ndarray]:
-    """Return names and values of what is made of vectors, NaN where there is none, shape (images, names)."""
-    width = profiled["width"]
-    rows = [vector if vector is not None else [np.nan] * width for part in vectors for vector in part.to_list()]
-    dense = np.array(rows, dtype=np.float64).reshape(-1, width)
+def _dense(vectors: pa.ChunkedArray, width: int) -> np.ndarray:
+    """Return vectors, NaN where there is none, shape (images, width)."""
+    found = np.full((len(vectors), width), np.nan, np.float32)
+    found[vectors.is_valid().to_numpy()] = pc.list_flatten(vectors).to_numpy().reshape(-1, width)
+    return found
+
+
+def _measure(run: Run, profiled: dict[str, Any]) -> tuple[list[str], Callable[[np.ndarray], np.ndarray]]:
+    """Return names of what is made of vectors, and what makes it, shape (images, names)."""
     if profiled["encoder"].startswith("descriptors"):
-        return list(NAMES), dense
+        return list(NAMES), lambda vectors: vectors
     moments = RunStates(run).vectors()[profiled["column"], profiled["encoder"]]
     axes, _ = principal_directions(moments)
     kept = axes[: max(MOST_FEATURES * 2, 1)]
-    return [f"direction_{place + 1}" for place in range(len(kept))], (dense - moments.mean) @ kept.T
+    return [f"direction_{place + 1}" for place in range(len(kept))], lambda vectors: (vectors - moments.mean) @ kept.T
 
 
 def _best(column: str, names: list[str], scores: Scores, values: np.ndarray) -> list[str]:

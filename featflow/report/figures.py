@@ -46,13 +46,17 @@ class Figures:
     """Rows and alerts; None where there was nothing to compare with."""
 
 
-def figures_of(run: Run, options: dict[str, Any], limits: Limits) -> Figures:
+def figures_of(
+    run: Run, options: dict[str, Any], limits: Limits, images: tuple[ImageColumn, ...] | None = None
+) -> Figures:
     """Return the figures of a run.
 
     Parameters
     ----------
     options
         Of the dataset's filesystem, for examples of images.
+    images
+        Those of a larger page, of which some are taken: no image is read again.
     """
     tables = set(run.tables)
     profile = run.table("profile") if "profile" in tables else pl.DataFrame(SCHEMAS["profile"].empty_table())
@@ -86,6 +90,8 @@ def figures_of(run: Run, options: dict[str, Any], limits: Limits) -> Figures:
         ranked_targets(ranking, limits) if ranking is not None and ranking.height else (),
         heats,
         drawn,
-        tuple(image_columns(run, Scores(ranking, sure), options, limits)),
+        tuple(image_columns(run, Scores(ranking, sure), options, limits))
+        if images is None
+        else tuple(column.fewer(limits.examples) for column in images),
         {"rows": drift.height, "alerts": int(drift["alert"].sum())} if drift.height else None,
     )

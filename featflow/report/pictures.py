@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from featflow.columns import Column, Kind
@@ -20,10 +21,12 @@ from featflow.inputs import DataFile, check_unchanged, open_parquet
 from featflow.reading import batch_rows, read_batches
 from featflow.runs import Run
 
-__all__ = ["Piece", "images", "pieces", "thumbnail"]
+__all__ = ["MOST_IMAGES", "Piece", "first_rows", "images", "pieces", "thumbnail"]
 
 MOST_PIECES = 8
 """Shards that are looked at: their vectors are read, and of the images chosen, their files."""
+MOST_IMAGES = 2_000
+"""Images of a shard that are looked at, its first."""
 SIDE, QUALITY = 96, 72
 """Longest side of a thumbnail in pixels, and its JPEG quality."""
 
@@ -33,7 +36,8 @@ class Piece:
     """A shard of a run and its part of the embedding table."""
 
     shard: Shard
-    table: pa.Table
+    table: str
+    """URI of the part."""
 
 
 def pieces(run: Run, options: dict[str, Any]) -> tuple[list[Piece], int]:
@@ -46,26 +50,43 @@ def pieces(run: Run, options: dict[str, Any]) -> tuple[list[Piece], int]:
     InfrastructureError
         Storage failed.
     """
-    lost = {(row["uri"], row["row_group"]) for row in run.table("quarantine", ["uri", "row_group"]).to_dicts()}
-    read = []
-    for entry in run.manifest["inputs"]:
-        groups = [group for group in entry["row_groups"] if (entry["uri"], group) not in lost]
-        if groups and (entry["uri"], None) not in lost:
-            read.append((entry, tuple(groups)))
-    paths = run.paths("embedding")
+    read, paths = run.inputs(), run.paths("embedding")
     if len(paths) != len(read):
         raise DatasetError(f"{len(paths)} parts of images and {len(read)} shards were read; run again")
     chosen = np.unique(np.linspace(0, len(paths) - 1, MOST_PIECES).astype(int))
-    return [Piece(_shard(read[i], options), run.store.read_parquet(paths[i])) for i in chosen], len(paths)
+    return [Piece(_shard(read[i], options), run.store.uri(paths[i])) for i in chosen], len(paths)
 
 
-def _shard(read: tuple[dict[str, Any], tuple[int, ...]], options: dict[str, Any]) -> Shard:
-    entry, groups = read
+def _shard(entry: dict[str, Any], options: dict[str, Any]) -> Shard:
+    groups = tuple(entry["row_groups"])
     file = DataFile(entry["uri"], entry["size"], entry["version"])
     check_unchanged(file, options)
     with open_parquet(file.uri, options) as opened:
         rows = tuple(opened.metadata.row_group(group).num_rows for group in groups)
     return Shard(file, groups, rows, file.size)
+
+
+def first_rows(piece: Piece, image: tuple[str, str], options: dict[str, Any]) -> pa.Table:
+    """Return the embedding table of the first `MOST_IMAGES` images of a shard.
+
+    Parameters
+    ----------
+    image
+        Column and encoder: every encoder has its own rows of the same images.
+    options
+        Of the filesystem of the run.
+    """
+    column, encoder = image
+    found, missing = list[pa.Table](), MOST_IMAGES
+    with open_parquet(piece.table, options) as part:
+        found.append(part.schema_arrow.empty_table())
+        for batch in part.iter_batches(MOST_IMAGES):
+            ours = pc.and_(pc.equal(batch["column"], column), pc.equal(batch["encoder"], encoder))
+            found.append(pa.table(batch.filter(ours).slice(0, missing)))
+            missing -= len(found[-1])
+            if not missing:
+                break
+    return pa.concat_tables(found)
 
 
 def images(piece: Piece, column: str, rows: Collection[int], options: dict[str, Any]) -> dict[int, bytes]:

@@ -30,8 +30,10 @@ def report(run: Run, options: dict[str, Any] | None = None) -> str:
     InfrastructureError
         The page does not fit.
     """
+    images = None
     for limits in SIZES:
-        made = page(figures_of(run, run.store.options if options is None else options, limits))
+        figures = figures_of(run, run.store.options if options is None else options, limits, images)
+        images, made = figures.images, page(figures)
         if len(made.encode()) <= MOST_BYTES:
             return made
     raise InfrastructureError(f"{run.uri}: its report is larger than {MOST_BYTES:,} bytes")

@@ -8,11 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
+from embedding import models
 from PIL import Image
+from reports import hostile_table
 
+from featflow.config import parse
+from featflow.embedding.descriptors import NAMES
+from featflow.job import run as run_job
+from featflow.report import examples, pictures
 from featflow.report.examples import Scores, image_columns
-from featflow.report.limits import Limits
+from featflow.report.figures import figures_of
+from featflow.report.limits import SIZES, Limits
 from featflow.runs import Run
 
 LIMITS, NOTHING = Limits(100), Scores(None, None)
@@ -59,6 +67,59 @@ def test_shards_that_do_not_match_the_table_are_refused(hostile_run):
     fewer = {**hostile_run.manifest, "inputs": hostile_run.manifest["inputs"][:1]}
     (column,) = image_columns(Run(hostile_run.store, hostile_run.run_id, fewer), NOTHING, {}, LIMITS)
     assert "run again" in column.problem
+
+
+def test_examples_are_of_one_encoder(tmp_path):
+    """Every encoder has its own rows of the same images."""
+    model = models.save(models.vit(), tmp_path / "model", models.vit_processor())
+    pq.write_table(hostile_table().slice(0, 120).select(["photo"]), tmp_path / "a.parquet")
+    run = run_job(
+        parse(
+            {
+                "dataset": {
+                    "source": str(tmp_path / "a.parquet"),
+                    "images": ["photo", {"column": "photo", "encoder": f"transformers:{model}"}],
+                },
+                "output": str(tmp_path / "out"),
+                "engine": {"kind": "serial"},
+                "analyses": {"correlation": False, "ranking": False, "interaction": False},
+            }
+        )
+    )
+    described, encoded = image_columns(run, NOTHING, {}, LIMITS)
+    if described.profile["width"] != len(NAMES):
+        described, encoded = encoded, described
+    assert (described.problem, encoded.problem) == ("", "")
+    moving = next(each for each in described.moving if each.feature == "photo.brightness")
+    for example in (example for group in moving.groups.values() for example in group):
+        assert brightness(example.uri) == pytest.approx(example.value, abs=0.02)
+    assert {moving.feature.partition("_")[0] for moving in encoded.moving} == {"photo.direction"}
+    assert all(len(group) == 5 for moving in encoded.moving for group in moving.groups.values())
+
+
+def test_of_many_images_the_first_of_each_shard_are_looked_at(hostile_run, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_IMAGES", 100)
+    monkeypatch.setattr(examples, "MOST_IMAGES", 100)
+    (column,) = image_columns(hostile_run, NOTHING, {}, LIMITS)
+    shards = len(hostile_run.inputs())
+    assert column.looked_at == f"the first 100 images of each of {shards} of {shards} shards"
+    some, _ = pictures.pieces(hostile_run, {})
+    image = column.profile["column"], column.profile["encoder"]
+    for piece, path in zip(some, hostile_run.paths("embedding"), strict=True):
+        whole = hostile_run.store.read_parquet(path)
+        assert pictures.first_rows(piece, image, {}).equals(whole.slice(0, 100))
+    moving = next(each for each in column.moving if each.feature == "photo.brightness")
+    for example in (example for group in moving.groups.values() for example in group):
+        assert brightness(example.uri) == pytest.approx(example.value, abs=0.02)
+
+
+def test_smaller_pages_read_no_image_again(hostile_run, monkeypatch):
+    first = figures_of(hostile_run, {}, SIZES[0])
+    monkeypatch.setattr(pictures, "read_batches", None)
+    last = figures_of(hostile_run, {}, SIZES[-1], first.images)
+    for larger, smaller in zip(first.images[0].moving, last.images[0].moving, strict=True):
+        for group, found in larger.groups.items():
+            assert smaller.groups[group] == (found[0], found[-1])
 
 
 def test_what_matters_in_a_pair_alone_comes_before_noise():
