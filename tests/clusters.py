@@ -133,6 +133,7 @@ def ray_cluster(nodes: int, environment: dict[str, str]) -> Iterator[RayCluster]
     folder = Path(tempfile.mkdtemp(prefix="ff-", dir="/tmp"))  # paths of sockets must be short
     # A token of its own: no other on this machine can submit to it, whatever token its user has.
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_metrics_report_interval_ms": "500"}
+    own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # whose "python" jobs run
     cluster = RayCluster(folder, {**os.environ, **own, **environment})
     try:
         cluster.start_head()

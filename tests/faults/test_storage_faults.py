@@ -54,7 +54,8 @@ def test_a_twentieth_of_requests_may_fail(undisturbed):
     assert expected.manifest["retries"] == {"storage": 0, "tasks": 0}
     options = configured("")["dataset"]["storage_options"]
     with faulty_proxy(options, 0.05) as (proxy, through):
-        run = featflow.run(configured("twentieth", through))
+        featflow.run(configured("twentieth", through))
+    run = featflow.Run.open("s3://lake/faults/twentieth", options=options)
     assert len(proxy.faults) >= 4
     assert 0 < run.manifest["retries"]["storage"] <= proxy.faults.total()
     assert_same_tables(run, expected)
