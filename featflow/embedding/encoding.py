@@ -27,8 +27,8 @@ __all__ = ["Encoded", "Image", "encode_images"]
 BATCHES_AHEAD = 2
 """Batches decoded or being decoded beside the one that is encoded."""
 
-PIECES_A_THREAD, SMALLEST_PIECE = 2, 32
-"""Pieces of images for each thread, so that none waits for long; images in one, unless an encoder takes fewer."""
+PIECES_A_THREAD, SMALLEST_PIECE = 1, 32
+"""Pieces for each thread of the images that are left, so that none waits long for the last; images in the smallest."""
 
 Image = tuple[bytes | None, str | None]
 """Encoded bytes, and why they could not be read."""
@@ -73,11 +73,20 @@ def encode_images(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -
             batches = _pieces(images, encoder.batch)
             found = list(_one_batch_at_a_time(pool, threads, batches, read, encoder))
         else:
-            for_all = -(-len(images) // (PIECES_A_THREAD * threads))
-            pieces = list(_pieces(images, min(encoder.batch, max(SMALLEST_PIECE, for_all))))
+            pieces = list(_shrinking_pieces(images, encoder.batch, threads))
             found = _heaviest_first(pool, lambda piece: _encoded([read(piece)], encoder), pieces)
     torch.set_num_threads(threads)  # what a thread of the pool sets is the default of threads to come
     return _joined(found, encoder.width)
+
+
+def _shrinking_pieces(images: Sequence[Image], most: int, threads: int) -> Iterator[Sequence[Image]]:
+    """Yield pieces of at most so many images, and fewer and fewer where several threads share them."""
+    start = 0
+    while start < len(images):
+        share = most if threads == 1 else -(-(len(images) - start) // (PIECES_A_THREAD * threads))
+        size = min(most, max(SMALLEST_PIECE, share))
+        yield images[start : start + size]
+        start += size
 
 
 def _heaviest_first(
