@@ -59,8 +59,9 @@ def graphs(interaction: pl.DataFrame, ranking: pl.DataFrame | None, rate: float,
 
 
 def significant(interaction: pl.DataFrame, rate: float) -> pl.DataFrame:
-    """Return the pairs that are significant and whose synergy has an interval above 0, most synergy first."""
-    sure = interaction.filter((pl.col("q_value") <= rate) & (pl.col("ci_low").fill_null(0) > 0))
+    """Return the pairs that are significant and whose synergy and its interval are above 0, most synergy first."""
+    positive = (pl.col("synergy") > 0) & (pl.col("ci_low").fill_null(0) > 0)
+    sure = interaction.filter((pl.col("q_value") <= rate) & positive)
     return sure.sort("synergy", descending=True, maintain_order=True)
 
 

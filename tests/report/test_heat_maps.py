@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from featflow.report.graphs import graphs
+from featflow.report.graphs import graphs, significant
 from featflow.report.heat_maps import heat_maps, ordered
 from featflow.report.limits import Limits
 
@@ -73,6 +73,11 @@ def test_a_dense_run_fills_what_the_table_left_out(tmp_path):
     names, some = run.matrix("pearson", ["x4", "x1"])
     assert sorted(names) == ["x1", "x4"]
     assert some[0, 1] == pytest.approx(np.corrcoef(columns["x1"], columns["x4"])[0, 1])
+
+
+def test_a_pair_that_repeats_itself_is_no_synergy():
+    pairs = {"q_value": [0.0, 0.0, 0.0], "synergy": [-0.15, 0.1, 0.2], "ci_low": [0.003, 0.01, None]}
+    assert significant(pl.DataFrame(pairs), 0.05)["synergy"].to_list() == [0.1]
 
 
 def test_graphs_hold_what_is_significant(hostile_run):
