@@ -186,7 +186,7 @@ def test_on_s3_names_are_keys_and_credentials_are_nowhere(moto_options, tmp_path
     assert ("s3://lake", "lineage/out/ranking") in {(each["namespace"], each["name"]) for each in complete["outputs"]}
 
     settings["dataset"]["event_time"] = SECRET_KEY  # an error that repeats it
-    with pytest.raises(SchemaError, match=SECRET_KEY):
+    with pytest.raises(SchemaError, match=r"no column '\*\*\*'"):
         featflow.run(settings)
     filesystem.invalidate_cache()
     files = [path for path in filesystem.find("lake/lineage/out/runs") if path.endswith("openlineage.jsonl")]
