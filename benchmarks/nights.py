@@ -65,44 +65,43 @@ SERVERS = {"moto": _moto, "rclone": _rclone}
 
 
 def run_server(server: str, engine: str, *, small: bool) -> tuple[list[dict[str, Any]], list[Check]]:
-    """Run night after night on one server."""
+    """Run night after night, each on a server of its own."""
     count, repeats = (SMALL_DAYS, 1) if small else (ALL_DAYS, REPEATS)
-    with tempfile.TemporaryDirectory(prefix="featflow-nights-") as name, SERVERS[server](Path(name)) as options:
-        *before, last = days(count)
-        storage = s3fs.S3FileSystem(**options)
-        figures = []
-        for number in range(repeats):
-            source = f"lake/data-{number}"
-            for day in before:
-                _write(storage, source, *day)
-            bench = Bench(Path(name), f"s3://{source}", "s3://lake", engine, options, DATASET)
-            first, first_seconds = _timed(bench, f"nightly-{number}")
-            _write(storage, source, *last)
-            night, night_seconds = _timed(bench, f"nightly-{number}")
-            version = night.manifest["codebook"]
-            codebook = f"states/codebook/{version}.arrow"
-            storage.copy(f"lake/nightly-{number}/{codebook}", f"lake/whole-{number}/{codebook}")
-            whole, whole_seconds = _timed(bench, f"whole-{number}", version)
-            figures.append(
-                {
-                    "server": server,
-                    "number": number,
-                    "first": first_seconds,
-                    "night": night_seconds,
-                    "whole": whole_seconds,
-                    "computed": night.manifest["shards"]["computed"],
-                    "same codebook": first.manifest["codebook"] == version,
-                    "different": ",".join(different(night, whole)),
-                }
-            )
-            print("  ".join(f"{key} {value}" for key, value in figures[-1].items()), flush=True)
-            print(f"night: {night.manifest['seconds']}\nwhole: {whole.manifest['seconds']}", flush=True)
-        secrets = bench.credential_checks(server)
+    *before, last = days(count)
+    figures, secrets = [], list[Check]()
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory(prefix="featflow-nights-") as name, SERVERS[server](Path(name)) as options:
+            bench = Bench(Path(name), "s3://lake/data", "s3://lake", engine, options, DATASET)
+            figures.append({"server": server} | _one_night(bench, before, last))
+            secrets += bench.credential_checks(server)
+        print("  ".join(f"{key} {value}" for key, value in figures[-1].items()), flush=True)
     return figures, [*_checks(server, figures, small=small), *secrets]
 
 
-def _write(storage: s3fs.S3FileSystem, source: str, day: str, flights: pl.DataFrame) -> None:
-    with storage.open(f"{source}/{EVENT_TIME}={day}/flights.parquet", "wb") as file:
+def _one_night(bench: Bench, before: list[tuple[str, pl.DataFrame]], last: tuple[str, pl.DataFrame]) -> dict[str, Any]:
+    storage = s3fs.S3FileSystem(**bench.options)
+    for day in before:
+        _write(storage, *day)
+    first, first_seconds = _timed(bench, "nightly")
+    _write(storage, *last)
+    night, night_seconds = _timed(bench, "nightly")
+    version = night.manifest["codebook"]
+    codebook = f"states/codebook/{version}.arrow"
+    storage.copy(f"lake/nightly/{codebook}", f"lake/whole/{codebook}")
+    whole, whole_seconds = _timed(bench, "whole", version)
+    print(f"night: {night.manifest['seconds']}\nwhole: {whole.manifest['seconds']}", flush=True)
+    return {
+        "first": first_seconds,
+        "night": night_seconds,
+        "whole": whole_seconds,
+        "computed": night.manifest["shards"]["computed"],
+        "same codebook": first.manifest["codebook"] == version,
+        "different": ",".join(different(night, whole)),
+    }
+
+
+def _write(storage: s3fs.S3FileSystem, day: str, flights: pl.DataFrame) -> None:
+    with storage.open(f"lake/data/{EVENT_TIME}={day}/flights.parquet", "wb") as file:
         flights.write_parquet(file)
 
 

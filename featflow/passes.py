@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from featflow.states import AnySummarizer
 from featflow.storage import Store
 from featflow.summaries import EmbeddingsSummarizer, MomentsSummarizer, absorb
 
-__all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge"]
+__all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge", "merge_spans"]
 
 FREE_BYTES = 64 * 2**20
 """Bytes of states that are worth writing whatever the shard."""
@@ -57,6 +57,11 @@ class Workspace:
     """Share of a GPU that an actor reserves that encodes images; None takes a whole one where there is any."""
     used: states.Used = field(default_factory=states.Used)
     """States that the run has taken so far."""
+
+    @cached_property
+    def present(self) -> states.Present:
+        """States that are there already."""
+        return states.Present(self.store)
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,10 @@ def compute(
         A state cannot fit ``budget.memory``; nothing was read.
     """
     states.check_sizes(specs, workspace.state_bytes)
+    shard_bytes = max(workspace.shard_bytes, FREE_BYTES)
     store, remaining, done = workspace.store, list(shards), set[str]()
     quarantined: list[Quarantined] = []
+    present = workspace.present.names(specs)
     while True:
         remaining, bad = states.sound(store, remaining, specs)
         quarantined += bad
@@ -134,7 +141,7 @@ def compute(
                 continue
         items = [
             _Item(span, name, group)
-            for span, name, lacking in states.missing(store, remaining, specs, max(workspace.shard_bytes, FREE_BYTES))
+            for span, name, lacking in states.missing(workspace.present, remaining, specs, shard_bytes)
             for group in _groups(specs, lacking, workspace.state_bytes)
         ]
         if not items:
@@ -153,6 +160,8 @@ def compute(
                 done |= {shard.digest for shard in item.shards}
                 for digest, entries in unreadable.items():
                     states.quarantine(store, digest, specs, entries)
+                for i in item.specs if not unreadable else ():
+                    present[i].add(item.name)
     workspace.used.add(specs, remaining)
     return Computed(tuple(remaining), tuple(quarantined), frozenset(done))
 
@@ -243,26 +252,35 @@ class _MergeWork:
 
 def merge(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> list[str]:
     """Merge the states of every spec; return the name of each spec's whole state."""
+    return merge_spans(workspace, shards, specs, stage) * len(specs)
+
+
+def merge_spans(
+    workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str, level: int | None = None
+) -> list[str]:
+    """Merge the states of every spec up to a level of the tree, or into one; return the level's names, in order."""
     workspace.used.add(specs, shards)
     leaves = [shard.digest for shard in shards]
     work = _MergeWork(workspace.store, tuple(specs))
-    existing = [states.existing(work.store, spec) for spec in specs]
-    tree = trees.levels(leaves)
-    wanted = [_lacking(tree, names) for names in existing]
+    tree = trees.levels(leaves)[:level]
+    present = workspace.present.names(specs)
+    wanted = [_lacking(tree, names) for names in present]
     for nodes, *of_specs in zip(tree, *wanted, strict=True):
         members = {name: group for group, name in nodes}
         items = [(i, members[name], name) for i, names in enumerate(of_specs) for name in names]
         memory = max((specs[i].nbytes() for i, *_ in items), default=0) * states.WORKING_COPIES
         if items:
             with progress.stage(workspace.progress, stage, len(items)):
-                for _ in workspace.engine.map(_merge_group, work, items, Resources(memory=memory)):
+                merged = workspace.engine.map(_merge_group, work, items, Resources(memory=memory))
+                for (i, _, name), _ in zip(items, merged, strict=True):
                     workspace.progress.advance(0)  # merging goes over states, not rows
-    return [trees.whole_name(leaves)] * len(specs)
+                    present[i].add(name)
+    return [name for _, name in tree[-1]] if tree else leaves
 
 
 def _lacking(tree: list[list[trees.Node]], existing: set[str]) -> list[list[str]]:
     """Return the states to make, level by level, lowest first: what a state that exists was made of is not needed."""
-    wanted = {tree[-1][0][1]} if tree else set()
+    wanted = {name for _, name in tree[-1]} if tree else set()
     lacking: list[list[str]] = []
     for nodes in reversed(tree):
         missing = [(members, name) for members, name in nodes if name in wanted and name not in existing]

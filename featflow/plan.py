@@ -82,7 +82,8 @@ def plan(config: Config) -> Plan:
     wanted = (*first.all(), *key_specs(dataset))
     shards = _sound(store, dataset.shards, (*images.layers, wanted))
     shard_bytes = max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
-    lacking = states.missing(store, shards, wanted, shard_bytes)
+    present = states.Present(store)
+    lacking = states.missing(present, shards, wanted, shard_bytes)
     made = [spec for layer in images.layers for spec in layer]
     sizes = {spec.name: spec.nbytes() for spec in (*made, *wanted)}
     blocks = Counter(spec.name for spec in (*made, *wanted))
@@ -94,7 +95,7 @@ def plan(config: Config) -> Plan:
         rows = max(shard.rows for shard in shards)
         relations = relation_specs(basis, config, dataset, profiled.rows, rows)
         second = (*relations.over_shards(), *relations.codes)
-        relation_shards = _shards(states.missing(store, shards, second, shard_bytes))
+        relation_shards = _shards(states.missing(present, shards, second, shard_bytes))
         task = max(task, states.task_bytes(second))
         second = (*second, *relations.pairs, *relations.screens)
         for spec in second:

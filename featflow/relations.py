@@ -13,7 +13,7 @@ from featflow.config import Config
 from featflow.dataset import Shard
 from featflow.measures.codebook import ColumnStates
 from featflow.passes import Workspace
-from featflow.streams import CodeStream
+from featflow.streams import CodeStream, code_stream
 
 __all__ = ["Relations"]
 
@@ -42,8 +42,7 @@ class Relations:
     @cached_property
     def stream(self) -> CodeStream:
         """The stored codes."""
-        digests, rows = tuple(shard.digest for shard in self.shards), sum(shard.rows for shard in self.shards)
-        return CodeStream(self.workspace.store, self.specs.codes, digests, rows)
+        return code_stream(self.workspace, self.shards, self.specs.codes)
 
     @property
     def scale(self) -> float:

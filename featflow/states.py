@@ -12,6 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -26,9 +27,9 @@ __all__ = [
     "COLUMNS_AT_ONCE",
     "QUARANTINE",
     "AnySummarizer",
+    "Present",
     "Used",
     "check_sizes",
-    "existing",
     "folder",
     "load",
     "missing",
@@ -46,6 +47,8 @@ IMAGE_COPIES = 3
 """Encoded images as Arrow, as Python's bytes, and what is decoded of them."""
 COLUMNS_AT_ONCE = 512
 """Columns of a block, and of a task that takes several: a batch of more has too few rows."""
+LISTED_AT_ONCE = 8
+"""Folders listed at once."""
 QUARANTINE = "states/quarantine"
 REMEDIES = {
     "codes": "lower dataset.shard_bytes, or write smaller row groups",
@@ -80,6 +83,23 @@ class Used:
         return [{"folders": sorted(folders), "shards": list(shards)} for shards, folders in found if folders and shards]
 
 
+class Present:
+    """The states of an output. Each folder is listed once; who makes states adds them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._names: dict[str, set[str]] = {}
+
+    def names(self, specs: Sequence[AnySummarizer]) -> list[set[str]]:
+        """Return the names of each spec's states, always the same sets."""
+        folders = [folder(spec) for spec in specs]
+        unknown = [each for each in dict.fromkeys(folders) if each not in self._names]
+        with ThreadPoolExecutor(LISTED_AT_ONCE) as pool:
+            for each, found in zip(unknown, pool.map(self._store.names, unknown), strict=True):
+                self._names[each] = {name.removesuffix(".arrow") for name in found if name.endswith(".arrow")}
+        return [self._names[each] for each in folders]
+
+
 def path(summarizer: AnySummarizer, name: str) -> str:
     """Return the path of a state by its name."""
     return f"{folder(summarizer)}/{name}.arrow"
@@ -105,13 +125,8 @@ def task_bytes(specs: Sequence[AnySummarizer]) -> int:
     return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + batch
 
 
-def existing(store: Store, summarizer: AnySummarizer) -> set[str]:
-    """Return the names of a spec's states."""
-    return {name.removesuffix(".arrow") for name in store.names(folder(summarizer)) if name.endswith(".arrow")}
-
-
 def missing(
-    store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer], shard_bytes: int
+    present: Present, shards: Sequence[Shard], specs: Sequence[AnySummarizer], shard_bytes: int
 ) -> list[tuple[tuple[Shard, ...], str, list[int]]]:
     """Return the spans of shards that lack a state: their shards, the name of their states, which specs lack it.
 
@@ -120,7 +135,7 @@ def missing(
     shard_bytes
         Bytes of a shard: of specs of one kind whose states weigh more, each has a state for several shards.
     """
-    there = [existing(store, spec) for spec in specs]
+    there = present.names(specs)
     kinds: Counter[str] = Counter()
     for spec in specs:
         kinds[spec.name] += spec.nbytes()

@@ -11,20 +11,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from featflow import progress, states
+from featflow import progress, states, trees
 from featflow.dataset import Shard
 from featflow.engines.base import Resources
 from featflow.hashing import hash_numbers
-from featflow.passes import Workspace, merge
+from featflow.passes import Workspace, merge, merge_spans
 from featflow.storage import Store
 from featflow.summaries import CodesSummarizer, PairCountsSummarizer, absorb
 
-__all__ = ["PIECE_BYTES", "CodeStream", "count_totals"]
+__all__ = ["PIECE_BYTES", "CodeStream", "code_stream", "count_totals"]
 
 PIECE_BYTES = 64 * 2**20
 """Codes counted at once."""
+JOINED_BYTES = 2**18
+"""Codes that are worth a file of their own."""
 READS_AT_ONCE = 8
-"""Shards' codes read at once, where all are kept."""
+"""Files read at once, where all codes are kept."""
 SEED_DIGITS = 15
 """Hexadecimal digits of a shard's digest that set its rows' hashes apart from other shards'."""
 VALUE_BYTES = 8
@@ -41,8 +43,8 @@ class CodeStream:
     """Their specs, by block of columns."""
     shards: tuple[str, ...]
     """Digests of the shards."""
-    rows: int | None = None
-    """Rows of all shards, where codes are looked at again and again; few of them are then read once."""
+    joined: tuple[str, ...] = ()
+    """Names of the states of neighbouring shards together, where all rows are one piece; it is read once."""
 
     def count(self, spec: Any, share: float = 1.0) -> Any:
         """Return a spec's counts over the codes of all shards.
@@ -78,17 +80,17 @@ class CodeStream:
 
     @cached_property
     def _whole(self) -> pa.RecordBatch | None:
-        """All codes, where they are one piece: of many small shards, reading takes longer than counting."""
-        fields = [field for spec in self.specs for field in spec.fields]
-        if self.rows is None or self.rows * len(fields) > PIECE_BYTES:
+        """All codes, where they are one piece."""
+        if not self.joined:
             return None
+        fields = [field for spec in self.specs for field in spec.fields]
         with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-            found = pool.map(lambda shard: list(self._batches(shard, fields, 1.0)), self.shards)
+            found = pool.map(lambda name: list(self._batches(name, fields, 1.0)), self.joined)
             return _joined([batch for batches in found for batch in batches])
 
-    def _batches(self, shard: str, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
+    def _batches(self, name: str, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
         wanted = [(spec, [field for field in spec.fields if field in fields]) for spec in self.specs]
-        files = [(states.path(spec, shard), some) for spec, some in wanted if some]
+        files = [(states.path(spec, name), some) for spec, some in wanted if some]
         start = 0
         for batches in zip(*(self.store.read_arrow_batches(*file) for file in files), strict=True):
             arrays = {
@@ -97,8 +99,22 @@ class CodeStream:
                 for field, array in zip(batch.schema.names, batch.columns, strict=True)
             }
             whole = pa.record_batch(arrays)
-            yield whole if share >= 1 else whole.filter(pa.array(_sampled(shard, start, whole.num_rows, share)))
+            yield whole if share >= 1 else whole.filter(pa.array(_sampled(name, start, whole.num_rows, share)))
             start += whole.num_rows
+
+
+def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[CodesSummarizer, ...]) -> CodeStream:
+    """Return the codes of all shards, to be looked at again and again.
+
+    Where they are one piece, those of small neighbours are joined first, and kept joined: reading a file a shard would
+    take longer than counting.
+    """
+    digests = tuple(shard.digest for shard in shards)
+    nbytes = sum(shard.rows for shard in shards) * sum(len(spec.fields) for spec in codes)
+    if nbytes > PIECE_BYTES:
+        return CodeStream(workspace.store, codes, digests)
+    level = trees.span_level(JOINED_BYTES, nbytes // len(shards), len(shards))
+    return CodeStream(workspace.store, codes, digests, tuple(merge_spans(workspace, shards, codes, "joining", level)))
 
 
 def _sampled(shard: str, start: int, rows: int, share: float) -> np.ndarray:
@@ -128,15 +144,18 @@ def count_totals(
         return {}
     items = [
         (index, tuple(shard.digest for shard in span), name)
-        for span, name, lacking in states.missing(workspace.store, shards, specs, code_bytes)
+        for span, name, lacking in states.missing(workspace.present, shards, specs, code_bytes)
         for index in lacking
     ]
     memory = max((spec.nbytes() for spec in specs), default=0) * states.WORKING_COPIES
     work = _Totals(workspace.store, tuple(specs), codes)
     if items:
         with progress.stage(workspace.progress, stage, len(items)):
-            for rows in workspace.engine.map(_count_span, work, items, Resources(workspace.gpus, memory)):
+            counted = workspace.engine.map(_count_span, work, items, Resources(workspace.gpus, memory))
+            present = workspace.present.names(specs)
+            for (index, _, name), rows in zip(items, counted, strict=True):
                 workspace.progress.advance(rows)
+                present[index].add(name)
     return dict(zip(specs, merge(workspace, shards, specs, "merging"), strict=True))
 
 

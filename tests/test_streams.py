@@ -1,4 +1,7 @@
-"""Codes of many small shards: read once for all looks at them, and counted as if each look had read them."""
+"""Codes of many small shards: read once for all looks at them, and counted as if each look had read them.
+
+And nights over them: what is stored is looked for once, and codes of old shards are not read one by one.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ import pytest
 from datasets import write_parts
 
 import featflow
-from featflow import streams
+from featflow import states, streams
 from featflow.storage import Store
 
 TABLES = ("ranking", "correlation", "interaction")
+SHARDS = 60
 
 
 @pytest.fixture
@@ -45,3 +49,29 @@ def test_codes_that_fit_are_read_once_for_all_error_bars(tmp_path, mixed, reads,
     assert min(reads.values()) > looks
     for name in TABLES:
         assert again.table(name).equals(once.table(name), null_equal=True), name
+
+
+def test_a_further_shard_costs_few_requests(tmp_path, mixed, monkeypatch):
+    write_parts(mixed, tmp_path / "data", SHARDS)
+    last = max((tmp_path / "data").iterdir())
+    last.rename(tmp_path / last.name)
+    run(tmp_path, mixed, "out")
+    (tmp_path / last.name).rename(last)
+
+    requests = Counter()
+    for name in ("read_arrow", "read_arrow_batches", "names"):
+        monkeypatch.setattr(Store, name, counting(requests, name, getattr(Store, name)))
+    night = run(tmp_path, mixed, "out")
+    assert night.manifest["shards"]["computed"] == 1
+    listed = {path: count for (name, path), count in requests.items() if name == "names" and "states/" in path}
+    assert {count for path, count in listed.items() if not path.startswith(states.QUARANTINE)} == {1}
+    codes = sum(count for (name, path), count in requests.items() if "/codes/" in path and name != "names")
+    assert codes < SHARDS
+
+
+def counting(requests, name, plain):
+    def request(self, path, *more):
+        requests[name, path] += 1
+        return plain(self, path, *more)
+
+    return request

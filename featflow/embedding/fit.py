@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-__all__ = ["Fit", "array_digest", "nearest"]
+__all__ = ["Fit", "array_digest", "nearest", "squared_distances"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -74,7 +73,14 @@ class Fit:
 
 def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Return the index of the nearest centre of each point, the first of several, shape (points,)."""
-    return np.asarray(cdist(points, centres, "sqeuclidean").argmin(axis=1))
+    return np.asarray(squared_distances(points, centres).argmin(axis=1))
+
+
+def squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return the squared distance of each point from each centre, shape (points, centres)."""
+    from scipy.spatial.distance import cdist  # noqa: PLC0415  takes a third of a second; only vectors need it
+
+    return np.asarray(cdist(points, centres, "sqeuclidean"))
 
 
 def array_digest(*arrays: np.ndarray) -> str:

@@ -9,9 +9,8 @@ directions and centroid are rounded, which leaves nothing of it but where two ei
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-from featflow.embedding.fit import Fit, nearest
+from featflow.embedding.fit import Fit, nearest, squared_distances
 from featflow.summaries.vector_moments import VectorMoments
 from featflow.summaries.vector_sample import VectorSample
 
@@ -93,7 +92,7 @@ def _k_means(points: np.ndarray, clusters: int) -> np.ndarray:
     distinct = np.unique(points, axis=0)
     random = np.random.default_rng(0)
     runs = [_rounds(points, _start(distinct, clusters, random)) for _ in range(STARTS)]
-    centres = min(runs, key=lambda some: float(cdist(points, some, "sqeuclidean").min(axis=1).sum()))
+    centres = min(runs, key=lambda some: float(squared_distances(points, some).min(axis=1).sum()))
     counts = np.bincount(nearest(points, centres), minlength=len(centres))
     order = np.lexsort([*centres.T[::-1], -counts])
     return np.asarray(centres[order])
@@ -103,7 +102,7 @@ def _start(points: np.ndarray, clusters: int, random: np.random.Generator) -> np
     """Return points drawn one after another with a chance that rises as the squared distance from those drawn."""
     chosen = [int(random.random() * len(points))]
     for _ in range(min(clusters, len(points)) - 1):
-        chances = np.cumsum(cdist(points, points[chosen], "sqeuclidean").min(axis=1))
+        chances = np.cumsum(squared_distances(points, points[chosen]).min(axis=1))
         chosen.append(min(int(np.searchsorted(chances, random.random() * chances[-1], side="right")), len(points) - 1))
     return np.asarray(points[chosen])
 

@@ -9,10 +9,13 @@ says more than its parts and has the rows to learn it, else leave it apart.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pyarrow as pa
 from scipy.special import stdtr
 
+from featflow.counting import in_threads
 from featflow.measures.information import xlogx
 from featflow.measures.interpolation import class_terms
 from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
@@ -24,6 +27,8 @@ from featflow.tables import build
 
 __all__ = ["interaction_errors", "with_interaction_errors"]
 
+PAIRS_AT_ONCE = 32
+"""Pairs whose nulls a thread makes together."""
 ROWS_TO_MEMORISE = 10
 """Rows for each class of each occurring cross value from which a pair can be given a code of its own."""
 NO_VARIANCE = 1e-9
@@ -59,13 +64,15 @@ def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float
     bars = error_bars(synergy, deleted, rows, confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(bars.standard_error > 0, synergy / bars.standard_error, np.nan)
-    beyond = [
-        _beyond(tables_of, joint - other, scale)
-        for tables_of, other in (
-            ([table.swapaxes(0, 1) for table in whole], alone[1]),  # I(A;Y|B): strata are B's levels
-            (whole, alone[0]),
-        )
-    ]
+    turned = [table.swapaxes(0, 1) for table in whole]
+    sides = ((turned, joint - alone[1]), (whole, joint - alone[0]))  # I(A;Y|B), whose strata are B's levels; I(B;Y|A)
+    beyond = np.ones((2, len(tables)))
+
+    def look(piece: tuple[int, int]) -> None:
+        side, some = piece[0], slice(piece[1], piece[1] + PAIRS_AT_ONCE)
+        beyond[side, some] = _beyond(sides[side][0][some], sides[side][1][some], scale)
+
+    in_threads(look, product(range(2), range(0, len(tables), PAIRS_AT_ONCE)))
     occurring = [np.count_nonzero(table.sum(axis=2)) * np.count_nonzero(table.sum(axis=(0, 1))) for table in whole]
     return {
         "standard_error": bars.standard_error,
@@ -73,7 +80,7 @@ def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float
         "ci_high": bars.high,
         "z": z,
         "synergy_p_value": 2 * stdtr(max(bars.degrees, 1), -np.abs(z)),
-        "p_value": np.maximum(*beyond),
+        "p_value": beyond.max(axis=0),
         "groups": np.full(len(tables), len(with_rows)),
         "rows_a_value": float(rows.sum()) * scale / np.maximum(occurring, 1),
     }

@@ -2,7 +2,7 @@
 
 All-pairs counts outweigh the data of a shard, its codes do not: one byte a cell.
 A row's weight is kept beside them. The state is a multiset of coded rows. Merging joins the multisets, and nothing
-computed from it depends on the order of rows. It is never merged across shards.
+computed from it depends on the order of rows. Those of shards are joined only where all together are small.
 """
 
 from __future__ import annotations
