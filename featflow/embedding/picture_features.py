@@ -150,9 +150,12 @@ def _steps(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _total(x: torch.Tensor) -> torch.Tensor:
-    """Return the sum over each picture, shape (..., pictures), float64; of integers whose sum over a row is exact."""
-    of_rows = x.sum(dim=-1, dtype=x.dtype if x.is_floating_point() else torch.int32)
-    return of_rows.sum(dim=-1, dtype=torch.float64)
+    """Return the sum over each picture, shape (..., pictures), float64; of integers whose sum over a column is exact.
+
+    Columns first: adding rows to one another is twice as fast as adding up each.
+    """
+    of_columns = x.sum(dim=-2, dtype=x.dtype if x.is_floating_point() else torch.int32)
+    return of_columns.sum(dim=-1, dtype=torch.float64)
 
 
 def _luma(luma: torch.Tensor) -> torch.Tensor:
@@ -176,7 +179,7 @@ def _colours(planes: torch.Tensor) -> torch.Tensor:
     saturation = torch.sub(most, least, out=least).mul_(255).div_(most.clamp_(min=1)).round_()
     first, second = _total(saturation), _total(saturation.square_())
     squares = _total(planes[4:].square_()[::3])
-    chroma = red_green.add_(green_blue).add_(blue_red).mul_(0.5).sqrt_().mul_(CHROMA_STEPS).round_()
+    chroma = red_green.add_(green_blue).add_(blue_red).mul_(CHROMA_STEPS**2 / 2).sqrt_().round_()
     return torch.stack([*means, first, second, *squares, _total(chroma)])
 
 
