@@ -119,7 +119,7 @@ def found(folder: Path, job: Job, draws: int) -> Found:
     """Read what the run with the column says of it, and measure how its null is calibrated."""
     profile, row = job.row("profile", column="value"), job.row("ranking", feature="value")
     (path,) = (folder / "with" / "results" / "states" / "codebook").glob("*.arrow")
-    coding = Codebook.from_arrow(pa.ipc.open_file(path).read_all())["value"]
+    coding = Codebook.from_arrow(pa.ipc.open_stream(path).read_all())["value"]
     rates = false_positive_rates(folder, coding, draws)
     score = row["corrected_mi"], row["null_std"], row["p_value"]
     return Found(profile["distinct"], len(coding.heavy), *score, rates)

@@ -18,7 +18,7 @@ from measured import NO_LIMIT, Check
 __all__ = ["credential_checks", "files_with"]
 
 TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-MAGIC = {b"ARROW1": pa.ipc.open_file, b"PAR1": pq.ParquetFile}
+MAGIC = {b"\xff\xff\xff\xff": pa.ipc.open_stream, b"PAR1": pq.ParquetFile}
 
 
 def credential_checks(line: str, places: Sequence[str], options: dict[str, Any]) -> list[Check]:

@@ -292,6 +292,5 @@ def _lacking(tree: list[list[trees.Node]], existing: set[str]) -> list[list[str]
 def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> None:
     index, group, name = item
     spec = work.specs[index]
-    loaded: Iterator[Any] = (states.load(work.store, spec, member) for member in group)
-    state = reduce(lambda whole, part: whole.merge(part), loaded)
+    state = reduce(lambda whole, part: whole.merge(part), states.load_all(work.store, spec, group))
     work.store.write_arrow(states.path(spec, name), state.to_arrow())

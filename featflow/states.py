@@ -11,9 +11,10 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from featflow.dataset import Quarantined, Shard
@@ -32,6 +33,7 @@ __all__ = [
     "check_sizes",
     "folder",
     "load",
+    "load_all",
     "missing",
     "path",
     "quarantine",
@@ -47,8 +49,10 @@ IMAGE_COPIES = 3
 """Encoded images as Arrow, as Python's bytes, and what is decoded of them."""
 COLUMNS_AT_ONCE = 512
 """Columns of a block, and of a task that takes several: a batch of more has too few rows."""
-LISTED_AT_ONCE = 8
-"""Folders listed at once."""
+REQUESTS_AT_ONCE = 8
+"""Folders listed, or small states read, at once."""
+SMALL_BYTES = 64 * 2**20
+"""States that may be held together whatever the budget."""
 QUARANTINE = "states/quarantine"
 REMEDIES = {
     "codes": "lower dataset.shard_bytes, or write smaller row groups",
@@ -94,7 +98,7 @@ class Present:
         """Return the names of each spec's states, always the same sets."""
         folders = [folder(spec) for spec in specs]
         unknown = [each for each in dict.fromkeys(folders) if each not in self._names]
-        with ThreadPoolExecutor(LISTED_AT_ONCE) as pool:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             for each, found in zip(unknown, pool.map(self._store.names, unknown), strict=True):
                 self._names[each] = {name.removesuffix(".arrow") for name in found if name.endswith(".arrow")}
         return [self._names[each] for each in folders]
@@ -113,6 +117,16 @@ def folder(summarizer: AnySummarizer) -> str:
 def load(store: Store, summarizer: AnySummarizer, name: str) -> Any:
     """Return a state by its name."""
     return type(summarizer.empty()).from_arrow(store.read_arrow(path(summarizer, name)))
+
+
+def load_all(store: Store, summarizer: AnySummarizer, names: Sequence[str]) -> Iterator[Any]:
+    """Yield states in the order of their names, read several at once where all together are small."""
+    one = partial(load, store, summarizer)
+    if summarizer.nbytes() * len(names) > SMALL_BYTES:
+        yield from map(one, names)
+        return
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        yield from pool.map(one, names)
 
 
 def task_bytes(specs: Sequence[AnySummarizer]) -> int:

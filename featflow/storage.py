@@ -8,6 +8,7 @@ Credentials travel in ``options`` only and appear in no repr and no message.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -30,7 +31,8 @@ __all__ = ["Store", "is_local", "matching", "reason", "resolve"]
 Result = TypeVar("Result")
 
 ARROW_ROWS = 2**16
-"""Rows of one batch of an Arrow file: what a reader of codes holds at a time."""
+"""Rows of one batch of a state: what a reader of codes holds at a time."""
+DIGEST_BYTES = hashlib.sha256().digest_size
 S3 = {"s3", "s3a"}
 
 
@@ -159,30 +161,44 @@ class Store:
         return {path: int(info["size"] or 0) for path, info in sorted(inside) if info["type"] == "file"}
 
     def write_arrow(self, path: str, table: pa.Table) -> str:
-        """Write a state as a compressed Arrow IPC file."""
+        """Write a state: a compressed Arrow IPC stream, after whose end stands its SHA-256."""
         sink = pa.BufferOutputStream()
         options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
             writer.write_table(table, max_chunksize=ARROW_ROWS)
-        return self.write(path, sink.getvalue().to_pybytes())
+        stream = sink.getvalue()
+        return self.write(path, b"".join([stream, hashlib.sha256(stream).digest()]))
 
     def read_arrow(self, path: str) -> pa.Table:
-        """Read a state from an Arrow IPC file."""
-        with pa.ipc.open_file(self._arrow_source(path)) as reader:
+        """Read a state that `write_arrow` wrote.
+
+        Raises
+        ------
+        InfrastructureError
+            Its bytes are not those that were written.
+        """
+        with pa.ipc.open_stream(self._stream(path)) as reader:
             return reader.read_all()
 
     def read_arrow_batches(self, path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Yield some columns of an Arrow IPC file, `ARROW_ROWS` rows at a time."""
-        source = self._arrow_source(path)
-        with pa.ipc.open_file(source) as reader:
+        """Yield some columns of a state, `ARROW_ROWS` rows at a time; raises as `read_arrow`."""
+        source = self._stream(path)
+        with pa.ipc.open_stream(source) as reader:
             indices = [reader.schema.get_field_index(name) for name in columns]
-        with pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=indices)) as reader:
-            for index in range(reader.num_record_batches):
-                yield reader.get_batch(index)
+        with pa.ipc.open_stream(source, options=pa.ipc.IpcReadOptions(included_fields=indices)) as reader:
+            yield from reader
 
-    def _arrow_source(self, path: str) -> Any:
+    def _stream(self, path: str) -> pa.Buffer:
         filesystem, location = self._locate(path)
-        return pa.memory_map(location) if is_local(filesystem) else pa.py_buffer(self.read(path))
+        whole = pa.memory_map(location).read_buffer() if is_local(filesystem) else pa.py_buffer(self.read(path))
+        end = max(whole.size - DIGEST_BYTES, 0)
+        stream = whole.slice(0, end)
+        if hashlib.sha256(stream).digest() != whole.slice(end).to_pybytes():
+            raise InfrastructureError(
+                f"{self.uri(path)}: damaged: its bytes are not those that were written (SHA-256); remove it and run "
+                "again: what is not there is made anew"
+            )
+        return stream
 
     def write_parquet(self, path: str, table: pa.Table) -> tuple[str, bytes]:
         """Write a table as Parquet; return its URI and bytes, for a digest."""

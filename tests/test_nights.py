@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -11,7 +13,7 @@ import s3fs
 
 import featflow
 from featflow.config import parse
-from featflow.errors import ConfigurationError
+from featflow.errors import ConfigurationError, InfrastructureError
 from featflow.plan import plan
 
 DAY_ROWS = 300
@@ -153,6 +155,25 @@ def test_a_codebook_that_is_not_there_is_named(nights):
     nights.write(0)
     with pytest.raises(ConfigurationError, match=r"codebook.version: no codebook abc at .*out"):
         nights.run(version="abc")
+
+
+def test_damaged_states_are_never_used(nights):
+    nights.write(*range(10))
+    codebook = nights.run().manifest["codebook"]
+    states = [path for path in nights.folder.glob("out/states/**/*.arrow") if path.stem != codebook]
+    for path in states:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
+    nights.write(10)
+    while True:  # each that is needed is named, and made anew once it is removed
+        try:
+            night = nights.run()
+            break
+        except InfrastructureError as error:
+            damaged = Path(str(error).partition(": damaged")[0])
+            assert damaged in states
+            damaged.unlink()
+    check_equal(night, nights.from_nothing(night))
 
 
 def test_the_duplicate_is_found_every_night(nights):

@@ -40,6 +40,20 @@ def test_arrow_round_trip_and_projection(store):
     assert batch.to_pydict() == {"y": ["a", None]}
 
 
+def flipped(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize("harm", [flipped, lambda data: data[:-1], lambda data: data[:40], lambda data: data[:1]])
+def test_a_damaged_state_is_told(store, harm):
+    store.write_arrow("t.arrow", pa.table({"x": range(1_000)}))
+    store.write("t.arrow", harm(store.read("t.arrow")))
+    for read in (store.read_arrow, lambda path: list(store.read_arrow_batches(path, ["x"]))):
+        with pytest.raises(InfrastructureError, match=r"t\.arrow: damaged: .*remove it and run again"):
+            read("t.arrow")
+
+
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd"])
 def test_paths_stay_below_the_root(store, path):
     with pytest.raises(ConfigurationError, match="leaves the output"):

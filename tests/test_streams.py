@@ -5,8 +5,11 @@ And nights over them: what is stored is looked for once, and codes of old shards
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import write_parts
 
@@ -31,12 +34,12 @@ def reads(monkeypatch):
     return counted
 
 
-def run(tmp_path, mixed, output):
+def run(tmp_path, mixed, output, **more):
     source = tmp_path / "data"
     if not source.exists():
         write_parts(mixed, source, 6)
     values = {"dataset": {"source": str(source), "targets": ["target", "count"]}, "output": str(tmp_path / output)}
-    return featflow.run(values | {"engine": {"kind": "serial"}})
+    return featflow.run(values | {"engine": {"kind": "serial"}} | more)
 
 
 def test_codes_that_fit_are_read_once_for_all_error_bars(tmp_path, mixed, reads, monkeypatch):
@@ -67,6 +70,25 @@ def test_a_further_shard_costs_few_requests(tmp_path, mixed, monkeypatch):
     assert {count for path, count in listed.items() if not path.startswith(states.QUARANTINE)} == {1}
     codes = sum(count for (name, path), count in requests.items() if "/codes/" in path and name != "names")
     assert codes < SHARDS
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(100, False), (20_000, True)])
+def test_totals_of_pairs_are_kept_where_codes_outweigh_them(tmp_path, rows, kept):
+    random = np.random.default_rng(5)
+    table = pa.table({name: random.integers(0, 5, 5 * rows) for name in ("a", "b", "target", "count")})
+    write_parts(table, tmp_path / "data", 5)
+    last = max((tmp_path / "data").iterdir())
+    last.rename(tmp_path / last.name)
+    run(tmp_path, None, "out")
+    (tmp_path / last.name).rename(last)
+    night = run(tmp_path, None, "out")
+    counts = [path.stem for path in tmp_path.glob("out/states/pair_counts/*/*.arrow")]
+    assert sum(not name.startswith("merged-") for name in counts) == (5 if kept else 0)
+    assert night.table("interaction").height == 2  # a x b about either target
+    shutil.copytree(tmp_path / "out/states/codebook", tmp_path / "whole/states/codebook")
+    whole = run(tmp_path, None, "whole", codebook={"version": night.manifest["codebook"]})
+    for name in TABLES:
+        assert whole.table(name).equals(night.table(name), null_equal=True), name
 
 
 def counting(requests, name, plain):

@@ -792,7 +792,7 @@ def test_storage_options_are_written_nowhere(bench):
             table = pq.read_table(file)
             said += f"{table.schema.metadata} {table.to_pylist()}"
         if file.suffix == ".arrow":
-            table = pa.ipc.open_file(file.read_bytes()).read_all()
+            table = pa.ipc.open_stream(file.read_bytes()).read_all()
             said += f"{table.schema.metadata} {table.to_pylist()}"
     assert SECRET not in said
 
