@@ -29,6 +29,8 @@ READS_AT_ONCE = 8
 """Files read at once, where all codes are kept."""
 SEED_DIGITS = 15
 """Hexadecimal digits of a shard's digest that set its rows' hashes apart from other shards'."""
+VALUE_BYTES = 8
+"""Bytes of a decoded value, whose code takes one."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,11 @@ def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[Code
     take longer than counting.
     """
     digests = tuple(shard.digest for shard in shards)
-    nbytes = _code_bytes(shards, codes)
+    nbytes = sum(shard.rows for shard in shards) * sum(len(spec.fields) for spec in codes)
     if nbytes > PIECE_BYTES:
         return CodeStream(workspace.store, codes, digests)
     level = trees.span_level(JOINED_BYTES, nbytes // len(shards), len(shards))
     return CodeStream(workspace.store, codes, digests, tuple(merge_spans(workspace, shards, codes, "joining", level)))
-
-
-def _code_bytes(shards: Sequence[Shard], codes: tuple[CodesSummarizer, ...]) -> int:
-    return sum(shard.rows for shard in shards) * sum(len(spec.fields) for spec in codes)
 
 
 def _sampled(shard: str, start: int, rows: int, share: float) -> np.ndarray:
@@ -141,10 +139,9 @@ def count_totals(
     Nothing is written, and nothing returned, where all codes together do not outweigh the counts.
     """
     states.check_sizes(specs, workspace.state_bytes)
-    total_bytes = _code_bytes(shards, codes)
-    if sum(spec.nbytes() for spec in specs) > total_bytes:
+    code_bytes = max(workspace.shard_bytes // VALUE_BYTES, 1)
+    if sum(spec.nbytes() for spec in specs) > code_bytes * len(shards):
         return {}
-    code_bytes = max(total_bytes // len(shards), 1)
     items = [
         (index, tuple(shard.digest for shard in span), name)
         for span, name, lacking in states.missing(workspace.present, shards, specs, code_bytes)
