@@ -51,8 +51,8 @@ from featflow import states
 SEED = 20260502
 REAL = (("sign_digits", 2_062), ("cifar10_20k", 6_000))
 """Files, and rows that are taken, in groups as they are."""
-PHOTOGRAPHS = ((224, 224, 1_024), (640, 480, 256))
-"""Width, height, images."""
+PHOTOGRAPHS = ((224, 224, 6_144), (640, 480, 1_536))
+"""Width, height, images: a shard of the default size each."""
 DISTINCT = 256
 """Different photographs."""
 ROUNDS, ROUND_SECONDS = 7, 6.0

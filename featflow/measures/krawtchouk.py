@@ -19,7 +19,7 @@ WIDTH, MARGIN = 8.0, 8.0
 """A cell is summed so many standard deviations and so many counts around its mean."""
 STRIDE = 2.0
 """Points a standard deviation: a smooth sum at this step errs by exp(-2 (pi STRIDE)^2)."""
-CHUNK = 2**16
+CHUNK = 2**15
 """Points evaluated at once: what a core's cache holds."""
 TABLE = 2**20
 """Logarithms of factorials below this number are looked up."""
