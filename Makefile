@@ -17,9 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/featflow demo
 
-# Runs all tests, files side by side on two processes.
+# Runs all tests, files side by side on two processes, in the order that tests/conftest.py gives.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Lint, types, import contracts.
 check: $(STAMP)

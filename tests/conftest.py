@@ -10,6 +10,21 @@ from datasets import mixed_table
 from servers import ACCESS_KEY, SECRET_KEY, make_bucket, s3_server, unused_port
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+LONGEST = (
+    "test_benchmarks.py",
+    "test_cluster.py",
+    "test_models_run.py",
+    "test_encoder_faults.py",
+    "test_documents.py",
+    "test_cli.py",
+    "test_feast.py",
+    "test_engines.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest: of two processes none is left with one of them at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
