@@ -165,6 +165,7 @@ def test_damaged_states_are_never_used(nights):
         whole = path.read_bytes()
         path.write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
     nights.write(10)
+    named = []
     while True:  # each that is needed is named, and made anew once it is removed
         try:
             night = nights.run()
@@ -173,6 +174,8 @@ def test_damaged_states_are_never_used(nights):
             damaged = Path(str(error).partition(": damaged")[0])
             assert damaged in states
             damaged.unlink()
+            named.append(damaged)
+    assert len(named) > 1
     check_equal(night, nights.from_nothing(night))
 
 
