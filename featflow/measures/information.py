@@ -37,12 +37,12 @@ SERIES_FROM = 120.0
 SERIES_ORDER = 11
 NEGLIGIBLE = 1e-19
 """Probability, relative to the mode's, below which a tail is dropped."""
-DEVIATIONS, SKEWED = 10.0, 24.0
-"""Counts to either side of the mode beyond which every tail is: so many standard deviations, and so many more."""
-PLACES = 32
+DEVIATIONS, SKEWED = 7.0, 12.0
+"""Counts beyond the mode that a sum takes, so many standard deviations and so many more: 1e-13 lies beyond them."""
+PLACES = 16
 """Sums run over multiples of so many counts: how a sum is cut must not depend on what other cells there are."""
-CHUNK = 2**15
-"""Probabilities held at once: what a core's cache holds, and three times as fast as what it does not."""
+CHUNK = 2**17
+"""Probabilities held at once: what a core's cache holds, and enough that threads seldom wait for the interpreter."""
 KNOWN = 2**16
 """Counts below it are looked up."""
 
@@ -244,18 +244,19 @@ def _by_sum(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     result = np.empty(v.shape)
     for width in np.unique(places).tolist():
         alike = np.flatnonzero(places == width)
-        for some in np.array_split(alike, len(alike) * width // CHUNK + 1):
-            result[some] = _summed(total[some, None], v[some, None], w[some, None], width)
+        highest = int(((width - SKEWED) / DEVIATIONS) ** 2) + 1  # mode of such a width
+        under = min(width, highest + 1)
+        for some in np.array_split(alike, len(alike) * (width + under) // CHUNK + 1):
+            result[some] = _summed(total[some, None], v[some, None], w[some, None], width, under)
     return np.asarray(result - xlogx(mean))
 
 
-def _summed(total: np.ndarray, v: np.ndarray, w: np.ndarray, width: int) -> np.ndarray:
-    """Return ``E[k log k]`` over so many counts to either side of the mode; all shapes (cells, 1)."""
-    step = np.arange(1.0, width + 1)
+def _summed(total: np.ndarray, v: np.ndarray, w: np.ndarray, over: int, under: int) -> np.ndarray:
+    """Return ``E[k log k]`` over so many counts above the mode and below it; all shapes (cells, 1)."""
     mode = np.floor((v + 1) * (w + 1) / (total + 2))
-    up, neither = mode + step, total - v - w
+    up, neither = mode + np.arange(1.0, over + 1), total - v - w
     above = _odds(v + 1 - up, w + 1 - up, neither + up, up)
-    down = np.maximum(mode - step, -1.0)  # -1 is reached with probability 0
+    down = np.maximum(mode - np.arange(1.0, under + 1), -1.0)  # -1 is reached with probability 0
     before = down + 1
     below = _odds(neither + before, before, v - down, w - down)
     whole = 1.0 + above.sum(axis=1) + below.sum(axis=1)

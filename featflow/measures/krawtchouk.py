@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.special import gammaln, xlogy
+from scipy.special import gammaln
 
 __all__ = ["DEGREES", "coefficients_of_h"]
 
@@ -19,8 +19,10 @@ WIDTH, MARGIN = 8.0, 8.0
 """A cell is summed so many standard deviations and so many counts around its mean."""
 STRIDE = 2.0
 """Points a standard deviation: a smooth sum at this step errs by exp(-2 (pi STRIDE)^2)."""
-CHUNK = 2**15
-"""Points evaluated at once: what a core's cache holds."""
+PLACES = 8
+"""Sums run over multiples of so many points."""
+CHUNK = 2**17
+"""Points evaluated at once: what a core's cache holds, and enough that threads seldom wait for the interpreter."""
 TABLE = 2**20
 """Logarithms of factorials below this number are looked up."""
 
@@ -44,9 +46,9 @@ def coefficients_of_h(v: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndar
     step = np.maximum(1.0, np.floor(deviation / STRIDE))
     low = np.maximum(0.0, np.floor(mean - WIDTH * deviation - MARGIN))
     points = np.floor((np.minimum(v, np.ceil(mean + WIDTH * deviation + MARGIN)) - low) / step).astype(np.int64) + 1
-    # Each cell is summed over as many places as its own points need, up to a power of two: how a sum is cut, and with
-    # it the last bit, must not depend on what other cells there are.
-    width = 1 << np.ceil(np.log2(points)).astype(np.int64)
+    # Each cell is summed over as many places as its own points need, up to a multiple: how a sum is cut, and with it
+    # the last bit, must not depend on what other cells there are.
+    width = -(-points // PLACES) * PLACES
     coefficients, beyond = np.zeros((len(v), DEGREES)), np.zeros(len(v))
     for places in np.unique(width).tolist():
         alike = np.flatnonzero(width == places)
@@ -61,7 +63,8 @@ def _projected(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Project h onto the orthonormal polynomials of Binomial(v, q), by sums over its points; all shapes (cells, 1)."""
     index = np.arange(width)[None, :]
-    k = np.minimum(low + index * step, v)
+    k = low + index * step
+    np.minimum(k, v, out=k)
     p = k * (np.log(q) - np.log(np.maximum(1 - q, np.finfo(np.float64).tiny)))
     p -= _log_factorial(k)
     p -= _log_factorial(v - k)
@@ -70,22 +73,27 @@ def _projected(
     np.exp(p, out=p)
     p /= p.sum(axis=1, keepdims=True)
     mean = v * q
-    h = xlogy(k, k / mean) - (k - mean)
-    h -= _row_products(p, h)[:, None]
-    weighted = p * h
-    before, now = np.zeros_like(k), np.ones_like(k)
+    h = np.maximum(k, 1.0)
+    h /= mean
+    np.log(h, out=h)
+    h *= k
+    h -= k
+    h -= _row_products(p, h)[:, None]  # and with it what is alike in all counts
+    weighted = p  # which is not looked at again
+    weighted *= h
+    variance = _row_products(weighted, h)
+    before, now, raised = np.zeros_like(k), np.ones_like(k), np.empty_like(k)
     coefficients = np.zeros((len(v), DEGREES))
     off = np.zeros_like(v)
     for m in range(DEGREES):  # x K_m = off_(m+1) K_(m+1) + (q (v - m) + m (1 - q)) K_m + off_m K_(m-1)
         following = np.sqrt(np.maximum((m + 1) * q * (1 - q) * (v - m), 0.0))
-        raised = k - (q * (v - m) + m * (1 - q))
+        np.subtract(k, q * (v - m) + m * (1 - q), out=raised)
         raised *= now
         before *= off
         raised -= before
         raised *= np.divide(1.0, following, out=np.zeros_like(following), where=following > 0)
-        before, now, off = now, raised, following
+        before, now, raised, off = now, raised, before, following
         coefficients[:, m] = _row_products(weighted, now)
-    variance = _row_products(weighted, h)
     return coefficients, np.maximum(variance - coefficients[:, 0] ** 2, 0.0)
 
 
