@@ -11,7 +11,7 @@ import pyarrow as pa
 from featflow.basis import codebook_path
 from featflow.columns import Codebook
 from featflow.drift_options import DriftOptions
-from featflow.errors import ConfigurationError, DatasetError
+from featflow.errors import ConfigurationError, DamagedError, DatasetError
 from featflow.measures.drift import Limits, column_drift, drift, streaks
 from featflow.measures.frechet import frechet
 from featflow.measures.relation_drift import correlation_drift, ranking_drift
@@ -192,6 +192,8 @@ def _codebook(run: Run) -> Codebook:
         return Codebook.from_arrow(run.store.read_arrow(path))
     except FileNotFoundError:
         raise DatasetError(f"{run.store.uri(path)}: the run's codebook is not there any more; run it again") from None
+    except DamagedError as error:
+        raise DatasetError(f"run {run.run_id}: {error}") from None
 
 
 def _relations(reference: Run, current: Run) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@
     │   └── SchemaError              a column: absent, duplicated, of clashing types, a useless target
     ├── BadDataError             3   more unreadable rows than the budget allows
     ├── InfrastructureError      4   storage or the cluster failed; a retry is safe
+    │   └── DamagedError             a state's bytes are not those that were written
     └── LockedError              5   another run holds the lock
 
 Every message names the file, column, row group or key at fault and says what to do.
@@ -21,6 +22,7 @@ from typing import ClassVar
 __all__ = [
     "BadDataError",
     "ConfigurationError",
+    "DamagedError",
     "DatasetError",
     "FeatflowError",
     "InfrastructureError",
@@ -64,6 +66,10 @@ class InfrastructureError(FeatflowError):
     """Storage or the cluster failed; nothing was published and a retry is safe."""
 
     exit_code = 4
+
+
+class DamagedError(InfrastructureError):
+    """A state's bytes are not those that were written."""
 
 
 class LockedError(FeatflowError):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featflow.errors import InfrastructureError, first_line
+from featflow.errors import DamagedError, InfrastructureError, first_line
 from featflow.inputs import DataFile, is_corruption, open_parquet
 from featflow.storage import Store
 
@@ -100,7 +100,7 @@ class Footers:
     def __init__(self, store: Store | None) -> None:
         self._store, self._known, self._new = store, {}, list[Footer]()
         if store:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, DamagedError):  # then all are read again, and kept anew
                 self._known = {footer.file.uri: footer for footer in _loaded(store.read_arrow(PATH))}
 
     def read(self, files: Sequence[DataFile], options: dict[str, Any]) -> list[Footer | FooterFault]:

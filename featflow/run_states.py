@@ -13,7 +13,7 @@ import numpy as np
 
 from featflow import states
 from featflow.columns import Column, Kind, Role
-from featflow.errors import DatasetError
+from featflow.errors import DamagedError, DatasetError
 from featflow.measures.drift import ColumnState
 from featflow.runs import Run
 from featflow.states import AnySummarizer
@@ -72,7 +72,7 @@ class RunStates:
     Raises
     ------
     DatasetError
-        The run's manifest says nothing of states, or one of them is not there any more.
+        The run's manifest says nothing of states, or one of them is damaged or not there any more.
     """
 
     def __init__(self, run: Run) -> None:
@@ -127,3 +127,5 @@ class RunStates:
             raise DatasetError(
                 f"{self.run.store.uri(path)}: the run's state is not there any more; run it again"
             ) from None
+        except DamagedError as error:
+            raise DatasetError(f"run {self.run.run_id}: {error}") from None

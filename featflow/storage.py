@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from featflow.errors import ConfigurationError, InfrastructureError, first_line
+from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
 from featflow.retries import REQUEST_ATTEMPTS, count_request, patiently
 
 __all__ = ["Store", "is_local", "matching", "reason", "resolve"]
@@ -174,7 +174,7 @@ class Store:
 
         Raises
         ------
-        InfrastructureError
+        DamagedError
             Its bytes are not those that were written.
         """
         with pa.ipc.open_stream(self._stream(path)) as reader:
@@ -194,9 +194,9 @@ class Store:
         end = max(whole.size - DIGEST_BYTES, 0)
         stream = whole.slice(0, end)
         if hashlib.sha256(stream).digest() != whole.slice(end).to_pybytes():
-            raise InfrastructureError(
-                f"{self.uri(path)}: damaged: its bytes are not those that were written (SHA-256); remove it and run "
-                "again: what is not there is made anew"
+            raise DamagedError(
+                f"{self.uri(path)}: damaged: its bytes are not those that were written (SHA-256); bring back a copy, "
+                "or remove it and run again: states are made anew, and a codebook's codings as by --rebin"
             )
         return stream
 

@@ -224,6 +224,18 @@ def test_states_that_are_gone_cost_the_comparison_and_not_the_run(tmp_path):
         compare(first, second, DriftOptions())
 
 
+def test_damaged_states_of_an_earlier_run_cost_the_comparison_and_not_the_run(tmp_path):
+    first = night(shifted(0, 1), tmp_path, "first")
+    for path in (tmp_path / "out/states/quantiles").rglob("*.arrow"):
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    second = night(shifted(0, 2), tmp_path, "second")
+    assert second.table("drift").is_empty()
+    assert any(f"run {first.run_id}: " in line and "damaged" in line for line in second.manifest["warnings"])
+    with pytest.raises(DatasetError, match="damaged"):
+        compare(first, second, DriftOptions())
+    assert not night(shifted(0, 3), tmp_path, "third").table("drift").is_empty()
+
+
 # --- the command ----------------------------------------------------------------------------------------------------
 
 

@@ -179,6 +179,17 @@ def test_damaged_states_are_never_used(nights):
     check_equal(night, nights.from_nothing(night))
 
 
+def test_damaged_footers_are_read_again(nights):
+    nights.write(*range(3))
+    nights.run()
+    footers = nights.folder / "out/states/footers.arrow"
+    whole = footers.read_bytes()
+    footers.write_bytes(whole[:-1])
+    run = nights.run()
+    assert (run.manifest["shards"]["computed"], run.manifest["rows"]["read"]) == (0, 3 * DAY_ROWS)
+    assert footers.stat().st_size == len(whole)
+
+
 def test_the_duplicate_is_found_every_night(nights):
     for night in range(3):
         nights.write(night)
