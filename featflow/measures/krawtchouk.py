@@ -15,6 +15,9 @@ __all__ = ["DEGREES", "coefficients_of_h"]
 
 DEGREES = 8
 """Krawtchouk polynomials used for covariances; variances are whole."""
+ORDERS = np.arange(1.0, DEGREES + 1)
+NOISE = 1e-9
+"""Rounding in a coefficient from which it is left out: where nearly all draws are alike, high degrees are all noise."""
 WIDTH, MARGIN = 8.0, 8.0
 """A cell is summed so many standard deviations and so many counts around its mean."""
 STRIDE = 2.0
@@ -55,6 +58,9 @@ def coefficients_of_h(v: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndar
         for some in np.array_split(alike, len(alike) * places // CHUNK + 1):
             cells = (x[some, None] for x in (v, q, low, step, points))
             coefficients[some], beyond[some] = _projected(*cells, width=places)
+    with np.errstate(divide="ignore"):
+        noise = np.finfo(np.float64).eps * (ORDERS * deviation[:, None] ** 2) ** ((1 - ORDERS) / 2)
+    coefficients[noise > NOISE] = 0.0
     return coefficients, beyond
 
 

@@ -8,8 +8,11 @@ l = a_i q_j, which differs from k log k by terms that the margins fix, the
 variance of a row is written in the orthonormal Krawtchouk polynomials of its
 cells: coefficients of degree m of two cells of one row have covariance
 (-r_j r_l)^m with r_j^2 = q_j / (1 - q_j) (Lancaster 1958, Annals of Mathematical
-Statistics 29). Nothing is subtracted that is not small. Cost: one sum of at most
-200 points for each pair of distinct margins.
+Statistics 29). What is curved adds up over rows as squares of normal deviations do
+whose sum is fixed: with the shares p_i of rows, deviations of two of them have
+correlation -sqrt(p_i p_k), their squares that to the second power. Nothing is
+subtracted that is not small. Cost: one sum of at most 200 points for each pair of
+distinct margins.
 """
 
 from __future__ import annotations
@@ -123,8 +126,9 @@ class ClassNull:
         away = slopes - weight @ slopes / weight.sum()
         shares = self.times * self.shares
         linear = weight @ (away**2 @ shares - (away @ shares) ** 2)
-        levels = times.sum()
-        variance = (times @ within + linear) * (levels - 1) / levels / max(self.total - 1, 1) ** 2
+        share = rows / self.total
+        curved = times @ (within * (1 - 2 * share)) + (times @ (share * np.sqrt(within))) ** 2
+        variance = (curved + linear) / max(self.total - 1, 1) ** 2
         if self.total <= SMALL:
             variance = _small_variance(tuple(np.sort(margins[margins > 0])), tuple(np.sort(self.margins)), variance)
         if self.classes[-1] == 1:  # every permutation gives the entropy of the rows
@@ -167,9 +171,10 @@ def stratum_moments(margins: np.ndarray, starts: np.ndarray, classes: np.ndarray
     away = slopes - (np.add.reduceat(slopes * margins[:, None], starts) / n[:, None])[of_cell]
     shares_of_cell = shares[of_cell]
     linear = margins * ((away**2 * shares_of_cell).sum(axis=1) - (away * shares_of_cell).sum(axis=1) ** 2)
-    levels = np.add.reduceat(used.astype(np.int64), starts)
-    variance = (sums[1] + np.add.reduceat(linear, starts)) * (levels - 1) / np.maximum(levels, 1)
-    variance /= np.maximum(n - 1, 1) ** 2
+    share = margins / n[of_cell]
+    curved = np.add.reduceat(terms[1] * (1 - 2 * share), starts)
+    curved += np.add.reduceat(share * np.sqrt(terms[1]), starts) ** 2
+    variance = (curved + np.add.reduceat(linear, starts)) / np.maximum(n - 1, 1) ** 2
     for stratum in np.flatnonzero((totals > 0) & (totals <= SMALL)):
         row, column = margins[starts[stratum] : starts[stratum] + sizes[stratum]], classes[stratum]
         keys = (tuple(np.sort(margin[margin > 0])) for margin in (row, column))

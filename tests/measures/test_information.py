@@ -68,6 +68,22 @@ def test_expected_xlogx_equals_the_sum_over_the_distribution(total, v, w):
     assert expected_xlogx(total, np.array(v), np.array(w)) == pytest.approx(truth, abs=1e-8, rel=1e-10)
 
 
+@pytest.mark.parametrize("total", [40, 3_000, 200_000])
+def test_sums_reach_as_far_as_the_distribution_at_every_mean(total):
+    random = np.random.default_rng(total)
+    means = np.concatenate([[0.01, 0.3, 1, 4, 8, 9, 25, 27, 54, 56, 93, 95, 119], random.uniform(0, 120, 40)])
+    w = np.ceil(total * random.choice([0.001, 0.02, 0.3, 0.6, 0.98, 1.0], len(means)))
+    v = np.clip(np.round(means * total / w), 1, total)
+    some = v * w / total < SERIES_FROM
+    v, w = v[some], w[some]
+    found = expected_xlogx(total, v, w)
+    for one, (draws, marked) in enumerate(zip(v, w, strict=True)):
+        k = np.arange(max(0, draws + marked - total), min(draws, marked) + 1)
+        truth = (hypergeom.pmf(k, total, marked, draws) * xlogx(k)).sum()
+        assert found[one] == pytest.approx(truth, abs=1e-8, rel=1e-9), (draws, marked)
+        assert found[one] == expected_xlogx(total, v[one : one + 1], w[one : one + 1])[0]  # whatever stands beside it
+
+
 def test_series_and_sum_agree_where_they_meet():
     total, w = 10**6, np.full(400, 250_000)
     v = np.linspace(4 * SERIES_FROM, 4 * SERIES_FROM + 400, 400).round()

@@ -61,6 +61,41 @@ def test_moments_are_those_of_permutations(kind, levels, b):
     assert found.std() == pytest.approx(np.sqrt(variance), rel=0.2)  # five standard errors of 300 draws
 
 
+@pytest.mark.parametrize("rare", [1e-3, 1e-4, 1e-5, 1e-6, 1e-7])
+@pytest.mark.parametrize("v", [2, 9, 20, 50, 300])
+def test_a_rows_variance_against_a_rare_class(v, rare):
+    """Of a binary target the variance is a sum over one binomial; rounding in high degrees must not outgrow it."""
+    with_rare = np.arange(min(v, 12) + 1.0)
+    p = np.exp(gammaln(v + 1) - gammaln(with_rare + 1) - gammaln(v - with_rare + 1) + xlogy(with_rare, rare))
+    p *= np.exp((v - with_rare) * np.log1p(-rare))
+    # Less the line through no draw and one draw of the rare class, where nearly all are: no large number is left.
+    h = xlogy(with_rare, with_rare) + xlogy(v - with_rare, (v - with_rare) / v)
+    h += with_rare * (v - 1) * np.log(v / (v - 1))
+    mean, slope = v * rare, ((with_rare - v * rare) * p * h).sum() / (v * rare * (1 - rare))
+    away = h - (p * h).sum() - slope * (with_rare - mean)
+    within, _ = _row_variance(np.array([v]), np.array([[1 - rare, rare]]), np.ones(2))
+    assert within[0] == pytest.approx((p * away**2).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([1_000, 980] + [1] * 20, [1_000, 1_000]),
+        ([1_000, 998, 1, 1], [1_000, 1_000]),
+        ([5_000, 5_000, 10], [9_700, 310]),
+        ([1, 1, 1, 997], [960, 40]),
+        ([500, 500] + [8] * 6, [1_000, 48]),
+        ([300, 30, 3], [111, 222]),
+        ([700, 200, 5, 3, 2], [400, 300, 210]),
+    ],
+)
+def test_rare_levels_beside_large_ones_are_not_whole_levels(a, b):
+    """Fixed columns take what a level has in common with the others: of a rare one nearly nothing."""
+    found = np.array([mutual_information(table) for table in permuted(np.array(a), np.array(b), 4_000)])
+    _, variance = ClassNull(np.array(b)).moments(np.array(a))
+    assert found.std() == pytest.approx(np.sqrt(variance), rel=0.08)  # five standard errors of 4,000 draws and more
+
+
 def test_dense_limit_is_chi_square():
     a, b = margins("uniform", 12, 10**8), margins("uniform", 5, 10**8, seed=1)
     mean, variance = ClassNull(b).moments(a)
