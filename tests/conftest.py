@@ -23,7 +23,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take longest: of two processes none is left with one of them at the end."""
+    """Begin with the files that take longest: none of the processes is left with one of them at the end."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
