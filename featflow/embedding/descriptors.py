@@ -75,7 +75,7 @@ NAMES = (
 WINDOW, WINDOWS, PIXELS_A_WINDOW = 64, 4, 256
 """Side of a window; windows along a side at most; pixels of a side for each of them."""
 BATCH_PIXELS = 2**20
-"""Pixels of thumbnails in a batch: in many small ones threads wait for each other's Python."""
+"""Pixels of thumbnails in a batch."""
 NO_WINDOWS = np.zeros((0, 0, 0), np.uint8)
 
 

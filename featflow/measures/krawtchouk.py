@@ -1,7 +1,7 @@
 """Coefficients of h(k) = k log(k / l) - (k - l) on the orthonormal polynomials of a binomial with mean l.
 
 Source of the polynomials: Krawtchouk (1929), by their three-term recurrence. Sums run over the binomial's points
-around its mean, every point where there are few, evenly spaced ones where it is smooth. Cost: at most 50 points a cell.
+around its mean, every point where there are few, evenly spaced ones where it is smooth. Cost: at most 64 points a cell.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ l = a_i q_j, which differs from k log k by terms that the margins fix, the
 variance of a row is written in the orthonormal Krawtchouk polynomials of its
 cells: coefficients of degree m of two cells of one row have covariance
 (-r_j r_l)^m with r_j^2 = q_j / (1 - q_j) (Lancaster 1958, Annals of Mathematical
-Statistics 29). Beyond that rows add up as squares of normal deviations with a fixed
-sum: two rows of shares p_i and p_k have correlation p_i p_k. Nothing is subtracted
-that is not small. Cost: one sum of at most 50 points a pair of distinct margins.
+Statistics 29). Rows of shares p_i and p_k add up as squares of normal deviations
+do that a weighted sum binds: with correlation p_i p_k. Nothing is subtracted that is
+not small. Cost: sums of at most 256 points for each pair of distinct margins.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ def test_few_rows_that_seldom_meet_are_drawn(levels, b):
     """The null is a handful of values; drawn tables are those of numpy's own generator, and p is uniform up to ties."""
     a, b = np.full(levels, sum(b) // levels), np.array(b)
     random, null, found, methods = np.random.default_rng(4), ClassNull(b), [], set()
-    for _ in range(120 if levels <= 1_000 else 50):
+    for _ in range(300 if levels <= 1_000 else 50):
         table = np.stack([random.multivariate_hypergeometric(a, n, method="marginals") for n in b[1:]], axis=1)
         table = np.concatenate([(a - table.sum(axis=1))[:, None], table], axis=1)
         test = null_test(mutual_information(table), [a], [null])

@@ -164,7 +164,7 @@ def test_clusters_deflate_what_they_inflate(levels):
     """Users of 50 rows, X and Y both the user's, independent of one another: noise that looks like signal."""
     random = np.random.default_rng(levels)
     plain, deflated, effects = [], [], []
-    for _ in range(40):
+    for _ in range(60):
         user = np.repeat(np.arange(200), 50)
         x = random.integers(0, levels, 200)[user]
         y = (random.random(len(user)) < random.beta(2, 2, 200)[user]).astype(int)
