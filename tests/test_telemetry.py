@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from featflow import retries
 from featflow.progress import LogProgress, stage
 from featflow.telemetry import Telemetry
 
@@ -19,6 +20,8 @@ class Kept:
 
 
 def test_figures_by_kind_of_stage():
+    retries.count("storage")
+    retries.reset()  # as every run does
     sink = Kept()
     telemetry = Telemetry("a-run", sink=sink)
     for name in ("reading: profile", "reading: relations"):
