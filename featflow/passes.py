@@ -22,9 +22,10 @@ from featflow.dataset import Quarantined, Shard
 from featflow.embedding.made import MadeColumns
 from featflow.engines.base import Engine, Resources
 from featflow.errors import SchemaError
+from featflow.image_batches import image_batches
 from featflow.inputs import check_unchanged
 from featflow.progress import Reporter
-from featflow.reading import batch_rows, joined_batches, read_batches
+from featflow.reading import batch_rows, read_batches
 from featflow.states import AnySummarizer
 from featflow.storage import Store
 from featflow.summaries import EmbeddingsSummarizer, MomentsSummarizer, absorb
@@ -213,7 +214,7 @@ def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
         made, start = MadeColumns(work.store, shard.digest, columns), 0
         rows = max(1, batch_rows(columns, shard.nbytes // shard.rows) // item.parts)
         batches = read_batches(shard, read, work.options, rows)
-        for batch in joined_batches(batches, rows) if any(c.kind is Kind.IMAGE for c in read) else batches:
+        for batch in image_batches(batches, rows) if any(c.kind is Kind.IMAGE for c in read) else batches:
             if isinstance(batch, Quarantined):
                 bad[shard.digest].append(batch)
             elif not bad and batch.num_rows:

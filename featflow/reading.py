@@ -27,9 +27,9 @@ from featflow.grouping import positions
 from featflow.inference import HIVE_NULL, leaves
 from featflow.inputs import DataFile, is_corruption, open_parquet
 
-__all__ = ["IMAGE_BYTES", "batch_rows", "joined_batches", "read_batches"]
+__all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
 
-IMAGE_ROWS, IMAGE_BYTES = 4096, 64 * 2**20
+IMAGE_ROWS, IMAGE_BYTES = 4096, 32 * 2**20
 """Rows in one batch of images, and their encoded bytes."""
 IMAGES_ELSEWHERE = 64
 """Images in one batch that are read from their paths: how large they are is not known."""
@@ -101,30 +101,6 @@ def read_batches(
             if fault:
                 culprit = _culprit(file, group, wanted, group_rows)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
-
-
-def joined_batches(
-    batches: Iterator[pa.RecordBatch | Quarantined], rows: int
-) -> Iterator[pa.RecordBatch | Quarantined]:
-    """Yield neighbouring batches of images as one, while together they are within the limits of one.
-
-    Threads that decode would else wait, at the end of every small row group, for the one with the largest image.
-    """
-    waiting: list[pa.RecordBatch] = []
-    for batch in batches:
-        full = isinstance(batch, Quarantined) or (
-            sum(each.num_rows for each in waiting) + batch.num_rows > rows
-            or sum(each.nbytes for each in waiting) + batch.nbytes > IMAGE_BYTES
-        )
-        if full and waiting:
-            yield pa.concat_batches(waiting) if len(waiting) > 1 else waiting[0]
-            waiting = []
-        if isinstance(batch, Quarantined):
-            yield batch
-        else:
-            waiting.append(batch)
-    if waiting:
-        yield pa.concat_batches(waiting) if len(waiting) > 1 else waiting[0]
 
 
 def _raw_batches(

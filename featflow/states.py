@@ -45,8 +45,8 @@ WORKING_COPIES = 4
 """States alive in a task at once: the running one, a batch's, the merged one, and its serialized form."""
 BATCH_COPIES = 6
 """A batch as Arrow, as float64, as a mask, and in products."""
-IMAGE_COPIES = 3
-"""Encoded images as Arrow, as Python's bytes, and what is decoded of them."""
+IMAGE_COPIES = 5
+"""Encoded images as Arrow, joined, as Python's bytes; and those of the next batch, as Arrow and joined."""
 COLUMNS_AT_ONCE = 512
 """Columns of a block, and of a task that takes several: a batch of more has too few rows."""
 REQUESTS_AT_ONCE = 8

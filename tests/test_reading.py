@@ -12,9 +12,9 @@ import pytest
 
 from featflow.columns import POSITION, Column, Kind, Role
 from featflow.config import parse
-from featflow.dataset import Quarantined, open_dataset
+from featflow.dataset import open_dataset
 from featflow.errors import ConfigurationError, InputError, SchemaError
-from featflow.reading import BATCH_CELLS, batch_rows, joined_batches, read_batches
+from featflow.reading import BATCH_CELLS, batch_rows, read_batches
 
 NOON = datetime(2020, 1, 2, 12, tzinfo=UTC)
 MICROSECONDS = int(NOON.timestamp() * 1_000_000)
@@ -228,27 +228,8 @@ def test_batches_are_bounded_in_cells():
     assert batch_rows(of[:1]) == 2**17
     assert batch_rows(of) == 1024
     photo = Column("p", "image", Kind.IMAGE)
-    assert [batch_rows([photo, *of], size) for size in (1_000, 5 * 2**20, 10**9)] == [4096, 12, 1]
+    assert [batch_rows([photo, *of], size) for size in (1_000, 5 * 2**20, 10**9)] == [4096, 6, 1]
     assert all(batch_rows(of[:columns]) * columns <= BATCH_CELLS for columns in (1, 100, 8_000))
-
-
-def test_batches_of_images_of_small_row_groups_are_joined(monkeypatch):
-    batches = [
-        pa.record_batch({"image": [bytes([row] * 10) for row in range(start, start + 3)]}) for start in (0, 3, 6)
-    ]
-    lost = Quarantined("a.parquet", "unreadable_row_group", "broken", 2, "image", 3)
-    met = [*batches[:2], lost, batches[2]]
-
-    def sizes(rows):
-        found = list(joined_batches(iter(met), rows))
-        images = [image for each in found if each is not lost for image in each["image"].to_pylist()]
-        assert images == [bytes([row] * 10) for row in range(9)]
-        return ["lost" if each is lost else each.num_rows for each in found]
-
-    assert sizes(100) == [6, "lost", 3]
-    assert sizes(5) == [3, 3, "lost", 3]
-    monkeypatch.setattr("featflow.reading.IMAGE_BYTES", batches[0].nbytes)
-    assert sizes(100) == [3, 3, "lost", 3]
 
 
 @pytest.mark.parametrize(("there", "sizes"), [(200, [200]), (136, [200]), (135, [64, 64, 64, 8]), (0, [64, 64, 64, 8])])

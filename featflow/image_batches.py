@@ -1,0 +1,67 @@
+"""Batches of images, large enough for many threads, read while those before are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from featflow.dataset import Quarantined
+from featflow.reading import IMAGE_BYTES
+
+__all__ = ["image_batches"]
+
+Batch: TypeAlias = pa.RecordBatch | Quarantined
+
+
+def image_batches(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
+    """Yield neighbouring batches as one, while together they are within the limits of one; read one ahead.
+
+    Threads that decode would else wait, at the end of every small row group, for the one with the largest image, and
+    for the storage.
+
+    Parameters
+    ----------
+    batches
+        As `featflow.reading.read_batches` yields them.
+    rows
+        Of a batch at most.
+
+    Examples
+    --------
+    >>> ones = [pa.record_batch({"image": [bytes([number])]}) for number in range(5)]
+    >>> [batch.num_rows for batch in image_batches(iter(ones), 2)]
+    [2, 2, 1]
+    """
+    joined = _joined(batches, rows)
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(_next, joined)
+        while found := coming.result():
+            coming = reader.submit(_next, joined)
+            yield found.pop()
+
+
+def _next(batches: Iterator[Batch]) -> list[Batch]:
+    """Return the next one; none at the end."""
+    return list(islice(batches, 1))
+
+
+def _joined(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        full = isinstance(batch, Quarantined) or (
+            sum(each.num_rows for each in waiting) + batch.num_rows > rows
+            or sum(each.nbytes for each in waiting) + batch.nbytes > IMAGE_BYTES
+        )
+        if full and waiting:
+            yield pa.concat_batches(waiting) if len(waiting) > 1 else waiting[0]
+            waiting = []
+        if isinstance(batch, Quarantined):
+            yield batch
+        else:
+            waiting.append(batch)
+    if waiting:
+        yield pa.concat_batches(waiting) if len(waiting) > 1 else waiting[0]
