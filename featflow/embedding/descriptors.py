@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -121,6 +122,7 @@ class Descriptors:
         return found
 
 
+@lru_cache(maxsize=4096)
 def _starts(side: int) -> list[int]:
     """Return where windows start along a side: at multiples of 8, so that borders of blocks lie alike in all of them.
 
