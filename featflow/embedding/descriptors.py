@@ -123,14 +123,14 @@ class Descriptors:
 
 
 @lru_cache(maxsize=4096)
-def _starts(side: int) -> list[int]:
+def _starts(side: int) -> tuple[int, ...]:
     """Return where windows start along a side: at multiples of 8, so that borders of blocks lie alike in all of them.
 
     Examples
     --------
     >>> _starts(100), _starts(1024)
-    ([16], [96, 352, 608, 864])
+    ((16,), (96, 352, 608, 864))
     """
     count = min(WINDOWS, max(1, side // PIXELS_A_WINDOW))
     middles = [(2 * place + 1) * side // (2 * count) for place in range(count)]
-    return [max(0, middle - WINDOW // 2) // BLOCK * BLOCK for middle in middles]
+    return tuple(max(0, middle - WINDOW // 2) // BLOCK * BLOCK for middle in middles)
