@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 
@@ -14,6 +13,7 @@ from datasets import mixed_table, write_parts
 
 import featflow
 from featflow import garbage, lock
+from featflow.cli import main
 from featflow.errors import DatasetError, LockedError
 from featflow.storage import Store
 
@@ -193,23 +193,26 @@ def test_on_object_stores(server, request):
     assert featflow.Run.open(f"s3://{base}/out", second.run_id, options).manifest["status"] == "done"
 
 
-def test_the_command(lake):
+def test_the_command(lake, monkeypatch, capsys):
     first = run(lake)
     run(lake)
 
     def command(*arguments):
-        words = [sys.executable, "-m", "featflow.cli", "gc", str(lake / "out"), "--keep", "1", *arguments]
-        return subprocess.run(words, capture_output=True, text=True, check=False)
+        monkeypatch.setattr(sys, "argv", ["featflow", "gc", str(lake / "out"), "--keep", "1", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, capsys.readouterr().out
 
-    shown = command()
-    assert shown.returncode == 0, shown.stderr
-    assert f"runs/{first.run_id}" in shown.stdout
-    assert "--delete removes them" in shown.stdout
-    listed = json.loads(command("--json").stdout)
+    code, shown = command()
+    assert code == 0, shown
+    assert f"runs/{first.run_id}" in shown
+    assert "--delete removes them" in shown
+    listed = json.loads(command("--json")[1])
     assert not listed["removed"]
     assert listed["total"]["files"] == len(listed["files"]) > 0
     with lock.hold(Store(str(lake / "out"))):
-        assert command("--delete").returncode == 5
-    removed = json.loads(command("--delete", "--json").stdout)
+        assert command("--delete")[0] == 5
+    removed = json.loads(command("--delete", "--json")[1])
     assert removed == listed | {"removed": True}
-    assert json.loads(command("--json").stdout)["files"] == []
+    assert json.loads(command("--json")[1])["files"] == []

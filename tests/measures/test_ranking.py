@@ -41,11 +41,19 @@ def coding(name, values, role=Role.FEATURE):
     return category_coding(column, levels.tolist(), counts.tolist(), 16)
 
 
-def scored(values, target="y", measure=None, features=None, **spec):
+def counted(values, target="y", features=None, **spec):
     codings = {name: coding(name, array) for name, array in values.items() if np.asarray(array).dtype.kind != "f"}
     names = features or [name for name in codings if name not in {target, "entity"}]
     made = TargetCountsSummarizer(tuple(codings[name] for name in names), (codings[target],), **spec)
-    table, warnings = ranking(made, made.summarize(batch_of(values)), measure or RankingMeasure({}))
+    return made, made.summarize(batch_of(values))
+
+
+def scored(*of, measure=None, **counts):
+    return measured(counted(*of, **counts), measure)
+
+
+def measured(counts, measure=None):
+    table, warnings = ranking(*counts, measure or RankingMeasure({}))
     rows = ranked(table, UncertaintyOptions())
     return {row["feature"]: row for row in pl.from_arrow(rows).to_dicts()}, warnings
 
@@ -169,9 +177,9 @@ def test_clusters_deflate_what_they_inflate(levels):
         x = random.integers(0, levels, 200)[user]
         y = (random.random(len(user)) < random.beta(2, 2, 200)[user]).astype(int)
         values = {"y": y, "x": x, "entity": user}
-        grouping = Grouping("value", (ENTITY,), 64)
-        plain.append(scored(values, grouping=grouping)[0]["x"]["p_value"])
-        row = scored(values, grouping=grouping, measure=RankingMeasure({}, clustered=True))[0]["x"]
+        counts = counted(values, grouping=Grouping("value", (ENTITY,), 64))
+        plain.append(measured(counts)[0]["x"]["p_value"])
+        row = measured(counts, RankingMeasure({}, clustered=True))[0]["x"]
         deflated.append(row["p_value"])
         effects.append(row["design_effect"])
     assert np.mean(np.array(plain) < 0.05) > 0.5
