@@ -71,7 +71,7 @@ class CodeStream:
         for shard in self.shards:
             for batch in self._batches(shard, fields, share):
                 waiting.append(batch)
-                if sum(batch.num_rows for batch in waiting) * len(fields) >= PIECE_BYTES:
+                if sum(batch.nbytes for batch in waiting) >= PIECE_BYTES:
                     piece, waiting = _joined(waiting), []
                     yield piece
                     del piece, batch  # a piece that is counted goes before the next one comes
@@ -110,7 +110,7 @@ def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[Code
     take longer than counting.
     """
     digests = tuple(shard.digest for shard in shards)
-    nbytes = sum(shard.rows for shard in shards) * sum(len(spec.fields) for spec in codes)
+    nbytes = sum(shard.rows for shard in shards) * sum(spec.row_bytes for spec in codes)
     if nbytes > PIECE_BYTES:
         return CodeStream(workspace.store, codes, digests)
     level = trees.span_level(JOINED_BYTES, nbytes // len(shards), len(shards))

@@ -15,9 +15,12 @@ from datasets import write_parts
 
 import featflow
 from featflow import states, streams, trees
+from featflow.columns import Column, Kind
 from featflow.config import DatasetOptions
 from featflow.dataset import open_dataset
 from featflow.storage import Store
+from featflow.streams import CodeStream
+from featflow.summaries import CodesSummarizer
 
 TABLES = ("ranking", "correlation", "interaction")
 SHARDS = 40
@@ -103,3 +106,19 @@ def counting(requests, name, plain):
         return plain(self, path, *more)
 
     return request
+
+
+def test_pieces_count_the_bytes_of_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "PIECE_BYTES", 1_000)
+    store = Store(str(tmp_path))
+    weight = Column("weight", "float64", Kind.NUMBER)
+    spec = CodesSummarizer((), (), weight=weight)
+    weights = np.random.default_rng(2).random((20, 50))
+    for number, some in enumerate(weights):
+        state = spec.summarize(pa.record_batch({"weight": some}))
+        store.write_arrow(states.path(spec, str(number)), state.to_arrow())
+    stream = CodeStream(store, (spec,), tuple(map(str, range(20))))
+    pieces = list(stream.pieces(list(spec.fields)))
+    assert {piece.nbytes for piece in pieces[:-1]} == {1_200}, "three states: the first two have 800 bytes"
+    assert np.array_equal(np.concatenate([piece["weight"] for piece in pieces]), weights.ravel())
+    assert spec.row_bytes == 8

@@ -129,6 +129,11 @@ class CodesSummarizer:
         rows += [group_codes(batch, self.grouping).astype(np.uint8)] if self.grouping else []
         return Codes(batch.num_rows, self._names(), _stacked(rows, batch.num_rows), row_weights(batch, self.weight))
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row: one a code, eight a weight."""
+        return len(self._names()) + (8 if self.weight else 0)
+
     def nbytes(self) -> int:
         """Return the bytes of the largest shard's codes."""
-        return self.shard_rows * (len(self.codings) + len(self.targets) + 1 + (8 if self.weight else 0))
+        return self.shard_rows * self.row_bytes
