@@ -21,7 +21,7 @@ def image_batches(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
     """Yield neighbouring batches as one, while together they are within the limits of one; read one ahead.
 
     Threads that decode would else wait, at the end of every small row group, for the one with the largest image, and
-    for the storage.
+    for storage. Beside the batch that is yielded and the next one, the first piece of that after it is held.
 
     Parameters
     ----------
@@ -51,17 +51,23 @@ def _next(batches: Iterator[Batch]) -> list[Batch]:
 
 def _joined(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
     waiting: list[pa.RecordBatch] = []
+    held_rows = held_bytes = 0
     for batch in batches:
         full = isinstance(batch, Quarantined) or (
-            sum(each.num_rows for each in waiting) + batch.num_rows > rows
-            or sum(each.nbytes for each in waiting) + batch.nbytes > IMAGE_BYTES
+            held_rows + batch.num_rows > rows or held_bytes + batch.nbytes > IMAGE_BYTES
         )
         if full and waiting:
-            yield pa.concat_batches(waiting) if len(waiting) > 1 else waiting[0]
-            waiting = []
+            yield _one(waiting)
+            waiting, held_rows, held_bytes = [], 0, 0
         if isinstance(batch, Quarantined):
             yield batch
         else:
             waiting.append(batch)
+            held_rows, held_bytes = held_rows + batch.num_rows, held_bytes + batch.nbytes
     if waiting:
-        yield pa.concat_batches(waiting) if len(waiting) > 1 else waiting[0]
+        yield _one(waiting)
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Return batches as one; a single one is not copied."""
+    return pa.concat_batches(batches) if len(batches) > 1 else batches[0]

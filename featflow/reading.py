@@ -31,7 +31,7 @@ __all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
 
 IMAGE_ROWS, IMAGE_BYTES = 4096, 32 * 2**20
 """Rows in one batch of images, and their encoded bytes."""
-IMAGES_ELSEWHERE = 64
+IMAGES_ELSEWHERE = 32
 """Images in one batch that are read from their paths: how large they are is not known."""
 VECTOR_ROWS = 4096
 """Rows in one batch of vectors."""

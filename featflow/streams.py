@@ -68,11 +68,13 @@ class CodeStream:
             yield self._whole.select(fields)
             return
         waiting: list[pa.RecordBatch] = []
+        nbytes = 0
         for shard in self.shards:
             for batch in self._batches(shard, fields, share):
                 waiting.append(batch)
-                if sum(batch.nbytes for batch in waiting) >= PIECE_BYTES:
-                    piece, waiting = _joined(waiting), []
+                nbytes += batch.nbytes
+                if nbytes >= PIECE_BYTES:
+                    piece, waiting, nbytes = _joined(waiting), [], 0
                     yield piece
                     del piece, batch  # a piece that is counted goes before the next one comes
         if waiting:

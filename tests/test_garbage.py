@@ -12,7 +12,7 @@ import s3fs
 from datasets import mixed_table, write_parts
 
 import featflow
-from featflow import garbage, lock
+from featflow import garbage, lock, trees
 from featflow.cli import main
 from featflow.errors import DatasetError, LockedError
 from featflow.storage import Store
@@ -21,8 +21,9 @@ COLUMNS = ["x", "y", "city", "target"]
 
 
 @pytest.fixture
-def lake(tmp_path):
+def lake(tmp_path, monkeypatch):
     """A dataset of twelve shards, which make two levels of merged states, and an output beside it."""
+    monkeypatch.setattr(trees, "MOST_MEMBERS", 4)
     write_parts(mixed_table(2_400).select(COLUMNS), tmp_path / "data", 12)
     return tmp_path
 

@@ -44,7 +44,7 @@ def test_the_next_batch_is_read_while_one_is_worked_on():
             yield batch(number)
 
     for number, _ in enumerate(image_batches(reading(), 1)):
-        assert all(event.wait(10) for event in read[: number + 2])
+        assert all(event.wait(10) for event in read[: number + 3])
         assert not any(event.is_set() for event in read[number + 3 :])
 
 
@@ -61,16 +61,19 @@ def test_what_reading_raises_is_raised_in_its_place():
 
 
 def test_reading_ends_with_who_wants_no_more():
-    closed, before = [], threading.active_count()
+    readers, closed = set(), []
 
     def reading():
         try:
-            yield from map(batch, range(100))
+            for number in range(100):
+                readers.add(threading.current_thread())
+                yield batch(number)
         finally:
             closed.append(True)
 
     found = image_batches(reading(), 1)
     next(found)
     found.close()
-    assert threading.active_count() == before
+    (reader,) = readers
+    assert not reader.is_alive()
     assert closed == [True]

@@ -27,7 +27,7 @@ __all__ = ["Encoded", "Image", "encode_images"]
 BATCHES_AHEAD = 2
 """Batches decoded or being decoded beside the one that is encoded."""
 
-PIECES_A_THREAD, SMALLEST_PIECE = 1, 32
+PIECES_A_THREAD, SMALLEST_PIECE = 1, 8
 """Pieces for each thread of the images that are left, so that none waits long for the last; images in the smallest."""
 
 Image = tuple[bytes | None, str | None]

@@ -32,7 +32,7 @@ from featflow.config import parse
 from featflow.errors import ConfigurationError, SchemaError
 from featflow.plan import plan
 
-ROWS, FILES = 800, 8
+ROWS, FILES = 1_600, 8
 COLUMNS = ("described", "encoded")
 KEYS = {"entity": ["image_id"]}
 
@@ -92,7 +92,7 @@ def damages(jpeg):
 
 def test_one_in_a_hundred_damaged_moves_no_bit_of_the_others(sound, tmp_path, engine_kind):
     values = sound[0].to_pylist()
-    damaged = {100 * place + 7: damage for place, damage in enumerate(damages(values[0]["bytes"]))}
+    damaged = {100 * place + 7: damage for place, damage in enumerate(damages(values[0]["bytes"]) * 2)}
     values = [damaged[row][0] if row in damaged else value for row, value in enumerate(values)]
     images = sound[1].manifest["config"]["dataset"]["images"]
     run = run_over(pa.array(values, sound[0].type), tmp_path, images, engine_kind)
@@ -102,8 +102,8 @@ def test_one_in_a_hundred_damaged_moves_no_bit_of_the_others(sound, tmp_path, en
         assert np.array_equal(vectors(run, column)[kept], vectors(sound[1], column)[kept])
         assert np.isnan(vectors(run, column)[sorted(damaged)]).all()
         assert sum(run.manifest["images"][column].values()) == ROWS
-    assert run.table("embedding_profile")["valid"].to_list() == [ROWS - 8] * 2
-    assert run.table("embedding_profile")["failed"].to_list() == [8] * 2
+    assert run.table("embedding_profile")["valid"].to_list() == [ROWS - 16] * 2
+    assert run.table("embedding_profile")["failed"].to_list() == [16] * 2
 
 
 @pytest.mark.parametrize("others", [{"label": ["a", "b"] * 20}, {}], ids=["beside a label", "alone"])
