@@ -1,6 +1,6 @@
 """Named features of a picture, without weights: what it looks like before any model looks at it.
 
-Two looks at every picture. Its *thumbnail*, averaged over squares of whole pixels until no side exceeds 48, gives what
+Two looks at every picture. Its *thumbnail*, averaged over squares of whole pixels until no side exceeds 40, gives what
 is seen at a glance. Up to 16 *windows* of 64 x 64 pixels as they are in the file, spread evenly, give what averaging
 would remove. All sums over pixels are of integers and exact in any order: a feature does not depend by a bit on the
 device, on threads, or on what else is in the batch. Notation: R, G, B in 0..255; luma ``Y = (19595 R + 38470 G +
@@ -48,7 +48,7 @@ from featflow.embedding.pictures import by_shape, pixels_of
 
 __all__ = ["NAMES", "VERSION", "Descriptors", "Looks"]
 
-VERSION = 2
+VERSION = 3
 """Of the formulas."""
 
 NAMES = (
@@ -85,7 +85,7 @@ class Looks:
     """What is kept of a picture."""
 
     thumbnail: np.ndarray
-    """Shape (height, width, 3), uint8, no side above 48."""
+    """Shape (height, width, 3), uint8, no side above 40."""
     windows: np.ndarray
     """Luma, shape (windows, height, width), uint8; none where the thumbnail is the picture."""
 

@@ -131,7 +131,8 @@ def _decoded(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -> _De
             sizes[index], contents[index] = picture.image.size, content_digest(data)
             thumbnail = thumbnails[index] = reduced(picture.image, THUMBNAIL)
             kept = encoder.prepare(picture.image, thumbnail)
-        pictures.append(Picture(picture.status, picture.error))
+        picture = Picture(picture.status, picture.error)  # without pixels, whose memory the next ones take
+        pictures.append(picture)
         prepared.append(kept)
     return _Decoded(pictures, sizes, contents, _likenesses(thumbnails), prepared)
 

@@ -18,7 +18,7 @@ __all__ = ["DIGEST_BYTES", "content_digest", "difference_hashes"]
 DIGEST_BYTES = 16
 WIDTH, HEIGHT = 9, 8
 LUMA = (5, 9, 2)
-"""ITU-R BT.601 weights in 16ths: sums of 255 x 16 over at most 48 x 48 pixels are below 2^24, float32 holds them."""
+"""ITU-R BT.601 weights in 16ths: sums of 255 x 16 over at most 40 x 40 pixels are below 2^24, float32 holds them."""
 
 
 def content_digest(data: bytes) -> bytes:
@@ -32,7 +32,7 @@ def difference_hashes(thumbnails: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     thumbnails
-        Shape (pictures, height, width, 3), uint8, no side above 48.
+        Shape (pictures, height, width, 3), uint8, no side above 40.
 
     Examples
     --------

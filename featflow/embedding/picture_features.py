@@ -53,7 +53,7 @@ def descriptors(thumbnails: torch.Tensor, windows: torch.Tensor, sizes: np.ndarr
     Parameters
     ----------
     thumbnails
-        Shape (pictures, height, width, 3), uint8, no side above 48.
+        Shape (pictures, height, width, 3), uint8, no side above 40.
     windows
         Luma, shape (pictures, windows, height, width), uint8, no side above 64; no windows: the thumbnails' own.
     sizes

@@ -26,7 +26,7 @@ __all__ = ["DECODER", "THUMBNAIL", "Picture", "Status", "by_shape", "decode", "p
 
 DECODER = f"pillow-{PIL.__version__}"
 """Decoder and its version, which decide pixels to the last bit."""
-THUMBNAIL = 48
+THUMBNAIL = 40
 """Longest side of a thumbnail."""
 ORIENTATION = 0x0112
 """Tag of EXIF."""

@@ -22,7 +22,7 @@ def hashed(image):
     return int(difference_hashes(np.stack([reduced(image, THUMBNAIL)]))[0])
 
 
-@pytest.mark.parametrize("shape", [(9, 8), (1, 1), (48, 48), (45, 37), (5, 48)])
+@pytest.mark.parametrize("shape", [(9, 8), (1, 1), (40, 40), (38, 31), (5, 40)])
 def test_a_hash_is_its_formula(shape):
     """Cells of whole and broken pixels, averaged in exact fractions."""
     pixels = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, 3))
