@@ -18,7 +18,7 @@ from featflow.embedding.encoders import EncoderSpec, load
 from featflow.embedding.encoding import Encoded, encode_images
 from featflow.embedding.form import VectorForm
 from featflow.embedding.hashes import DIGEST_BYTES
-from featflow.embedding.pictures import Status
+from featflow.embedding.pictures import THUMBNAIL, Status
 
 __all__ = ["Embeddings", "EmbeddingsSummarizer", "embeddings_schema"]
 
@@ -90,6 +90,8 @@ class EmbeddingsSummarizer:
     """What is done to a vector before it is kept."""
     shard_rows: int = field(default=0, repr=False)
     """Rows of the largest shard, for `nbytes`."""
+    thumbnail: int = THUMBNAIL
+    """Longest side of what perceptual hashes are made of; those made of other thumbnails are not like them."""
     apart: bool = field(default=False, repr=False)
     """Whether images are decoded in a process of their own, which one of them may end."""
 

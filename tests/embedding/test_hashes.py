@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageEnhance
 
+from featflow import states
+from featflow.columns import Column, Kind
+from featflow.embedding.encoders import DescriptorsSpec
 from featflow.embedding.hashes import DIGEST_BYTES, content_digest, difference_hashes
 from featflow.embedding.pictures import THUMBNAIL, reduced
+from featflow.summaries import EmbeddingsSummarizer
 
 
 def test_a_digest_is_of_the_bytes():
@@ -32,6 +37,13 @@ def test_a_hash_is_its_formula(shape):
     bits = (means[:, :-1] > means[:, 1:]).ravel()
     expected = sum(int(bit) << (63 - place) for place, bit in enumerate(bits))
     assert hashed(Image.fromarray(pixels.astype(np.uint8))) == expected
+
+
+def test_hashes_of_other_thumbnails_lie_in_other_states():
+    """Whatever the encoder: a night would else compare its hashes with those of days that were made of others."""
+    spec = EmbeddingsSummarizer(Column("photo", "image", Kind.IMAGE), DescriptorsSpec(), 10**8)
+    assert spec.thumbnail == THUMBNAIL
+    assert states.folder(spec) != states.folder(replace(spec, thumbnail=THUMBNAIL + 1))
 
 
 def distance(left, right):
