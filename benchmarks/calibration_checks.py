@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 import featflow
-from featflow.binning import category_coding
-from featflow.columns import CategoryCoding, Column, Kind
+from featflow.columns.binning import category_coding
+from featflow.columns.codebook import CategoryCoding
+from featflow.columns.column import Column, Kind
 
 SEED = 20260101
 PROCESSES = 2

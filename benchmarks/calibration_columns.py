@@ -21,7 +21,7 @@ from calibration_checks import SEED, ranking_rows
 from measured import Check
 from scipy import stats
 
-from featflow.measures.significance import false_discovery_rates
+from featflow.measures.multiple_testing import false_discovery_rates
 
 LINE = "2"
 ROWS, SMALL_ROWS = 200_000, 20_000

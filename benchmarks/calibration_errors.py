@@ -20,8 +20,9 @@ from calibration_checks import SEED, batch_of, in_processes, levels_of, widened
 from measured import Check
 from scipy.special import entr, expit
 
-from featflow.columns import Column, Grouping, Kind
-from featflow.measures.ranking import RankingMeasure, ranking
+from featflow.analyses.ranking.scores import RankingMeasure, ranking
+from featflow.columns.column import Column, Kind
+from featflow.columns.jackknife_groups import Grouping
 from featflow.summaries import TargetCountsSummarizer
 
 DRAWS, SMALL_DRAWS, CHUNK = 1_000, 100, 50

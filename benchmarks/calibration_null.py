@@ -19,9 +19,9 @@ from measured import NO_LIMIT, Check
 from scipy import stats
 from scipy.special import xlogy
 
-from featflow.measures.null import FEWEST_BEYOND, ClassNull, null_test
-from featflow.measures.sampled import sampled_null
-from featflow.measures.significance import gamma_tail
+from featflow.measures.monte_carlo_null import sampled_null
+from featflow.measures.multiple_testing import gamma_tail
+from featflow.measures.permutation_null import FEWEST_BEYOND, ClassNull, null_test
 
 LINE = "1"
 DRAWS, SMALL_DRAWS = 2_000, 300

@@ -15,9 +15,9 @@ from calibration_checks import SEED, in_processes, widened
 from measured import Check
 from scipy.special import entr, expit
 
+from featflow.analyses.interaction.jackknife import interaction_errors
 from featflow.measures.information import mutual_information
-from featflow.measures.kept import interaction_errors
-from featflow.measures.null import ClassNull, null_test
+from featflow.measures.permutation_null import ClassNull, null_test
 
 DRAWS, SMALL_DRAWS, CHUNK = 1_000, 50, 50
 WANTED = 300

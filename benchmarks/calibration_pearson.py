@@ -15,10 +15,12 @@ import pyarrow as pa
 from calibration_checks import SEED, in_processes, widened
 from measured import Check
 
-from featflow.binning import number_coding, sortable_keys
-from featflow.columns import Column, Grouping, Kind
-from featflow.measures.kept_correlations import moment_errors
-from featflow.summaries.kept_moments import KeptMomentsSummarizer
+from featflow.analyses.correlation.jackknife import moment_errors
+from featflow.columns.binning import number_coding
+from featflow.columns.column import Column, Kind
+from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.sort_keys import sortable_keys
+from featflow.summaries.pair_moments_by_group import KeptMomentsSummarizer
 
 LINE = "3b"
 DRAWS, SMALL_DRAWS, CHUNK = 1_000, 100, 50

@@ -18,7 +18,7 @@ from calibration_checks import SEED, batch_of, in_processes, levels_of, ranking_
 from measured import Check
 from scipy.special import expit
 
-from featflow.measures.ranking import RankingMeasure, ranking
+from featflow.analyses.ranking.scores import RankingMeasure, ranking
 from featflow.summaries import TargetCountsSummarizer
 
 LINE = "6"

@@ -26,10 +26,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from measured import Job, print_table, run_job, write_dataset
 
-from featflow.binning import encode
-from featflow.columns import CategoryCoding, Codebook
+from featflow.columns.codebook import CategoryCoding, Codebook
+from featflow.columns.encoding import encode
 from featflow.measures.information import mutual_information
-from featflow.measures.null import ClassNull, null_test
+from featflow.measures.permutation_null import ClassNull, null_test
 
 LIMIT_MIB = 1024
 SEED = 20260102

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from featflow.counting import (
+from featflow.summaries.joint_counts import (
     CodedColumns,
     CodedRows,
     choose_kernel,

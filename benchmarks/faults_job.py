@@ -19,7 +19,7 @@ from secrets_search import credential_checks
 
 import featflow
 from featflow.errors import DatasetError
-from featflow.report.writing import write_report
+from featflow.export.report.writing import write_report
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from servers import ACCESS_KEY, SECRET_KEY, make_bucket, s3_server, unused_port, wait_until_open

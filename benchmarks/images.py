@@ -46,7 +46,7 @@ from images_contenders import (
 )
 from measured import Check, call_watched, conclude, machine, options_of, print_table
 
-from featflow import states
+from featflow.execution import state_store
 
 SEED = 20260502
 REAL = (("sign_digits", 2_062), ("cifar10_20k", 6_000))
@@ -182,7 +182,7 @@ def encode_apart(source: Path, output: Path) -> tuple[int, int]:
     """Encode a dataset of several shards; return how many, and the images that are ok."""
     job = job_of(source, output, "1MiB")
     store, shards = job(), job.dataset.shards
-    tables = (states.load(store, job.spec, shard.digest).table for shard in shards)
+    tables = (state_store.load(store, job.spec, shard.digest).table for shard in shards)
     return len(shards), sum(table["status"].to_pylist().count("ok") for table in tables)
 
 

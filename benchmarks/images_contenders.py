@@ -29,16 +29,16 @@ import torch
 from measured import Check, write_dataset
 from PIL import Image
 
-from featflow import passes, states
 from featflow.config import parse
-from featflow.dataset import Dataset, open_dataset
-from featflow.embedding.encoders import load
-from featflow.embedding.pixels import prepare
-from featflow.engines.serial import SerialEngine
-from featflow.images import image_specs
-from featflow.progress import SilentProgress
-from featflow.storage import Store
-from featflow.summaries import EmbeddingsSummarizer
+from featflow.dataset.dataset import Dataset, open_dataset
+from featflow.execution import passes, state_store
+from featflow.execution.engines.serial import SerialEngine
+from featflow.execution.progress import SilentProgress
+from featflow.storage.store import Store
+from featflow.transforms.images.columns import image_specs
+from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.transforms.images.encoders import load
+from featflow.transforms.images.pixels import prepare
 
 __all__ = [
     "CORES",
@@ -141,7 +141,7 @@ class Job:
     def check(self, encoded: list[bytes]) -> tuple[np.ndarray, list[Check]]:
         """Return the vectors that are written, and whether every image is there, whole and in its place."""
         store = self()
-        table = pa.concat_tables(states.load(store, self.spec, s.digest).table for s in self.dataset.shards)
+        table = pa.concat_tables(state_store.load(store, self.spec, s.digest).table for s in self.dataset.shards)
         vectors = np.stack(table["vector"].to_numpy())
         digests = [hashlib.sha256(data).digest()[:16] for data in encoded]
         sides = [sorted(Image.open(io.BytesIO(data)).size) for data in encoded]

@@ -1,11 +1,12 @@
-"""Both kernels of `featflow.counting` give the same integers; which is faster, and which one the rule picks.
+"""Both kernels of `featflow.summaries.joint_counts` give the same integers; which is faster, which the rule picks.
 
 Every case counts all pairs of one block of columns, with as many rows as a product counts in about two seconds.
 Cases whose tables take more than 1.25 GiB are left out. Run it by
 
     python benchmarks/kernels.py [--small] [--json FILE]
 
-on a machine with nothing else to do: constants of `featflow.counting.plans` and `choice` are fitted to it.
+on a machine with nothing else to do: constants of `histogram_plan` and `kernel_choice` in
+`featflow.summaries.joint_counts` are fitted to it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from featflow.counting import CodedColumns, CodedRows, choose_kernel, histogram_tables, product_tables
+from featflow.summaries.joint_counts import CodedColumns, CodedRows, choose_kernel, histogram_tables, product_tables
 
 LEVELS, COLUMNS, CLASSES = (2, 4, 8, 12, 17, 33, 64, 121), (20, 100, 400), (1, 3)
 SMALL_LEVELS, SMALL_COLUMNS, SMALL_ROWS = (2, 17, 121), (5, 20), 2_000

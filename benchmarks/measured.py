@@ -90,7 +90,7 @@ def run_job(folder: Path, values: dict[str, Any]) -> Job:
     config.write_text(json.dumps(values), encoding="utf-8")
     began = time.monotonic()
     with answer.open("w") as stdout:
-        process = subprocess.Popen([sys.executable, "-m", "featflow.cli", "run", str(config), "--json"], stdout=stdout)
+        process = subprocess.Popen([sys.executable, "-m", "featflow", "run", str(config), "--json"], stdout=stdout)
         at_peak = watch(process.pid, lambda: process.poll() is not None)
     seconds = time.monotonic() - began
     text = answer.read_text(encoding="utf-8")

@@ -24,10 +24,10 @@ from scipy.stats import chi2_contingency
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import expected_mutual_information
 
-from featflow.binning import category_coding
-from featflow.columns import Column, Kind, Role
-from featflow.measures.kept import interaction_errors
-from featflow.measures.pairs import cramers_v, interactions, pair_information
+from featflow.analyses.interaction.jackknife import interaction_errors
+from featflow.analyses.interaction.scores import cramers_v, interactions, pair_information
+from featflow.columns.binning import category_coding
+from featflow.columns.column import Column, Kind, Role
 from featflow.summaries import PairCounts, PairCountsSummarizer
 
 SEED = 20260103

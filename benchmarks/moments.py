@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from featflow.binning import number_coding
-from featflow.columns import Column, Kind, NumberCoding
-from featflow.measures.correlation import pearson, spearman
+from featflow.analyses.correlation.moments import pearson, spearman
+from featflow.columns.binning import number_coding
+from featflow.columns.codebook import NumberCoding
+from featflow.columns.column import Column, Kind
 from featflow.summaries import CoMoments, CoMomentsSummarizer, QuantilesSummarizer, RankCoMomentsSummarizer
 
 SEED = 20260301

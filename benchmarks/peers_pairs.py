@@ -19,10 +19,11 @@ import pyarrow as pa
 from measured import Check, call_watched, median_seconds, print_table, write_dataset
 from peers_job import GROUP_ROWS, SIZE, SMALL_SIZE, Size, fast, row_group
 
-from featflow.binning import category_coding
-from featflow.columns import CategoryCoding, Column, Kind, NumberCoding, Role
+from featflow.analyses.interaction.scores import interactions
+from featflow.columns.binning import category_coding
+from featflow.columns.codebook import CategoryCoding, NumberCoding
+from featflow.columns.column import Column, Kind, Role
 from featflow.measures.information import mutual_information
-from featflow.measures.pairs import interactions
 from featflow.summaries import PairCountsSummarizer
 
 __all__ = ["run_fast", "run_pairs"]

@@ -11,9 +11,9 @@ from pathlib import PurePath
 from typing import Any
 
 from featflow import config as _config
-from featflow import job as _job
 from featflow.errors import FeatflowError
-from featflow.runs import Run, list_runs
+from featflow.pipeline import job as _job
+from featflow.storage.run import Run, list_runs
 
 __all__ = ["FeatflowError", "Run", "list_runs", "run"]
 

@@ -13,10 +13,12 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from featflow.analyses.options import Analyses
+from featflow.columns.options import CodebookOptions
+from featflow.dataset.options import DatasetOptions
 from featflow.errors import ConfigurationError
-from featflow.lineage_options import LineageOptions
+from featflow.execution.options import Budget, EngineOptions, LineageOptions
 from featflow.option_types import Options, Uri, switch
-from featflow.options import Analyses, Budget, CodebookOptions, DatasetOptions, EngineOptions
 
 __all__ = ["Config", "load", "parse"]
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from featflow.config import Config
-from featflow.tables import SCHEMAS, describe
+from featflow.storage.tables import SCHEMAS, describe
 
 FOLDER = Path(__file__).parent
 DOCUMENT = FOLDER.parent / "docs" / "tables.md"
@@ -28,7 +28,7 @@ statistic that does not exist is null, never NaN or infinity. Times are UTC micr
 `featflow schema TABLE` prints the same as JSON. A table is there where its analysis was asked for and had something to
 look at; the manifest lists them.
 
-Written by `schemas/generate.py` from `featflow/tables.py` (`make schemas`).
+Written by `schemas/generate.py` from `featflow/storage/tables.py` (`make schemas`).
 """
 
 

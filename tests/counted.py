@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from featflow.counting import CodedColumns, CodedRows
+from featflow.summaries.joint_counts import CodedColumns, CodedRows
 
 SHAPES = [
     ((17,) * 9, None),

@@ -8,18 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featflow import states
-from featflow.columns import Column, Kind
+from featflow.columns.column import Column, Kind
 from featflow.config import parse
-from featflow.dataset import open_dataset
-from featflow.embedding.encoders import DescriptorsSpec
-from featflow.engines.ray import RayEngine
-from featflow.engines.serial import SerialEngine
-from featflow.passes import Workspace
-from featflow.progress import SilentProgress
-from featflow.storage import Store
-from featflow.summaries import EmbeddingsSummarizer
-from featflow.summaries.embeddings import embeddings_schema
+from featflow.dataset.dataset import open_dataset
+from featflow.execution import state_store
+from featflow.execution.engines.ray import RayEngine
+from featflow.execution.engines.serial import SerialEngine
+from featflow.execution.passes import Workspace
+from featflow.execution.progress import SilentProgress
+from featflow.storage.store import Store
+from featflow.transforms.images.embeddings import EmbeddingsSummarizer, embeddings_schema
+from featflow.transforms.images.encoders import DescriptorsSpec
 
 PHOTO = Column("photo", "image", Kind.IMAGE, source_type="binary")
 
@@ -47,5 +46,5 @@ def of_hashes(folder, images, kind="serial"):
             for content, likeness, _ in images[start : start + shard.rows]
         ]
         start += shard.rows
-        workspace.store.write_arrow(states.path(spec, shard.digest), pa.Table.from_pylist(rows, schema))
+        workspace.store.write_arrow(state_store.path(spec, shard.digest), pa.Table.from_pylist(rows, schema))
     return workspace, dataset.shards, spec, next(c for c in dataset.columns if c.name == "part")

@@ -14,12 +14,11 @@ import pyarrow.compute as pc
 import pytest
 from PIL import Image
 
-from featflow.binning import category_coding, number_coding
-from featflow.columns import Column, Grouping, Kind
-from featflow.embedding.encoders import DescriptorsSpec
-from featflow.embedding.fit import Fit
-from featflow.embedding.hashes import DIGEST_BYTES
-from featflow.embedding.sources import IMAGE_TYPE
+from featflow.columns.binning import category_coding, number_coding
+from featflow.columns.column import Column, Kind
+from featflow.columns.hashing import DIGEST_BYTES
+from featflow.columns.jackknife_groups import Grouping
+from featflow.dataset.image_bytes import IMAGE_TYPE
 from featflow.summaries import (
     SUMMARIZERS,
     AgreementSummarizer,
@@ -30,7 +29,6 @@ from featflow.summaries import (
     CoMoments,
     CoMomentsSummarizer,
     DistinctSummarizer,
-    EmbeddingsSummarizer,
     FrequentSummarizer,
     GroupedMomentsSummarizer,
     KeptCountsSummarizer,
@@ -39,7 +37,6 @@ from featflow.summaries import (
     LevelsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,
-    ProjectionsSummarizer,
     QuantileSketchSummarizer,
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
@@ -51,8 +48,12 @@ from featflow.summaries import (
     absorb,
     digest,
 )
-from featflow.summaries.quantiles import QuantilesSummarizer as _Quantiles
-from featflow.summaries.sketches import FAMILIES, distinct_estimate, frequent_levels
+from featflow.summaries.sketches.sketches import FAMILIES, distinct_estimate, frequent_levels
+from featflow.summaries.value_histograms import QuantilesSummarizer as _Quantiles
+from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.transforms.images.encoders import DescriptorsSpec
+from featflow.transforms.projection.projected import ProjectionsSummarizer
+from featflow.transforms.projection.projection import Fit
 
 ROWS = 4_000
 FLOAT_TOLERANCE = 1e-9
@@ -304,7 +305,7 @@ def fold(spec, states):
 
 
 def test_every_summarizer_is_tested():
-    assert set(SPECS) == set(SUMMARIZERS)
+    assert set(SPECS) == {*SUMMARIZERS, EmbeddingsSummarizer, ProjectionsSummarizer}
     assert all(isinstance(spec.empty(), Summary) for group in SPECS.values() for spec in group)
 
 

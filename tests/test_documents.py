@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 from embedding.models import TOWER, save, seeded, vit_processor
 
-from featflow.demo import _photos
-from featflow.tables import SCHEMAS
+from featflow.cli.demo import _photos
+from featflow.storage.tables import SCHEMAS
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -7,9 +7,9 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import category_coding
-from featflow.columns import Column, Kind
-from featflow.embedding.hashes import DIGEST_BYTES
+from featflow.columns.binning import category_coding
+from featflow.columns.column import Column, Kind
+from featflow.columns.hashing import DIGEST_BYTES
 
 VECTOR = Column("v", "vector", Kind.VECTOR)
 CONTENT = Column("c", "binary", Kind.VECTOR)

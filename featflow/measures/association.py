@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from featflow.measures.significance import gamma_tail
+from featflow.measures.multiple_testing import gamma_tail
 
 __all__ = [
     "Margins",

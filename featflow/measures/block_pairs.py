@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns import Coding, pair_cardinality
+from featflow.columns.codebook import Coding, pair_cardinality
 from featflow.summaries import PairCountsSummarizer
 
-__all__ = ["BlockPairs", "Strip", "column_sums", "level_starts"]
+__all__ = ["PAIRS", "BlockPairs", "Strip", "column_sums", "level_starts"]
 
 CELLS = 2**16
 """Cells of a strip, 512 KiB."""

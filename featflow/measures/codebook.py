@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations, islice
 
-from featflow.binning import category_coding, hashed_coding, number_coding
-from featflow.columns import Codebook, Coding, Column, Kind
-from featflow.options import CodebookOptions
+from featflow.columns.binning import category_coding, hashed_coding, number_coding
+from featflow.columns.codebook import Codebook, Coding
+from featflow.columns.column import Column, Kind
+from featflow.columns.options import CodebookOptions
 from featflow.summaries import Moments
 from featflow.summaries.levels import LevelCounts
-from featflow.summaries.quantiles import Histogram
+from featflow.summaries.value_histograms import Histogram
 
 __all__ = ["CANDIDATES", "ColumnStates", "build_codebook", "duplicate_candidates", "histogram_cells"]
 

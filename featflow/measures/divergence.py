@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from featflow.binning import key_values
+from featflow.columns.sort_keys import key_values
 from featflow.measures.association import chi_square_tail, moment_tail
-from featflow.summaries.quantiles import Histogram
+from featflow.summaries.value_histograms import Histogram
 
 __all__ = [
     "Aligned",

@@ -1,23 +1,26 @@
 """Mergeable summaries, one a file; `SUMMARIZERS` is the catalogue that the laws are tested over."""
 
-from featflow.summaries.agreement import Agreement, AgreementSummarizer
 from featflow.summaries.class_moments import ClassMoments, ClassMomentsSummarizer
 from featflow.summaries.classification import Classification, ClassificationSummarizer, Classifier
 from featflow.summaries.codes import Codes, CodesSummarizer
 from featflow.summaries.comoments import CoMoments, CoMomentsSummarizer, RankCoMomentsSummarizer
-from featflow.summaries.contingency import TargetCounts, TargetCountsSummarizer
-from featflow.summaries.embeddings import Embeddings, EmbeddingsSummarizer
-from featflow.summaries.grouped import GroupedMoments, GroupedMomentsSummarizer
-from featflow.summaries.kept_counts import KeptCounts, KeptCountsSummarizer
-from featflow.summaries.kept_moments import KeptMomentsSummarizer, KeptRankMomentsSummarizer
+from featflow.summaries.equal_rows import Agreement, AgreementSummarizer
+from featflow.summaries.grouped_moments import GroupedMoments, GroupedMomentsSummarizer
 from featflow.summaries.levels import Levels, LevelsSummarizer
 from featflow.summaries.moments import Moments, MomentsSummarizer
 from featflow.summaries.pair_counts import PairCounts, PairCountsSummarizer
-from featflow.summaries.projections import Projections, ProjectionsSummarizer
+from featflow.summaries.pair_counts_by_group import KeptCounts, KeptCountsSummarizer
+from featflow.summaries.pair_moments_by_group import KeptMomentsSummarizer, KeptRankMomentsSummarizer
 from featflow.summaries.protocol import Summarizer, Summary, absorb, digest
-from featflow.summaries.quantiles import Quantiles, QuantilesSummarizer
-from featflow.summaries.sketches import DistinctSummarizer, FrequentSummarizer, QuantileSketchSummarizer, Sketches
+from featflow.summaries.sketches.sketches import (
+    DistinctSummarizer,
+    FrequentSummarizer,
+    QuantileSketchSummarizer,
+    Sketches,
+)
+from featflow.summaries.target_counts import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.time_counts import TimeCounts, TimeCountsSummarizer
+from featflow.summaries.value_histograms import Quantiles, QuantilesSummarizer
 from featflow.summaries.vector_moments import VectorMoments, VectorMomentsSummarizer
 from featflow.summaries.vector_sample import VectorSample, VectorSampleSummarizer
 
@@ -35,8 +38,6 @@ __all__ = [
     "Codes",
     "CodesSummarizer",
     "DistinctSummarizer",
-    "Embeddings",
-    "EmbeddingsSummarizer",
     "FrequentSummarizer",
     "GroupedMoments",
     "GroupedMomentsSummarizer",
@@ -50,8 +51,6 @@ __all__ = [
     "MomentsSummarizer",
     "PairCounts",
     "PairCountsSummarizer",
-    "Projections",
-    "ProjectionsSummarizer",
     "QuantileSketchSummarizer",
     "Quantiles",
     "QuantilesSummarizer",
@@ -78,7 +77,6 @@ SUMMARIZERS = (
     CodesSummarizer,
     CoMomentsSummarizer,
     DistinctSummarizer,
-    EmbeddingsSummarizer,
     FrequentSummarizer,
     GroupedMomentsSummarizer,
     KeptCountsSummarizer,
@@ -87,7 +85,6 @@ SUMMARIZERS = (
     LevelsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,
-    ProjectionsSummarizer,
     QuantileSketchSummarizer,
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
@@ -96,4 +93,4 @@ SUMMARIZERS = (
     VectorMomentsSummarizer,
     VectorSampleSummarizer,
 )
-"""Every spec there is."""
+"""Every spec of this folder."""

@@ -12,10 +12,11 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.coding import CodedBatch, classes_of
-from featflow.columns import Coding, Column, target_classes
+from featflow.columns.batch_cache import CodedBatch, classes_of
+from featflow.columns.codebook import Coding, target_classes
+from featflow.columns.column import Column
 from featflow.summaries.array_state import ArrayState
-from featflow.summaries.vector_columns import vectors_of
+from featflow.summaries.vector_batch import vectors_of
 
 __all__ = ["ClassMoments", "ClassMomentsSummarizer", "class_count", "labelled"]
 
@@ -38,8 +39,8 @@ class ClassMoments(ArrayState):
 
     Examples
     --------
-    >>> from featflow.binning import category_coding
-    >>> from featflow.columns import Kind
+    >>> from featflow.columns.binning import category_coding
+    >>> from featflow.columns.column import Kind
     >>> label = category_coding(Column("y", "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16)
     >>> spec = ClassMomentsSummarizer(Column("v", "vector", Kind.VECTOR), 1, label)
     >>> lists = pa.array([[1.0], [3.0], [7.0]], pa.list_(pa.float32(), 1))

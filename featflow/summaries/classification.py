@@ -16,8 +16,9 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns import Coding, Column
-from featflow.embedding.fit import array_digest
+from featflow.columns.codebook import Coding
+from featflow.columns.column import Column
+from featflow.columns.hashing import array_digest
 from featflow.summaries.array_state import ArrayState
 from featflow.summaries.class_moments import class_count, labelled
 
@@ -37,7 +38,7 @@ def prefix_lengths(width: int) -> np.ndarray:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Classifier:
-    """Nearest class mean and a linear probe over standardised vectors; `featflow.measures.classifier` makes one."""
+    """Nearest class mean and a linear probe over standardised vectors; the embedding profile fits one."""
 
     n: np.ndarray
     """Rows of each class that it was made from, shape (K,), int64; a class without rows is never the answer."""
@@ -109,8 +110,8 @@ class ClassificationSummarizer:
 
     Examples
     --------
-    >>> from featflow.binning import category_coding
-    >>> from featflow.columns import Kind
+    >>> from featflow.columns.binning import category_coding
+    >>> from featflow.columns.column import Kind
     >>> label = category_coding(Column("y", "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16)
     >>> one, means = np.ones(1), np.array([[-1.0], [1.0], [0.0]])
     >>> made = Classifier(np.array([5, 5, 0]), 0 * one, one, means, np.array([1]), means.T, np.zeros(3))

@@ -13,10 +13,11 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import row_weights
-from featflow.coding import classes_of, pair_codes_of
-from featflow.columns import Coding, Column, Grouping
-from featflow.grouping import group_codes
+from featflow.columns.batch_cache import classes_of, pair_codes_of
+from featflow.columns.codebook import Coding
+from featflow.columns.column import Column
+from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.values import row_weights
 
 __all__ = ["GROUP_FIELD", "WEIGHT_FIELD", "Codes", "CodesSummarizer", "column_field", "target_field"]
 

@@ -7,7 +7,7 @@ costs no digits. Where rows have weights, sums of them take the place of counts.
 Two specs share the state: `CoMomentsSummarizer` of values gives Pearson's
 correlation, `RankCoMomentsSummarizer` of codebook ranks gives Spearman's. Cost:
 one p x q float64 matrix where no value is missing, six or, with weights, seven
-where some are; products a batch as `featflow.summaries.pair_products` says. A spec
+where some are; products a batch as `featflow.summaries.moment_products` says. A spec
 with groups of rows keeps as many for each group: what the jackknife needs.
 """
 
@@ -22,11 +22,13 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import centred_values, divisor, ranks, row_weights
-from featflow.columns import Column, Grouping, NumberCoding
-from featflow.grouping import group_codes
-from featflow.summaries.block_columns import Values, block_columns
-from featflow.summaries.pair_products import PairMoments, pair_moments
+from featflow.columns.codebook import NumberCoding
+from featflow.columns.column import Column
+from featflow.columns.encoding import centred_values, ranks
+from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.values import divisor, row_weights
+from featflow.summaries.moment_products import PairMoments, pair_moments
+from featflow.summaries.number_block import Values, block_columns
 
 __all__ = ["CoMoments", "CoMomentsSummarizer", "RankCoMomentsSummarizer"]
 
@@ -42,8 +44,9 @@ class CoMoments:
 
     Examples
     --------
-    >>> from featflow.columns import Column, Kind
-    >>> from featflow.binning import number_coding, sortable_keys
+    >>> from featflow.columns.column import Column, Kind
+    >>> from featflow.columns.binning import number_coding
+    >>> from featflow.columns.sort_keys import sortable_keys
     >>> x, y = (
     ...     number_coding(Column(n, "float64", Kind.NUMBER), sortable_keys(np.array([v])), np.array([1]), 0, (64, 16))
     ...     for n, v in (("x", 1e8), ("y", 0.0))

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featflow.coding import group_levels, levels_of
-from featflow.columns import Column
-from featflow.hashing import buckets_of, hash64
-from featflow.summaries.heavy import HEAVY_BITS, HEAVY_GROUPS, PARTITIONS, group_counts, heavy_hitters
+from featflow.columns.batch_cache import group_levels, levels_of
+from featflow.columns.column import Column
+from featflow.columns.hashing import buckets_of, hash64
+from featflow.summaries.heavy_hitters import HEAVY_BITS, HEAVY_GROUPS, PARTITIONS, group_counts, heavy_hitters
 
 __all__ = ["BUCKETS", "LevelCounts", "Levels", "LevelsSummarizer"]
 
@@ -89,7 +89,7 @@ class Levels:
 
     Examples
     --------
-    >>> from featflow.columns import Column, Kind
+    >>> from featflow.columns.column import Column, Kind
     >>> spec = LevelsSummarizer((Column("x", "string", Kind.CATEGORY),), limit=16)
     >>> batch = pa.record_batch({"x": pa.array(["b", "a", None, "b"]).dictionary_encode()})
     >>> state = spec.summarize(batch).merge(spec.empty()).columns[0]

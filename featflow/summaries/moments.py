@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import divisor, finite_values, row_weights, values_less
-from featflow.columns import Column
+from featflow.columns.column import Column
+from featflow.columns.values import divisor, finite_values, row_weights, values_less
 
 __all__ = ["Moments", "MomentsSummarizer"]
 
@@ -29,7 +29,7 @@ class Moments:
 
     Examples
     --------
-    >>> from featflow.columns import Column, Kind
+    >>> from featflow.columns.column import Column, Kind
     >>> spec = MomentsSummarizer((Column("x", "float64", Kind.NUMBER),))
     >>> batch = pa.record_batch({"x": [1.0, 2.0, 6.0, None]})
     >>> state = spec.summarize(batch.slice(0, 1)).merge(spec.summarize(batch.slice(1)))

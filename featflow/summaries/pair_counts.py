@@ -1,7 +1,7 @@
 """Joint counts of all pairs of two blocks of columns, alone or by a target's class.
 
-Counted by `featflow.counting`. Where rows have weights, sums of them take the place of counts, and beside them stands
-how many rows there were.
+Counted by `featflow.summaries.joint_counts`. Where rows have weights, sums of them take the place of counts, and beside
+them stands how many rows there were.
 Cost: 8 bytes x classes x (levels of left) x (levels of right).
 """
 
@@ -13,9 +13,10 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns import Coding, Column, pair_cardinality, target_classes
-from featflow.counting import CodedColumns, CodedRows, pair_tables
+from featflow.columns.codebook import Coding, pair_cardinality, target_classes
+from featflow.columns.column import Column
 from featflow.summaries.codes import WEIGHT_FIELD, column_field, target_field
+from featflow.summaries.joint_counts import CodedColumns, CodedRows, pair_tables
 
 __all__ = ["PairCounts", "PairCountsSummarizer", "RowCounts"]
 
@@ -91,8 +92,8 @@ class PairCountsSummarizer:
 
     Examples
     --------
-    >>> from featflow.binning import category_coding
-    >>> from featflow.columns import Column, Kind
+    >>> from featflow.columns.binning import category_coding
+    >>> from featflow.columns.column import Column, Kind
     >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16) for n in "xy")
     >>> spec = PairCountsSummarizer((x,), (y,), ())
     >>> codes = {"column:x": [1, 1, 2], "column:y": [1, 2, 1]}

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
-from featflow.columns import Column
+from featflow.columns.column import Column
 
 __all__ = ["Summarizer", "Summary", "absorb", "digest"]
 
@@ -64,7 +64,7 @@ class Summarizer(Protocol[S_co]):
         ...
 
     def summarize(self, batch: pa.RecordBatch) -> S_co:
-        """Return the summary of a batch of canonical types (see `featflow.reading`)."""
+        """Return the summary of a batch of canonical types (see `featflow.dataset.batches`)."""
         ...
 
     def nbytes(self) -> int:

@@ -14,9 +14,10 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.binning import finite_values
-from featflow.coding import classes_of, codes_of
-from featflow.columns import Coding, Column, pair_cardinality, target_classes
+from featflow.columns.batch_cache import classes_of, codes_of
+from featflow.columns.codebook import Coding, pair_cardinality, target_classes
+from featflow.columns.column import Column
+from featflow.columns.values import finite_values
 
 __all__ = ["TimeCounts", "TimeCountsSummarizer"]
 
@@ -77,8 +78,8 @@ class TimeCountsSummarizer:
 
     Examples
     --------
-    >>> from featflow.binning import category_coding
-    >>> from featflow.columns import Kind
+    >>> from featflow.columns.binning import category_coding
+    >>> from featflow.columns.column import Kind
     >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16) for n in "xy")
     >>> spec = TimeCountsSummarizer((x,), (y,), Column("t", "int64", Kind.NUMBER), unit=10.0)
     >>> values = {"x": ["a", "a", "b"], "y": ["a", "b", "a"]}

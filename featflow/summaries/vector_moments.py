@@ -13,9 +13,9 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns import Column
+from featflow.columns.column import Column
 from featflow.summaries.array_state import ArrayState
-from featflow.summaries.vector_columns import vectors_of
+from featflow.summaries.vector_batch import vectors_of
 
 __all__ = ["NORM_EDGES", "VectorMoments", "VectorMomentsSummarizer"]
 
@@ -32,7 +32,7 @@ class VectorMoments(ArrayState):
 
     Examples
     --------
-    >>> from featflow.columns import Kind
+    >>> from featflow.columns.column import Kind
     >>> spec = VectorMomentsSummarizer(Column("v", "vector", Kind.VECTOR), 2)
     >>> lists = pa.array([[1.0, 5.0], [3.0, 5.0], None, [np.inf, 0.0]], pa.list_(pa.float32(), 2))
     >>> state = spec.summarize(pa.record_batch({"v": lists}))

@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns import Column
-from featflow.embedding.hashes import DIGEST_BYTES
+from featflow.columns.column import Column
+from featflow.columns.hashing import DIGEST_BYTES
 from featflow.summaries.array_state import ArrayState
-from featflow.summaries.vector_columns import vectors_of
+from featflow.summaries.vector_batch import vectors_of
 
 __all__ = ["VectorSample", "VectorSampleSummarizer"]
 
@@ -27,7 +27,7 @@ class VectorSample(ArrayState):
 
     Examples
     --------
-    >>> from featflow.columns import Kind
+    >>> from featflow.columns.column import Kind
     >>> vector, content = Column("v", "vector", Kind.VECTOR), Column("c", "binary", Kind.VECTOR)
     >>> lists = pa.array([[1.0], [2.0], [3.0], [1.0]], pa.list_(pa.float32(), 1))
     >>> digests = pa.array([bytes([b]) * DIGEST_BYTES for b in (7, 9, 3, 7)], pa.binary(DIGEST_BYTES))

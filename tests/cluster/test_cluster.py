@@ -23,8 +23,8 @@ from datasets import mixed_table
 from PIL import Image
 
 import featflow
-from featflow import lock
-from featflow.storage import Store
+from featflow.storage import lock
+from featflow.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES, FILES, SECONDS = 2, 8, 240

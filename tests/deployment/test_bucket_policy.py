@@ -17,11 +17,11 @@ from datasets import mixed_table
 from deployment.manifests import DEPLOY
 from servers import make_bucket, s3_server
 
-from featflow import garbage
 from featflow.config import load
 from featflow.errors import InfrastructureError
-from featflow.job import run
-from featflow.storage import Store
+from featflow.pipeline import garbage
+from featflow.pipeline.job import run
+from featflow.storage.store import Store
 
 LAKE, OUTPUT = "s3://lake/flights/", "s3://lake/featflow/flights"
 RUN, GC = "bucket-policy.json", "bucket-policy-gc.json"

@@ -22,7 +22,7 @@ EXPORTED = {
     "ray_featflow_peak_memory_bytes": {"process"},
 }
 """Names as Prometheus sees them, with their labels."""
-SOURCE = "featflow.engines.ray_metrics"
+SOURCE = "featflow.execution.engines.ray_metrics"
 
 
 @pytest.fixture(scope="module")

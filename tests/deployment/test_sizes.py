@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from deployment.manifests import DEPLOY, manifest
 
-from featflow.analyses import state_bytes
+from featflow.analyses.requests import state_bytes
 from featflow.config import load
-from featflow.plan import PROCESS_BYTES, plan
-from featflow.states import WORKING_COPIES
-from featflow.storage import Store
+from featflow.execution.state_store import WORKING_COPIES
+from featflow.pipeline.plan import PROCESS_BYTES, plan
+from featflow.storage.store import Store
 
 UNITS = {"Mi": 2**20, "Gi": 2**30}
 OBJECT_STORE = 0.3

@@ -80,7 +80,7 @@ class Bench:
         """Run ``featflow run`` on a configuration in a process of its own."""
         path = self.root / "config.yaml"
         path.write_text(json.dumps(config or self.config()) if text is None else text)
-        command = [sys.executable, "-m", "featflow.cli", "run", str(path), *arguments]
+        command = [sys.executable, "-m", "featflow", "run", str(path), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.root, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         return done

@@ -16,7 +16,7 @@ import pytest
 
 from featflow.config import parse
 from featflow.errors import ConfigurationError, SchemaError
-from featflow.plan import plan
+from featflow.pipeline.plan import plan
 
 ROWS = 1_000
 DAY = 86_400_000_000
@@ -259,7 +259,7 @@ def test_without_targets_correlation_says_so(bench):
 
 def test_large_tables_that_fold_groups_below_what_is_needed(bench, monkeypatch):
     """Twelve users are up to twelve groups, and fewer where a table is too large for all groups and keeps eight."""
-    monkeypatch.setattr("featflow.summaries.contingency.TABLE_BYTES", 8_192)
+    monkeypatch.setattr("featflow.summaries.target_counts.TABLE_BYTES", 8_192)
     user = (np.arange(ROWS) % 12).astype(str)
     bench.write(table=bench.table(user=user, shop=(np.arange(ROWS) // 5).astype(str)))
     done = done_as_planned(bench, dataset={"entity": ["user"]}, analyses=ONLY_RANKING)

@@ -27,10 +27,10 @@ from embedding.models import save, vit_processor
 from PIL import Image
 
 import featflow
-from featflow.cli import main
+from featflow.cli.main import main
 from featflow.config import parse
 from featflow.errors import ConfigurationError, SchemaError
-from featflow.plan import plan
+from featflow.pipeline.plan import plan
 
 ROWS, FILES = 1_600, 8
 COLUMNS = ("described", "encoded")
@@ -214,7 +214,7 @@ def poisoned(tmp_path_factory):
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(configuration(source, folder / "out", ["photo"], "ray", **KEYS)))
     (folder / "sitecustomize.py").write_text(PLUGIN)
-    command = [sys.executable, "-m", "featflow.cli", "run", str(config), "--json"]
+    command = [sys.executable, "-m", "featflow", "run", str(config), "--json"]
     environment = os.environ | {"PYTHONPATH": str(folder)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
     assert done.returncode == 0, done.stderr

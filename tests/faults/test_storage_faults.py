@@ -12,8 +12,8 @@ from datasets import mixed_table
 from faulty_proxy import faulty_proxy
 
 import featflow
-from featflow import retries
 from featflow.errors import InfrastructureError
+from featflow.storage import retries
 
 ROWS, PARTS = 1_000, 2
 

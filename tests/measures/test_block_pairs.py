@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from featflow.binning import category_coding
-from featflow.columns import Column, Kind
+from featflow.columns.binning import category_coding
+from featflow.columns.column import Column, Kind
 from featflow.measures import block_pairs
 from featflow.measures.block_pairs import BlockPairs, column_sums
 from featflow.summaries import PairCountsSummarizer

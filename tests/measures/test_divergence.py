@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from featflow.binning import sortable_keys
+from featflow.columns.sort_keys import sortable_keys
 from featflow.measures import divergence
-from featflow.summaries.quantiles import Histogram
+from featflow.summaries.value_histograms import Histogram
 
 FINE, COARSE = 2**20, 200
 """Cells: every value its own, and few enough that values share them."""

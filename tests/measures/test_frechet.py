@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from scipy.linalg import sqrtm
 
-from featflow.columns import Column, Kind
+from featflow.columns.column import Column, Kind
 from featflow.measures.frechet import frechet
 from featflow.summaries import VectorMomentsSummarizer
 

@@ -8,8 +8,8 @@ from scipy import stats
 from scipy.special import ndtr
 
 from featflow.measures import p_values
+from featflow.measures.multiple_testing import false_discovery_rates
 from featflow.measures.p_values import PValues
-from featflow.measures.significance import false_discovery_rates
 
 PROCEDURES = {"benjamini_hochberg": "bh", "benjamini_yekutieli": "by"}
 

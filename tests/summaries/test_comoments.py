@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from featflow.binning import number_coding, sortable_keys
-from featflow.columns import Column, Grouping, Kind
-from featflow.summaries import CoMoments, CoMomentsSummarizer, pair_products
+from featflow.columns.binning import number_coding
+from featflow.columns.column import Column, Kind
+from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.sort_keys import sortable_keys
+from featflow.summaries import CoMoments, CoMomentsSummarizer, moment_products
 
 ROWS = 3_000
 WEIGHT = Column("w", "float64", Kind.NUMBER)
@@ -71,8 +73,8 @@ BLOCKS = [((0, 1, 2), (0, 1, 2)), (range(6), range(6)), ((0, 1), (2, 4)), ((3, 4
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("left", "right"), BLOCKS)
 def test_moments_are_those_of_each_pairs_rows(left, right, weighted, monkeypatch):
-    monkeypatch.setattr(pair_products, "PIECE_BYTES", 1)
-    monkeypatch.setattr(pair_products, "LONG_PIECE", 700)
+    monkeypatch.setattr(moment_products, "PIECE_BYTES", 1)
+    monkeypatch.setattr(moment_products, "LONG_PIECE", 700)
     x = columns()
     weights = np.random.default_rng(1).exponential(size=ROWS) if weighted else None
     spec = spec_of(left, right, WEIGHT if weighted else None)
@@ -125,7 +127,7 @@ def test_values_far_from_the_centre_keep_their_digits(offset, weighted):
 
 def test_a_column_that_moves_within_a_batch_keeps_its_digits(monkeypatch):
     """The first rows say nothing of the others: all missing, at the centre, or of another scale."""
-    monkeypatch.setattr(pair_products, "FIRST_ROWS", 10)
+    monkeypatch.setattr(moment_products, "FIRST_ROWS", 10)
     x = columns()
     x[[1, 2]] *= np.array([[1e6], [1e-6]])
     x[0, 10:] += 1e8

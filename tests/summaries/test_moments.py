@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from scipy.stats import kurtosis, skew
 
-from featflow.columns import Column, Kind
+from featflow.columns.column import Column, Kind
 from featflow.summaries import MomentsSummarizer
 
 

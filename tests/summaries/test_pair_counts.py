@@ -5,8 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from featflow.binning import category_coding
-from featflow.columns import Column, Kind, pair_cardinality
+from featflow.columns.binning import category_coding
+from featflow.columns.codebook import pair_cardinality
+from featflow.columns.column import Column, Kind
 from featflow.summaries import PairCountsSummarizer
 
 LEVELS = {"x": "abcdefghij", "y": "ab", "z": "abc", "t": "no"}

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from featflow.binning import category_coding, number_coding, sortable_keys
-from featflow.columns import Column, Kind
+from featflow.columns.binning import category_coding, number_coding
+from featflow.columns.column import Column, Kind
+from featflow.columns.sort_keys import sortable_keys
 from featflow.summaries.time_counts import MOST_UNITS, TimeCountsSummarizer
 
 ROWS = 3_000

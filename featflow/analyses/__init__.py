@@ -1,0 +1,1 @@
+"""One folder an analysis: options, tables, which summaries, scores, drift, report section, terminal view."""

@@ -1,0 +1,231 @@
+"""The correlation table, made where the engine runs: measured block by block and put aside, then written part by part.
+
+What the driver holds of a block is small: its p-values as a multiset, its strongest pairs, and, where the table
+keeps the strongest of every column, the largest strengths of each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.analyses.correlation.moments import correlation_ratio, pearson, spearman
+from featflow.analyses.correlation.options import Keep
+from featflow.analyses.correlation.strongest import (
+    FEATURES,
+    Best,
+    above,
+    best_of_features,
+    by_method,
+    strengths,
+    strongest,
+)
+from featflow.analyses.interaction.scores import measure_pairs
+from featflow.execution import state_store as stored
+from featflow.execution.stored_columns import CodeStream
+from featflow.measures.p_values import PValues, QValues
+from featflow.storage.store import Store
+from featflow.storage.tables import build
+from featflow.summaries import CoMomentsSummarizer, GroupedMomentsSummarizer, RankCoMomentsSummarizer
+
+__all__ = ["BlockWork", "Found", "PartWork", "Written", "measure_block", "pending", "write_part"]
+
+Errors = dict[str, dict[tuple[str, str], tuple[float, float, float]]]
+"""Standard error and interval, by method and pair."""
+
+
+@dataclass(frozen=True)
+class BlockWork:
+    """What every block's task is given."""
+
+    store: Store
+    folder: str
+    """Where rows are put aside."""
+    specs: tuple[Any, ...]
+    """Specs of all blocks."""
+    names: tuple[str | None, ...]
+    """Name of each spec's whole state; None where it is counted by the task."""
+    codes: CodeStream
+    """What it is counted from."""
+    features: dict[str, int]
+    """Index of every column."""
+    present: dict[str, int]
+    """Finite values of every number."""
+    methods: tuple[str, ...]
+    """Methods wanted of pair counts."""
+    interactions: int
+    """Interactions kept a block and target."""
+    confidence: float
+    effective_share: float
+    """Rows of equal weight that would say as much, as a share of the rows."""
+    keep: Keep
+    """Pairs to write."""
+    error_bars: int
+    """Strongest pairs of each method to report."""
+    dense: bool = False
+    """Whether values are written as matrices, too."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the driver learns of a block."""
+
+    rows: int
+    """Rows put aside."""
+    p_values: dict[str, PValues]
+    """p-values of all pairs, by method."""
+    strongest: pa.Table
+    """Method, features and strength of the strongest pairs."""
+    best: Best
+    """Largest strengths of every column, where the table keeps the strongest of each."""
+    interaction: pa.Table
+    """The block's best interactions of every target."""
+    matrices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By method: path, rows and columns of the matrix that was written."""
+
+
+def measure_block(work: BlockWork, index: int) -> Found:
+    """Measure a block, put its rows aside, and return what the driver needs to know."""
+    table, interaction = _measured(work, index)
+    p_values = {
+        method: PValues.of(table["p_value"].to_numpy(zero_copy_only=False)[rows]) for method, rows in by_method(table)
+    }
+    best = best_of_features(table, work.features, work.keep.top) if work.keep.top else {}
+    matrices = _write_matrices(work, index, table) if work.dense else {}
+    found = Found(0, p_values, strongest(table, work.error_bars), best, interaction, matrices)
+    if work.keep.top:  # what is not among the best of its block is not among the best of all
+        least = {method: np.full(len(work.features), np.inf) for method in best}
+        for method, (names, values) in best.items():
+            least[method][names] = values.min(axis=1)
+        table = above(table, work.features, least)
+    elif work.keep.above is not None:
+        table = table.filter(pa.array(strengths(table) >= work.keep.above))
+    if table.num_rows:
+        work.store.write_arrow(pending(work.folder, index), table)
+    return replace(found, rows=table.num_rows)
+
+
+def _measured(work: BlockWork, index: int) -> tuple[pa.Table, pa.Table]:
+    spec, name = work.specs[index], work.names[index]
+    state = stored.load(work.store, spec, name) if name else work.codes.count(spec)
+    nothing = build("interaction", {"target": []})
+    if isinstance(spec, CoMomentsSummarizer | RankCoMomentsSummarizer) and spec.grouping:
+        state = state.over_groups()
+    if isinstance(spec, CoMomentsSummarizer):
+        return pearson(spec, state, work.confidence, work.effective_share), nothing
+    if isinstance(spec, RankCoMomentsSummarizer):
+        return spearman(spec, state, work.present, work.confidence, work.effective_share), nothing
+    if isinstance(spec, GroupedMomentsSummarizer):
+        return correlation_ratio(spec, state, work.effective_share), nothing
+    measured = measure_pairs(spec, state, work.methods, work.interactions)
+    return measured.correlation, measured.interaction
+
+
+def pending(folder: str, index: int) -> str:
+    """Return where the rows of a block wait."""
+    return f"{folder}/{index:06d}.arrow"
+
+
+def _write_matrices(work: BlockWork, index: int, table: pa.Table) -> dict[str, dict[str, Any]]:
+    """Write the values of every method between the columns that occur, and return where."""
+    written = {}
+    for method, rows in by_method(table):
+        some = table.take(pa.array(rows)).combine_chunks()
+        a, b = (pa.concat_arrays(some[name].chunks).dictionary_encode() for name in FEATURES)
+        matrix = np.full((len(a.dictionary), len(b.dictionary)), np.nan)
+        matrix[a.indices.to_numpy(), b.indices.to_numpy()] = some["value"].to_numpy(zero_copy_only=False)
+        sink = pa.BufferOutputStream()
+        pa.ipc.write_tensor(pa.Tensor.from_numpy(matrix), sink)
+        path = f"{work.folder.rpartition('/')[0]}/tensors/{method}/{index:06d}.arrow"
+        work.store.write(path, sink.getvalue().to_pybytes())
+        written[method] = {"path": path, "rows": a.dictionary.to_pylist(), "columns": b.dictionary.to_pylist()}
+    return written
+
+
+# --- parts ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartWork:
+    """What every part's task is given."""
+
+    store: Store
+    folder: str
+    """Where rows were put aside."""
+    features: dict[str, int]
+    """Index of every column."""
+    q_values: dict[str, QValues]
+    """q-values of all p-values, by method."""
+    least: dict[str, np.ndarray]
+    """Strength that a pair of each column must reach, by method; empty where all pairs that wait are kept."""
+    errors: Errors
+    """Error bars of the strongest pairs."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One part of a table."""
+
+    rows: int
+    sha256: str
+
+
+def write_part(work: PartWork, item: tuple[tuple[int, ...], str]) -> Written:
+    """Write a part of the table from the rows of some blocks."""
+    blocks, path = item
+    tables = [build("correlation", {"method": []})]
+    for index in blocks:
+        table = work.store.read_arrow(pending(work.folder, index))
+        if work.least:
+            table = above(table, work.features, work.least)
+        tables.append(_finished(work, table))
+    table = pa.concat_tables(tables).combine_chunks()
+    _, data = work.store.write_parquet(path, table)
+    return Written(table.num_rows, hashlib.sha256(data).hexdigest())
+
+
+def _finished(work: PartWork, table: pa.Table) -> pa.Table:
+    """Return rows with q-values and error bars."""
+    p_value = table["p_value"].to_numpy(zero_copy_only=False)
+    q_value = np.full(table.num_rows, np.nan)
+    for method, rows in by_method(table):
+        q_value[rows] = work.q_values[method].of(p_value[rows])
+        table = _with_errors(table, rows, work.errors.get(method, {}))
+    return _replaced(table, "q_value", q_value)
+
+
+def _with_errors(
+    table: pa.Table, of_method: np.ndarray, found: dict[tuple[str, str], tuple[float, float, float]]
+) -> pa.Table:
+    if not found:
+        return table
+    names = pa.array(sorted({name for pair in found for name in pair}))
+    keys = [table[name].take(pa.array(of_method)) for name in FEATURES]
+    index = [pa.compute.index_in(key, value_set=names).fill_null(-1).to_numpy() for key in keys]
+    known = np.flatnonzero((index[0] >= 0) & (index[1] >= 0))
+    pairs = zip(*(key.take(pa.array(known)).to_pylist() for key in keys), strict=True)
+    at = [(of_method[row], found[pair]) for row, pair in zip(known, pairs, strict=True) if pair in found]
+    if not at:
+        return table
+    rows, values = np.array([row for row, _ in at]), np.array([bars for _, bars in at])
+    bound = np.nan_to_num(table["error_bound"].to_numpy(zero_copy_only=False))[rows]  # ranks are known so well
+    values[:, 1] = np.where(bound > 0, np.maximum(values[:, 1] - bound, -1.0), values[:, 1])
+    values[:, 2] = np.where(bound > 0, np.minimum(values[:, 2] + bound, 1.0), values[:, 2])
+    for column, name in enumerate(("standard_error", "ci_low", "ci_high")):
+        changed = table[name].to_numpy(zero_copy_only=False).copy()
+        changed[rows] = values[:, column]
+        table = _replaced(table, name, changed)
+    how = np.zeros(table.num_rows, bool)
+    how[rows] = True
+    at_column = table.schema.get_field_index("error_method")
+    changed = pa.compute.if_else(pa.array(how), "jackknife", table["error_method"])
+    return table.set_column(at_column, table.schema.field(at_column), changed)
+
+
+def _replaced(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
+    index = table.schema.get_field_index(name)
+    return table.set_column(index, table.schema.field(index), pa.array(values, mask=np.isnan(values)))

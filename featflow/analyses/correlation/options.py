@@ -1,0 +1,62 @@
+"""Options of the correlation table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from featflow.option_types import Options
+
+__all__ = ["ALL_PAIRS_UP_TO", "TOP_OF_COLUMN", "CorrelationOptions", "Keep"]
+
+ALL_PAIRS_UP_TO = 1000
+"""Columns up to which every pair is written by default: half a million pairs a method."""
+
+TOP_OF_COLUMN = 100
+"""Pairs of every column that are written by default beyond."""
+
+CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"]
+
+
+class Keep(Options):
+    """Which pairs are written: all of them if neither is set."""
+
+    top: int | None = Field(default=None, ge=1, description="Strongest pairs of every column, of each method.")
+    above: float | None = Field(
+        default=None, ge=0, description="Least |value|, for mutual_information value - expected."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.top is not None and self.above is not None:
+            raise ValueError("has both top and above; leave one out")
+        return self
+
+
+def _keep(value: object) -> object:
+    if value is None or isinstance(value, dict | Keep):
+        return value
+    if value == "all":
+        return Keep()
+    raise ValueError("write all, {top: 100} or {above: 0.3}")
+
+
+class CorrelationOptions(Options):
+    """The correlation table."""
+
+    methods: list[CorrelationMethod] = Field(
+        default=["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"],
+        description="Methods to compute.",
+    )
+    keep: Annotated[Keep | None, BeforeValidator(_keep, json_schema_input_type=Literal["all"] | Keep | None)] = Field(
+        default=None,
+        description="Pairs that are written: all, {top: 100} of every column, or {above: 0.3}. Null means all up to "
+        f"{ALL_PAIRS_UP_TO:,} columns and {{top: {TOP_OF_COLUMN}}} beyond. q-values are of all pairs in any case.",
+    )
+    error_bars: int = Field(
+        default=1000, ge=1, description="Strongest pairs of each method whose error bars come from the jackknife."
+    )
+    dense: bool = Field(
+        default=False, description="Also write the values of every method as matrices, blocks of Arrow tensors."
+    )

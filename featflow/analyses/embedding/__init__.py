@@ -1,0 +1,1 @@
+"""A row an image: its vector, or why there is none."""

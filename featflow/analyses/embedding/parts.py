@@ -1,0 +1,124 @@
+"""The embedding table, a part a shard: its images' vectors beside the keys that say whose they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from featflow.columns.column import Column, Kind, Role
+from featflow.dataset.batches import batch_rows, read_batches
+from featflow.dataset.dataset import Quarantined, Shard
+from featflow.errors import InfrastructureError
+from featflow.execution import state_store
+from featflow.storage.store import Store
+from featflow.storage.tables import schema
+from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+
+__all__ = [
+    "WHOLE_NUMBERS",
+    "EmbeddingWork",
+    "WrittenImages",
+    "as_key",
+    "embedding_part",
+    "key_column",
+    "key_type",
+]
+
+TIME = pa.timestamp("us", "UTC")
+WHOLE_NUMBERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+
+
+@dataclass(frozen=True)
+class EmbeddingWork:
+    """What every part's task is given."""
+
+    store: Store
+    """Where states are, and parts go."""
+    specs: tuple[EmbeddingsSummarizer, ...]
+    """Columns of images and their encoders."""
+    keys: tuple[Column, ...]
+    """Entity columns and event time."""
+    options: dict[str, Any] = field(repr=False)
+    """Of the dataset's filesystem."""
+
+
+@dataclass(frozen=True)
+class WrittenImages:
+    """One part of the table."""
+
+    rows: int
+    sha256: str
+    statuses: dict[str, dict[str, int]]
+    """Images by column and status."""
+
+
+def embedding_part(work: EmbeddingWork, item: tuple[Shard, str]) -> WrittenImages:
+    """Write a shard's part of the table."""
+    shard, path = item
+    keys, tables, statuses = _keys(work, shard), [], {}
+    for spec in work.specs:
+        images = state_store.load(work.store, spec, shard.digest).table
+        if len(images) != shard.rows:
+            raise InfrastructureError(f"{shard.file.uri}: {len(images)} images of {shard.rows} rows; run again")
+        known = {"status": images["status"], "error": images["error"]}
+        known["embedding"] = images["vector"].cast(pa.list_(pa.float32()))
+        known |= {name: pa.repeat(value, len(images)) for name, value in _names(spec).items()}
+        arrays = [known[name] for name in schema("embedding").names]
+        columns = [*keys.columns, *arrays]
+        tables.append(pa.table(columns, schema=pa.schema([*keys.schema, *schema("embedding")])))
+        statuses[spec.column.name] = dict(Counter(images["status"].to_pylist()))
+    table = pa.concat_tables(tables).combine_chunks()
+    _, data = work.store.write_parquet(path, table)
+    return WrittenImages(len(table), hashlib.sha256(data).hexdigest(), statuses)
+
+
+def _names(spec: EmbeddingsSummarizer) -> dict[str, pa.Scalar]:
+    return {"column": pa.scalar(spec.column.name), "encoder": pa.scalar(spec.encoder_id)}
+
+
+def _keys(work: EmbeddingWork, shard: Shard) -> pa.Table:
+    """Return the keys of a shard's rows; no columns without keys."""
+    if not work.keys:
+        return pa.table({})
+    kinds = {column: key_type(column) for column in work.keys}
+    columns, batches = tuple(key_column(column, kind) for column, kind in kinds.items()), []
+    for batch in read_batches(shard, columns, work.options, batch_rows(columns)):
+        if isinstance(batch, Quarantined):
+            raise InfrastructureError(f"{batch.uri}: its keys became unreadable during the run; run again")
+        batches.append(batch)
+    table = pa.Table.from_batches(batches)
+    arrays = [as_key(table[column.name], kind) for column, kind in kinds.items()]
+    return pa.table(arrays, names=table.column_names)
+
+
+def key_type(column: Column) -> pa.DataType:
+    """Return the type of a key in the table: that of the files where it is whole numbers, booleans or days, else text.
+
+    Times are in microseconds, UTC; whole numbers of several types are int64.
+    """
+    if column.role is Role.EVENT_TIME:
+        return TIME if column.kind is Kind.TIME else pa.type_for_alias(column.type)
+    kinds = column.source_type.split("|")
+    if all(kind in WHOLE_NUMBERS for kind in kinds) and (len(kinds) == 1 or "uint64" not in kinds):
+        return pa.type_for_alias(kinds[0] if len(kinds) == 1 else "int64")
+    if all(kind.startswith(("timestamp", "date")) for kind in kinds):
+        return pa.date32() if all(kind.startswith("date") for kind in kinds) else TIME
+    return pa.bool_() if kinds == ["bool"] else pa.string()
+
+
+def key_column(column: Column, kind: pa.DataType) -> Column:
+    """Return the column that reads a key of a type."""
+    if column.role is Role.EVENT_TIME or kind == pa.string():
+        return column
+    if pa.types.is_temporal(kind):
+        return Column(column.name, "int64", Kind.TIME)
+    return Column(column.name, "uint64" if kind == pa.uint64() else "int64", Kind.NUMBER)
+
+
+def as_key(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return the values of a key, as `key_column` reads them, in their type."""
+    return (values.cast(TIME) if pa.types.is_temporal(kind) else values).cast(kind)

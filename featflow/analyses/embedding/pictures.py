@@ -1,0 +1,130 @@
+"""Images of a run's dataset, read back: whole shards of the embedding table beside the files they were made of."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from featflow.columns.column import Column, Kind
+from featflow.dataset.batches import batch_rows, read_batches
+from featflow.dataset.dataset import Quarantined, Shard
+from featflow.dataset.files import DataFile, check_unchanged, open_parquet
+from featflow.errors import DatasetError, InfrastructureError
+from featflow.storage.run import Run
+from featflow.transforms.images.pictures import decode
+
+__all__ = ["MOST_IMAGES", "Piece", "first_rows", "images", "pieces", "thumbnail"]
+
+MOST_PIECES = 8
+"""Shards that are looked at: their vectors are read, and of the images chosen, their files."""
+MOST_IMAGES = 2_000
+"""Images of a shard that are looked at, its first."""
+SIDE, QUALITY = 96, 72
+"""Longest side of a thumbnail in pixels, and its JPEG quality."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A shard of a run and its part of the embedding table."""
+
+    shard: Shard
+    table: str
+    """URI of the part."""
+
+
+def pieces(run: Run, options: dict[str, Any]) -> tuple[list[Piece], int]:
+    """Return some shards of a run, spread evenly, and how many there are.
+
+    Raises
+    ------
+    DatasetError
+        The dataset is not what it was.
+    InfrastructureError
+        Storage failed.
+    """
+    read, paths = run.inputs(), run.paths("embedding")
+    if len(paths) != len(read):
+        raise DatasetError(f"{len(paths)} parts of images and {len(read)} shards were read; run again")
+    chosen = np.unique(np.linspace(0, len(paths) - 1, MOST_PIECES).astype(int))
+    return [Piece(_shard(read[i], options), run.store.uri(paths[i])) for i in chosen], len(paths)
+
+
+def _shard(entry: dict[str, Any], options: dict[str, Any]) -> Shard:
+    groups = tuple(entry["row_groups"])
+    file = DataFile(entry["uri"], entry["size"], entry["version"])
+    check_unchanged(file, options)
+    with open_parquet(file.uri, options) as opened:
+        rows = tuple(opened.metadata.row_group(group).num_rows for group in groups)
+    return Shard(file, groups, rows, file.size)
+
+
+def first_rows(piece: Piece, image: tuple[str, str], options: dict[str, Any]) -> pa.Table:
+    """Return the embedding table of the first `MOST_IMAGES` images of a shard.
+
+    Parameters
+    ----------
+    image
+        Column and encoder: every encoder has its own rows of the same images.
+    options
+        Of the filesystem of the run.
+    """
+    column, encoder = image
+    found, missing = list[pa.Table](), MOST_IMAGES
+    with open_parquet(piece.table, options) as part:
+        found.append(part.schema_arrow.empty_table())
+        for batch in part.iter_batches(MOST_IMAGES):
+            ours = pc.and_(pc.equal(batch["column"], column), pc.equal(batch["encoder"], encoder))
+            found.append(pa.table(batch.filter(ours).slice(0, missing)))
+            missing -= len(found[-1])
+            if not missing:
+                break
+    return pa.concat_tables(found)
+
+
+def images(piece: Piece, column: str, rows: Collection[int], options: dict[str, Any]) -> dict[int, bytes]:
+    """Return the encoded images of some rows of a shard; rows after the last one wanted are not read."""
+    wanted, found, start = set(rows), dict[int, bytes](), 0
+    columns = (Column(column, "image", Kind.IMAGE),)
+    size = piece.shard.nbytes // max(piece.shard.rows, 1)
+    for batch in _batches(piece, columns, options, batch_rows(columns, size)):
+        data = batch.column(0).field("bytes")
+        for row in sorted(wanted):
+            if start <= row < start + batch.num_rows and data[row - start].is_valid:
+                found[row] = data[row - start].as_py()
+        start += batch.num_rows
+        if start > max(wanted, default=-1):
+            break
+    return found
+
+
+def _batches(piece: Piece, columns: tuple[Column, ...], options: dict[str, Any], rows: int) -> Iterator[pa.RecordBatch]:
+    for batch in read_batches(piece.shard, columns, options, rows):
+        if isinstance(batch, Quarantined):
+            raise InfrastructureError(f"{batch.uri}: cannot be read any more: {batch.detail}")
+        yield batch
+
+
+def thumbnail(data: bytes, most_pixels: int) -> str | None:
+    """Return a small picture as a data URI; None if there is none in the bytes.
+
+    Examples
+    --------
+    >>> thumbnail(b"no image", 100) is None
+    True
+    """
+    picture = decode(data, most_pixels).image
+    if picture is None:
+        return None
+    small = picture.copy()
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    sink = io.BytesIO()
+    small.save(sink, "JPEG", quality=QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(sink.getvalue()).decode()}"

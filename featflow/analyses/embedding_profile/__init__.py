@@ -1,0 +1,1 @@
+"""What the vectors of an image column look like: spectrum, classes, duplicates."""

@@ -1,0 +1,134 @@
+"""The stored hashes of all images of a column, and in which part of a split each image lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featflow.columns.column import Column, Kind
+from featflow.columns.hashing import DIGEST_BYTES
+from featflow.dataset.batches import batch_rows, read_batches
+from featflow.dataset.dataset import Quarantined, Shard
+from featflow.errors import ConfigurationError, InfrastructureError
+from featflow.execution import progress, state_store
+from featflow.execution.engines.base import Resources
+from featflow.execution.passes import Workspace
+from featflow.storage.store import Store
+from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+
+__all__ = ["MOST_PARTS", "HashStream", "leading", "split_values"]
+
+MOST_PARTS = 100
+"""Values of a split column."""
+WORD_BYTES = 8
+
+
+@dataclass(frozen=True)
+class HashStream:
+    """The hashes of a dataset's images."""
+
+    store: Store
+    """Where states are."""
+    spec: EmbeddingsSummarizer
+    """Whose states."""
+    shards: tuple[Shard, ...]
+    """Shards that have one."""
+    split: Column | None
+    """Column of train, test, ..."""
+    parts: tuple[str, ...] = ()
+    """Its values."""
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Of the dataset's filesystem."""
+
+    def images(self) -> Iterator[tuple[pa.Array, np.ndarray, np.ndarray]]:
+        """Yield of all images with a picture: contents, hashes (uint64), and places among the parts, -1 for none.
+
+        Raises
+        ------
+        InfrastructureError
+            There are more or fewer images than rows, or the split column cannot be read.
+        """
+        for shard in self.shards:
+            places, start = self._places(shard), 0
+            for batch in self.store.read_arrow_batches(
+                state_store.path(self.spec, shard.digest), ["content", "likeness"]
+            ):
+                place = places[start : start + batch.num_rows]
+                start += batch.num_rows
+                if start > shard.rows:
+                    break
+                content, hashes = (batch.column(name) for name in ("content", "likeness"))
+                there = pc.and_(content.is_valid(), hashes.is_valid())
+                of_pictures = there.to_numpy(zero_copy_only=False)
+                yield content.filter(there), hashes.filter(there).to_numpy(), place[of_pictures]
+            if start != shard.rows:
+                raise InfrastructureError(f"{shard.file.uri}: {start} images of {shard.rows} rows; run again")
+
+    def _places(self, shard: Shard) -> np.ndarray:
+        if self.split is None:
+            return np.full(shard.rows, -1, np.int16)
+        known = pa.array(self.parts, pa.string())
+        texts = _texts(shard, self.split, self.options)
+        places = (pc.index_in(array.dictionary, value_set=known).take(array.indices) for array in texts)
+        return np.concatenate([place.fill_null(-1).to_numpy().astype(np.int16) for place in places])
+
+
+def split_values(workspace: Workspace, shards: Sequence[Shard], split: Column) -> tuple[str, ...]:
+    """Return the values of a split column as text, ascending.
+
+    Raises
+    ------
+    ConfigurationError
+        There are more than `MOST_PARTS`.
+    InfrastructureError
+        The column cannot be read.
+    """
+    found: set[str] = set()
+    with progress.stage(workspace.progress, "images: split", len(shards)):
+        for values in workspace.engine.map(_values, (split, workspace.source_options), shards, Resources()):
+            found |= values
+            workspace.progress.advance(0)
+            if len(found) > MOST_PARTS:
+                raise ConfigurationError(
+                    f"dataset.images: split '{split.name}' has more than {MOST_PARTS} values; "
+                    "name a column of train, test and the like, or leave split out"
+                )
+    return tuple(sorted(found))
+
+
+def _values(work: tuple[Column, dict[str, Any]], shard: Shard) -> set[str]:
+    """Return the values of a shard; where there are too many, some of them."""
+    found: set[str] = set()
+    for array in _texts(shard, *work):
+        found |= set(array.unique().to_pylist()) - {None}
+        if len(found) > MOST_PARTS:
+            break
+    return found
+
+
+def _texts(shard: Shard, split: Column, options: dict[str, Any]) -> Iterator[pa.DictionaryArray]:
+    columns = (Column(split.name, "string", Kind.CATEGORY, split.null_values),)
+    for batch in read_batches(shard, columns, options, batch_rows(columns)):
+        if isinstance(batch, Quarantined):
+            raise InfrastructureError(f"{batch.uri}: '{split.name}' became unreadable during the run; run again")
+        yield batch.column(0)
+
+
+def leading(content: pa.Array) -> np.ndarray:
+    """Return the first eight bytes of every digest as a number, uint64.
+
+    Examples
+    --------
+    >>> leading(pa.array([bytes(7) + b"a" + bytes(8)], pa.binary(16))).tolist()
+    [97]
+    """
+    if not len(content):
+        return np.empty(0, np.uint64)
+    words = DIGEST_BYTES // WORD_BYTES
+    numbers = np.frombuffer(content.buffers()[1], ">u8", (content.offset + len(content)) * words)
+    return numbers.reshape(-1, words)[content.offset :, 0].astype(np.uint64)

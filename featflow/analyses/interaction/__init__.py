@@ -1,0 +1,1 @@
+"""Which pairs of features say more about a target together than apart."""

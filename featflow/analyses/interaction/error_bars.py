@@ -1,0 +1,28 @@
+"""Error bars of interactions, from the counts of kept pairs by jackknife group."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from featflow.analyses.interaction.jackknife import interaction_errors
+from featflow.analyses.recount import Pairs, look_again
+from featflow.execution.context import Relations
+from featflow.summaries import KeptCounts, KeptCountsSummarizer
+
+__all__ = ["interaction_bars"]
+
+
+def interaction_bars(relations: Relations, pairs: Pairs, target: str) -> dict[str, np.ndarray]:
+    """Return what `interaction_errors` of the jackknife says of pairs about a target, in their order."""
+    confidence = relations.config.analyses.uncertainty.confidence
+    measure = partial(_interaction_errors, relations.scale, confidence)
+    blocks = list(look_again(relations, pairs, target, measure, f"error bars: {target}"))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _interaction_errors(
+    scale: float, confidence: float, spec: KeptCountsSummarizer, state: KeptCounts
+) -> dict[str, np.ndarray]:
+    return interaction_errors([table[..., 1:] for table in spec.tables(state)], scale, confidence)

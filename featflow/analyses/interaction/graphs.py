@@ -1,0 +1,96 @@
+"""The pairs that say more together than apart, as a graph about each target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import polars as pl
+
+from featflow.analyses.reporting.limits import Limits
+
+__all__ = ["Graph", "graphs", "significant"]
+
+MOST_EDGES, UNSURE_EDGES = 24, 6
+"""Pairs drawn: of more, names lie over one another; and where none is significant."""
+WIDE = 2.2
+"""Width of a drawing over its height."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Features and their strongest synergies about a target."""
+
+    target: str
+    features: tuple[str, ...]
+    alone: tuple[float | None, ...]
+    """What each feature says alone, nats."""
+    places: np.ndarray
+    """Where it is drawn, in -1 to 1, shape (features, 2)."""
+    edges: tuple[dict[str, Any], ...]
+    """Rows of the interaction table, strongest first."""
+    significant: int
+    """Pairs of the table whose synergy is surely above 0; of none, the strongest are drawn."""
+
+
+def graphs(interaction: pl.DataFrame, ranking: pl.DataFrame | None, rate: float, limits: Limits) -> tuple[Graph, ...]:
+    """Return the graphs of the first targets that have a pair with a synergy above 0.
+
+    Parameters
+    ----------
+    rate
+        False-discovery rate up to which a pair is significant; the interval of its synergy lies above 0, too.
+    """
+    names = interaction["target"].unique(maintain_order=True).to_list()[: limits.targets]
+    alone: dict[tuple[str, str], float] = {}
+    if ranking is not None:
+        columns = (ranking[name].to_list() for name in ("target", "feature", "corrected_mi"))
+        alone = {(target, feature): value for target, feature, value in zip(*columns, strict=True)}
+    found = []
+    for target in names:
+        together = interaction.filter((pl.col("target") == target) & (pl.col("synergy") > 0)).sort("rank")
+        sure = significant(together, rate)
+        if together.height:
+            drawn = sure.head(MOST_EDGES) if sure.height else together.head(UNSURE_EDGES)
+            found.append(_graph(target, tuple(drawn.to_dicts()), alone, sure.height))
+    return tuple(found)
+
+
+def significant(interaction: pl.DataFrame, rate: float) -> pl.DataFrame:
+    """Return the pairs that are significant and whose synergy and its interval are above 0, most synergy first."""
+    positive = (pl.col("synergy") > 0) & (pl.col("ci_low").fill_null(0) > 0)
+    sure = interaction.filter((pl.col("q_value") <= rate) & positive)
+    return sure.sort("synergy", descending=True, maintain_order=True)
+
+
+def _graph(target: str, edges: tuple[dict[str, Any], ...], alone: dict[tuple[str, str], float], sure: int) -> Graph:
+    graph = nx.Graph([(edge["feature_a"], edge["feature_b"]) for edge in edges])
+    features = tuple(graph)
+    drawn = _places(graph)
+    places = np.array([drawn[feature] for feature in features]).reshape(-1, 2)
+    return Graph(target, features, tuple(alone.get((target, each)) for each in features), places, edges, sure)
+
+
+def _places(graph: nx.Graph) -> dict[str, np.ndarray]:
+    """Return places that keep parts of the graph that hang together beside one another (Kamada & Kawai 1989)."""
+    drawn: dict[str, np.ndarray] = {}
+    parts = sorted(nx.connected_components(graph), key=lambda part: (-len(part), min(part)))
+    widths = [2 * len(part) ** 0.5 + 1 for part in parts]
+    most = max(widths[0], (WIDE * sum(width**2 for width in widths)) ** 0.5)
+    left = top = 0.0
+    tallest = widths[0]
+    for part, width in zip(parts, widths, strict=True):
+        if left and left + width > most:
+            left, top, tallest = 0.0, top - tallest, width
+        own = nx.kamada_kawai_layout(graph.subgraph(sorted(part)), scale=(width - 1) / 2)
+        # Of two, one stands above the other: their names need the width.
+        own = {name: place[::-1] for name, place in own.items()} if len(own) == 2 else own
+        middle = np.array([left + width / 2, top - width / 2])
+        drawn |= {name: place + middle for name, place in own.items()}
+        left += width
+    points = np.array(list(drawn.values()))
+    low, high = points.min(axis=0), points.max(axis=0)
+    spread = np.where(high - low > 1e-9, high - low, 1)
+    return {name: np.where(high - low > 1e-9, 2 * (place - low) / spread - 1, 0) for name, place in drawn.items()}

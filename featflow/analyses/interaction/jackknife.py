@@ -1,0 +1,195 @@
+"""Error bars and nulls of the interactions that the table keeps, and what to do with each pair.
+
+Sources: `featflow.measures.jackknife` for synergy; for the joint, the null of
+I(A;Y|B): permutations of the target within the levels of B
+(`featflow.measures.permutation_null`), and the same with A and B swapped. The strategy is
+that of OptInter (Lyu et al. 2022, ICDE): give a pair a code of its own where it
+says more than its parts and has the rows to learn it, else leave it apart.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import stdtr
+
+from featflow.analyses.uncertainty import UncertaintyOptions
+from featflow.measures.effective_rows import rounded, whole_rows
+from featflow.measures.information import xlogx
+from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
+from featflow.measures.multiple_testing import false_discovery_rates, gamma_tail
+from featflow.measures.null_interpolation import class_terms
+from featflow.measures.permutation_null import stratum_moments
+from featflow.storage.tables import build
+from featflow.summaries.joint_counts import in_threads
+
+__all__ = ["interaction_errors", "with_interaction_errors"]
+
+PAIRS_AT_ONCE = 32
+"""Pairs whose nulls a thread makes together."""
+ROWS_TO_MEMORISE = 10
+"""Rows for each class of each occurring cross value from which a pair can be given a code of its own."""
+NO_VARIANCE = 1e-9
+"""Variance of N times the information below which the null is one value."""
+
+
+def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float) -> dict[str, np.ndarray]:
+    """Return error bars of synergy and p-values of the joint, each shape (pairs,).
+
+    Parameters
+    ----------
+    tables
+        Counts of every pair, missing targets left out, shape (groups, left levels, right levels, classes).
+    scale
+        Rows of equal weight that a unit of weight is worth; 1 without weights.
+    confidence
+        Level of the intervals.
+
+    Returns
+    -------
+    dict
+        standard_error, ci_low, ci_high, z, synergy_p_value, p_value, rows_a_value: rows for each class of each
+        occurring cross value, and groups: how many have rows.
+    """
+    whole = [table.sum(axis=0) for table in tables]
+    rows = tables[0].sum(axis=(1, 2, 3))
+    with_rows = np.flatnonzero(rows)
+    left_out = with_rows if len(with_rows) >= FEWEST_GROUPS else with_rows[:0]  # of one group nothing would be left
+    information, joint, alone = _informations(tables, whole, left_out, scale)
+    synergy = information[:, 0]
+    deleted = np.zeros((len(rows), len(tables)))
+    deleted[left_out] = information[:, 1:].T
+    bars = error_bars(synergy, deleted, rows, confidence)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(bars.standard_error > 0, synergy / bars.standard_error, np.nan)
+    turned = [table.swapaxes(0, 1) for table in whole]
+    sides = ((turned, joint - alone[1]), (whole, joint - alone[0]))  # I(A;Y|B), whose strata are B's levels; I(B;Y|A)
+    beyond = np.ones((2, len(tables)))
+
+    def look(piece: tuple[int, int]) -> None:
+        side, some = piece[0], slice(piece[1], piece[1] + PAIRS_AT_ONCE)
+        beyond[side, some] = _beyond(sides[side][0][some], sides[side][1][some], scale)
+
+    in_threads(look, product(range(2), range(0, len(tables), PAIRS_AT_ONCE)))
+    occurring = [np.count_nonzero(table.sum(axis=2)) * np.count_nonzero(table.sum(axis=(0, 1))) for table in whole]
+    return {
+        "standard_error": bars.standard_error,
+        "ci_low": bars.low,
+        "ci_high": bars.high,
+        "z": z,
+        "synergy_p_value": 2 * stdtr(max(bars.degrees, 1), -np.abs(z)),
+        "p_value": beyond.max(axis=0),
+        "groups": np.full(len(tables), len(with_rows)),
+        "rows_a_value": float(rows.sum()) * scale / np.maximum(occurring, 1),
+    }
+
+
+def with_interaction_errors(
+    table: pa.Table, errors: dict[str, np.ndarray], options: UncertaintyOptions, looked_at: dict[str, int]
+) -> pa.Table:
+    """Return the interaction table with error bars, q-values over all pairs looked at, and strategies.
+
+    Parameters
+    ----------
+    errors
+        What `interaction_errors` gives, in the order of the table's rows.
+    looked_at
+        Pairs of each target, kept or not.
+    """
+    columns: dict[str, object] = {name: table.column(name).to_pylist() for name in table.column_names}
+    targets = np.array(columns["target"], dtype=object)
+    q_values = np.full(len(table), np.nan)
+    for target, pairs in looked_at.items():
+        some = np.flatnonzero(targets == target)
+        q_values[some] = false_discovery_rates(errors["p_value"][some], options.procedure, pairs)
+    synergistic = (q_values <= options.false_discovery_rate) & (errors["ci_low"] > 0)
+    learnable = errors["rows_a_value"] >= ROWS_TO_MEMORISE
+    unknown = np.isnan(errors["ci_low"]) & (q_values <= options.false_discovery_rate)
+    strategy = [
+        "memorise" if more and rows else None if more or open_ else "naive"
+        for more, rows, open_ in zip(synergistic, learnable, unknown, strict=True)
+    ]
+    known = {name: errors[name] for name in errors if name in table.column_names}
+    return build("interaction", columns | known | {"q_value": q_values, "strategy": strategy})
+
+
+def _informations(
+    tables: list[np.ndarray], whole: list[np.ndarray], groups: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Return corrected synergy of all rows and without each group, and information of all rows.
+
+    Returns
+    -------
+    tuple
+        Synergy, shape (pairs, 1 + groups); plug-in joint information, shape (pairs,), and that of either side alone.
+    """
+    first, without = whole[0].sum(axis=(0, 1)), tables[0][groups].sum(axis=(1, 2))
+    classes = np.stack([whole_rows(row, scale) for row in np.concatenate([first[None], first - without])])
+    terms = [class_terms(tuple(row)) if sum(row) else np.zeros_like for row in classes.tolist()]
+    totals = classes.sum(axis=1)
+    synergy, plug_in = np.empty((len(tables), len(classes))), np.empty((len(tables), 3))
+    for pair, (table, all_rows) in enumerate(zip(tables, whole, strict=True)):
+        cells, starts = _joint_and_sides(np.concatenate([all_rows[None], all_rows - table[groups]]))
+        own = np.add.reduceat(cells, starts, axis=2)[:, :, 1]  # (classes, deletions)
+        margins = _in_order(cells)
+        information = np.add.reduceat(_in_order(xlogx(cells)) - xlogx(margins), starts, axis=1)
+        n = _in_order(own)
+        information = np.maximum((information - (_in_order(xlogx(own)) - xlogx(n))[:, None]) / n[:, None], 0.0)
+        whole_margins = _whole_margins(margins, starts, totals)
+        expected = np.stack([of_classes(row) for of_classes, row in zip(terms, whole_margins, strict=True)])
+        expected = np.add.reduceat(expected, starts, axis=1) / np.maximum(totals, 1)[:, None]
+        joint, left, right = (information - expected).T
+        synergy[pair], plug_in[pair] = joint - left - right, information[0]
+    return synergy, plug_in[:, 0], (plug_in[:, 1], plug_in[:, 2])
+
+
+def _joint_and_sides(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return tables of cross values and of either side, level after level, and where each of the three starts.
+
+    From shape (deletions, left levels, right levels, classes) to (classes, deletions, levels of the three).
+    """
+    by_class = np.ascontiguousarray(np.moveaxis(tables, 3, 0))
+    _, deletions, left, right = by_class.shape
+    shape = len(by_class), deletions, left * right
+    views = by_class.reshape(shape), by_class.sum(axis=3), by_class.sum(axis=2)
+    return np.concatenate(views, axis=2), np.array([0, left * right, left * right + left])
+
+
+def _in_order(array: np.ndarray) -> np.ndarray:
+    """Return the sum over the first axis, class by class."""
+    result: np.ndarray = array[0].copy()
+    for of_class in array[1:]:
+        result += of_class
+    return result
+
+
+def _whole_margins(margins: np.ndarray, starts: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return margins in whole rows, each table's adding up to its total, shape of ``margins``: (deletions, levels)."""
+    if margins.dtype.kind in "iu":
+        return margins
+    deletions, levels = margins.shape
+    segment = np.searchsorted(starts, np.arange(levels), side="right") - 1
+    blocks = np.arange(deletions)[:, None] * len(starts) + segment
+    totals_of_blocks = np.repeat(totals, len(starts)).astype(np.float64)
+    whole = rounded(margins.ravel(), blocks.ravel(), totals_of_blocks)
+    return np.asarray(whole.reshape(margins.shape).astype(np.int64))
+
+
+def _beyond(tables: list[np.ndarray], observed: np.ndarray, scale: float) -> np.ndarray:
+    """Return the p-value of what the second axis says within the levels of the first, shape (pairs,)."""
+    strata = np.concatenate([table.sum(axis=1) for table in tables])
+    classes = np.stack([whole_rows(row, scale) for row in strata])
+    totals = classes.sum(axis=1)
+    cells = [row.sum(axis=1) for table in tables for row in table]
+    margins = np.concatenate([whole_rows(cell, scale, int(n)) for cell, n in zip(cells, totals, strict=True)])
+    starts = np.cumsum([0, *(len(cell) for cell in cells)])[:-1]
+    mean, variance = stratum_moments(margins, starts, classes)
+    first = np.cumsum([0, *(len(table) for table in tables)])[:-1]
+    n = np.add.reduceat(totals.astype(np.float64), first)
+    expected = np.add.reduceat(totals * mean, first) / np.maximum(n, 1.0)
+    spread = np.add.reduceat(totals.astype(np.float64) ** 2 * variance, first)  # times the square of the rows
+    p_values, some = np.ones(len(tables)), spread >= NO_VARIANCE
+    p_values[some] = gamma_tail(observed[some], expected[some], spread[some] / n[some] ** 2)
+    return p_values

@@ -1,0 +1,1 @@
+"""What each column looks like."""

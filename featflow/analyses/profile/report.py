@@ -1,0 +1,100 @@
+"""The profile table as rows with small pictures of how values are distributed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import polars as pl
+
+from featflow.analyses.reporting.labels import rounded
+from featflow.analyses.reporting.listing import Field, Listing, listing
+from featflow.summaries.sketches.sketches import distribution
+
+__all__ = ["profiles"]
+
+BINS = 24
+"""Bars of a number's picture."""
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+"""Heights of bars, one character a bar: none to highest."""
+FIELDS = (
+    Field("column", "column", "text"),
+    Field("kind", "kind", "text"),
+    Field("role", "role", "text"),
+    Field(
+        "picture",
+        "distribution",
+        "picture",
+        "Numbers and times: rows between the 1% and the 99% quantile, by a KLL sketch. Categories and texts: the most "
+        "frequent values. Bars are scaled to the highest one.",
+    ),
+    Field("missing_share", "missing", "share", "Share of rows in which the value is null."),
+    Field("distinct", "distinct", "integer", "Distinct values; an estimate where sketches count."),
+    Field("mean", "mean", "value", "Mean of the finite values."),
+    Field("std", "std", "value", "Standard deviation; of times, in days."),
+    Field("min", "min", "value", "Smallest finite value."),
+    Field("median", "median", "value", "The 50% quantile."),
+    Field("max", "max", "value", "Largest finite value."),
+    Field("top", "most frequent", "text", "The most frequent value."),
+    Field("top_share", "its share", "share", "Share of rows that hold the most frequent value."),
+    Field("entropy", "entropy", "number", "Plug-in entropy in nats, missing as one more value."),
+    Field("nonfinite", "not finite", "integer", "Rows that hold NaN or an infinity."),
+    Field("alerts", "alerts", "words", "What to look at before using the column."),
+)
+LONG = 10
+"""Characters of a number that are shown as they are."""
+DAY = 86_400e6
+"""Microseconds of a day."""
+
+
+def profiles(profile: pl.DataFrame, most: int) -> Listing:
+    """Return the profile as a listing, columns with alerts where they stand in the dataset."""
+    rows = [_row(row) for row in profile.head(most).iter_rows(named=True)]
+    names = [field.name for field in FIELDS]
+    schema = {name: profile.schema.get(name, pl.String if name in {"picture", "top"} else pl.Float64) for name in names}
+    frame = pl.DataFrame(rows, schema=schema)
+    found = listing("profile", "A row is a column.", frame, FIELDS, most)
+    if profile.height > most:
+        caption = f"A row is a column. The first {most:,} of {profile.height:,} columns."
+        return Listing(found.name, caption, found.fields, found.rows, found.texts)
+    return found
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    top = (row["top_values"] or [None])[0]
+    std = row["std"] / DAY if row["kind"] == "time" and row["std"] is not None else row["std"]
+    return {
+        **row,
+        "std": rounded(std),
+        "picture": _picture(row),
+        "missing_share": row["missing"] / row["rows"] if row["rows"] else None,
+        "median": row["quantiles"][3] if row["quantiles"] else None,
+        "top": _value(top["value"], row["kind"]) if top else None,
+        "top_share": top["count"] / row["rows"] if top and row["rows"] else None,
+    }
+
+
+def _value(text: str, kind: str) -> str:
+    """Return a value as a cell shows it: few digits of a number, quotes where there is nothing to see.
+
+    Examples
+    --------
+    >>> _value("0.30000000000000004", "number"), _value("", "category")
+    ('0.3', '""')
+    """
+    if kind == "number":
+        with suppress(ValueError):
+            return str(rounded(float(text)) if len(text) > LONG else text)
+    return text or '""'
+
+
+def _picture(row: dict[str, Any]) -> str | None:
+    """Return heights of bars: of numbers between two quantiles, of categories by falling count."""
+    few = row["top_values"] or []
+    if row["quantiles"] and row["quantile_sketch"] and row["quantiles"][0] < row["quantiles"][-1]:
+        heights = distribution(row["quantile_sketch"], row["quantiles"][0], row["quantiles"][-1], BINS)
+    else:
+        heights = [float(value["count"]) for value in few]
+    highest = max(heights, default=0.0)
+    # The lowest bar that is not empty can be seen.
+    return "".join(DIGITS[max(round(35 * h / highest), int(h > 0))] for h in heights) if highest > 0 else None

@@ -1,0 +1,183 @@
+"""The profile table: what each column looks like, and what to look at before using it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.columns.column import Column, Role
+from featflow.columns.sort_keys import key_values
+from featflow.measures.codebook import ColumnStates
+from featflow.measures.information import entropy
+from featflow.storage.tables import QUANTILE_PROBABILITIES, build
+from featflow.summaries.sketches.sketches import distinct_estimate, frequent_levels
+from featflow.summaries.value_histograms import Histogram
+
+__all__ = ["alerts_by_column", "profile", "target_values"]
+
+TOP_VALUES = 10
+HIGH_MISSING = 0.5
+"""Share of missing rows from which a column is flagged."""
+NEAR_CONSTANT = 0.99
+"""Share of one value among the present ones from which a column is flagged."""
+ID_LIKE = 0.5
+"""Distinct values per present row from which an integer or a category is flagged: two rows a value or fewer."""
+ID_LIKE_ROWS = 100
+"""Rows below which no column is called id-like."""
+NAME_PREFIX = 0.6
+"""Share of the target's name that a feature's name must begin with to be flagged."""
+
+
+def profile(columns: tuple[Column, ...], states: ColumnStates, duplicates: dict[str, str]) -> pa.Table:
+    """Return the profile table, one row a column in the order of ``columns``.
+
+    Parameters
+    ----------
+    duplicates
+        Earlier column that a column equals in every row.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    targets = [column.name for column in columns if column.role is Role.TARGET]
+    for index, column in enumerate(states.numbers):
+        rows[column.name] = _number(states, index) | _distinct(states, index, states.histograms[index])
+    for index, column in enumerate(states.categories):
+        rows[column.name] = _category(states, index)
+    for column in columns:
+        row = rows[column.name]
+        row |= {"column": column.name, "type": column.source_type, "kind": column.kind.value, "role": column.role.value}
+        row["alerts"] = _alerts(column, row, targets, duplicates)
+    names = dict.fromkeys(name for row in rows.values() for name in row if not name.startswith("_"))
+    return build("profile", {name: [rows[column.name].get(name) for column in columns] for name in names})
+
+
+def alerts_by_column(table: pa.Table) -> dict[str, list[str]]:
+    """Return the alerts of every column of a profile."""
+    return dict(zip(table.column("column").to_pylist(), table.column("alerts").to_pylist(), strict=True))
+
+
+def target_values(states: ColumnStates, target: Column) -> int:
+    """Return how many values a target takes, exactly or as its histogram tells."""
+    if target.is_numeric:
+        return len(states.histograms[states.numbers.index(target)].cells)
+    return int(np.count_nonzero(states.levels[states.categories.index(target)].counts))
+
+
+def _number(states: ColumnStates, index: int) -> dict[str, Any]:
+    moments, column = states.moments, states.numbers[index]
+    histogram = states.histograms[index]
+    n, weight = int(moments.n[index]), moments.weight[index]
+    m2, m3, m4 = (array[index] for array in (moments.m2, moments.m3, moments.m4))
+    varies = n > 1 and len(histogram.cells) > 1
+    with np.errstate(all="ignore"):  # what overflows becomes null
+        freedom = weight - moments.weight_square[index] / weight  # n - 1 without weights
+        variance = m2 / weight
+        shape = {"std": np.sqrt(m2 / freedom), "skewness": m3 / weight / variance**1.5} if varies else {"std": 0.0}
+        shape |= {"kurtosis": m4 / weight / variance**2 - 3.0} if varies else {}
+    row: dict[str, Any] = {
+        "rows": states.rows,
+        "missing": int(moments.missing[index]),
+        "nonfinite": int(moments.nonfinite[index]),
+        "mean": float(moments.origin[index] + moments.mean[index]) if weight > 0 else None,
+        **(shape if n > 1 else {}),
+        "min": float(moments.low[index]) if n else None,
+        "max": float(moments.high[index]) if n else None,
+        "quantile_sketch": states.quantile_sketches[index],
+        "_present": n,
+        "_top": int(histogram.counts.max()) if len(histogram.counts) and histogram.shift == 0 else 0,
+    }
+    if n:
+        row["quantiles"] = _quantiles(histogram, column.type, row["min"], row["max"])
+        row["quantile_rank_error"] = 0.0 if histogram.shift == 0 else float(histogram.counts.max() / n)
+    if histogram.shift == 0:
+        row["top_values"] = _top_values(histogram, column.type)
+        row["entropy"] = entropy(np.append(histogram.counts, row["missing"] + row["nonfinite"]))
+    return row
+
+
+def _quantiles(histogram: Histogram, kind: str, low: float, high: float) -> list[float]:
+    """Return the middle of the first cell whose cumulative share reaches each probability."""
+    cumulative = np.cumsum(histogram.counts)
+    wanted = np.ceil(np.array(QUANTILE_PROBABILITIES) * cumulative[-1] - 1e-9)
+    cells = histogram.cells[np.searchsorted(cumulative, np.maximum(wanted, 1))]
+    last = cells + np.uint64((1 << histogram.shift) - 1)
+    first, final = (
+        np.fmax(key_values(cells, kind), low),
+        np.fmin(key_values(last, kind), high),
+    )  # a cell may pass infinity
+    return [float(x) for x in first / 2 + final / 2]
+
+
+def _top_values(histogram: Histogram, kind: str) -> list[dict[str, Any]]:
+    order = np.argsort(-histogram.counts, kind="stable")[:TOP_VALUES]
+    values = key_values(histogram.cells[order], kind)
+    if kind in {"int64", "uint64"}:  # exact beyond 2^53
+        offset = 0 if kind == "uint64" else 1 << 63
+        texts = [str(int(cell) - offset) for cell in histogram.cells[order]]
+    else:
+        texts = [repr(float(value)) for value in values]
+    return [{"value": text, "count": int(histogram.counts[i])} for text, i in zip(texts, order, strict=True)]
+
+
+def _category(states: ColumnStates, index: int) -> dict[str, Any]:
+    counted = states.levels[index]
+    present = int(counted.counts.sum())
+    row: dict[str, Any] = {
+        "rows": states.rows,
+        "missing": counted.missing,
+        "nonfinite": 0,
+        "frequent_sketch": states.frequent_sketches[index],
+        "_present": present,
+    }
+    if counted.levels is not None:
+        order = np.argsort(-counted.counts, kind="stable")[:TOP_VALUES]
+        top = [(counted.levels[int(i)].as_py(), int(counted.counts[i])) for i in order]
+        row["entropy"] = entropy(np.append(counted.counts, counted.missing))
+        exact = len(counted.levels)
+        row |= {"distinct": exact, "distinct_low": exact, "distinct_high": exact}
+        row["distinct_sketch"] = states.distinct_sketches[len(states.numbers) + index]
+    else:
+        top = frequent_levels(states.frequent_sketches[index])[:TOP_VALUES]
+        row |= _distinct(states, len(states.numbers) + index, None)
+    row["top_values"] = [{"value": value, "count": count} for value, count in top]
+    row["_top"] = top[0][1] if top else 0
+    return row
+
+
+def _distinct(states: ColumnStates, sketch: int, histogram: Histogram | None) -> dict[str, Any]:
+    data = states.distinct_sketches[sketch]
+    if histogram is not None and histogram.shift == 0:
+        exact = len(histogram.cells)
+        return {"distinct": exact, "distinct_low": exact, "distinct_high": exact, "distinct_sketch": data}
+    estimate, low, high = (round(x) for x in distinct_estimate(data))
+    return {"distinct": estimate, "distinct_low": low, "distinct_high": high, "distinct_sketch": data}
+
+
+def _alerts(column: Column, row: dict[str, Any], targets: list[str], duplicates: dict[str, str]) -> list[str]:
+    rows, present, distinct = row["rows"], row["_present"], row["distinct"]
+    discrete = column.type in {"int64", "uint64", "string"} and column.kind.value != "time"
+    tests = {
+        "all_missing": row["missing"] == rows,
+        "no_finite_value": row["missing"] < rows and not present,
+        "high_missing": HIGH_MISSING <= row["missing"] / rows < 1,
+        "constant": present > 0 and distinct == 1,
+        "near_constant": distinct > 1 and row["_top"] >= NEAR_CONSTANT * present,
+        "id_like": discrete and present >= ID_LIKE_ROWS and distinct >= ID_LIKE * present,
+        "nonfinite": row["nonfinite"] > 0,
+        "target_name": column.role is Role.FEATURE and any(_like(column.name, target) for target in targets),
+    }
+    alerts = [name for name, holds in tests.items() if holds]
+    if column.name in duplicates:
+        alerts.append(f"duplicate_of:{duplicates[column.name]}")
+    return alerts
+
+
+def _like(feature: str, target: str) -> bool:
+    """Whether a feature's name holds a target's, or begins like it."""
+    ours, theirs = (re.sub(r"[^a-z0-9]", "", name.lower()) for name in (feature, target))
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+    )
+    return (len(theirs) >= 3 and theirs in ours) or shared >= max(5, NAME_PREFIX * len(theirs))

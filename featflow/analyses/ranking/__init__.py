@@ -1,0 +1,1 @@
+"""Which features carry information about a target."""

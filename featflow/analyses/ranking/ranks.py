@@ -1,0 +1,62 @@
+"""Ranks, q-values and where noise begins: what needs all features of a target.
+
+A feature may hold any rank that the intervals leave possible: all those whose
+interval lies above its own are before it, all those whose interval lies below it
+are behind (Klein, Wright & Wieczorek 2020, JRSS A 183, without their joint level).
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.analyses.uncertainty import UncertaintyOptions
+from featflow.measures.multiple_testing import false_discovery_rates
+
+__all__ = ["ranked"]
+
+
+def ranked(scored: pa.Table, options: UncertaintyOptions) -> pa.Table:
+    """Return the ranking table in the order of targets and ranks, 1 for the highest corrected information.
+
+    Parameters
+    ----------
+    scored
+        Scores of all features, in any order; ties are ranked by name.
+    """
+    order = [("target", "ascending"), ("corrected_mi", "descending"), ("feature", "ascending")]
+    scored = scored.sort_by(order)
+    found: dict[str, list[np.ndarray]] = {}
+    start = 0
+    for _, rows in groupby(scored.column("target").to_pylist()):
+        size = len(list(rows))
+        for name, values in _of_target(scored.slice(start, size), options).items():
+            found.setdefault(name, []).append(values)
+        start += size
+    for name, parts in found.items():
+        index, values = scored.schema.get_field_index(name), np.concatenate(parts)
+        missing = np.isnan(values) if values.dtype.kind == "f" else None
+        array = pa.array(values, mask=missing).cast(scored.schema.field(name).type)
+        scored = scored.set_column(index, scored.schema.field(name), array)
+    return scored
+
+
+def _of_target(rows: pa.Table, options: UncertaintyOptions) -> dict[str, np.ndarray]:
+    p_values, low, high = (rows.column(name).to_numpy().astype(np.float64) for name in ("p_value", "ci_low", "ci_high"))
+    q_values = false_discovery_rates(p_values, options.procedure)
+    significant = q_values <= options.false_discovery_rate
+    last = int(np.flatnonzero(significant)[-1]) + 1 if significant.any() else 0
+    features = len(rows)
+    rank = np.arange(1.0, features + 1)
+    above, below = np.searchsorted(np.sort(-low), -high, side="left"), np.searchsorted(np.sort(high), low, side="left")
+    known = ~np.isnan(low)
+    return {
+        "rank": rank,
+        "q_value": q_values,
+        "significant": significant,
+        "noise_rank": np.full(features, float(last + 1) if last < features else np.nan),
+        "rank_low": np.where(known, np.minimum(rank, 1.0 + above), np.nan),
+        "rank_high": np.where(known, np.maximum(rank, features - below), np.nan),
+    }

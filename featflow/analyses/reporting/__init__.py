@@ -1,0 +1,1 @@
+"""What report sections are made of: listings, plots, labels, limits."""

@@ -1,0 +1,86 @@
+"""A table of the page: sorted, filtered and paged by the reader, so it holds thousands of rows in little room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from featflow.analyses.reporting.labels import plural, rounded, shown
+
+__all__ = ["Field", "Listing", "listing"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a listing."""
+
+    name: str
+    """Column of the frame."""
+    title: str
+    """What stands above it."""
+    kind: str = "number"
+    """number, integer, share, probability, text, words (a list), flag, picture, or value: a time where kind is time."""
+    said: str = ""
+    """What it means."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows to look through."""
+
+    name: str
+    """Its place in the page."""
+    caption: str
+    """What a row is, and how many are shown."""
+    fields: tuple[Field, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    """Cells; texts are places in `texts`."""
+    texts: tuple[str, ...]
+    """Every text once."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Return what the page's script reads."""
+        return {"fields": [vars(field) for field in self.fields], "rows": self.rows, "texts": self.texts}
+
+
+def listing(name: str, said: str, frame: pl.DataFrame, fields: Sequence[Field], most: int) -> Listing:
+    """Return the first rows of a frame as a listing.
+
+    Parameters
+    ----------
+    said
+        What a row is.
+    most
+        Most rows.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"feature": ["a", "b"], "mi": [0.5, None]})
+    >>> made = listing("x", "A row a feature.", frame, [Field("feature", "feature", "text"), Field("mi", "mi")], 1)
+    >>> made.rows, made.texts, made.caption
+    (((0, 0.5),), ('a',), 'A row a feature. The first 1 of 2 rows.')
+    """
+    texts: dict[str, int] = {}
+    kept = frame.head(most)
+    columns = [_cells(kept, field, texts) for field in fields]
+    rows = tuple(zip(*columns, strict=True))
+    some = f"The first {len(rows):,} of {plural(frame.height, 'row')}." if len(rows) < frame.height else ""
+    return Listing(name, f"{said} {some or plural(frame.height, 'row') + '.'}", tuple(fields), rows, tuple(texts))
+
+
+def _cells(frame: pl.DataFrame, field: Field, texts: dict[str, int]) -> list[Any]:
+    def place(text: Any) -> int | None:
+        return None if text is None else texts.setdefault(shown(str(text)), len(texts))
+
+    values = frame[field.name].to_list()
+    if field.kind == "text":
+        return [place(value) for value in values]
+    if field.kind == "words":
+        return [[place(word) for word in value or []] for value in values]
+    if field.kind == "value":
+        return [rounded(value, 16) for value in values]
+    return [rounded(value) if isinstance(value, float) else value for value in values]

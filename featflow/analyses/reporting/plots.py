@@ -1,0 +1,54 @@
+"""Figures as Bokeh models. Their colours of text, axes and grids are the page's, by CSS; those of marks suit both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bokeh.models import FixedTicker, PlainText
+from bokeh.plotting import figure
+
+from featflow.analyses.reporting.labels import shown
+
+__all__ = ["FONT", "MARK", "NOISE", "WARM", "label", "name_axis", "plot"]
+
+MARK, NOISE, WARM = "#3b7dd8", "#868e99", "#c9632a"
+"""Of what is measured, of noise, and of a second thing: at least 3 to 1 on white and on the dark page."""
+TEX = ("$$", "\\[", "\\(")
+"""What Bokeh takes for a formula, and would fetch a typesetter for."""
+FONT = "system-ui, sans-serif"
+
+
+def label(name: str, most: int = 28) -> Any:
+    """Return a name as a label that stays text."""
+    text = shown(name, most)
+    return PlainText(text=text) if any(mark in text for mark in TEX) else text
+
+
+def plot(**options: Any) -> figure:
+    """Return an empty figure in the page's style."""
+    made = figure(
+        **{
+            "toolbar_location": None,
+            "tools": "",
+            "sizing_mode": "stretch_width",
+            "background_fill_color": None,
+            "border_fill_color": None,
+            "outline_line_color": None,
+        }
+        | options
+    )
+    made.toolbar.logo = None
+    for axis in made.axis:
+        axis.axis_label_text_font = axis.major_label_text_font = FONT
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
+        axis.minor_tick_line_color = None
+    return made
+
+
+def name_axis(axis: Any, names: Sequence[str], most: int = 28) -> None:
+    """Put names along an axis, the first at 0."""
+    axis.ticker = FixedTicker(ticks=list(range(len(names))))
+    axis.major_label_overrides = {place: label(name, most) for place, name in enumerate(names)}
+    axis.major_tick_line_color = None

@@ -1,0 +1,5 @@
+"""Commands, and what they print."""
+
+from featflow.cli.main import main
+
+__all__ = ["main"]

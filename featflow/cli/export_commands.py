@@ -1,0 +1,50 @@
+"""The commands of ``featflow export``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+__all__ = ["exports"]
+
+PIPED_WIDTH = 160
+"""Columns of a table that goes into a file or a pipe."""
+RunUri = Annotated[str, typer.Argument(metavar="RUN", help="URI of the run: OUTPUT/runs/ID, or OUTPUT for its latest.")]
+
+exports = typer.Typer(help="Write a run for a feature store, or as lineage.", no_args_is_help=True)
+
+
+@exports.command("feast")
+def feast_command(
+    uri: RunUri,
+    to: Annotated[str | None, typer.Option(help="Folder or URI of the repository; OUTPUT/feast if left out.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Where rows are copied that Feast cannot read; TO/data if left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")] = False,
+) -> None:
+    """Write a repository that 'feast apply' takes: entities, views, selected features, monitoring."""
+    from featflow.cli.feast_view import print_exported  # noqa: PLC0415  as above
+    from featflow.export.feast.repository import export_feast  # noqa: PLC0415  seconds that other commands need not wait
+
+    found = export_feast(uri, to, data)
+    if as_json:
+        sys.stdout.write(json.dumps(found.public()) + "\n")
+    else:
+        print_exported(found, Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH))
+
+
+@exports.command("openlineage")
+def openlineage_command(
+    uri: RunUri,
+    to: Annotated[str | None, typer.Option(help="File; openlineage.jsonl beside the run's tables if left out.")] = None,
+) -> None:
+    """Write the events of a run's start and end, a JSON object a line."""
+    from featflow.export.openlineage.lineage import export_openlineage  # noqa: PLC0415  as above
+    from featflow.storage.run import open_run  # noqa: PLC0415  seconds that other commands need not wait
+
+    sys.stdout.write(export_openlineage(open_run(uri), to) + "\n")

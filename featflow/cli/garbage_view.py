@@ -1,0 +1,36 @@
+"""What `featflow gc` found, for people."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from featflow.cli.plan_view import shown_size
+
+if TYPE_CHECKING:
+    from featflow.pipeline.garbage import Garbage
+
+__all__ = ["shown_garbage"]
+
+
+def shown_garbage(found: Garbage) -> Group:
+    """Return what can be removed, or was, by run and by the folder of states of one spec; and notes."""
+    folders: dict[str, list[int]] = defaultdict(list)
+    for path, nbytes in found.files.items():
+        parts = path.split("/")
+        folders["/".join(parts[: 2 if parts[0] == "runs" else 3])].append(nbytes)
+    total = f"{len(found.files):,} files, {shown_size(sum(found.files.values()))}"
+    title = f"{total} removed" if found.removed else f"{total} that nothing kept rests on; --delete removes them"
+    table = Table(title=title, title_justify="left")
+    for name in ("path", "files", "size"):
+        table.add_column(name, justify="left" if name == "path" else "right", overflow="fold")
+    for folder, sizes in sorted(folders.items(), key=lambda item: -sum(item[1])):
+        table.add_row(escape(folder), f"{len(sizes):,}", shown_size(sum(sizes)))
+    kept = f"kept: {', '.join(found.kept) or 'no run'}"
+    return Group(
+        *([table] if folders else [title]), kept, *(f"[yellow]note:[/yellow] {escape(n)}" for n in found.notes)
+    )

@@ -1,0 +1,96 @@
+"""A job for people: its log while it runs, what came of it."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from featflow.pipeline.submission import Jobs, Outcome, explained, follow
+
+__all__ = ["print_followed", "print_outcome", "print_placed", "shown_line"]
+
+
+def shown_line(line: str) -> str | None:
+    """Return a line of a run's log as people read it, None where it says nothing new.
+
+    Examples
+    --------
+    >>> shown_line('{"stage": "merging", "done": 1, "total": 2, "rows": 0, "seconds_left": 3.2}')
+    'merging                         1/2          3 s left'
+    """
+    try:
+        said = json.loads(line)
+        stage, done, total = said["stage"], said["done"], said["total"]
+    except (ValueError, TypeError, KeyError):
+        return line
+    if done == 0:
+        return None
+    speed = f"{said['rows_per_second']:,} rows/s" if said.get("rows") else ""
+    left = f"{said['seconds_left']:.0f} s left" if done < total else ""
+    retried = f"{said['retries']} retries" if said.get("retries") else ""
+    count = f"{done:,}/{total:,}"
+    return "  ".join((f"{stage:<30}", f"{count:<11}", *(part for part in (speed, left, retried) if part))).rstrip()
+
+
+def print_placed(outcome: Outcome, err: Console) -> None:
+    """Print where a submission stands."""
+    done = "which has ended" if outcome.job.over else "which is under way"
+    said = f"there is a job for this night, {done}" if outcome.attached else "submitted"
+    err.print(f"[bold]{outcome.job.name}[/bold]: {said}", soft_wrap=True)
+
+
+def print_followed(jobs: Jobs, outcome: Outcome, err: Console) -> None:
+    """Print a job's log until it ends: as it is into a file or a pipe."""
+
+    def show(line: str) -> None:
+        shown = shown_line(line) if err.is_terminal else line
+        if shown is not None:
+            err.print(escape(shown), soft_wrap=True)
+
+    follow(jobs, outcome, show, lambda: _ask_to_stop(err, outcome.job.name))
+
+
+def _ask_to_stop(err: Console, job: str) -> bool:
+    """Ask whether to stop a job that is followed.
+
+    Raises
+    ------
+    typer.Abort
+        Neither: it goes on and is not followed any more. Where nobody can be asked, that is so.
+    """
+    goes_on = (
+        f"{job} goes on in the cluster; the same command follows it again, [bold]ray job stop {job}[/bold] ends it"
+    )
+    if not err.is_terminal:
+        err.print(goes_on, soft_wrap=True)
+        raise typer.Abort
+    err.print("\n[bold]y[/bold] stops the job, [bold]n[/bold] follows it on, Ctrl-C leaves it running.")
+    try:
+        return typer.confirm(f"Stop {job}?", default=False, err=True)
+    except (typer.Abort, KeyboardInterrupt):
+        err.print("\n" + goes_on, soft_wrap=True)
+        raise typer.Abort from None
+
+
+def print_outcome(outcome: Outcome, out: Console, err: Console) -> None:
+    """Print what came of a submission."""
+    result = outcome.result
+    if "rows" in result:
+        shards = result["shards"]
+        out.print(
+            f"[bold]{result['run']}[/bold]  {result['rows']['read']:,} rows, {result['rows']['quarantined']:,} "
+            f"quarantined; {shards['computed']} of {shards['total']} shards computed, {shards['reused']} reused; "
+            f"{result['seconds']['total']:.1f} s",
+            soft_wrap=True,
+        )
+        for warning in result["warnings"]:
+            out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
+        width = max(map(len, result["tables"]), default=0)
+        for name, uri in result["tables"].items():
+            out.print(f"  {name:<{width}}  {escape(uri)}", soft_wrap=True)
+    if outcome.exit_code:
+        said = explained(outcome) or f"{outcome.job.name} ended with {outcome.exit_code}"  # its log says why
+        err.print(f"[bold red]error:[/bold red] {escape(said)}", soft_wrap=True)

@@ -1,0 +1,111 @@
+"""Which group of the jackknife each row belongs to: a function of the row, so states by group merge like any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featflow.columns.batch_cache import once
+from featflow.columns.column import Column, Kind
+from featflow.columns.hashing import hash64, hash_numbers
+from featflow.columns.sort_keys import sortable_keys
+from featflow.columns.values import finite_values
+
+__all__ = ["Grouping", "group_codes", "positions", "time_unit", "unit_groups"]
+
+POSITION_BITS = np.uint64(16)
+
+TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
+"""A day, an hour, a minute, a second, a millisecond and a microsecond, in microseconds."""
+
+SMALLEST_POWER = -12
+"""Of ten, for the unit of a number that is no integer."""
+
+
+def positions(digest: str, start: int, rows: int, shard_rows: int) -> np.ndarray:
+    """Return the `POSITION` of rows of a shard, shape (rows,), uint64."""
+    down = (np.arange(start, start + rows, dtype=np.uint64) << POSITION_BITS) // np.uint64(max(shard_rows, 1))
+    return np.asarray((np.uint64(int(digest[:4], 16)) << POSITION_BITS) | down)
+
+
+def time_unit(column: Column, low: float, high: float, fewest: int) -> float:
+    """Return the coarsest unit of which there are at least ``fewest`` between ``low`` and ``high``.
+
+    Examples
+    --------
+    >>> day = 86_400_000_000
+    >>> time_unit(Column("t", "int64", Kind.TIME), 0.0, 30.0 * day, 8) == day
+    True
+    >>> time_unit(Column("year", "int64", Kind.NUMBER), 1900.0, 2020.0, 8)
+    10.0
+    """
+    if column.kind is Kind.TIME:
+        return float(next((unit for unit in TIME_UNITS if (high - low) / unit >= fewest), 1))
+    if not high > low:
+        return 1.0
+    power = int(np.floor(np.log10((high - low) / fewest)))
+    return float(10.0 ** max(power, SMALLEST_POWER if column.type.startswith("float") else 0))
+
+
+def unit_groups(most: int) -> int:
+    """Return the largest prime up to ``most``: days that come every second or every eighth then fill all groups.
+
+    Examples
+    --------
+    >>> unit_groups(32)
+    31
+    """
+    return next(p for p in range(most, 0, -1) if p < 4 or all(p % q for q in range(2, int(p**0.5) + 1)))
+
+
+def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
+    """Return the group of every row, shape (rows,), int64, below ``grouping.groups``.
+
+    Examples
+    --------
+    >>> grouping = Grouping("unit", (Column("t", "int64", Kind.NUMBER),), groups=4, unit=10.0)
+    >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), grouping).tolist()
+    [0, 0, 1, 0, 0]
+    """
+    return once(batch, grouping, lambda: _group_codes(batch, grouping))
+
+
+def _group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
+    if grouping.kind == "value":
+        hashed = np.zeros(batch.num_rows, np.uint64)
+        for column in grouping.columns:
+            hashed = hash_numbers(hashed ^ _hashed(batch.column(column.name)))
+        return ((hashed >> np.uint64(33)) % np.uint64(grouping.groups)).astype(np.int64)
+    values, present = finite_values(batch.column(grouping.columns[0].name))
+    if grouping.kind == "unit":
+        units = np.floor_divide(np.where(present, values, 0), np.asarray(grouping.unit).astype(values.dtype))
+        return np.where(present, np.mod(units, grouping.groups), 0).astype(np.int64)
+    shard, down = values >> POSITION_BITS, values & np.uint64(2**16 - 1)
+    run = down * np.uint64(grouping.groups) >> POSITION_BITS
+    return (run if grouping.kind == "run" else shard % np.uint64(grouping.groups)).astype(np.int64)
+
+
+def _hashed(array: pa.Array) -> np.ndarray:
+    """Return a hash of every value, shape (rows,), uint64; missing values are one more value."""
+    if pa.types.is_dictionary(array.type):
+        lookup = np.concatenate([hash64(array.dictionary), np.zeros(1, np.uint64)])
+        return np.asarray(lookup[pc.fill_null(array.indices, len(array.dictionary)).to_numpy(zero_copy_only=False)])
+    values, present = finite_values(array)
+    return np.where(present, hash_numbers(sortable_keys(values)), np.uint64(0))
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which rows the jackknife deletes together."""
+
+    kind: str
+    """value: equal values; unit: the same day, hour, ... or stretch of a number; run: of rows of each shard; shard."""
+    columns: tuple[Column, ...]
+    """Columns that decide it; `POSITION` for runs and shards."""
+    groups: int
+    """Number of groups."""
+    unit: float = 1.0
+    """Width of a unit, in the column's own unit, microseconds for times."""

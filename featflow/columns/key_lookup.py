@@ -1,0 +1,167 @@
+"""Step functions of sortable keys, read from paged tables instead of searched.
+
+The cells and bins of a number begin at keys that are multiples of a power of two, so what a key falls into is
+said by its leading bits, its *slot*. Slots are too many for one table and most are far from any step: those of
+the pages in which there are steps have a stretch of the table each, and all pages between two such pages share
+one. Cost: 3 to 6 ns a key whatever the steps, where a binary search among 65,536 takes 80.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+__all__ = ["NumberSteps", "Steps"]
+
+PAGE_BITS = range(2, 10)
+"""Bits of a slot within its page: the number that makes the least table is taken."""
+MOST_SLOTS = 2**14
+"""Entries of table and pages that any function may have."""
+MOST_SLOTS_A_STEP = 16
+"""Entries for each step beyond that, 2 bytes each where there are not more than 65,535 steps."""
+NARROW = 2**32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pages:
+    """Where in a table the value of every slot is."""
+
+    shift: int
+    """Bits of a key below its slot."""
+    bits: int
+    """Bits of a slot within its page."""
+    first: int
+    """Page of the first entry of ``starts``: lower pages are like it."""
+    starts: np.ndarray
+    """Where in the table every page begins, shape (pages,), int32; pages beyond the last are like it."""
+
+    def places(self, keys: np.ndarray) -> np.ndarray:
+        """Return the place of every key's slot in the table, shape (keys,), int32."""
+        kind = keys.dtype.type
+        slots = keys >> kind(self.shift)
+        pages = slots >> kind(self.bits)
+        np.clip(pages, kind(self.first), kind(self.first + len(self.starts) - 1), out=pages)
+        pages -= kind(self.first)
+        places = self.starts.take(pages if pages.dtype == np.uint32 else pages.view(np.int64))
+        slots &= kind((1 << self.bits) - 1)
+        places += slots.astype(np.int32, copy=False)
+        return np.asarray(places)
+
+
+class Steps:
+    """Ascending keys, and how many of them other keys have passed.
+
+    Examples
+    --------
+    >>> steps = Steps(np.array([8, 24], np.uint64))
+    >>> steps.passed(np.array([0, 7, 8, 23, 24, 2**60], np.uint64)).tolist()
+    [0, 0, 1, 1, 2, 2]
+    """
+
+    __slots__ = ("_pages", "_table", "keys")
+
+    def __init__(self, keys: np.ndarray) -> None:
+        self.keys = keys
+        self._pages, self._table = _paged(keys)
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether there is a table: not where steps lie so far apart that it would take too much memory."""
+        return self._pages is not None
+
+    def passed(self, keys: np.ndarray) -> np.ndarray:
+        """Return the number of steps at or below every key, shape (keys,), of an integer type.
+
+        Keys are uint64, or uint32 of the narrow type whose keys the steps are.
+        """
+        if self._pages is None:
+            return np.searchsorted(self.keys, keys.astype(np.uint64, copy=False), side="right")
+        if keys.dtype == np.uint32 and int(self.keys[-1]) >= NARROW:
+            keys = keys.astype(np.uint64)
+        return np.asarray(self._table.take(self._pages.places(keys)))
+
+
+class NumberSteps:
+    """Fine codes and ranks of a number as functions of its keys.
+
+    Parameters
+    ----------
+    edges, cells, ranks
+        As `featflow.columns.codebook.NumberCoding` has them.
+    """
+
+    def __init__(self, edges: np.ndarray, cells: np.ndarray, ranks: np.ndarray) -> None:
+        self._edges, self._cells, self._ranks = edges, cells, ranks
+
+    def codes(self, keys: np.ndarray) -> np.ndarray:
+        """Return the fine code of every key, shape (keys,), int32, 1 or more."""
+        steps, codes = self._codes
+        return np.asarray(codes.take(steps.passed(keys)))
+
+    def ranks(self, keys: np.ndarray) -> np.ndarray:
+        """Return the rank of every key, shape (keys,), float64: the first cell's below it, 0 without cells."""
+        return np.asarray(self._values.take(self._both.passed(keys)))
+
+    @cached_property
+    def _codes(self) -> tuple[Steps, np.ndarray]:
+        own, codes = Steps(self._edges), np.arange(1, len(self._edges) + 2, dtype=np.int32)
+        if own.is_paged or not self._both.is_paged:
+            return own, codes
+        first = np.zeros(len(self._values), np.int32)
+        first[0], first[1 + np.searchsorted(self._both.keys, self._edges)] = 1, 1
+        return self._both, np.cumsum(first, dtype=np.int32)
+
+    @cached_property
+    def _both(self) -> Steps:
+        """Where the code or the rank changes: edges may be too far apart in a float64 whose cells are not."""
+        steps, place, extra = self._split
+        return Steps(np.insert(steps, place, extra))
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        """Rank below the steps and from every one on."""
+        if not len(self._ranks):
+            return np.zeros(1)
+        _, place, _ = self._split
+        return np.insert(self._ranks, 1 + place, self._ranks[place])
+
+    @cached_property
+    def _split(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Keys of the second and later cells, and where among them edges lie that begin no cell, and those."""
+        steps = self._cells[1:]
+        place = np.searchsorted(steps, self._edges)
+        new = np.append(steps, self._edges[-1:] + np.uint64(1))[place] != self._edges
+        return steps, place[new], self._edges[new]
+
+
+def _paged(steps: np.ndarray) -> tuple[_Pages | None, np.ndarray]:
+    """Return how many steps every slot has passed, and where which slot is; no pages where they would be too many."""
+    nothing = np.empty(0, np.uint16)
+    if not len(steps):
+        return None, nothing
+    common = int(np.bitwise_or.reduce(steps))
+    shift = (common & -common).bit_length() - 1 if common else 0
+    slots = steps >> np.uint64(shift)
+    between = slots[1:] ^ slots[:-1]
+    sizes = {bits: _size(slots, between, bits) for bits in PAGE_BITS}
+    bits = min(sizes, key=lambda bits: sizes[bits])
+    if sizes[bits] > max(MOST_SLOTS, MOST_SLOTS_A_STEP * len(steps)):
+        return None, nothing
+    page = np.concatenate([[0], np.cumsum((between >> np.uint64(bits)) != 0)])
+    pages = slots[np.flatnonzero(np.diff(page, prepend=-1))] >> np.uint64(bits)
+    first = max(int(pages[0]) - 1, 0)
+    every = np.arange(first, int(pages[-1]) + 2, dtype=np.uint64)
+    before = np.searchsorted(pages, every, side="right")
+    own = np.isin(every, pages, assume_unique=True)
+    starts = (2 * before - own << bits).astype(np.int32)  # what lies between pages follows the page below it
+    places = (2 * page + 1 << bits) + (slots & np.uint64((1 << bits) - 1)).astype(np.int64)
+    passed = np.cumsum(np.bincount(places, minlength=2 * len(pages) + 1 << bits))
+    return _Pages(shift, bits, first, starts), passed.astype(np.min_scalar_type(len(steps)))
+
+
+def _size(slots: np.ndarray, between: np.ndarray, bits: int) -> int:
+    """Return the entries of table and pages; ``between`` are neighbours' different bits."""
+    pages = 1 + int(np.count_nonzero(between >> np.uint64(bits)))
+    return (2 * pages + 1 << bits) + (int(slots[-1] - slots[0]) >> bits) + 3

@@ -1,0 +1,1 @@
+"""Sources to files to columns, shards and batches."""

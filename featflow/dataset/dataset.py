@@ -1,0 +1,168 @@
+"""A dataset: files to columns and shards, from footers only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from featflow.columns.column import Column, Role
+from featflow.dataset.event_window import in_window, window_of
+from featflow.dataset.files import DataFile, list_data_files
+from featflow.dataset.footers import Footer, FooterFault, Footers
+from featflow.dataset.options import DatasetOptions
+from featflow.dataset.schema_inference import infer_columns
+from featflow.errors import DatasetError
+
+__all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Something that could not be read."""
+
+    uri: str
+    """File."""
+    reason: str
+    """unreadable_file or unreadable_row_group."""
+    detail: str
+    """What the reader said."""
+    row_group: int | None = None
+    """Row group, None for the whole file."""
+    column: str | None = None
+    """Column at fault, where known."""
+    rows: int | None = None
+    """Rows lost, None where the footer cannot be read."""
+    nbytes: int = 0
+    """Size of a file without a readable footer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A run of row groups of one file: the unit of work, retry and reuse."""
+
+    file: DataFile
+    """The file."""
+    row_groups: tuple[int, ...]
+    """Row groups, ascending."""
+    group_rows: tuple[int, ...]
+    """Rows of each row group."""
+    nbytes: int
+    """Estimated bytes when decoded."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in all of its row groups."""
+        return sum(self.group_rows)
+
+    @property
+    def digest(self) -> str:
+        """Name of its content: URI, size, version and partition values of the file, and row groups."""
+        text = repr((self.file, self.row_groups))
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def without(self, row_groups: set[int]) -> Shard:
+        """Return the shard less some row groups; another shard with another name."""
+        kept = [
+            (group, rows)
+            for group, rows in zip(self.row_groups, self.group_rows, strict=True)
+            if group not in row_groups
+        ]
+        return replace(self, row_groups=tuple(g for g, _ in kept), group_rows=tuple(r for _, r in kept))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Columns and shards of everything that was found."""
+
+    columns: tuple[Column, ...]
+    """Columns to analyse, in the order of the first file that has them."""
+    entity: tuple[Column, ...]
+    """Join keys, as strings."""
+    weight: Column | None
+    """Row weights."""
+    images: tuple[Column, ...]
+    """Images: what is made of them joins the columns once they are encoded."""
+    shards: tuple[Shard, ...]
+    """Shards in the order of files and row groups."""
+    files: int
+    """Number of files, unreadable ones included."""
+    nbytes: int
+    """Size of all files."""
+    quarantined: tuple[Quarantined, ...]
+    """Files without a readable footer."""
+    notes: tuple[str, ...]
+    """Columns skipped or widened, for the run's warnings."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in all readable footers."""
+        return sum(shard.rows for shard in self.shards)
+
+    def with_role(self, role: Role) -> tuple[Column, ...]:
+        """Return the columns of a role."""
+        return tuple(column for column in self.columns if column.role is role)
+
+
+def open_dataset(options: DatasetOptions, output: str | None = None, footers: Footers | None = None) -> Dataset:
+    """Plan a dataset from its footers.
+
+    Parameters
+    ----------
+    output
+        Where runs are written: what lies below it is no input.
+    footers
+        What is known of files.
+
+    Raises
+    ------
+    DatasetError
+        Nothing to read: no such path, no Parquet file, no rows, no readable footer.
+    SchemaError
+        Files disagree, a column name is duplicated, or a configured column does not exist.
+    """
+    files = list_data_files(options.source, options.storage_options, output)
+    outcomes = (footers or Footers(None)).read(files, options.storage_options)
+    sound = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
+    quarantined = tuple(
+        Quarantined(fault.file.uri, "unreadable_file", fault.detail, nbytes=fault.file.size)
+        for fault in outcomes
+        if isinstance(fault, FooterFault)
+    )
+    if not sound:
+        first = quarantined[0]
+        raise DatasetError(
+            f"{first.uri}: not a readable Parquet file: {first.detail} "
+            f"({len(files)} of {len(files)} files); check dataset.source"
+        )
+    window = window_of(options, sound)
+    if window:
+        sound = in_window(sound, window, str(options.event_time))
+    inferred = infer_columns([(footer.file, footer.schema) for footer in sound], options)
+    width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
+    shards = tuple(shard for footer in sound for shard in _shards(footer, width, size))
+    if not sum(shard.rows for shard in shards):
+        raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
+    return Dataset(
+        inferred.columns,
+        inferred.entity,
+        inferred.weight,
+        inferred.images,
+        shards,
+        len(files),
+        sum(file.size for file in files),
+        quarantined,
+        inferred.notes,
+    )
+
+
+def _shards(footer: Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:
+    share = min(1.0, columns / max(1, len(footer.schema.names)))
+    groups: list[tuple[int, int, int]] = []
+    for index, (rows, stored) in enumerate(zip(footer.group_rows, footer.group_bytes, strict=True)):
+        if rows:
+            groups.append((index, rows, max(int(stored * share), rows * 8 * columns)))
+        if groups and (sum(size for _, _, size in groups) >= shard_bytes or index == len(footer.group_rows) - 1):
+            indices, group_rows, sizes = zip(*groups, strict=True)
+            yield Shard(footer.file, indices, group_rows, sum(sizes))
+            groups = []

@@ -1,0 +1,196 @@
+"""What is read of a dataset: files found and opened, and whether they still are what they were."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featflow.errors import DatasetError, InfrastructureError
+from featflow.storage.retries import patiently
+from featflow.storage.store import is_local, matching, reason, resolve
+
+__all__ = ["DataFile", "check_unchanged", "is_corruption", "list_data_files", "open_parquet", "read_object"]
+
+PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
+STREAM_BYTES = 2**20
+"""Read-ahead of one column chunk; keeps a row group out of memory while its batches are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One input file as it was when listed."""
+
+    uri: str
+    """Full URI."""
+    size: int
+    """Bytes."""
+    version: str
+    """ETag, or time of modification: changes when the content does."""
+    partitions: tuple[tuple[str, str], ...] = ()
+    """Hive partition keys and values, from the path below the source."""
+
+
+def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
+    """Raise InfrastructureError if a file is not what it was when listed: what was read of it may be a mixture."""
+    filesystem, path = resolve(file.uri, options)
+    try:
+        info = patiently(lambda: filesystem.info(path))
+    except FileNotFoundError:
+        raise InfrastructureError(f"{file.uri}: gone while it was read; run again") from None
+    except Exception as error:
+        raise InfrastructureError(f"{file.uri}: cannot look at it: {reason(error)}; retry") from error
+    if (int(info["size"] or 0), _version(info)) != (file.size, file.version):
+        raise _changed(file.uri)
+
+
+def _changed(uri: str) -> InfrastructureError:
+    return InfrastructureError(f"{uri}: the input changed while it was read; run again")
+
+
+def list_data_files(sources: list[str], options: dict[str, Any], output: str | None = None) -> list[DataFile]:
+    """Return the Parquet files of all sources, sorted by URI within each source.
+
+    Parameters
+    ----------
+    output
+        Where runs are written: what lies below it is no input.
+
+    Raises
+    ------
+    DatasetError
+        A source does not exist, or holds no Parquet file.
+    InfrastructureError
+        Storage did not answer.
+    """
+    files: dict[str, DataFile] = {}
+    for source in sources:
+        found = [file for file in _list_source(source, options) if not _below(file.uri, output, options)]
+        if not found:
+            suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
+            raise DatasetError(
+                f"{source}: no Parquet files there ({suffixes}); check dataset.source. Other formats are not read: "
+                "polars converts CSV in a line, pl.scan_csv(...).sink_parquet(...)"
+            )
+        files.update({file.uri: file for file in found})
+    return list(files.values())
+
+
+def _list_source(source: str, options: dict[str, Any]) -> list[DataFile]:
+    filesystem, path = resolve(source, options)
+    try:
+        root, infos = patiently(lambda: _found(filesystem, path))
+    except FileNotFoundError:
+        raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
+    except Exception as error:
+        raise InfrastructureError(f"{source}: cannot list it: {reason(error)}") from error
+    return [
+        _data_file(filesystem, key, info, root)
+        for key, info in sorted(infos.items())
+        if key == path or (key.endswith(PARQUET_SUFFIXES) and not _hidden(key.removeprefix(root)))
+    ]
+
+
+def _found(filesystem: Any, path: str) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the folder below which partitions are named, and what is known of the files of a source, by path."""
+    if any(character in path for character in "*?["):
+        return re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0], matching(filesystem, path)
+    if filesystem.isdir(path):
+        return path, filesystem.find(path, detail=True)
+    return path.rpartition("/")[0], {path: filesystem.info(path)}
+
+
+def _below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
+    if output is None:
+        return False
+    (filesystem, root), (other, path) = resolve(output, options), resolve(uri, options)
+    return type(filesystem) is type(other) and path.startswith(f"{root.rstrip('/')}/")
+
+
+def _version(info: dict[str, Any]) -> str:
+    found = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
+    # A listing may give seconds where a look at the file gives a time.
+    text = str(found.timestamp() if isinstance(found, datetime) else found)
+    return text.strip('"')
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in PurePosixPath(path).parts)
+
+
+def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
+    folders = PurePosixPath(path.removeprefix(root)).parts[:-1]
+    partitions = tuple((key, unquote(value)) for key, mark, value in (part.partition("=") for part in folders) if mark)
+    uri = path if is_local(filesystem) else filesystem.unstrip_protocol(path)
+    return DataFile(uri, int(info["size"] or 0), _version(info), partitions)
+
+
+def read_object(uri: str, options: dict[str, Any]) -> bytes:
+    """Return the bytes at a URI; raises what the filesystem raises."""
+    filesystem, path = resolve(uri, options)
+    return bytes(patiently(lambda: filesystem.cat_file(path)))
+
+
+@contextmanager
+def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] = ()) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for streaming reads; local files without Python in between.
+
+    Strings in the columns ``categories``, dotted, come as dictionaries: they are not decoded to be encoded again.
+    """
+    filesystem, path = resolve(uri, options)
+    source: Any = path
+    with ExitStack() as stack:
+        how: dict[str, Any] = {"buffer_size": STREAM_BYTES}
+        if not is_local(filesystem):
+            # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
+            opened = patiently(lambda: filesystem.open(path, "rb", cache_type="none"))
+            source, how = _PatientFile(stack.enter_context(opened), uri), {"pre_buffer": True}
+        if categories:
+            metadata = pq.read_metadata(source)
+            columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
+            texts = [c.path for c in columns if c.path in categories and c.logical_type.type == "STRING"]
+            how |= {"metadata": metadata, "read_dictionary": texts}
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True, **how))
+
+
+class _PatientFile:
+    """A remote file, any range of which is read again where the reading failed or came short."""
+
+    def __init__(self, file: Any, uri: str) -> None:
+        self._file, self._uri = file, uri
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._file.tell()
+        left = self._file.size - start
+        wanted = left if size < 0 else min(size, left)
+
+        def attempt() -> bytes:
+            self._file.seek(start)
+            data = bytes(self._file.read(wanted))
+            if len(data) < wanted:
+                raise OSError(errno.EIO, f"{len(data)} of {wanted} bytes came")
+            return data
+
+        try:
+            return patiently(attempt)
+        except OSError as error:
+            if type(error).__name__ == "FileExpired":  # s3fs asks for the version that it opened
+                raise _changed(self._uri) from error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def is_corruption(error: Exception) -> bool:
+    """Return whether the bytes are at fault: Arrow reports those without an errno, networks and disks with one."""
+    return isinstance(error, pa.ArrowException | UnicodeDecodeError) or (type(error) is OSError and error.errno is None)

@@ -1,0 +1,190 @@
+"""Footers of Parquet files, read once: a nightly run over thousands of files reads those of the new ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from featflow.dataset.files import DataFile, is_corruption, open_parquet
+from featflow.errors import DamagedError, InfrastructureError, first_line
+from featflow.storage.store import Store
+
+__all__ = ["PATH", "Footer", "FooterFault", "Footers", "microseconds"]
+
+PATH = "states/footers.arrow"
+THREADS = 8
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SCHEMA = pa.schema(
+    [
+        ("uri", pa.string()),
+        ("size", pa.int64()),
+        ("version", pa.string()),
+        ("schema", pa.dictionary(pa.int32(), pa.binary())),
+        ("group_rows", pa.list_(pa.int64())),
+        ("group_bytes", pa.list_(pa.int64())),
+        ("ranges", pa.string()),
+    ]
+)
+
+
+DAY, DATE_LENGTH = 86_400_000_000, len("2026-01-31")
+Range = tuple[int | None, int | None]
+
+
+def microseconds(time: date | datetime) -> int:
+    """Return a time since 1970 UTC; one without a zone is in UTC.
+
+    Examples
+    --------
+    >>> microseconds(date(1970, 1, 2)), microseconds(datetime(1970, 1, 1, 0, 0, 1))
+    (86400000000, 1000000)
+    """
+    at = time if isinstance(time, datetime) else datetime.combine(time, datetime.min.time())
+    return (at.replace(tzinfo=at.tzinfo or UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a file's footer says."""
+
+    file: DataFile
+    """The file."""
+    schema: pa.Schema
+    """Its columns."""
+    group_rows: tuple[int, ...]
+    """Rows of each row group."""
+    group_bytes: tuple[int, ...]
+    """Decoded bytes of each row group."""
+    ranges: dict[str, tuple[Range, ...]] = field(default_factory=dict)
+    """First and last time in each row group, of every column of times, in microseconds since 1970 UTC."""
+
+    def times(self, column: str) -> tuple[Range, ...]:
+        """Return the first and last time in each row group, as statistics or a partition by day say; else None."""
+        unknown = ((None, None),) * len(self.group_rows)
+        day = dict(self.file.partitions).get(column)
+        if day is None:
+            return self.ranges.get(column, unknown)
+        try:
+            start = microseconds(datetime.fromisoformat(day))
+        except ValueError:
+            return unknown
+        return ((start, start + (DAY - 1 if len(day) <= DATE_LENGTH else 0)),) * len(self.group_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class FooterFault:
+    """Why a file's footer cannot be read, whatever storage does."""
+
+    file: DataFile
+    """The file."""
+    detail: str
+    """What the reader said."""
+
+
+class Footers:
+    """Footers known at an output, and those read since.
+
+    Parameters
+    ----------
+    store
+        The output; None where nothing is known.
+    """
+
+    def __init__(self, store: Store | None) -> None:
+        self._store, self._known, self._new = store, {}, list[Footer]()
+        if store:
+            with suppress(FileNotFoundError, DamagedError):  # then all are read again, and kept anew
+                self._known = {footer.file.uri: footer for footer in _loaded(store.read_arrow(PATH))}
+
+    def read(self, files: Sequence[DataFile], options: dict[str, Any]) -> list[Footer | FooterFault]:
+        """Return the footers of files, in order; those that are known and have not changed are not read.
+
+        Raises
+        ------
+        InfrastructureError
+            Storage did not answer.
+        """
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = list(pool.map(lambda file: self._find(file) or _read(file, options), files))
+        known = [footer for footer in found if isinstance(footer, Footer)]
+        self._new = [footer for footer in known if self._find(footer.file) is None]
+        self._known = {footer.file.uri: footer for footer in known}
+        return found
+
+    def save(self) -> None:
+        """Keep what was read, for the next run; files that are gone are forgotten."""
+        if self._store and self._new:
+            self._store.write_arrow(PATH, _table(list(self._known.values())))
+
+    def _find(self, file: DataFile) -> Footer | None:
+        footer = self._known.get(file.uri)
+        same = footer and (footer.file.size, footer.file.version) == (file.size, file.version)
+        return replace(footer, file=file) if footer and same else None
+
+
+def _read(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault:
+    if file.size == 0:
+        return FooterFault(file, "the file is empty (0 bytes)")
+    try:
+        with open_parquet(file.uri, options) as source:
+            groups = [source.metadata.row_group(index) for index in range(source.metadata.num_row_groups)]
+            rows, sizes = (tuple(getattr(g, name) for g in groups) for name in ("num_rows", "total_byte_size"))
+            return Footer(file, source.schema_arrow, rows, sizes, _ranges(source))
+    except Exception as error:
+        if not is_corruption(error):
+            raise InfrastructureError(f"{file.uri}: cannot read its footer: {first_line(error)}") from error
+        return FooterFault(file, first_line(error))
+
+
+def _ranges(source: Any) -> dict[str, tuple[Range, ...]]:
+    """Return the first and last time in each row group of every column of times that has statistics."""
+    found = {}
+    for name, kind in zip(source.schema_arrow.names, source.schema_arrow.types, strict=True):
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            found[name] = tuple(_range(source, group, name) for group in range(source.metadata.num_row_groups))
+    return found
+
+
+def _range(source: Any, group: int, name: str) -> Range:
+    columns = source.metadata.row_group(group)
+    at = next(i for i in range(columns.num_columns) if columns.column(i).path_in_schema == name)
+    statistics = columns.column(at).statistics
+    if statistics is None or not statistics.has_min_max:
+        return None, None
+    return microseconds(statistics.min), microseconds(statistics.max)
+
+
+def _table(footers: list[Footer]) -> pa.Table:
+    schemas = pa.array([footer.schema.serialize().to_pybytes() for footer in footers], pa.binary())
+    columns = [
+        pa.array([footer.file.uri for footer in footers]),
+        pa.array([footer.file.size for footer in footers]),
+        pa.array([footer.file.version for footer in footers]),
+        schemas.dictionary_encode(),
+        pa.array([footer.group_rows for footer in footers], pa.list_(pa.int64())),
+        pa.array([footer.group_bytes for footer in footers], pa.list_(pa.int64())),
+        pa.array([json.dumps(footer.ranges) for footer in footers]),
+    ]
+    return pa.table(columns, SCHEMA)
+
+
+def _loaded(table: pa.Table) -> list[Footer]:
+    encoded = table["schema"].combine_chunks()
+    schemas = [pa.ipc.read_schema(pa.py_buffer(each)) for each in encoded.dictionary.to_pylist()]
+    names = ("uri", "size", "version", "group_rows", "group_bytes", "ranges")
+    rows = zip(encoded.indices.to_pylist(), *(table[name].to_pylist() for name in names), strict=True)
+    return [
+        Footer(DataFile(uri, size, version), schemas[index], tuple(group_rows), tuple(group_bytes), _times(ranges))
+        for index, uri, size, version, group_rows, group_bytes, ranges in rows
+    ]
+
+
+def _times(text: str) -> dict[str, tuple[Range, ...]]:
+    return {name: tuple((low, high) for low, high in ranges) for name, ranges in json.loads(text).items()}

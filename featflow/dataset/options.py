@@ -1,0 +1,91 @@
+"""Options of the dataset: what is read."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
+
+from featflow.dataset.image_options import ImageOptions
+from featflow.option_types import Names, Options, Uris
+
+__all__ = ["DatasetOptions"]
+
+
+def _each_once(images: list[ImageOptions]) -> list[ImageOptions]:
+    made = [(image.column, "a model" if image.model else "descriptors") for image in images]
+    twice = sorted({each for each in made if made.count(each) > 1})
+    if twice:
+        raise ValueError(f"names {' and '.join(f'{column} twice with {encoder}' for column, encoder in twice)}")
+    return images
+
+
+def _stretch(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch("last [1-9][0-9]* (hour|day|week)s?", value):
+        raise ValueError("write it as 'last 30 days'; hours, days and weeks are understood")
+    return value
+
+
+def _columns_as_images(value: object) -> object:
+    return [{"column": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
+
+
+class DatasetOptions(Options):
+    """What to read."""
+
+    source: Uris = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
+    entity: Names = Field(default=[], description="Join keys: kept out of the statistics.")
+    event_time: str | None = Field(
+        default=None, description="Column that says when a row happened: profiled, not ranked."
+    )
+    targets: Names = Field(default=[], description="Columns to rank features against; categorical or numeric.")
+    exclude: Names = Field(default=[], description="Columns to leave out.")
+    kinds: dict[str, Literal["category", "number", "time", "text", "image"]] = Field(
+        default={}, description="Kind of a column where the guess from its type is wrong."
+    )
+    images: Annotated[
+        list[ImageOptions],
+        BeforeValidator(_columns_as_images, json_schema_input_type=list[ImageOptions | str]),
+        AfterValidator(_each_once),
+    ] = Field(default=[], description="Columns of images: encoded, and described by numbers beside the other columns.")
+    window: Annotated[str | None, AfterValidator(_stretch)] = Field(
+        default=None,
+        description="Stretch of event time that is read, such as last 30 days; null reads all. Files or row groups "
+        "must lie on one side of its edges.",
+    )
+    as_of: date | datetime | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        description="Last day, or moment, of the window; by default the last day that the files hold.",
+    )
+    null_values: list[str] = Field(default=[], description="Strings that mean missing, in every string column.")
+    shard_bytes: ByteSize = Field(
+        default=ByteSize(128 * 2**20), ge=1, description="About how many decoded bytes make one shard."
+    )
+    weight: str | None = Field(
+        default=None, description="Column of row weights, finite and not negative: kept out of the statistics."
+    )
+    storage_options: dict[str, Any] = Field(
+        default={}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
+    )
+
+    @model_validator(mode="after")
+    def _window_of_times(self) -> Self:
+        if self.window and not self.event_time:
+            raise ValueError("window needs event_time, the column that says when a row happened")
+        if self.as_of and not self.window:
+            raise ValueError("as_of ends a window; set window, such as last 30 days")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _images_by_kind(cls, values: Any) -> Any:
+        """Take columns of kind image for images with default options."""
+        kinds, images = (values.get(key) for key in ("kinds", "images")) if isinstance(values, dict) else (None, None)
+        if not isinstance(kinds, dict) or not isinstance(images, list | None):
+            return values
+        images = images or []
+        named = {each.get("column") if isinstance(each, dict) else each for each in images}
+        return values | {"images": [*images, *(k for k, kind in kinds.items() if kind == "image" and k not in named)]}

@@ -1,0 +1,219 @@
+"""The states of an output: where they are, which are missing, what must fit into memory to make them.
+
+A state is a file whose path says what it is:
+``states/<summary>/<spec digest>/<shard digest or merged-...>.arrow``. Beside them
+lies what is known to be unreadable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from featflow.dataset.batches import IMAGE_BYTES, batch_rows
+from featflow.dataset.dataset import Quarantined, Shard
+from featflow.errors import ConfigurationError
+from featflow.execution.merge_tree import span_level, spans
+from featflow.storage.store import Store
+from featflow.summaries import Summarizer, digest
+from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+
+__all__ = [
+    "COLUMNS_AT_ONCE",
+    "QUARANTINE",
+    "AnySummarizer",
+    "Present",
+    "Used",
+    "check_sizes",
+    "codebook_path",
+    "folder",
+    "load",
+    "load_all",
+    "missing",
+    "path",
+    "quarantine",
+    "sound",
+    "task_bytes",
+]
+
+WORKING_COPIES = 4
+"""States alive in a task at once: the running one, a batch's, the merged one, and its serialized form."""
+
+BATCH_COPIES = 6
+"""A batch as Arrow, as float64, as a mask, and in products."""
+
+IMAGE_COPIES = 5
+"""Encoded images as Arrow, joined, as Python's bytes; and those of the next batch, as Arrow and joined."""
+
+COLUMNS_AT_ONCE = 512
+"""Columns of a block, and of a task that takes several: a batch of more has too few rows."""
+
+REQUESTS_AT_ONCE = 8
+"""Folders listed, or small states read, at once."""
+
+SMALL_BYTES = 64 * 2**20
+"""States that may be held together whatever the budget."""
+
+QUARANTINE = "states/quarantine"
+
+REMEDIES = {
+    "codes": "lower dataset.shard_bytes, or write smaller row groups",
+    "levels": "lower codebook.levels, or exclude columns",
+    "pair_counts": "lower codebook.pair_bins",
+    "quantiles": "lower codebook.cells, or exclude columns",
+    "target_counts": "lower codebook.bins or analyses.uncertainty.groups, or take coarser strata",
+    "time_counts": "lower codebook.pair_bins, or set analyses.ranking.windows to 0",
+}
+"""What makes a state smaller, beside more memory."""
+
+BY_SHARD = {"codes", "embeddings", "projections"}
+"""Summaries whose states are rows, which later passes read shard by shard."""
+
+AnySummarizer = Summarizer[Any]
+
+
+class Used:
+    """The states that a run rests on: specs, and the shards of which it took theirs."""
+
+    def __init__(self) -> None:
+        self._folders: dict[tuple[str, ...], set[str]] = {}
+
+    def add(self, specs: Sequence[AnySummarizer], shards: Sequence[Shard]) -> None:
+        """Note that a run takes the states of some specs, of these shards and of what they are merged into."""
+        key = tuple(shard.digest for shard in shards)
+        self._folders.setdefault(key, set()).update(folder(spec) for spec in specs)
+
+    def public(self) -> list[dict[str, list[str]]]:
+        """Return it as JSON values: folders, and the digests of shards, in order."""
+        found = self._folders.items()
+        return [{"folders": sorted(folders), "shards": list(shards)} for shards, folders in found if folders and shards]
+
+
+class Present:
+    """The states of an output. Each folder is listed once; who makes states adds them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._names: dict[str, set[str]] = {}
+
+    def names(self, specs: Sequence[AnySummarizer]) -> list[set[str]]:
+        """Return the names of each spec's states, always the same sets."""
+        folders = [folder(spec) for spec in specs]
+        unknown = [each for each in dict.fromkeys(folders) if each not in self._names]
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            for each, found in zip(unknown, pool.map(self._store.names, unknown), strict=True):
+                self._names[each] = {name.removesuffix(".arrow") for name in found if name.endswith(".arrow")}
+        return [self._names[each] for each in folders]
+
+
+def path(summarizer: AnySummarizer, name: str) -> str:
+    """Return the path of a state by its name."""
+    return f"{folder(summarizer)}/{name}.arrow"
+
+
+def folder(summarizer: AnySummarizer) -> str:
+    """Return the folder of a spec's states."""
+    return f"states/{summarizer.name}/{digest(summarizer)}"
+
+
+def load(store: Store, summarizer: AnySummarizer, name: str) -> Any:
+    """Return a state by its name."""
+    return type(summarizer.empty()).from_arrow(store.read_arrow(path(summarizer, name)))
+
+
+def load_all(store: Store, summarizer: AnySummarizer, names: Sequence[str]) -> Iterator[Any]:
+    """Yield states in the order of their names, read several at once where all together are small."""
+    one = partial(load, store, summarizer)
+    if summarizer.nbytes() * len(names) > SMALL_BYTES:
+        yield from map(one, names)
+        return
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        yield from pool.map(one, names)
+
+
+def task_bytes(specs: Sequence[AnySummarizer]) -> int:
+    """Return the memory of a task that computes these specs from a shard: states, and a batch of their columns."""
+    columns = {column for spec in specs for column in spec.columns}
+    batch = BATCH_COPIES * 8 * batch_rows(columns) * len(columns)
+    batch += sum(
+        IMAGE_COPIES * IMAGE_BYTES + s.encoder.working_bytes for s in specs if isinstance(s, EmbeddingsSummarizer)
+    )
+    return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + batch
+
+
+def missing(
+    present: Present, shards: Sequence[Shard], specs: Sequence[AnySummarizer], shard_bytes: int
+) -> list[tuple[tuple[Shard, ...], str, list[int]]]:
+    """Return the spans of shards that lack a state: their shards, the name of their states, which specs lack it.
+
+    Parameters
+    ----------
+    shard_bytes
+        Bytes of a shard: of specs of one kind whose states weigh more, each has a state for several shards.
+    """
+    there = present.names(specs)
+    kinds: Counter[str] = Counter()
+    for spec in specs:
+        kinds[spec.name] += spec.nbytes()
+    heights = [0 if spec.name in BY_SHARD else span_level(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
+    by_digest = {shard.digest: shard for shard in shards}
+    found = []
+    for height in sorted(set(heights)):
+        for run, name in spans(list(by_digest), height):
+            lacking = [i for i, names in enumerate(there) if heights[i] == height and name not in names]
+            if lacking:
+                found.append((tuple(by_digest[digest] for digest in run), name, lacking))
+    return found
+
+
+def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
+    """Raise ConfigurationError if a state cannot fit a task; `compute` calls it before it reads."""
+    for spec in specs:
+        if spec.nbytes() > limit:
+            times = math.ceil(10 * spec.nbytes() / limit) / 10
+            raise ConfigurationError(
+                f"budget.memory: one {spec.name} state of {len(spec.columns)} columns takes "
+                f"{spec.nbytes() / 2**20:,.0f} MiB and a task may hold {limit / 2**20:,.0f} MiB; "
+                f"raise budget.memory {times} times or {REMEDIES.get(spec.name, 'exclude columns')}"
+            )
+
+
+def quarantine(store: Store, shard: str, specs: Sequence[AnySummarizer], unreadable: Sequence[Quarantined]) -> None:
+    """Note what of the shard with this digest cannot be read in the columns of these specs."""
+    entries = json.dumps([asdict(entry) for entry in unreadable])
+    store.write(f"{_quarantine(specs)}/{shard}.json", entries.encode())
+
+
+def sound(
+    store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
+) -> tuple[list[Shard], list[Quarantined]]:
+    """Return the shards less the row groups known to be unreadable in the columns of these specs, and those."""
+    folder_name = _quarantine(specs)
+    known = set(store.names(folder_name))
+    kept, found = [], []
+    for shard in shards:
+        while (name := f"{shard.digest}.json") in known:
+            entries = [Quarantined(**entry) for entry in json.loads(store.read(f"{folder_name}/{name}"))]
+            found += entries
+            shard = shard.without({entry.row_group for entry in entries if entry.row_group is not None})  # noqa: PLW2901
+        if shard.row_groups:
+            kept.append(shard)
+    return kept, found
+
+
+def _quarantine(specs: Sequence[AnySummarizer]) -> str:
+    """Return the folder of what cannot be read of some columns; other columns of the same rows may be sound."""
+    columns = sorted({repr(column) for spec in specs for column in spec.columns})
+    return f"{QUARANTINE}/{hashlib.sha256(repr(columns).encode()).hexdigest()[:24]}"
+
+
+def codebook_path(digest: str) -> str:
+    """Return where a codebook is."""
+    return f"states/codebook/{digest}.arrow"

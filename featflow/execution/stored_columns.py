@@ -1,0 +1,176 @@
+"""The way over codes: all shards' codes of some columns, in pieces large enough to count fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.columns.hashing import hash_numbers
+from featflow.dataset.dataset import Shard
+from featflow.execution import merge_tree, progress, state_store
+from featflow.execution.engines.base import Resources
+from featflow.execution.passes import Workspace, merge, merge_spans
+from featflow.storage.store import Store
+from featflow.summaries import CodesSummarizer, PairCountsSummarizer, absorb
+
+__all__ = ["PIECE_BYTES", "CodeStream", "code_stream", "count_totals"]
+
+PIECE_BYTES = 64 * 2**20
+"""Codes counted at once."""
+JOINED_BYTES = 2**18
+"""Codes that are worth a file of their own."""
+READS_AT_ONCE = 8
+"""Files read at once, where all codes are kept."""
+SEED_DIGITS = 15
+"""Hexadecimal digits of a shard's digest that set its rows' hashes apart from other shards'."""
+VALUE_BYTES = 8
+"""Bytes of a decoded value, whose code takes one."""
+
+
+@dataclass(frozen=True)
+class CodeStream:
+    """The stored codes of a dataset."""
+
+    store: Store
+    """Where they are."""
+    specs: tuple[CodesSummarizer, ...]
+    """Their specs, by block of columns."""
+    shards: tuple[str, ...]
+    """Digests of the shards."""
+    joined: tuple[str, ...] = ()
+    """Names of the states of neighbouring shards together, where all rows are one piece; it is read once."""
+
+    def count(self, spec: Any, share: float = 1.0) -> Any:
+        """Return a spec's counts over the codes of all shards.
+
+        Parameters
+        ----------
+        spec
+            A summarizer whose batches hold codes: it says which ``fields`` of them.
+        share
+            Share of the rows that are looked at: a sample, and part of the sample of any larger share.
+        """
+        state = spec.empty()
+        for piece in self.pieces(list(spec.fields), share):
+            state = absorb(spec, state, piece)
+            del piece  # before the next one is read
+        return state
+
+    def pieces(self, fields: list[str], share: float = 1.0) -> Iterator[pa.RecordBatch]:
+        """Yield the codes of some fields, about `PIECE_BYTES` at a time, over the ends of shards."""
+        if share >= 1 and self._whole is not None:
+            yield self._whole.select(fields)
+            return
+        waiting: list[pa.RecordBatch] = []
+        nbytes = 0
+        for shard in self.shards:
+            for batch in self._batches(shard, fields, share):
+                waiting.append(batch)
+                nbytes += batch.nbytes
+                if nbytes >= PIECE_BYTES:
+                    piece, waiting, nbytes = _joined(waiting), [], 0
+                    yield piece
+                    del piece, batch  # a piece that is counted goes before the next one comes
+        if waiting:
+            yield _joined(waiting)
+
+    @cached_property
+    def _whole(self) -> pa.RecordBatch | None:
+        """All codes, where they are one piece."""
+        if not self.joined:
+            return None
+        fields = [field for spec in self.specs for field in spec.fields]
+        with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+            found = pool.map(lambda name: list(self._batches(name, fields, 1.0)), self.joined)
+            return _joined([batch for batches in found for batch in batches])
+
+    def _batches(self, name: str, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
+        wanted = [(spec, [field for field in spec.fields if field in fields]) for spec in self.specs]
+        files = [(state_store.path(spec, name), some) for spec, some in wanted if some]
+        start = 0
+        for batches in zip(*(self.store.read_arrow_batches(*file) for file in files), strict=True):
+            arrays = {
+                field: array
+                for batch in batches
+                for field, array in zip(batch.schema.names, batch.columns, strict=True)
+            }
+            whole = pa.record_batch(arrays)
+            yield whole if share >= 1 else whole.filter(pa.array(_sampled(name, start, whole.num_rows, share)))
+            start += whole.num_rows
+
+
+def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[CodesSummarizer, ...]) -> CodeStream:
+    """Return the codes of all shards, to be looked at again and again.
+
+    Where they are one piece, those of small neighbours are joined first, and kept joined: reading a file a shard would
+    take longer than counting.
+    """
+    digests = tuple(shard.digest for shard in shards)
+    nbytes = sum(shard.rows for shard in shards) * sum(spec.row_bytes for spec in codes)
+    if nbytes > PIECE_BYTES:
+        return CodeStream(workspace.store, codes, digests)
+    level = merge_tree.span_level(JOINED_BYTES, nbytes // len(shards), len(shards))
+    return CodeStream(workspace.store, codes, digests, tuple(merge_spans(workspace, shards, codes, "joining", level)))
+
+
+def _sampled(shard: str, start: int, rows: int, share: float) -> np.ndarray:
+    """Return which rows of a shard belong to the sample: their hash is below the share."""
+    positions = np.arange(start, start + rows, dtype=np.uint64)
+    hashes = hash_numbers(positions + np.uint64(int(shard[:SEED_DIGITS], 16)))
+    return np.asarray(hashes < np.uint64(share * 2.0**64))
+
+
+@dataclass(frozen=True)
+class _Totals:
+    store: Store
+    specs: tuple[PairCountsSummarizer, ...]
+    codes: tuple[CodesSummarizer, ...]
+
+
+def count_totals(
+    workspace: Workspace, shards: Sequence[Shard], codes: tuple[CodesSummarizer, ...], specs: Sequence[Any], stage: str
+) -> dict[Any, str]:
+    """Count block pairs over the codes of spans of shards and merge; return the name of each whole state.
+
+    Nothing is written, and nothing returned, where all codes together do not outweigh the counts.
+    """
+    state_store.check_sizes(specs, workspace.state_bytes)
+    code_bytes = max(workspace.shard_bytes // VALUE_BYTES, 1)
+    if sum(spec.nbytes() for spec in specs) > code_bytes * len(shards):
+        return {}
+    items = [
+        (index, tuple(shard.digest for shard in span), name)
+        for span, name, lacking in state_store.missing(workspace.present, shards, specs, code_bytes)
+        for index in lacking
+    ]
+    memory = max((spec.nbytes() for spec in specs), default=0) * state_store.WORKING_COPIES
+    work = _Totals(workspace.store, tuple(specs), codes)
+    if items:
+        with progress.stage(workspace.progress, stage, len(items)):
+            counted = workspace.engine.map(_count_span, work, items, Resources(workspace.gpus, memory))
+            present = workspace.present.names(specs)
+            for (index, _, name), rows in zip(items, counted, strict=True):
+                workspace.progress.advance(rows)
+                present[index].add(name)
+    return dict(zip(specs, merge(workspace, shards, specs, "merging"), strict=True))
+
+
+def _count_span(work: _Totals, item: tuple[int, tuple[str, ...], str]) -> int:
+    index, shards, name = item
+    spec = work.specs[index]
+    state = CodeStream(work.store, work.codes, shards).count(spec)
+    work.store.write_arrow(state_store.path(spec, name), state.to_arrow())
+    return int(state.rows)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    whole = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return whole[0] if whole else batches[0]  # small shards may have no row in a sample

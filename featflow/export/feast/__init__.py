@@ -1,0 +1,1 @@
+"""A Feast repository of a finished run."""

@@ -1,0 +1,1 @@
+"""A run from lock to commit; its plan and manifest; what is frozen from run to run; status, garbage, submission."""

@@ -1,0 +1,71 @@
+"""What nulls and error bars rest on: rows that belong together, and the sentence that says so."""
+
+from __future__ import annotations
+
+from featflow.columns.column import POSITION, Kind, Role
+from featflow.columns.jackknife_groups import Grouping, time_unit, unit_groups
+from featflow.config import Config
+from featflow.dataset.dataset import Dataset
+from featflow.measures.codebook import ColumnStates
+
+FEWEST_UNITS = 8
+"""Units of event time that the jackknife can do with: below, finer units are taken."""
+
+__all__ = ["assumptions", "incomplete", "row_grouping"]
+
+
+def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grouping:
+    """Return which rows the jackknife deletes together: clusters, else event time, else entity, else shards."""
+    options, ranking = config.analyses.uncertainty, config.analyses.ranking
+    if ranking and ranking.clusters:
+        columns = {column.name: column for column in (*dataset.entity, *dataset.columns)}
+        return Grouping("value", (columns[ranking.clusters],), options.groups)
+    times = dataset.with_role(Role.EVENT_TIME)
+    group_by = options.group_by or ("event_time" if times else "entity" if dataset.entity else "shard")
+    if group_by == "event_time":
+        at = states.numbers.index(times[0])
+        low, high = float(states.moments.low[at]), float(states.moments.high[at])
+        return Grouping("unit", times, unit_groups(options.groups), time_unit(times[0], low, high, FEWEST_UNITS))
+    if group_by == "entity":
+        return Grouping("value", dataset.entity, options.groups)
+    return Grouping("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
+
+
+def incomplete(grouping: Grouping, states: ColumnStates) -> list[str]:
+    """Return what to warn of where event times that decide the groups are missing."""
+    if grouping.kind != "unit":
+        return []
+    name = grouping.columns[0].name
+    missing = states.rows - int(states.moments.n[states.numbers.index(grouping.columns[0])])
+    said = f"dataset.event_time: '{name}' is missing in {missing:,} of {states.rows:,} rows; they share a group of rows"
+    return [f"{said} in the jackknife"] if missing else []
+
+
+def assumptions(config: Config, grouping: Grouping) -> str:
+    """Return what the nulls and error bars of a run take for granted, in a sentence."""
+    ranking = config.analyses.ranking
+    strata = f" within each joint level of {', '.join(ranking.strata)}" if ranking and ranking.strata else ""
+    clusters = (
+        f", rows of one {ranking.clusters} depend on one another and scores are deflated by their design effect"
+        if ranking and ranking.clusters
+        else ", rows are independent"
+    )
+    by = {
+        "value": f"equal {' and '.join(column.name for column in grouping.columns)}",
+        "unit": f"{grouping.columns[0].name} in units of {_unit(grouping)}",
+        "run": "neighbouring rows of a shard",
+        "shard": "shard",
+    }
+    return (
+        f"p-values of the ranking: under the null every permutation of the target{strata} is equally likely{clusters}. "
+        "p-values of correlations and interactions: one row says nothing of another. "
+        f"Error bars: {grouping.groups} groups of rows, by {by[grouping.kind]}, are independent and alike."
+    )
+
+
+def _unit(grouping: Grouping) -> str:
+    """Return a unit of time as people say it."""
+    if grouping.columns[0].kind is not Kind.TIME:
+        return f"{grouping.unit:,.12g}"
+    named = {86_400_000_000: "a day", 3_600_000_000: "an hour", 60_000_000: "a minute", 1_000_000: "a second"}
+    return named.get(int(grouping.unit), f"{grouping.unit:,.0f} microseconds")

@@ -1,0 +1,129 @@
+"""A run from lock to commit.
+
+Bad input is told before anything is started or imported that takes seconds: the
+pipeline, which the driver imports while Ray's workers do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import Any
+
+from featflow.analyses.ranking.checks import check
+from featflow.config import Config
+from featflow.dataset.dataset import open_dataset
+from featflow.dataset.footers import Footers
+from featflow.errors import FeatflowError, InfrastructureError, first_line
+from featflow.execution.engines.base import Engine
+from featflow.execution.progress import Reporter, SilentProgress, Stopwatch
+from featflow.execution.telemetry import Sink, Telemetry
+from featflow.export.openlineage import lineage
+from featflow.storage import lock, retries
+from featflow.storage.run import FAILURE, Run, new_run_id
+from featflow.storage.run_writer import RunWriter
+from featflow.storage.store import Store
+
+__all__ = ["run"]
+
+INTERRUPTED = 130
+"""What the command line ends with after Ctrl-C."""
+PIPELINE = "featflow.pipeline.pipeline"
+"""What the driver imports once there is work; tasks need most of it, too."""
+
+
+def run(config: Config, progress: Reporter | None = None) -> Run:
+    """Run the job and return the finished run.
+
+    Raises
+    ------
+    InputError
+        The configuration or the data's schema is wrong.
+    BadDataError
+        More rows are unreadable than the budget allows; the quarantine table of the run says which.
+    LockedError
+        Another run holds the output's lock.
+    InfrastructureError
+        Storage or the cluster failed; a retry continues where this run stopped.
+    """
+    watch = Stopwatch()
+    retries.reset()
+    store = Store(config.output, config.dataset.storage_options)
+    run_id = new_run_id(watch.began)
+    telemetry = Telemetry(run_id, progress or SilentProgress())
+    held, noted = lock.hold(store, run_id), _failure_noted(store, run_id, watch)
+    told_of = lineage.told(config, store, run_id, watch.began)
+    with _without_credentials(store.options), held as check_held, noted, told_of as told:
+        footers = Footers(store)
+        dataset = open_dataset(config.dataset, config.output, footers)
+        check(config, dataset)
+        watch.lap("plan")
+        engine = open_engine(config)
+        try:
+            telemetry.load, telemetry.sink = engine.load, open_sink(config)
+            pipeline = import_module(PIPELINE)
+            watch.lap("start")
+            writer = RunWriter(store, run_id)
+            manifest = pipeline.write_tables(config, dataset, writer, engine, telemetry, watch)
+        finally:
+            engine.close()
+        footers.save()
+        check_held()
+        if told:
+            manifest["warnings"] += told.warnings
+        finished = writer.commit(manifest)
+        if told:
+            told.complete(finished)
+        return finished
+
+
+@contextmanager
+def _without_credentials(options: dict[str, Any]) -> Iterator[None]:
+    """Take storage's credentials out of what errors say: clients quote the address they were given."""
+    try:
+        yield
+    except FeatflowError as error:
+        said = lineage.redacted(str(error), options)
+        if said == str(error):
+            raise
+        raise type(error)(said) from None
+
+
+@contextmanager
+def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
+    """Leave a note of why a run ended that was not published: `featflow status` reads it."""
+    try:
+        yield
+    except BaseException as error:
+        said = str(error) if isinstance(error, FeatflowError) else f"{type(error).__name__}: {first_line(error)}"
+        said = lineage.redacted(said, store.options)
+        if not isinstance(error, Exception):  # SIGTERM, which Ray takes in its own way, or Ctrl-C
+            said = "it was told to end"
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", None)
+        code = getattr(error, "code", 1) if code is None else code
+        note = {"run": run, "started": watch.began.isoformat(), "seconds": watch.total(), "exit_code": code}
+        with suppress(InfrastructureError):  # storage may be what failed
+            store.write(f"runs/{run}/{FAILURE}", json.dumps(note | {"error": said}).encode())
+        raise
+
+
+def open_engine(config: Config) -> Engine:
+    """Return the engine of the configuration; Ray is imported only where it is used."""
+    if config.engine.kind == "serial":
+        from featflow.execution.engines.serial import SerialEngine  # noqa: PLC0415
+
+        return SerialEngine()
+    from featflow.execution.engines.ray import RayEngine  # noqa: PLC0415
+
+    return RayEngine(config.engine.address, config.engine.in_flight, PIPELINE)
+
+
+def open_sink(config: Config) -> Sink | None:
+    """Return where figures are collected: Ray's metrics where Ray is used."""
+    if config.engine.kind == "serial":
+        return None
+    from featflow.execution.engines.ray_metrics import RayMetrics  # noqa: PLC0415
+
+    return RayMetrics()

@@ -1,0 +1,1 @@
+"""Bytes written once, retries, the lock; runs and their tables."""

@@ -1,0 +1,181 @@
+"""Runs at an output: written table by table, committed last, read back.
+
+A run exists once its ``_SUCCESS`` does. Order of a commit: tables, manifest,
+``_SUCCESS``, ``LATEST``; a reader that follows it never sees half a run.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from featflow.errors import DatasetError
+from featflow.storage.store import Store
+from featflow.storage.tables import schema
+
+__all__ = ["FAILURE", "Run", "list_runs", "new_run_id", "open_run", "part_paths"]
+
+FAILURE = "failure.json"
+"""Why a run ended without being published, in its folder."""
+
+
+def new_run_id(now: datetime) -> str:
+    """Return a name that sorts by time.
+
+    Examples
+    --------
+    >>> new_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:17]
+    '20260102T030405Z-'
+    """
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run."""
+
+    store: Store
+    """Its output."""
+    run_id: str
+    """Its name below ``runs/``."""
+    manifest: dict[str, Any]
+    """What was read, computed and written."""
+
+    @classmethod
+    def open(cls, output: str, run_id: str | None = None, options: dict[str, Any] | None = None) -> Run:
+        """Open a run, the latest by default.
+
+        Raises
+        ------
+        DatasetError
+            There is no such finished run at the output.
+        """
+        store = Store(output, options or {})
+        try:
+            run_id = run_id or store.read("LATEST").decode().strip()
+            store.read(f"runs/{run_id}/_SUCCESS")
+            return cls(store, run_id, json.loads(store.read(f"runs/{run_id}/manifest.json")))
+        except FileNotFoundError:
+            raise DatasetError(
+                f"{output}: no finished run {run_id or 'there'}; 'featflow runs {output}' lists them"
+            ) from None
+
+    @property
+    def uri(self) -> str:
+        """Where the run is."""
+        return self.store.uri(f"runs/{self.run_id}")
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """URI of every table."""
+        return {name: self.store.uri(entry["path"]) for name, entry in self.manifest["tables"].items()}
+
+    def inputs(self) -> list[dict[str, Any]]:
+        """Return the shards that were read, as the manifest has them, less what the quarantine names."""
+        lost = {(row["uri"], row["row_group"]) for row in self.table("quarantine", ["uri", "row_group"]).to_dicts()}
+        found = []
+        for entry in self.manifest["inputs"]:
+            groups = [group for group in entry["row_groups"] if (entry["uri"], group) not in lost]
+            if groups and (entry["uri"], None) not in lost:
+                found.append(entry | {"row_groups": groups})
+        return found
+
+    def arrow(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Return a table, or some of its columns, as Arrow.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no such table.
+        DatasetError
+            This run has none.
+        """
+        return pa.concat_tables([self.store.read_parquet(part, columns) for part in self.paths(name)])
+
+    def paths(self, name: str) -> list[str]:
+        """Return where the parts of a table are, below the output, in order; errors as `arrow`."""
+        schema(name)
+        if name not in self.manifest["tables"]:
+            written = ", ".join(self.manifest["tables"])
+            raise DatasetError(f"run {self.run_id} has no table '{name}'; it wrote {written}")
+        entry = self.manifest["tables"][name]
+        return [entry["path"]] if entry["parts"] == 1 else part_paths(entry["path"], entry["parts"])
+
+    def table(self, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """Return a table, or some of its columns, as a polars frame; errors as `arrow`."""
+        frame = pl.from_arrow(self.arrow(name, columns))
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is never a series
+        return frame
+
+    def matrix(self, method: str, columns: list[str] | None = None) -> tuple[list[str], np.ndarray]:
+        """Return columns and the values of a correlation method between them, shape (columns, columns).
+
+        NaN where there is no value and on the diagonal. Needs ``analyses.correlation.dense``; the whole matrix, or that
+        of some columns, is made in memory, the files hold it in blocks.
+
+        Raises
+        ------
+        DatasetError
+            The run wrote no matrix of this method.
+        """
+        try:
+            blocks = json.loads(self.store.read(f"runs/{self.run_id}/tensors/{method}/index.json"))
+        except FileNotFoundError:
+            raise DatasetError(f"run {self.run_id} has no matrix '{method}'; set analyses.correlation.dense") from None
+        names = list(dict.fromkeys(name for side in ("rows", "columns") for block in blocks for name in block[side]))
+        wanted = set(names if columns is None else columns)
+        names = [name for name in names if name in wanted]
+        place = {name: index for index, name in enumerate(names)}
+        matrix = np.full((len(names), len(names)), np.nan)
+        for block in blocks:
+            sides = [np.array([place.get(name, -1) for name in block[side]]) for side in ("rows", "columns")]
+            if any((side < 0).all() for side in sides):
+                continue
+            values = pa.ipc.read_tensor(pa.BufferReader(self.store.read(block["path"]))).to_numpy()
+            rows, across = np.meshgrid(*sides, indexing="ij")
+            known = ~np.isnan(values) & (rows >= 0) & (across >= 0)
+            i, j = rows[known], across[known]
+            matrix[i, j] = matrix[j, i] = values[known]
+        return names, matrix
+
+
+def list_runs(output: str, options: dict[str, Any] | None = None) -> list[Run]:
+    """Return the finished runs at an output, oldest first."""
+    store = Store(output, options or {})
+    runs = []
+    for run_id in store.names("runs"):
+        try:
+            runs.append(Run.open(output, run_id, options))
+        except DatasetError:  # not finished
+            continue
+    return sorted(runs, key=lambda run: str(run.manifest["started"]))  # names of the same second are in no order
+
+
+def part_paths(path: str, parts: int) -> list[str]:
+    """Return the paths of a table's parts, in order."""
+    return [f"{path}/part-{number:05d}.parquet" for number in range(parts)]
+
+
+def open_run(uri: str) -> Run:
+    """Open a run by its URI, ``<output>/runs/<id>``, or the latest one at an output.
+
+    Raises
+    ------
+    DatasetError
+        There is no such finished run.
+    """
+    output, mark, run_id = uri.rstrip("/").rpartition("/runs/")
+    try:
+        return Run.open(output, run_id) if mark and output and "/" not in run_id else Run.open(uri)
+    except DatasetError as error:
+        try:
+            return Run.open(uri)  # an output may lie in a folder named runs
+        except DatasetError:
+            raise error from None

@@ -1,0 +1,81 @@
+"""Writing a run: tables in parts, digests, commit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from featflow.storage.run import Run, part_paths
+from featflow.storage.store import Store
+from featflow.storage.tables import schema
+
+__all__ = ["PART_ROWS", "RunWriter"]
+
+PART_ROWS = 1_000_000
+"""Rows of one part of a large table."""
+
+
+class RunWriter:
+    """Writes the tables of one run, then commits it."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self.store, self.run_id = store, run_id
+        self.tables: dict[str, dict[str, Any]] = {}
+        self.matrices: dict[str, list[dict[str, Any]]] = {}
+
+    def folder(self, name: str) -> str:
+        """Return a folder of this run."""
+        return f"runs/{self.run_id}/{name}"
+
+    def write(self, name: str, tables: Iterable[pa.Table]) -> None:
+        """Write a table from its pieces: one file, or parts of about a million rows in the order given."""
+        path, written = self.path(name), list[tuple[int, str]]()
+        for piece, last in _pieces(tables, schema(name)):
+            part = path if last and not written else part_paths(path, len(written) + 1)[-1]
+            _, data = self.store.write_parquet(part, piece)
+            written.append((piece.num_rows, hashlib.sha256(data).hexdigest()))
+        self.add(name, written)
+
+    def path(self, name: str) -> str:
+        """Return where a table is: a file, or a folder of parts."""
+        return f"runs/{self.run_id}/tables/{name}.parquet"
+
+    def part_paths(self, name: str, parts: int) -> list[str]:
+        """Return where so many parts of a table are to be written."""
+        return part_paths(self.path(name), parts) if parts > 1 else [self.path(name)]
+
+    def add(self, name: str, written: list[tuple[int, str]]) -> None:
+        """Add a table whose parts are written: rows and SHA-256 of each. The table's is that of its parts' in order."""
+        digests = [digest for _, digest in written]
+        whole = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        rows = sum(rows for rows, _ in written)
+        self.tables[name] = {"path": self.path(name), "rows": rows, "parts": len(written), "sha256": whole}
+
+    def commit(self, manifest: dict[str, Any]) -> Run:
+        """Make the run visible, as the latest if its configuration says so."""
+        self.save_manifest(manifest)
+        self.store.write(f"runs/{self.run_id}/_SUCCESS", b"")
+        if manifest["config"]["latest"]:
+            self.store.write("LATEST", self.run_id.encode())
+        return Run(self.store, self.run_id, manifest)
+
+    def save_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest, and what the matrices hold, without making the run visible."""
+        for method, blocks in self.matrices.items():
+            self.store.write(f"{self.folder('tensors')}/{method}/index.json", json.dumps(blocks).encode())
+        self.store.write(f"runs/{self.run_id}/manifest.json", json.dumps(manifest, indent=1).encode())
+
+
+def _pieces(tables: Iterable[pa.Table], empty: pa.Schema) -> Iterator[tuple[pa.Table, bool]]:
+    """Yield pieces of about `PART_ROWS` rows, and whether each is the last."""
+    waiting: list[pa.Table] = [empty.empty_table()]
+    for table in tables:
+        if sum(piece.num_rows for piece in waiting) >= PART_ROWS:
+            yield pa.concat_tables(waiting).combine_chunks(), False
+            waiting = [empty.empty_table()]
+        waiting.append(table)
+    yield pa.concat_tables(waiting).combine_chunks(), True

@@ -1,0 +1,255 @@
+"""Object storage: list, read, write once. The only importer of fsspec.
+
+Nothing is renamed on an object store and nothing is overwritten but ``LATEST``
+and the lock: a path names its content, so a second writer writes the same.
+What fails for reasons that pass is tried again, see `featflow.storage.retries`.
+Credentials travel in ``options`` only and appear in no repr and no message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
+from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, patiently
+
+__all__ = ["Store", "is_local", "matching", "reason", "resolve"]
+
+Result = TypeVar("Result")
+
+ARROW_ROWS = 2**16
+"""Rows of one batch of a state: what a reader of codes holds at a time."""
+DIGEST_BYTES = hashlib.sha256().digest_size
+S3 = {"s3", "s3a"}
+
+
+def resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
+    """Return the filesystem of a URI and the path in it.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such kind of storage.
+    """
+    try:
+        protocol = fsspec.core.split_protocol(uri)[0]
+        local = protocol in {None, "file", "local"}
+        # Options are the object store's, not the local disk's. Other machines write too: no listing is kept.
+        options = {} if local else {"use_listings_cache": False} | options
+        options = _patient(options) if protocol in S3 else options
+        filesystem, path = fsspec.url_to_fs(uri, **options)
+    except (ValueError, ImportError) as error:
+        raise ConfigurationError(
+            f"{uri}: no such kind of storage: {first_line(error)}; check dataset.source and output"
+        ) from None
+    if protocol in S3:
+        filesystem.retries = 1  # its own are neither counted nor spread, and multiply those below and above it
+    return filesystem, str(path)
+
+
+def _patient(options: dict[str, Any]) -> dict[str, Any]:
+    config = {"retries": {"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS}}
+    config |= options.get("config_kwargs", {})
+    return options | {"config_kwargs": config, "session": _session(options.get("profile"))}
+
+
+@lru_cache
+def _session(profile: str | None) -> Any:
+    """Return a session of the S3 client that counts its retries; always the same: filesystems are kept by options."""
+    from aiobotocore.session import AioSession  # noqa: PLC0415  only S3 needs it
+
+    session = AioSession(profile=profile)
+    session.register("needs-retry.s3", count_request)
+    return session
+
+
+def is_local(filesystem: Any) -> bool:
+    """Return whether a filesystem is this machine's."""
+    return isinstance(filesystem, LocalFileSystem)
+
+
+def matching(filesystem: Any, pattern: str) -> dict[str, dict[str, Any]]:
+    """Return what is known of the files that a glob matches, by path.
+
+    fsspec's own glob passes over folders that cannot be listed, and so loses files without a word.
+    """
+    root = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+    matches = re.compile(fsspec.utils.glob_translate(pattern)).match
+    found = filesystem.find(root, detail=True)
+    return {path: info for path, info in found.items() if info["type"] == "file" and matches(path)}
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error of a filesystem says."""
+    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """One output root and what lies below it."""
+
+    root: str
+    """URI of the root."""
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Options of its filesystem."""
+
+    def uri(self, path: str) -> str:
+        """Return the full URI of a path below the root."""
+        return f"{self.root.rstrip('/')}/{path}"
+
+    def _locate(self, path: str) -> tuple[Any, str]:
+        if ".." in PurePosixPath(path).parts or path.startswith("/"):
+            raise ConfigurationError(f"{path!r} leaves the output {self.root}")
+        filesystem, root = resolve(self.root, self.options)
+        return filesystem, f"{root.rstrip('/')}/{path}"
+
+    def _try(self, path: str, verb: str, operation: Callable[[], Result]) -> Result:
+        """Return what an operation returns; FileNotFoundError as it is, all else an InfrastructureError."""
+        try:
+            return patiently(operation)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise InfrastructureError(f"{self.uri(path)}: cannot {verb} it: {reason(error)}") from error
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes at a path; FileNotFoundError if there is nothing."""
+        filesystem, location = self._locate(path)
+        return bytes(self._try(path, "read", lambda: filesystem.cat_file(location)))
+
+    def write(self, path: str, data: bytes) -> str:
+        """Write bytes whole or not at all, and return the URI."""
+        filesystem, location = self._locate(path)
+        write = _write_local if is_local(filesystem) else filesystem.pipe_file
+        try:
+            self._try(path, "write", lambda: write(location, data))
+        except FileNotFoundError as error:  # no such bucket
+            raise InfrastructureError(f"{self.uri(path)}: cannot write it: {reason(error)}") from error
+        return self.uri(path)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the sorted names directly below a folder, none if it does not exist."""
+        filesystem, location = self._locate(folder)
+        try:
+            found = self._try(folder, "list", lambda: filesystem.ls(location, detail=False))
+        except FileNotFoundError:
+            return []
+        return sorted(PurePosixPath(name).name for name in found)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the bytes of every file below a folder, by path below the root, sorted; none if there is no folder."""
+        filesystem, location = self._locate(folder)
+        _, root = resolve(self.root, self.options)
+        try:
+            found = self._try(folder, "list", lambda: filesystem.find(location, detail=True))
+        except FileNotFoundError:
+            return {}
+        inside = ((name.removeprefix(root.rstrip("/") + "/"), info) for name, info in found.items())
+        return {path: int(info["size"] or 0) for path, info in sorted(inside) if info["type"] == "file"}
+
+    def write_arrow(self, path: str, table: pa.Table) -> str:
+        """Write a state: a compressed Arrow IPC stream, after whose end stands its SHA-256."""
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+            writer.write_table(table, max_chunksize=ARROW_ROWS)
+        stream = sink.getvalue()
+        return self.write(path, b"".join([stream, hashlib.sha256(stream).digest()]))
+
+    def read_arrow(self, path: str) -> pa.Table:
+        """Read a state that `write_arrow` wrote.
+
+        Raises
+        ------
+        DamagedError
+            Its bytes are not those that were written.
+        """
+        with pa.ipc.open_stream(self._stream(path)) as reader:
+            return reader.read_all()
+
+    def read_arrow_batches(self, path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of a state, `ARROW_ROWS` rows at a time; raises as `read_arrow`."""
+        source = self._stream(path)
+        with pa.ipc.open_stream(source) as reader:
+            indices = [reader.schema.get_field_index(name) for name in columns]
+        with pa.ipc.open_stream(source, options=pa.ipc.IpcReadOptions(included_fields=indices)) as reader:
+            yield from reader
+
+    def _stream(self, path: str) -> pa.Buffer:
+        filesystem, location = self._locate(path)
+        whole = pa.memory_map(location).read_buffer() if is_local(filesystem) else pa.py_buffer(self.read(path))
+        end = max(whole.size - DIGEST_BYTES, 0)
+        stream = whole.slice(0, end)
+        if hashlib.sha256(stream).digest() != whole.slice(end).to_pybytes():
+            raise DamagedError(
+                f"{self.uri(path)}: damaged: its bytes are not those that were written (SHA-256); bring back a copy, "
+                "or remove it and run again: states are made anew, and a codebook's codings as by --rebin"
+            )
+        return stream
+
+    def write_parquet(self, path: str, table: pa.Table) -> tuple[str, bytes]:
+        """Write a table as Parquet; return its URI and bytes, for a digest."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        data = sink.getvalue().to_pybytes()
+        return self.write(path, data), data
+
+    def read_parquet(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """Read one Parquet file, or some of its columns."""
+        return pq.read_table(pa.BufferReader(self.read(path)), columns=columns)
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write bytes where there is nothing yet.
+
+        Raises
+        ------
+        FileExistsError
+            There is something. A store without conditional writes may overwrite instead: read back what counts.
+        """
+        filesystem, location = self._locate(path)
+        if not is_local(filesystem):
+            # An attempt that is repeated may meet what the one before it wrote: that, too, is found by reading back.
+            patiently(lambda: filesystem.pipe_file(location, data, mode="create"))
+            return
+        Path(location).parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
+        partial.write_bytes(data)
+        try:
+            Path(location).hardlink_to(partial)  # appears whole, and only where there is nothing
+        finally:
+            partial.unlink()
+
+    def remove(self, path: str) -> None:
+        """Remove what is at a path, if there is something."""
+        filesystem, location = self._locate(path)
+        with suppress(FileNotFoundError):
+            self._try(path, "remove", lambda: filesystem.rm_file(location))
+
+    def prune(self, folder: str) -> None:
+        """Remove the empty folders at and below a path, on a disk: object stores have none. Nothing may write there."""
+        filesystem, location = self._locate(folder)
+        if is_local(filesystem):
+            for place in sorted(Path(location).rglob("*"), reverse=True):
+                if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+                    place.rmdir()
+
+
+def _write_local(location: str, data: bytes) -> None:
+    Path(location).parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, as those who read the folder as a table take every name that is not.
+    partial = Path(location).with_name(f".{Path(location).name}.{uuid.uuid4().hex[:8]}.partial")
+    partial.write_bytes(data)
+    partial.replace(location)

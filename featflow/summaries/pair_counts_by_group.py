@@ -1,0 +1,144 @@
+"""Joint counts of the pairs that a table keeps, by group of rows, alone or by a target's class.
+
+What the jackknife needs of them; for all pairs it would be too much. Integers, or
+sums of weights. Cost: 8 bytes x groups x levels x levels x classes a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from featflow.columns.codebook import Coding, pair_cardinality, target_classes
+from featflow.columns.column import Column
+from featflow.summaries.codes import GROUP_FIELD, WEIGHT_FIELD, column_field, target_field
+from featflow.summaries.joint_counts import TAIL_CELLS, Spares, histogram, in_threads
+
+__all__ = ["KeptCounts", "KeptCountsSummarizer"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptCounts:
+    """Tables of kept pairs, one after another."""
+
+    rows: int
+    """Rows seen."""
+    counts: np.ndarray
+    """Rows of every cell, int64, or their weight, float64, shape (cells,); `KeptCountsSummarizer.tables` cuts it."""
+
+    def merge(self, other: Self) -> Self:
+        """Return the counts of both operands' rows."""
+        return type(self)(self.rows + other.rows, self.counts + other.counts)
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row a cell."""
+        return pa.table({"counts": self.counts}).replace_schema_metadata({"version": "1", "rows": str(self.rows)})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Self:
+        """Rebuild the state."""
+        return cls(int(table.schema.metadata[b"rows"]), table.column("counts").to_numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCountsSummarizer:
+    """Spec of `KeptCounts`; its batches hold codes (see `featflow.summaries.codes`), not values.
+
+    Examples
+    --------
+    >>> from featflow.columns.binning import category_coding
+    >>> from featflow.columns.column import Column, Kind
+    >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16) for n in "xy")
+    >>> spec = KeptCountsSummarizer(((x, y),), None, groups=2)
+    >>> codes = {"column:x": [1, 1, 2], "column:y": [1, 2, 1], "group": [0, 1, 1]}
+    >>> batch = pa.record_batch({name: pa.array(values, pa.uint8()) for name, values in codes.items()})
+    >>> next(spec.tables(spec.summarize(batch)))[1, 1:3, 1:3, 0].tolist()
+    [[0, 1], [1, 0]]
+    """
+
+    pairs: tuple[tuple[Coding, Coding], ...]
+    """Codings of the pairs."""
+    target: Coding | None
+    """Coding of the target."""
+    groups: int
+    """Groups of rows that are kept apart; 1 for none."""
+    weight: Column | None = None
+    """Row weights."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "kept_counts"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of the pairs and the target."""
+        columns = [coding.column for pair in self.pairs for coding in pair]
+        return tuple(dict.fromkeys([*columns, *([self.target.column] if self.target else [])]))
+
+    @property
+    def fields(self) -> list[str]:
+        """Fields of the codes that it reads."""
+        names = dict.fromkeys(column_field(coding.column.name) for pair in self.pairs for coding in pair)
+        target = [target_field(self.target.column.name)] if self.target else []
+        apart = [GROUP_FIELD] if self.groups > 1 else []
+        return [*names, *target, *apart, *([WEIGHT_FIELD] if self.weight else [])]
+
+    def shapes(self) -> list[tuple[int, int, int, int]]:
+        """Return groups, left levels, right levels and classes of every pair."""
+        classes = int(target_classes(self.target).max()) + 1 if self.target else 1
+        return [(self.groups, pair_cardinality(left), pair_cardinality(right), classes) for left, right in self.pairs]
+
+    def tables(self, state: KeptCounts) -> Iterator[np.ndarray]:
+        """Yield every pair's table, shape (groups, left levels, right levels, classes); code 0 is missing."""
+        start = 0
+        for shape in self.shapes():
+            yield state.counts[start : start + prod(shape)].reshape(shape)
+            start += prod(shape)
+
+    def empty(self) -> KeptCounts:
+        """Return the counts of no rows."""
+        return KeptCounts(0, np.zeros(self.nbytes() // 8, np.int64 if self.weight is None else np.float64))
+
+    def summarize(self, batch: pa.RecordBatch) -> KeptCounts:
+        """Return the counts of a batch of codes."""
+        names = dict.fromkeys(coding.column.name for pair in self.pairs for coding in pair)
+        columns = {name: _codes(batch, column_field(name)) for name in names}
+        none = torch.zeros(batch.num_rows, dtype=torch.int32)
+        apart = _codes(batch, GROUP_FIELD).to(torch.int32) if self.groups > 1 else none
+        if self.target:
+            classes = int(target_classes(self.target).max()) + 1
+            apart = torch.add(_codes(batch, target_field(self.target.column.name)), apart, alpha=classes)
+        weights = torch.from_numpy(np.array(batch.column(WEIGHT_FIELD))) if self.weight else None
+        state, shapes = self.empty().counts, self.shapes()
+        tables = list(self.tables(KeptCounts(0, state)))
+        spares = Spares(lambda: tuple(torch.empty(batch.num_rows, dtype=kind) for kind in (torch.int32, torch.int16)))
+
+        def count(index: int) -> None:
+            left, right = (columns[coding.column.name] for coding in self.pairs[index])
+            groups, rows, width, classes = shapes[index]
+            with spares.lent() as (code, short):
+                if rows * width <= TAIL_CELLS:
+                    code.copy_(torch.add(right, left, alpha=width, out=short))
+                else:
+                    code.copy_(left).mul_(width).add_(right)
+                code.add_(apart, alpha=rows * width)
+                table = histogram(code, weights, tables[index].size).view(groups, classes, rows, width)
+            tables[index][:] = table.permute(0, 2, 3, 1).numpy()
+
+        in_threads(count, range(len(self.pairs)))
+        return KeptCounts(batch.num_rows, state)
+
+    def nbytes(self) -> int:
+        """Return the bytes of a state."""
+        return 8 * sum(prod(shape) for shape in self.shapes())
+
+
+def _codes(batch: pa.RecordBatch, field: str) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(batch.column(field).to_numpy()).astype(np.int16))

@@ -1,0 +1,160 @@
+"""Second moments of the pairs of numbers that a table keeps, by group of rows: what the jackknife needs of them.
+
+The state is `CoMoments`, its rows the groups and its columns the pairs. Values are
+less the codebook's centre, as in `CoMomentsSummarizer`; sums within a group are
+taken about it, so a group that lies k standard deviations away loses 2 log10(k)
+digits, which error bars can spare. Cost: a sum a pair, two more for each of its
+columns that misses values, and one of rows where both do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.columns.codebook import NumberCoding
+from featflow.columns.column import Column
+from featflow.columns.encoding import centred_values, ranks
+from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.values import divisor, row_weights
+from featflow.summaries.comoments import CoMoments
+from featflow.summaries.number_block import Values
+
+__all__ = ["KeptMomentsSummarizer", "KeptRankMomentsSummarizer"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A column of a batch, rows sorted by group."""
+
+    x: np.ndarray
+    """Values, 0 where absent."""
+    heavy: np.ndarray
+    """Values times weights."""
+    present: np.ndarray | None
+    """Presence (0 or 1), float64; None where no value is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What both specs have: pairs and groups."""
+
+    pairs: tuple[tuple[NumberCoding, NumberCoding], ...]
+    """Codings of the pairs."""
+    grouping: Grouping
+    """Groups of rows."""
+    weight: Column | None = None
+    """Row weights."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All that is read."""
+        columns = dict.fromkeys(coding.column for pair in self.pairs for coding in pair)
+        return tuple(columns | dict.fromkeys((*self.grouping.columns, *([self.weight] if self.weight else []))))
+
+    def empty(self) -> CoMoments:
+        """Return the moments of no rows."""
+        shape = (self.grouping.groups, len(self.pairs))
+        zero = np.zeros(shape)
+        weight, heaviest = (zero, 0.0) if self.weight else (None, 1.0)
+        return CoMoments(0, np.zeros(shape, np.int64), weight, heaviest, zero, zero, zero, zero, zero)
+
+    def nbytes(self) -> int:
+        """Return the bytes of a state."""
+        return 8 * ((7 if self.weight else 6) * self.grouping.groups * len(self.pairs) + 1)
+
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
+    def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
+        if not batch.num_rows:
+            return self.empty()
+        groups, weights = group_codes(batch, self.grouping), row_weights(batch, self.weight)
+        order = np.argsort(groups, kind="stable")
+        rows = np.bincount(groups, minlength=self.grouping.groups)
+        with_rows = np.flatnonzero(rows)
+        starts = (np.cumsum(rows) - rows)[with_rows]
+        weights = None if weights is None else weights[order]
+
+        def sums(x: np.ndarray) -> np.ndarray:
+            found = np.zeros(self.grouping.groups)
+            found[with_rows] = np.add.reduceat(x, starts)
+            return found
+
+        product = np.empty(batch.num_rows)
+
+        def beside(column: _Taken, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            heavy = sums(np.multiply(column.heavy, present, out=product))
+            return heavy, sums(np.multiply(product, column.x, out=product))
+
+        @cache
+        def whole(name: str) -> tuple[np.ndarray, ...]:
+            column = taken[name]
+            present = np.ones(batch.num_rows) if column.present is None else column.present
+            total = present if weights is None else np.multiply(present, weights, out=product)
+            return sums(present), sums(total), *beside(column, np.ones(1))
+
+        taken = {}
+        for coding in {coding.column.name: coding for pair in self.pairs for coding in pair}.values():
+            x, present = (array[order] for array in values(batch.column(coding.column.name), coding))
+            heavy = x if weights is None else x * weights
+            there = None if present.all() else present.astype(np.float64)
+            taken[coding.column.name] = _Taken(x, heavy, there)
+        parts = []
+        for names in ((left.column.name, right.column.name) for left, right in self.pairs):
+            left, right = (taken[name] for name in names)
+            x, xx = whole(names[0])[2:] if right.present is None else beside(left, right.present)
+            y, yy = whole(names[1])[2:] if left.present is None else beside(right, left.present)
+            if left.present is None or right.present is None:
+                n, total = whole(names[1 if left.present is None else 0])[:2]
+            else:
+                n = total = sums(np.multiply(left.present, right.present, out=product))
+                total = n if weights is None else sums(np.multiply(product, weights, out=product))
+            parts.append((n, total, x, y, xx, yy, sums(np.multiply(left.heavy, right.x, out=product))))
+        n, total, x, y, xx, yy, xy = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
+        x, y = x / divisor(total), y / divisor(total)
+        xx, yy = np.maximum(xx - total * x**2, 0.0), np.maximum(yy - total * y**2, 0.0)
+        weight, heaviest = (None, 1.0) if weights is None else (total, float(weights.max()))
+        return CoMoments(batch.num_rows, n.astype(np.int64), weight, heaviest, x, y, xx, yy, xy - total * x * y)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMomentsSummarizer(_Kept):
+    """Spec of `CoMoments` of values, by group and pair.
+
+    Examples
+    --------
+    >>> from featflow.columns.binning import number_coding
+    >>> from featflow.columns.sort_keys import sortable_keys
+    >>> from featflow.columns.column import Kind
+    >>> x, y, g = (Column(n, "float64", Kind.NUMBER) for n in "xyg")
+    >>> codings = tuple(number_coding(c, sortable_keys(np.zeros(1)), np.array([1]), 0, (64, 16)) for c in (x, y))
+    >>> spec = KeptMomentsSummarizer((codings,), Grouping("unit", (g,), 2))
+    >>> batch = pa.record_batch({"x": [1.0, 3.0, 5.0], "y": [2.0, 0.0, 7.0], "g": [0.0, 0.0, 1.0]})
+    >>> spec.summarize(batch).c.tolist()
+    [[-2.0], [0.0]]
+    """
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "kept_moments"
+
+    def summarize(self, batch: pa.RecordBatch) -> CoMoments:
+        """Return the moments of a batch."""
+        return self._summarize(batch, centred_values)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRankMomentsSummarizer(_Kept):
+    """Spec of `CoMoments` of ranks, by group and pair."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "kept_rank_moments"
+
+    def summarize(self, batch: pa.RecordBatch) -> CoMoments:
+        """Return the moments of a batch's ranks."""
+        return self._summarize(batch, ranks)

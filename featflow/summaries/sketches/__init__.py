@@ -1,0 +1,1 @@
+"""Sketches of Apache DataSketches, stored as other engines read them."""

@@ -1,0 +1,161 @@
+"""Counts of every feature's fine codes against every target's classes, by group of rows and by stratum.
+
+Integers, so any cut of the rows gives the same state, and states subtract: the
+jackknife deletes a group without another look. Weights are summed where they are
+given. Cost: 8 bytes a cell, the sum over features and targets of groups x levels
+x strata x classes; large tables have fewer groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.columns.batch_cache import classes_of, codes_of
+from featflow.columns.codebook import Coding, target_classes
+from featflow.columns.column import Column
+from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.values import row_weights
+
+__all__ = ["TargetCounts", "TargetCountsSummarizer"]
+
+TABLE_BYTES = 32 * 2**20
+"""Bytes of one table, beyond which its groups are folded."""
+FEWEST_GROUPS = 8
+"""Groups that are never folded."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetCounts:
+    """Contingency tables, one after another: feature by feature, target by target."""
+
+    rows: int
+    """Rows seen."""
+    present: np.ndarray
+    """Rows in which each target is present, shape (targets,), int64."""
+    counts: np.ndarray
+    """Rows of every cell, int64, or their weight, float64, shape (cells,); `TargetCountsSummarizer.tables` cuts it."""
+
+    def merge(self, other: Self) -> Self:
+        """Return the counts of both operands' rows."""
+        return type(self)(self.rows + other.rows, self.present + other.present, self.counts + other.counts)
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row a cell."""
+        metadata = {"version": "2", "rows": str(self.rows), "present": ",".join(map(str, self.present.tolist()))}
+        return pa.table({"counts": self.counts}).replace_schema_metadata(metadata)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Self:
+        """Rebuild the state."""
+        metadata = table.schema.metadata
+        present = np.array(metadata[b"present"].decode().split(","), np.int64)
+        return cls(int(metadata[b"rows"]), present, table.column("counts").to_numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class TargetCountsSummarizer:
+    """Spec of `TargetCounts`.
+
+    Examples
+    --------
+    >>> from featflow.columns.binning import category_coding
+    >>> from featflow.columns.column import Column, Kind
+    >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16) for n in "xy")
+    >>> spec = TargetCountsSummarizer((x,), (y,))
+    >>> values = {"x": ["a", "a", "b"], "y": ["a", "b", "a"]}
+    >>> batch = pa.record_batch({name: pa.array(value).dictionary_encode() for name, value in values.items()})
+    >>> table = next(spec.tables(spec.summarize(batch), 0))
+    >>> table.shape, table[0, 1:3, 0, 1:3].tolist()
+    ((1, 4, 1, 4), [[1, 1], [1, 0]])
+    """
+
+    features: tuple[Coding, ...]
+    """Codings of the features."""
+    targets: tuple[Coding, ...]
+    """Codings of the targets."""
+    strata: tuple[Coding, ...] = ()
+    """Codings of columns whose joint levels are kept apart."""
+    grouping: Grouping | None = None
+    """Groups that are kept apart."""
+    weight: Column | None = None
+    """Row weights."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "target_counts"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All that is read."""
+        codings = (coding.column for coding in self.features + self.targets + self.strata)
+        weight = () if self.weight is None else (self.weight,)
+        return tuple(dict.fromkeys((*codings, *(self.grouping.columns if self.grouping else ()), *weight)))
+
+    def shapes(self) -> list[list[tuple[int, int, int, int]]]:
+        """Return groups, levels, strata and classes of every table, by feature and target."""
+        strata = prod(coding.cardinality for coding in self.strata)
+        classes = [int(target_classes(target).max()) + 1 for target in self.targets]
+        return [
+            [(self._groups(f.cardinality * strata * c), f.cardinality, strata, c) for c in classes]
+            for f in self.features
+        ]
+
+    def _groups(self, cells: int) -> int:
+        if self.grouping is None:
+            return 1
+        return min(self.grouping.groups, max(FEWEST_GROUPS, TABLE_BYTES // (8 * cells)))
+
+    def tables(self, state: TargetCounts, target: int) -> Iterator[np.ndarray]:
+        """Yield every feature's table, shape (groups, levels, strata, classes); level 0 and class 0 are missing."""
+        start = 0
+        for row in self.shapes():
+            for index, shape in enumerate(row):
+                if index == target:
+                    yield state.counts[start : start + prod(shape)].reshape(shape)
+                start += prod(shape)
+
+    def empty(self) -> TargetCounts:
+        """Return the counts of no rows."""
+        kind = np.int64 if self.weight is None else np.float64
+        return TargetCounts(0, np.zeros(len(self.targets), np.int64), np.zeros(self._cells(), kind))
+
+    def summarize(self, batch: pa.RecordBatch) -> TargetCounts:
+        """Return the counts of a batch."""
+        return self.absorb(self.empty(), batch)
+
+    def absorb(self, state: TargetCounts, batch: pa.RecordBatch) -> TargetCounts:
+        """Return the counts of a state's rows and a batch's, in the state's own array: tables outweigh batches."""
+        weights = row_weights(batch, self.weight)
+        groups = group_codes(batch, self.grouping) if self.grouping else np.zeros(batch.num_rows, np.int64)
+        classes = [classes_of(batch, target) for target in self.targets]
+        stratum = np.zeros(batch.num_rows, np.int64)
+        for coding in self.strata:
+            stratum = stratum * coding.cardinality + codes_of(batch, coding)
+        shapes, start = self.shapes(), 0
+        folded = {count: groups % count for count in {shape[0] for row in shapes for shape in row}}
+        last = [stratum * (int(target_classes(t).max()) + 1) + c for t, c in zip(self.targets, classes, strict=True)]
+        for feature, row in zip(self.features, shapes, strict=True):
+            codes = codes_of(batch, feature).astype(np.int64)
+            for within, shape in zip(last, row, strict=True):
+                cells = folded[shape[0]] * shape[1]
+                cells += codes
+                cells *= shape[2] * shape[3]
+                cells += within
+                np.add.at(state.counts[start : start + prod(shape)], cells, 1 if weights is None else weights)
+                start += prod(shape)
+        present = np.array([np.count_nonzero(target) for target in classes], np.int64)
+        return TargetCounts(state.rows + batch.num_rows, state.present + present, state.counts)
+
+    def nbytes(self) -> int:
+        """Return the bytes of a state."""
+        return 8 * (len(self.targets) + self._cells())
+
+    def _cells(self) -> int:
+        return sum(prod(shape) for row in self.shapes() for shape in row)

@@ -1,0 +1,154 @@
+"""A histogram of every numeric column that fixes the codebook's bins.
+
+State: counts by sortable key, truncated to the finest resolution at which the
+column has no more than ``cells`` occupied cells. A part of the data never needs
+a coarser resolution than the whole, so the state is exact under any order and
+any cut: a monoid on integers, unlike KLL, whose coin flips change from run to
+run. Cost: at most ``cells`` x 16 bytes a column, one sort a batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.columns.batch_cache import finite_keys_of
+from featflow.columns.column import Column
+
+__all__ = ["Histogram", "Quantiles", "QuantilesSummarizer"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histogram:
+    """Counts of one column's finite values."""
+
+    shift: int
+    """Cells are 2**shift keys wide; at 0 every value has its own."""
+    cells: np.ndarray
+    """Lowest key of every occupied cell, shape (occupied,), uint64, ascending."""
+    counts: np.ndarray
+    """Values in every cell, shape (occupied,), int64."""
+
+    @classmethod
+    def of_keys(cls, keys: np.ndarray, limit: int) -> Self:
+        """Return the counts of ascending keys at the finest resolution of at most ``limit`` cells."""
+        shift, starts = _coarsest(keys, 0, limit)
+        return cls(shift, _lowest(keys[starts].astype(np.uint64), shift), np.diff(starts, append=len(keys)))
+
+    def merge(self, other: Self, limit: int) -> Self:
+        """Return the counts of both operands at the finest resolution of at most ``limit`` cells."""
+        keys = np.concatenate([self.cells, other.cells])
+        order = np.argsort(keys, kind="stable")  # merges two ascending runs
+        keys, counts = keys[order], np.concatenate([self.counts, other.counts])[order]
+        shift, starts = _coarsest(keys, max(self.shift, other.shift), limit)
+        return type(self)(shift, _lowest(keys[starts], shift), np.add.reduceat(counts, starts) if len(keys) else counts)
+
+
+def _coarsest(keys: np.ndarray, shift: int, limit: int) -> tuple[int, np.ndarray]:
+    """Return the least shift, at least ``shift``, that leaves ``limit`` cells or fewer, and where each cell starts.
+
+    Parameters
+    ----------
+    keys
+        Ascending.
+    """
+    if not len(keys):
+        return shift, np.empty(0, np.int64)
+    between = keys[1:] ^ keys[:-1]  # keys are in one cell if they differ below the shift only
+
+    def parted(bits: int) -> np.ndarray:
+        return np.asarray(between >= keys.dtype.type(1 << bits))
+
+    low, high = shift, 8 * keys.itemsize - 1
+    if 1 + np.count_nonzero(parted(low)) > limit:
+        while high - low > 1:  # cells at low > limit >= cells at high
+            middle = (low + high) // 2
+            low, high = (middle, high) if 1 + np.count_nonzero(parted(middle)) > limit else (low, middle)
+        shift = high
+    return shift, np.concatenate([[0], 1 + np.flatnonzero(parted(shift))])
+
+
+def _lowest(keys: np.ndarray, shift: int) -> np.ndarray:
+    """Return the lowest key of every key's cell."""
+    return np.asarray(keys >> np.uint64(shift) << np.uint64(shift))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantiles:
+    """Histograms of p columns.
+
+    Examples
+    --------
+    >>> from featflow.columns.column import Column, Kind
+    >>> spec = QuantilesSummarizer((Column("x", "int64", Kind.NUMBER),), cells=64)
+    >>> left, right = (spec.summarize(pa.record_batch({"x": x})) for x in ([3, 1], [3, None]))
+    >>> left.merge(right).histograms[0].counts.tolist()
+    [1, 2]
+    """
+
+    rows: int
+    """Rows seen."""
+    limit: int
+    """Cells allowed a column."""
+    histograms: tuple[Histogram, ...]
+    """One a column."""
+
+    def merge(self, other: Self) -> Self:
+        """Return the histograms of both operands' rows."""
+        pairs = zip(self.histograms, other.histograms, strict=True)
+        merged = tuple(ours.merge(theirs, self.limit) for ours, theirs in pairs)
+        return type(self)(self.rows + other.rows, self.limit, merged)
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row a column."""
+        table = pa.table(
+            {
+                "shift": pa.array([h.shift for h in self.histograms], pa.int64()),
+                "cells": pa.array([h.cells for h in self.histograms], pa.large_list(pa.uint64())),
+                "counts": pa.array([h.counts for h in self.histograms], pa.large_list(pa.int64())),
+            }
+        )
+        return table.replace_schema_metadata({"version": "1", "rows": str(self.rows), "limit": str(self.limit)})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Self:
+        """Rebuild the state."""
+        shifts, cells, counts = (table.column(name) for name in ("shift", "cells", "counts"))
+        histograms = tuple(
+            Histogram(shifts[i].as_py(), cells[i].values.to_numpy(), counts[i].values.to_numpy())
+            for i in range(table.num_rows)
+        )
+        metadata = table.schema.metadata
+        return cls(int(metadata[b"rows"]), int(metadata[b"limit"]), histograms)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantilesSummarizer:
+    """Spec of `Quantiles`."""
+
+    columns: tuple[Column, ...]
+    """Numeric columns."""
+    cells: int
+    """Cells allowed a column, at least 2: one a sign."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its states."""
+        return "quantiles"
+
+    def empty(self) -> Quantiles:
+        """Return the histograms of no rows."""
+        nothing = Histogram(0, np.empty(0, np.uint64), np.empty(0, np.int64))
+        return Quantiles(0, self.cells, (nothing,) * len(self.columns))
+
+    def summarize(self, batch: pa.RecordBatch) -> Quantiles:
+        """Return the histograms of a batch."""
+        keys = (finite_keys_of(batch, column) for column in self.columns)
+        return Quantiles(batch.num_rows, self.cells, tuple(Histogram.of_keys(each, self.cells) for each in keys))
+
+    def nbytes(self) -> int:
+        """Return the bytes of a state."""
+        return 16 * self.cells * len(self.columns)

@@ -1,0 +1,1 @@
+"""Columns made of a row's other columns."""

@@ -1,0 +1,176 @@
+"""Encoded images to vectors, on threads.
+
+Threads decode pieces of a batch. An encoder that itself uses all threads works on one batch while the next are decoded;
+another encodes in the thread that decodes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from featflow.columns.hashing import content_digest
+from featflow.transforms.images.decoders import Decoder
+from featflow.transforms.images.encoders import Encoder
+from featflow.transforms.images.hashes import difference_hashes
+from featflow.transforms.images.pictures import THUMBNAIL, Picture, Status, by_shape, reduced
+
+__all__ = ["Encoded", "Image", "encode_images"]
+
+BATCHES_AHEAD = 2
+"""Batches decoded or being decoded beside the one that is encoded."""
+
+PIECES_A_THREAD, SMALLEST_PIECE = 1, 8
+"""Pieces for each thread of the images that are left, so that none waits long for the last; images in the smallest."""
+
+Image = tuple[bytes | None, str | None]
+"""Encoded bytes, and why they could not be read."""
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What became of some images, an entry an image."""
+
+    statuses: list[Status]
+    """Whether there is a vector, or why not."""
+    errors: list[str]
+    """What the reader or the decoder said."""
+    sizes: np.ndarray
+    """Width and height in pixels, upright, shape (images, 2), int32; 0 without a picture."""
+    contents: list[bytes | None]
+    """Digests of the encoded bytes; None without a picture."""
+    likenesses: np.ndarray
+    """Perceptual hashes, shape (images,), uint64; 0 without a picture."""
+    vectors: np.ndarray
+    """Shape (images, width of the encoder), float32; finite or not, as the encoder gave it; 0 without a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """Some images before they are encoded; as in `Encoded`."""
+
+    pictures: list[Picture]
+    sizes: np.ndarray
+    contents: list[bytes | None]
+    likenesses: np.ndarray
+    prepared: list[Any]
+
+
+def encode_images(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -> Encoded:
+    """Return what became of every image, in order, on ``torch.get_num_threads()`` threads."""
+    threads = torch.get_num_threads()
+    read = partial(_decoded, encoder=encoder, decoder=decoder)
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        if encoder.threaded:
+            batches = _pieces(images, encoder.batch)
+            found = list(_one_batch_at_a_time(pool, threads, batches, read, encoder))
+        else:
+            pieces = list(_shrinking_pieces(images, encoder.batch, threads))
+            found = _heaviest_first(pool, lambda piece: _encoded([read(piece)], encoder), pieces)
+    torch.set_num_threads(threads)  # what a thread of the pool sets is the default of threads to come
+    return _joined(found, encoder.width)
+
+
+def _shrinking_pieces(images: Sequence[Image], most: int, threads: int) -> Iterator[Sequence[Image]]:
+    """Yield pieces of at most so many images, and fewer and fewer where several threads share them."""
+    start = 0
+    while start < len(images):
+        share = most if threads == 1 else -(-(len(images) - start) // (PIECES_A_THREAD * threads))
+        size = min(most, max(SMALLEST_PIECE, share))
+        yield images[start : start + size]
+        start += size
+
+
+def _heaviest_first(
+    pool: ThreadPoolExecutor, encode: Callable[[Sequence[Image]], Encoded], pieces: Sequence[Sequence[Image]]
+) -> list[Encoded]:
+    """Return what becomes of each piece; the one with the most bytes is begun first, so that none waits for it last."""
+    weights = [sum(len(data) for data, _ in piece if data) for piece in pieces]
+    turns = sorted(range(len(pieces)), key=lambda index: -weights[index])
+    begun = {index: pool.submit(encode, pieces[index]) for index in turns}
+    return [begun[index].result() for index in range(len(pieces))]
+
+
+def _one_batch_at_a_time(
+    pool: ThreadPoolExecutor,
+    threads: int,
+    batches: Iterator[Sequence[Image]],
+    read: Callable[[Sequence[Image]], _Decoded],
+    encoder: Encoder,
+) -> Iterator[Encoded]:
+    ahead: deque[list[Future[_Decoded]]] = deque()
+    for batch in batches:
+        ahead.append([pool.submit(read, piece) for piece in _pieces(batch, -(-encoder.batch // threads))])
+        if len(ahead) > BATCHES_AHEAD:
+            yield _encoded([piece.result() for piece in ahead.popleft()], encoder)
+    while ahead:
+        yield _encoded([piece.result() for piece in ahead.popleft()], encoder)
+
+
+def _pieces(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    yield from (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _decoded(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -> _Decoded:
+    pictures, prepared = [], []
+    contents: list[bytes | None] = [None] * len(images)
+    thumbnails: list[np.ndarray | None] = [None] * len(images)
+    sizes = np.zeros((len(images), 2), np.int32)
+    for index, (data, error) in enumerate(images):
+        picture = Picture(Status.UNREADABLE, error) if error else decoder.decode(data)
+        kept = None
+        if data is not None and picture.image is not None:
+            sizes[index], contents[index] = picture.image.size, content_digest(data)
+            thumbnail = thumbnails[index] = reduced(picture.image, THUMBNAIL)
+            kept = encoder.prepare(picture.image, thumbnail)
+        picture = Picture(picture.status, picture.error)  # without pixels, whose memory the next ones take
+        pictures.append(picture)
+        prepared.append(kept)
+    return _Decoded(pictures, sizes, contents, _likenesses(thumbnails), prepared)
+
+
+def _likenesses(thumbnails: list[np.ndarray | None]) -> np.ndarray:
+    found = np.zeros(len(thumbnails), np.uint64)
+    there = [(index, each) for index, each in enumerate(thumbnails) if each is not None]
+    for _, places in by_shape(each.shape for _, each in there):
+        some = [there[place] for place in places]
+        found[[index for index, _ in some]] = difference_hashes(np.stack([each for _, each in some]))
+    return found
+
+
+def _encoded(pieces: list[_Decoded], encoder: Encoder) -> Encoded:
+    pictures = [picture for piece in pieces for picture in piece.pictures]
+    sizes = np.concatenate([piece.sizes for piece in pieces])
+    prepared = [each for piece in pieces for each in piece.prepared]
+    vectors = np.zeros((len(prepared), encoder.width), np.float32)
+    if any(each is not None for each in prepared):
+        vectors = encoder.encode(prepared, sizes)
+    return Encoded(
+        [picture.status for picture in pictures],
+        [picture.error for picture in pictures],
+        sizes,
+        [content for piece in pieces for content in piece.contents],
+        np.concatenate([piece.likenesses for piece in pieces]),
+        vectors,
+    )
+
+
+def _joined(found: list[Encoded], width: int) -> Encoded:
+    nothing = np.zeros((0, 2), np.int32), np.zeros(0, np.uint64), np.zeros((0, width), np.float32)
+    return Encoded(
+        list(chain.from_iterable(each.statuses for each in found)),
+        list(chain.from_iterable(each.errors for each in found)),
+        np.concatenate([nothing[0], *(each.sizes for each in found)]),
+        list(chain.from_iterable(each.contents for each in found)),
+        np.concatenate([nothing[1], *(each.likenesses for each in found)]),
+        np.concatenate([nothing[2], *(each.vectors for each in found)]),
+    )

@@ -1,0 +1,94 @@
+"""Pictures to a model's pixels, on its device.
+
+Resizing is that of Pillow with the horizontal pass first: antialiased, each pass rounded to whole levels of 0 to 255.
+So every device gives the same picture but for one or two levels, where a sum lies halfway. (Pillow itself goes
+vertically first where that is less work. Over sharp edges the order of bicubic passes moves pixels by some levels.)
+What follows is float32. A middle that is larger than the picture is filled up with black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from featflow.transforms.images.pictures import by_shape
+from featflow.transforms.images.preprocessing import Preprocessing, Sides
+
+__all__ = ["in_passes", "prepare"]
+
+AT_ONCE = 32
+"""Pictures resized at once, which bounds what is held of them in float32 on a device."""
+
+
+def prepare(
+    pictures: Sequence[np.ndarray | None], preprocessing: Preprocessing, slots: int, device: torch.device
+) -> torch.Tensor:
+    """Return pictures as a model wants them, shape (slots, 3, height, width), float32, channels last in memory.
+
+    Parameters
+    ----------
+    pictures
+        Each of shape (height, width, 3), uint8; None where there is none, whose slot is zero.
+    slots
+        Not fewer than pictures; those beyond are zero.
+
+    Examples
+    --------
+    >>> from featflow.transforms.images.preprocessing import read_preprocessing
+    >>> how = read_preprocessing({"image_processor_type": "ViTImageProcessor", "size": 4}, "models/vit")
+    >>> white = np.full((9, 6, 3), 255, np.uint8)
+    >>> found = prepare([white, None], how, 2, torch.device("cpu"))
+    >>> found.shape, found[0].unique().tolist(), found[1].unique().tolist()
+    (torch.Size([2, 3, 4, 4]), [1.0], [0.0])
+    """
+    found = torch.zeros((slots, 3, *preprocessing.shape), device=device).contiguous(memory_format=torch.channels_last)
+    mean, std = (torch.tensor(each, device=device)[:, None, None] for each in (preprocessing.mean, preprocessing.std))
+    there = [(slot, picture) for slot, picture in enumerate(pictures) if picture is not None]
+    for (height, width, _), places in by_shape(picture.shape for _, picture in there):
+        for start in range(0, len(places), AT_ONCE):
+            some, same = zip(*(there[place] for place in places[start : start + AT_ONCE]), strict=True)
+            pixels = torch.from_numpy(np.stack(same)).to(device)
+            resized = _resized(pixels.permute(0, 3, 1, 2), preprocessing.resized(height, width), preprocessing.resample)
+            cut = _middle(resized, preprocessing.crop) if preprocessing.crop else resized
+            found[list(some)] = cut.float().mul_(preprocessing.scale).sub_(mean).div_(std)
+    return found
+
+
+def _resized(pixels: torch.Tensor, sides: Sides, resample: str) -> torch.Tensor:
+    """Return pictures, shape (pictures, 3, height, width), resized to whole levels."""
+    if pixels.shape[2:] == sides:
+        return pixels
+    if resample == "nearest":
+        for axis, side in enumerate(sides, start=2):
+            doubled = (2 * torch.arange(side, device=pixels.device) + 1) * pixels.shape[axis]  # of middles of pixels
+            pixels = pixels.index_select(axis, doubled // (2 * side))
+        return pixels
+    if pixels.device.type == "cpu":
+        return functional.interpolate(pixels, sides, mode=resample, antialias=True)
+    return in_passes(pixels, sides, resample)
+
+
+def in_passes(pixels: torch.Tensor, sides: Sides, resample: str) -> torch.Tensor:
+    """Return what PyTorch's resizing of bytes, which only CPUs have, gives: each pass is rounded and kept in 0 to 255.
+
+    Parameters
+    ----------
+    pixels
+        Shape (pictures, 3, height, width).
+    resample
+        Bilinear or bicubic.
+    """
+    for pass_sides in ((pixels.shape[2], sides[1]), sides):
+        exact = functional.interpolate(pixels.float(), pass_sides, mode=resample, antialias=True)
+        pixels = exact.round_().clamp_(0, 255)
+    return pixels
+
+
+def _middle(pixels: torch.Tensor, sides: Sides) -> torch.Tensor:
+    """Return the middle of pictures, with black around it where they are smaller."""
+    top, left = ((have - want) // 2 for have, want in zip(pixels.shape[2:], sides, strict=True))
+    bottom, right = pixels.shape[2] - sides[0] - top, pixels.shape[3] - sides[1] - left
+    return functional.pad(pixels, (-left, -right, -top, -bottom))

@@ -1,0 +1,1 @@
+"""Principal directions and clusters of a column's vectors."""

@@ -1,0 +1,118 @@
+"""Principal directions and clusters from the moments and a sample of vectors.
+
+Directions are eigenvectors of the covariance, by falling eigenvalue; clusters are those of k-means (Lloyd 1982) from
+starts by k-means++ (Arthur & Vassilvitskii 2007), the best of several, on the sample's projections. Units matter to
+both: where dimensions have several, the widest decide. Moments depend in their last bits on the order of merging, so
+directions and centroid are rounded, which leaves nothing of it but where two eigenvalues are as good as equal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from featflow.summaries.vector_moments import VectorMoments
+from featflow.summaries.vector_sample import VectorSample
+from featflow.transforms.projection.projection import Fit, nearest, squared_distances
+
+__all__ = ["fit", "principal_directions"]
+
+ROUNDING_BITS = 20
+"""Directions are rounded to multiples of 2^-20; the centroid to 2^-20 of a dimension's standard deviation."""
+FLOAT32_NOISE = 2.0**-46
+"""Square of what float32 rounds off: a smaller share of the largest eigenvalue, times d, is no direction."""
+CLUSTER_DIRECTIONS = 32
+"""Most directions that clusters are looked for in."""
+CLUSTER_VARIANCE = 0.95
+"""Share of the variance that is enough for them."""
+STARTS, MOST_ROUNDS = 8, 100
+"""Starts of k-means, and rounds of one."""
+
+
+def principal_directions(moments: VectorMoments) -> tuple[np.ndarray, np.ndarray]:
+    """Return the directions that vectors vary in and the variance in each, ddof 1, falling.
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        Shape (rank, d), the component of the largest magnitude positive, and (rank,).
+
+    Examples
+    --------
+    >>> from featflow.columns.column import Column, Kind
+    >>> from featflow.summaries import VectorMomentsSummarizer
+    >>> import pyarrow as pa
+    >>> lists = pa.array([[0.0, 1.0], [0.0, 3.0]], pa.list_(pa.float32(), 2))
+    >>> spec = VectorMomentsSummarizer(Column("v", "vector", Kind.VECTOR), 2)
+    >>> directions, variances = principal_directions(spec.summarize(pa.record_batch({"v": lists})))
+    >>> directions.tolist(), variances.tolist()
+    ([[0.0, 1.0]], [2.0])
+    """
+    values, vectors = np.linalg.eigh(moments.comoments / max(moments.n - 1, 1))
+    values, directions = values[::-1], vectors.T[::-1]
+    rank = int((values > max(values[0], 0.0) * len(values) * FLOAT32_NOISE).sum())
+    directions = np.round(np.ldexp(directions[:rank], ROUNDING_BITS))
+    largest = np.abs(directions).argmax(axis=1)[:, None]
+    directions *= np.sign(np.take_along_axis(directions, largest, axis=1))
+    return np.ldexp(directions, -ROUNDING_BITS) + 0.0, values[:rank]
+
+
+def fit(moments: VectorMoments, sample: VectorSample, directions: int, clusters: int) -> Fit:
+    """Return principal directions and clusters of vectors.
+
+    Parameters
+    ----------
+    sample
+        Of the same vectors.
+    directions
+        Most directions, the projections on which are columns; fewer where the vectors vary in fewer.
+    clusters
+        Most clusters, 0 for none; fewer where there are fewer distinct vectors. The one with the most images of the
+        sample comes first.
+    """
+    axes, variances = principal_directions(moments)
+    kept = min(directions, len(axes))
+    enough = 1 + int(np.searchsorted(np.cumsum(variances), CLUSTER_VARIANCE * variances.sum()))
+    used = min(enough, CLUSTER_DIRECTIONS, len(axes)) if clusters else 0
+    found = Fit(_centroid(moments), axes[: max(kept, used)], kept, np.empty((0, used)))
+    if not used or not len(sample.vectors):
+        return found
+    points = found.project(sample.vectors)[:, :used]
+    return Fit(found.centroid, found.directions, kept, _k_means(points, clusters))
+
+
+def _centroid(moments: VectorMoments) -> np.ndarray:
+    """Return the mean, rounded to a power of two that is small beside the standard deviation."""
+    spread = np.sqrt(np.diagonal(moments.comoments) / max(moments.n - 1, 1))
+    unit = np.frexp(spread)[1] - ROUNDING_BITS
+    return np.where(spread > 0, np.ldexp(np.round(np.ldexp(moments.mean, -unit)), unit), moments.mean)
+
+
+def _k_means(points: np.ndarray, clusters: int) -> np.ndarray:
+    """Return centres, that of the most points first, then by coordinates, shape (at most clusters, dimensions)."""
+    distinct = np.unique(points, axis=0)
+    random = np.random.default_rng(0)
+    runs = [_rounds(points, _start(distinct, clusters, random)) for _ in range(STARTS)]
+    centres = min(runs, key=lambda some: float(squared_distances(points, some).min(axis=1).sum()))
+    counts = np.bincount(nearest(points, centres), minlength=len(centres))
+    order = np.lexsort([*centres.T[::-1], -counts])
+    return np.asarray(centres[order])
+
+
+def _start(points: np.ndarray, clusters: int, random: np.random.Generator) -> np.ndarray:
+    """Return points drawn one after another with a chance that rises as the squared distance from those drawn."""
+    chosen = [int(random.random() * len(points))]
+    for _ in range(min(clusters, len(points)) - 1):
+        chances = np.cumsum(squared_distances(points, points[chosen]).min(axis=1))
+        chosen.append(min(int(np.searchsorted(chances, random.random() * chances[-1], side="right")), len(points) - 1))
+    return np.asarray(points[chosen])
+
+
+def _rounds(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return centres that are the means of the points nearest to them; one without points is dropped."""
+    for _ in range(MOST_ROUNDS):
+        labels = nearest(points, centres)
+        moved = np.stack([points[labels == label].mean(axis=0) for label in np.unique(labels)])
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres

@@ -1,0 +1,196 @@
+"""Kept pairs: error bars and nulls of interactions and correlations, against planted truths and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from featflow.analyses.correlation.jackknife import bergsma, cramers_v_errors, information_errors, moment_errors
+from featflow.analyses.interaction.jackknife import interaction_errors, with_interaction_errors
+from featflow.analyses.uncertainty import UncertaintyOptions
+from featflow.columns.binning import number_coding
+from featflow.columns.column import Column, Kind
+from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.sort_keys import sortable_keys
+from featflow.measures.information import corrected_mutual_information
+from featflow.storage.tables import build
+from featflow.summaries import KeptMomentsSummarizer
+
+GROUPS = 32
+
+
+def counted(*codes):
+    """Counts by group and by every combination of codes."""
+    shape = tuple(int(code.max()) + 1 for code in codes)
+    return np.bincount(np.ravel_multi_index(codes, shape), minlength=int(np.prod(shape))).reshape(shape)
+
+
+def groups(random, n):
+    return random.permutation(np.arange(n) % GROUPS)
+
+
+def synergy(*codes):
+    a, b, y = codes
+    joint, left, right = a * (b.max() + 1) + b, a, b
+    return sum(
+        sign * np.subtract(*corrected_mutual_information(counted(x, y)))
+        for x, sign in ((joint, 1), (left, -1), (right, -1))
+    )
+
+
+def test_xor_is_log_two_within_its_interval():
+    random = np.random.default_rng(0)
+    a, b, g = random.integers(0, 2, 4_000), random.integers(0, 2, 4_000), groups(random, 4_000)
+    errors = interaction_errors([counted(g, a, b, a ^ b)], 1.0, 0.95)
+    assert errors["ci_low"][0] <= np.log(2) <= errors["ci_high"][0]
+    assert errors["standard_error"][0] < 1e-3
+    assert errors["p_value"][0] < 1e-300
+    assert errors["rows_a_value"][0] == 500
+
+
+def test_errors_are_a_leave_one_group_out_by_hand():
+    random = np.random.default_rng(1)
+    n = 3_000
+    a, b, g = random.integers(0, 3, n), random.integers(0, 4, n), random.integers(0, 12, n)
+    y = (random.random(n) < 1 / (1 + np.exp(-(a - 1) * (b - 1.5)))).astype(int)
+    errors = interaction_errors([counted(g, a, b, y)] * 2, 1.0, 0.95)
+    whole = synergy(a, b, y)
+    held = np.bincount(g)
+    times = n / held
+    without = np.array([synergy(*(x[g != group] for x in (a, b, y))) for group in range(12)])
+    mean = 12 * whole - ((1 - 1 / times) * without).sum()
+    by_hand = np.sqrt(((times * whole - (times - 1) * without - mean) ** 2 / (times - 1)).mean())
+    np.testing.assert_allclose(errors["standard_error"], [by_hand] * 2, rtol=1e-9)
+    np.testing.assert_allclose(errors["z"], whole / by_hand, rtol=1e-9)
+    p = 2 * stats.t.sf(whole / by_hand, 11)
+    np.testing.assert_allclose(errors["synergy_p_value"], p, rtol=1e-6)
+
+
+def test_noise_beside_a_strong_feature_is_no_joint():
+    """The joint of a strong feature and noise says much; the within-level null knows that only one of them does."""
+    random = np.random.default_rng(2)
+    n, found = 3_000, []
+    for _ in range(200):
+        a, b, g = random.integers(0, 6, n), random.integers(0, 4, n), groups(random, n)
+        y = (random.random(n) < 1 / (1 + np.exp(-(b - 1.5)))).astype(int)
+        found.append(interaction_errors([counted(g, a, b, y)], 1.0, 0.95)["p_value"][0])
+    assert 0.01 <= np.mean(np.array(found) <= 0.05) <= 0.1
+
+
+def test_additive_effects_leave_no_synergy_beyond_what_is_true():
+    random = np.random.default_rng(3)
+    n, covered = 5_000, 0
+    effect = 0.2 * np.subtract.outer(np.arange(4) - 1.5, -(np.arange(4) - 1.5))
+    p = 1 / (1 + np.exp(-effect))
+    for _ in range(150):
+        a, b, g = random.integers(0, 4, n), random.integers(0, 4, n), groups(random, n)
+        y = (random.random(n) < p[a, b]).astype(int)
+        errors = interaction_errors([counted(g, a, b, y)], 1.0, 0.95)
+        covered += errors["ci_low"][0] <= 0 <= errors["ci_high"][0]
+    assert covered >= 0.9 * 150
+
+
+def test_strategy_needs_synergy_significance_and_rows():
+    table = build(
+        "interaction",
+        {"target": ["y"] * 4, "feature_a": list("abcd"), "feature_b": list("efgh"), "synergy": [0.3, 0.3, 0.0, 0.1]},
+    )
+    errors = {
+        "ci_low": np.array([0.2, 0.2, -0.1, np.nan]),
+        "p_value": np.array([1e-9, 1e-9, 0.5, 1e-9]),
+        "rows_a_value": np.array([100.0, 2.0, 100.0, 100.0]),
+    }
+    done = with_interaction_errors(table, errors, UncertaintyOptions(), {"y": 1_000})
+    assert done.column("strategy").to_pylist() == ["memorise", None, "naive", None]
+    assert done.column("q_value")[0].as_py() == pytest.approx(1e-9 * 1_000 / 3)
+
+
+# --- correlations ---------------------------------------------------------------------------------------------------
+
+X, Y, G = (Column(name, "float64", Kind.NUMBER) for name in "xyg")
+
+
+def pearson_errors(x, y, group):
+    codings = tuple(
+        number_coding(column, sortable_keys(np.array([np.nanmedian(values)])), np.array([1]), 0, (64, 16))
+        for column, values in ((X, x), (Y, y))
+    )
+    spec = KeptMomentsSummarizer((codings,), Grouping("unit", (G,), 37))  # a prime: no groups fall together
+    return moment_errors(spec.summarize(pa.record_batch({"x": x, "y": y, "g": group.astype(float)})), 0.95)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_pearson_errors_are_a_leave_one_group_out_by_hand(offset):
+    random = np.random.default_rng(4)
+    x = random.normal(size=2_000)
+    y, g = 0.5 * x + random.normal(size=2_000), groups(random, 2_000)
+    y[random.random(2_000) < 0.2] = np.nan
+    bars = pearson_errors(x + offset, y + offset, g)
+    kept = ~np.isnan(y)
+
+    def z(rows):
+        return np.arctanh(np.corrcoef(x[rows & kept], y[rows & kept])[0, 1])
+
+    whole, held = z(kept), np.bincount(g[kept])
+    times = held.sum() / held
+    without = np.array([z(g != group) for group in range(GROUPS)])
+    mean = GROUPS * whole - ((1 - 1 / times) * without).sum()
+    error = np.sqrt(((times * whole - (times - 1) * without - mean) ** 2 / (times - 1)).mean())
+    reach, centre = stats.t.ppf(0.975, GROUPS - 1) * error, mean
+    tolerance = 1e-9 if offset == 0 else 1e-6
+    np.testing.assert_allclose(bars.standard_error, (1 - np.tanh(whole) ** 2) * error, rtol=tolerance)
+    np.testing.assert_allclose([bars.low[0], bars.high[0]], np.tanh([centre - reach, centre + reach]), rtol=tolerance)
+
+
+def test_pearson_intervals_cover_and_clusters_need_their_groups():
+    """Heavy tails, where Fisher's z is too narrow; then rows that repeat an entity's value."""
+    random = np.random.default_rng(5)
+    heavy = by_entity = by_row = 0
+    for _ in range(200):
+        shared = random.standard_t(5, size=3_000)
+        x, y = shared + random.standard_t(5, size=3_000), shared + random.standard_t(5, size=3_000)
+        bars = pearson_errors(x, y, groups(random, 3_000))
+        heavy += bars.low[0] <= 0.5 <= bars.high[0]
+        of_entity = random.normal(size=(2, 300))
+        entity = np.repeat(np.arange(300), 10)
+        x, y = of_entity[0][entity], of_entity[1][entity] + random.normal(size=3_000)
+        for grouping, code in (("entity", entity % GROUPS), ("row", groups(random, 3_000))):
+            bars = pearson_errors(x, y, code)
+            inside = bars.low[0] <= 0 <= bars.high[0]
+            by_entity += inside and grouping == "entity"
+            by_row += inside and grouping == "row"
+    assert 0.9 <= heavy / 200 <= 0.99
+    assert 0.9 <= by_entity / 200 <= 0.99
+    assert by_row / 200 < 0.75
+
+
+def test_equal_columns_have_no_error():
+    random = np.random.default_rng(6)
+    x = random.normal(size=500)
+    bars = pearson_errors(x, x, groups(random, 500))
+    assert bars.standard_error[0] == pytest.approx(0.0, abs=1e-9)
+    assert bars.low[0] <= 1.0 <= bars.high[0] + 1e-9
+
+
+def test_count_errors_cover():
+    random = np.random.default_rng(7)
+    joint = np.array([[0.25, 0.1, 0.05], [0.1, 0.15, 0.05], [0.05, 0.05, 0.2]])
+    truth = float((joint * np.log(joint / np.outer(joint.sum(1), joint.sum(0)))).sum())
+    square = float(np.sqrt(((joint**2 / np.outer(joint.sum(1), joint.sum(0))).sum() - 1) / 2))
+    information = association = 0
+    for _ in range(200):
+        cells = random.multinomial(125, joint.ravel(), size=GROUPS).reshape(GROUPS, 3, 3)
+        bars = information_errors(cells, 1.0, 0.95)
+        information += bars.low <= truth <= bars.high
+        padded = np.pad(cells, ((0, 0), (1, 0), (1, 0)), constant_values=7)  # missing rows take no part
+        bars = cramers_v_errors(padded, 1.0, 0.95)
+        association += bars.low <= square <= bars.high
+    assert 0.9 <= information / 200 <= 0.99
+    assert 0.9 <= association / 200 <= 0.99
+
+
+def test_bergsma_of_independence_and_of_one_level():
+    assert -0.05 < bergsma(np.outer([30.0, 70.0], [20.0, 50.0, 30.0])) < 0
+    assert np.isnan(bergsma(np.array([[5.0, 7.0]])))
