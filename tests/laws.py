@@ -45,7 +45,6 @@ from featflow.summaries import (
     TimeCountsSummarizer,
     VectorMomentsSummarizer,
     VectorSampleSummarizer,
-    absorb,
     digest,
 )
 from featflow.summaries.sketches.sketches import FAMILIES, distinct_estimate, frequent_levels
@@ -362,7 +361,7 @@ def test_arrow_round_trip_is_exact(spec, rows):
 def test_absorbing_batches_is_merging_them(spec):
     batch, total = source(spec), spec.empty()
     for start in range(0, ROWS, 1_300):
-        total = absorb(spec, total, batch.slice(start, 1_300))
+        total = spec.absorb(total, batch.slice(start, 1_300))
     assert_same(spec, total, spec.summarize(batch), FLOAT_TOLERANCE)
 
 

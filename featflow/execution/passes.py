@@ -27,8 +27,6 @@ from featflow.execution.engines.base import Engine, Resources
 from featflow.execution.progress import Reporter
 from featflow.execution.state_store import AnySummarizer
 from featflow.storage.store import Store
-from featflow.summaries import MomentsSummarizer, absorb
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 from featflow.transforms.images.made import MadeColumns
 
 __all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge", "merge_spans"]
@@ -151,9 +149,9 @@ def compute(
         memory = max(state_store.task_bytes([specs[i] for i in item.specs]) for item in items)
         work = _ShardWork(store, tuple(specs), workspace.source_options)
         with progress.stage(workspace.progress, stage, len(items)):
-            if any(column.kind is Kind.IMAGE for spec in specs for column in spec.columns):
-                resources = Resources(workspace.encoder_gpus if _uses_models(specs) else 0.0, memory, _Item.lighter)
-                reports = workspace.engine.map_resident(_encode, work, items, resources)
+            if any(spec.worker.resident for spec in specs):
+                gpus = workspace.encoder_gpus if any(spec.worker.gpus for spec in specs) else 0.0
+                reports = workspace.engine.map_resident(_again, work, items, Resources(gpus, memory, _Item.lighter))
             else:
                 reports = workspace.engine.map(_summarize, work, items, Resources(memory=memory, lighter=_Item.lighter))
             for item, unreadable in zip(items, reports, strict=True):
@@ -184,15 +182,10 @@ def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> I
         yield tuple(group)
 
 
-def _uses_models(specs: Sequence[AnySummarizer]) -> bool:
-    return any(isinstance(spec, EmbeddingsSummarizer) and spec.encoder.uses_gpus for spec in specs)
-
-
-def _encode(work: _ShardWork, item: _Item, attempt: int) -> dict[str, list[Quarantined]]:
-    """Do as `_summarize`; where that ended a process, an image may have: they are then decoded apart from this one."""
+def _again(work: _ShardWork, item: _Item, attempt: int) -> dict[str, list[Quarantined]]:
+    """Do as `_summarize`; where that ended a process, by what specs have for a second attempt."""
     if attempt:
-        specs = (replace(s, apart=True) if isinstance(s, EmbeddingsSummarizer) else s for s in work.specs)
-        work = replace(work, specs=tuple(specs))
+        work = replace(work, specs=tuple(spec.second_attempt() for spec in work.specs))
     return _summarize(work, item)
 
 
@@ -209,7 +202,7 @@ def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
     read = tuple(column for column in columns if not column.made)
     found = [spec.empty() for spec in specs]
     bad: dict[str, list[Quarantined]] = defaultdict(list)
-    weight = next((spec.weight for spec in specs if isinstance(spec, MomentsSummarizer)), None)  # pass 1 sees them all
+    weight = next((spec.weight for spec in specs if spec.weight), None)
     for shard in item.shards:
         faults = np.zeros(3, np.int64)
         made, start = MadeColumns(work.store, shard.digest, columns), 0
@@ -223,7 +216,7 @@ def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
                 faults += weight_faults(row_weights(batch, weight))
                 if not faults.any():
                     coded = CodedBatch(batch)
-                    found = [absorb(spec, state, coded) for spec, state in zip(specs, found, strict=True)]
+                    found = [spec.absorb(state, coded) for spec, state in zip(specs, found, strict=True)]
         check_unchanged(shard.file, work.options)
         if not bad:
             _check_weights(shard, weight, faults)

@@ -17,13 +17,12 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from featflow.dataset.batches import IMAGE_BYTES, batch_rows
+from featflow.dataset.batches import batch_rows
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import ConfigurationError
 from featflow.execution.merge_tree import span_level, spans
 from featflow.storage.store import Store
 from featflow.summaries import Summarizer, digest
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 
 __all__ = [
     "COLUMNS_AT_ONCE",
@@ -49,8 +48,6 @@ WORKING_COPIES = 4
 BATCH_COPIES = 6
 """A batch as Arrow, as float64, as a mask, and in products."""
 
-IMAGE_COPIES = 5
-"""Encoded images as Arrow, joined, as Python's bytes; and those of the next batch, as Arrow and joined."""
 
 COLUMNS_AT_ONCE = 512
 """Columns of a block, and of a task that takes several: a batch of more has too few rows."""
@@ -62,19 +59,6 @@ SMALL_BYTES = 64 * 2**20
 """States that may be held together whatever the budget."""
 
 QUARANTINE = "states/quarantine"
-
-REMEDIES = {
-    "codes": "lower dataset.shard_bytes, or write smaller row groups",
-    "levels": "lower codebook.levels, or exclude columns",
-    "pair_counts": "lower codebook.pair_bins",
-    "quantiles": "lower codebook.cells, or exclude columns",
-    "target_counts": "lower codebook.bins or analyses.uncertainty.groups, or take coarser strata",
-    "time_counts": "lower codebook.pair_bins, or set analyses.ranking.windows to 0",
-}
-"""What makes a state smaller, beside more memory."""
-
-BY_SHARD = {"codes", "embeddings", "projections"}
-"""Summaries whose states are rows, which later passes read shard by shard."""
 
 AnySummarizer = Summarizer[Any]
 
@@ -125,7 +109,7 @@ def folder(summarizer: AnySummarizer) -> str:
 
 def load(store: Store, summarizer: AnySummarizer, name: str) -> Any:
     """Return a state by its name."""
-    return type(summarizer.empty()).from_arrow(store.read_arrow(path(summarizer, name)))
+    return summarizer.state.from_arrow(store.read_arrow(path(summarizer, name)))
 
 
 def load_all(store: Store, summarizer: AnySummarizer, names: Sequence[str]) -> Iterator[Any]:
@@ -142,10 +126,7 @@ def task_bytes(specs: Sequence[AnySummarizer]) -> int:
     """Return the memory of a task that computes these specs from a shard: states, and a batch of their columns."""
     columns = {column for spec in specs for column in spec.columns}
     batch = BATCH_COPIES * 8 * batch_rows(columns) * len(columns)
-    batch += sum(
-        IMAGE_COPIES * IMAGE_BYTES + s.encoder.working_bytes for s in specs if isinstance(s, EmbeddingsSummarizer)
-    )
-    return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + batch
+    return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + batch + sum(spec.worker.nbytes for spec in specs)
 
 
 def missing(
@@ -162,7 +143,7 @@ def missing(
     kinds: Counter[str] = Counter()
     for spec in specs:
         kinds[spec.name] += spec.nbytes()
-    heights = [0 if spec.name in BY_SHARD else span_level(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
+    heights = [0 if spec.by_shard else span_level(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
     by_digest = {shard.digest: shard for shard in shards}
     found = []
     for height in sorted(set(heights)):
@@ -181,7 +162,7 @@ def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
             raise ConfigurationError(
                 f"budget.memory: one {spec.name} state of {len(spec.columns)} columns takes "
                 f"{spec.nbytes() / 2**20:,.0f} MiB and a task may hold {limit / 2**20:,.0f} MiB; "
-                f"raise budget.memory {times} times or {REMEDIES.get(spec.name, 'exclude columns')}"
+                f"raise budget.memory {times} times or {spec.remedy}"
             )
 
 

@@ -17,7 +17,7 @@ from featflow.execution import merge_tree, progress, state_store
 from featflow.execution.engines.base import Resources
 from featflow.execution.passes import Workspace, merge, merge_spans
 from featflow.storage.store import Store
-from featflow.summaries import CodesSummarizer, PairCountsSummarizer, absorb
+from featflow.summaries import CodesSummarizer, PairCountsSummarizer
 
 __all__ = ["PIECE_BYTES", "CodeStream", "code_stream", "count_totals"]
 
@@ -58,7 +58,7 @@ class CodeStream:
         """
         state = spec.empty()
         for piece in self.pieces(list(spec.fields), share):
-            state = absorb(spec, state, piece)
+            state = spec.absorb(state, piece)
             del piece  # before the next one is read
         return state
 

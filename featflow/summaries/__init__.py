@@ -11,7 +11,7 @@ from featflow.summaries.moments import Moments, MomentsSummarizer
 from featflow.summaries.pair_counts import PairCounts, PairCountsSummarizer
 from featflow.summaries.pair_counts_by_group import KeptCounts, KeptCountsSummarizer
 from featflow.summaries.pair_moments_by_group import KeptMomentsSummarizer, KeptRankMomentsSummarizer
-from featflow.summaries.protocol import Summarizer, Summary, absorb, digest
+from featflow.summaries.protocol import Spec, Summarizer, Summary, Worker, digest
 from featflow.summaries.sketches.sketches import (
     DistinctSummarizer,
     FrequentSummarizer,
@@ -56,6 +56,7 @@ __all__ = [
     "QuantilesSummarizer",
     "RankCoMomentsSummarizer",
     "Sketches",
+    "Spec",
     "Summarizer",
     "Summary",
     "TargetCounts",
@@ -66,7 +67,7 @@ __all__ = [
     "VectorMomentsSummarizer",
     "VectorSample",
     "VectorSampleSummarizer",
-    "absorb",
+    "Worker",
     "digest",
 ]
 

@@ -16,6 +16,7 @@ from featflow.columns.batch_cache import CodedBatch, classes_of
 from featflow.columns.codebook import Coding, target_classes
 from featflow.columns.column import Column
 from featflow.summaries.array_state import ArrayState
+from featflow.summaries.protocol import Spec
 from featflow.summaries.vector_batch import vectors_of
 
 __all__ = ["ClassMoments", "ClassMomentsSummarizer", "class_count", "labelled"]
@@ -73,8 +74,11 @@ class ClassMoments(ArrayState):
 
 
 @dataclass(frozen=True, slots=True)
-class ClassMomentsSummarizer:
+class ClassMomentsSummarizer(Spec[ClassMoments]):
     """Spec of `ClassMoments`."""
+
+    name = "class_moments"
+    state = ClassMoments
 
     vector: Column
     """The vectors."""
@@ -82,11 +86,6 @@ class ClassMomentsSummarizer:
     """Their number of dimensions."""
     target: Coding
     """Coding of the target, whose classes are kept apart."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "class_moments"
 
     @property
     def columns(self) -> tuple[Column, ...]:

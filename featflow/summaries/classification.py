@@ -21,6 +21,7 @@ from featflow.columns.column import Column
 from featflow.columns.hashing import array_digest
 from featflow.summaries.array_state import ArrayState
 from featflow.summaries.class_moments import class_count, labelled
+from featflow.summaries.protocol import Spec
 
 __all__ = ["Classification", "ClassificationSummarizer", "Classifier", "prefix_lengths"]
 
@@ -105,7 +106,7 @@ class Classification(ArrayState):
 
 
 @dataclass(frozen=True, slots=True)
-class ClassificationSummarizer:
+class ClassificationSummarizer(Spec[Classification]):
     """Spec of `Classification`.
 
     Examples
@@ -123,6 +124,9 @@ class ClassificationSummarizer:
     ([2, 1, 0], [[1, 1, 0]], [1, 1, 0])
     """
 
+    name = "classification"
+    state = Classification
+
     vector: Column
     """The vectors."""
     width: int
@@ -131,11 +135,6 @@ class ClassificationSummarizer:
     """Coding of the target."""
     classifier: Classifier
     """Made from other rows, of the same classes."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "classification"
 
     @property
     def columns(self) -> tuple[Column, ...]:

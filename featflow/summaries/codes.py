@@ -18,6 +18,7 @@ from featflow.columns.codebook import Coding
 from featflow.columns.column import Column
 from featflow.columns.jackknife_groups import Grouping, group_codes
 from featflow.columns.values import row_weights
+from featflow.summaries.protocol import Spec
 
 __all__ = ["GROUP_FIELD", "WEIGHT_FIELD", "Codes", "CodesSummarizer", "column_field", "target_field"]
 
@@ -82,8 +83,13 @@ def _stacked(rows: list[np.ndarray], width: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class CodesSummarizer:
+class CodesSummarizer(Spec[Codes]):
     """Spec of `Codes`."""
+
+    name = "codes"
+    state = Codes
+    remedy = "lower dataset.shard_bytes, or write smaller row groups"
+    by_shard = True
 
     codings: tuple[Coding, ...]
     """Codings of columns that take part in pairs."""
@@ -95,11 +101,6 @@ class CodesSummarizer:
     """Row weights, where they are to be kept."""
     grouping: Grouping | None = None
     """Groups of rows, where they are to be kept; at most 256."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "codes"
 
     @property
     def columns(self) -> tuple[Column, ...]:

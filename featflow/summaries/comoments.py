@@ -29,6 +29,7 @@ from featflow.columns.jackknife_groups import Grouping, group_codes
 from featflow.columns.values import divisor, row_weights
 from featflow.summaries.moment_products import PairMoments, pair_moments
 from featflow.summaries.number_block import Values, block_columns
+from featflow.summaries.protocol import Spec
 
 __all__ = ["CoMoments", "CoMomentsSummarizer", "RankCoMomentsSummarizer"]
 
@@ -169,8 +170,10 @@ def _sum(fresh: np.ndarray, *others: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class _BlockPair:
+class _BlockPair(Spec[CoMoments]):
     """What both specs have: two blocks of numbers."""
+
+    state = CoMoments
 
     left: tuple[NumberCoding, ...]
     """Codings of the first block."""
@@ -254,10 +257,7 @@ def _moments(
 class CoMomentsSummarizer(_BlockPair):
     """Spec of `CoMoments` of values, less the centre of each column's coding."""
 
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "comoments"
+    name = "comoments"
 
     def summarize(self, batch: pa.RecordBatch) -> CoMoments:
         """Return the moments of a batch."""
@@ -268,10 +268,7 @@ class CoMomentsSummarizer(_BlockPair):
 class RankCoMomentsSummarizer(_BlockPair):
     """Spec of `CoMoments` of ranks; ranks are shares of the codebook's values, between 0 and 1."""
 
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "rank_comoments"
+    name = "rank_comoments"
 
     def summarize(self, batch: pa.RecordBatch) -> CoMoments:
         """Return the moments of a batch's ranks."""

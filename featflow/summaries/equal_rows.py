@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featflow.columns.column import Column
+from featflow.summaries.protocol import Spec
 
 __all__ = ["Agreement", "AgreementSummarizer"]
 
@@ -51,16 +52,14 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class AgreementSummarizer:
+class AgreementSummarizer(Spec[Agreement]):
     """Spec of `Agreement`."""
+
+    name = "agreement"
+    state = Agreement
 
     pairs: tuple[tuple[Column, Column], ...]
     """Pairs of columns of one canonical type."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "agreement"
 
     @property
     def columns(self) -> tuple[Column, ...]:

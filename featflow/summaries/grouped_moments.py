@@ -19,6 +19,7 @@ from featflow.columns.codebook import CategoryCoding, NumberCoding, pair_cardina
 from featflow.columns.column import Column
 from featflow.columns.encoding import centred_values
 from featflow.columns.values import divisor, row_weights
+from featflow.summaries.protocol import Spec
 
 __all__ = ["GroupedMoments", "GroupedMomentsSummarizer"]
 
@@ -89,8 +90,11 @@ class GroupedMoments:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupedMomentsSummarizer:
+class GroupedMomentsSummarizer(Spec[GroupedMoments]):
     """Spec of `GroupedMoments`."""
+
+    name = "grouped_moments"
+    state = GroupedMoments
 
     categories: tuple[CategoryCoding, ...]
     """Codings whose pair levels group the rows."""
@@ -98,11 +102,6 @@ class GroupedMomentsSummarizer:
     """Codings of numbers, for their centres."""
     weight: Column | None = None
     """Row weights."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "grouped_moments"
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -19,6 +19,7 @@ from featflow.columns.batch_cache import group_levels, levels_of
 from featflow.columns.column import Column
 from featflow.columns.hashing import buckets_of, hash64
 from featflow.summaries.heavy_hitters import HEAVY_BITS, HEAVY_GROUPS, PARTITIONS, group_counts, heavy_hitters
+from featflow.summaries.protocol import Spec
 
 __all__ = ["BUCKETS", "LevelCounts", "Levels", "LevelsSummarizer"]
 
@@ -136,18 +137,17 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelsSummarizer:
+class LevelsSummarizer(Spec[Levels]):
     """Spec of `Levels`."""
+
+    name = "levels"
+    state = Levels
+    remedy = "lower codebook.levels, or exclude columns"
 
     columns: tuple[Column, ...]
     """Category and text columns."""
     limit: int
     """Levels counted exactly."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "levels"
 
     def empty(self) -> Levels:
         """Return the counts of no rows."""

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from featflow.columns.column import Column
 from featflow.columns.values import divisor, finite_values, row_weights, values_less
+from featflow.summaries.protocol import Spec
 
 __all__ = ["Moments", "MomentsSummarizer"]
 
@@ -121,18 +122,16 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class MomentsSummarizer:
+class MomentsSummarizer(Spec[Moments]):
     """Spec of `Moments`."""
+
+    name = "moments"
+    state = Moments
 
     numbers: tuple[Column, ...]
     """Numeric columns."""
     weight: Column | None = None
     """Row weights."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "moments"
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -17,6 +17,7 @@ from featflow.columns.codebook import Coding, pair_cardinality, target_classes
 from featflow.columns.column import Column
 from featflow.summaries.codes import WEIGHT_FIELD, column_field, target_field
 from featflow.summaries.joint_counts import CodedColumns, CodedRows, pair_tables
+from featflow.summaries.protocol import Spec
 
 __all__ = ["PairCounts", "PairCountsSummarizer", "RowCounts"]
 
@@ -87,7 +88,7 @@ class PairCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class PairCountsSummarizer:
+class PairCountsSummarizer(Spec[PairCounts]):
     """Spec of `PairCounts`; its batches hold codes (see `featflow.summaries.codes`), not values.
 
     Examples
@@ -102,6 +103,11 @@ class PairCountsSummarizer:
     [[1, 1], [1, 0]]
     """
 
+    name = "pair_counts"
+    state = PairCounts
+    remedy = "lower codebook.pair_bins"
+    of_stored = True
+
     left: tuple[Coding, ...]
     """Codings of the first block."""
     right: tuple[Coding, ...]
@@ -110,11 +116,6 @@ class PairCountsSummarizer:
     """Codings of the targets."""
     weight: Column | None = None
     """Row weights."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "pair_counts"
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -19,6 +19,7 @@ from featflow.columns.codebook import Coding, pair_cardinality, target_classes
 from featflow.columns.column import Column
 from featflow.summaries.codes import GROUP_FIELD, WEIGHT_FIELD, column_field, target_field
 from featflow.summaries.joint_counts import TAIL_CELLS, Spares, histogram, in_threads
+from featflow.summaries.protocol import Spec
 
 __all__ = ["KeptCounts", "KeptCountsSummarizer"]
 
@@ -47,7 +48,7 @@ class KeptCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptCountsSummarizer:
+class KeptCountsSummarizer(Spec[KeptCounts]):
     """Spec of `KeptCounts`; its batches hold codes (see `featflow.summaries.codes`), not values.
 
     Examples
@@ -62,6 +63,10 @@ class KeptCountsSummarizer:
     [[0, 1], [1, 0]]
     """
 
+    name = "kept_counts"
+    state = KeptCounts
+    of_stored = True
+
     pairs: tuple[tuple[Coding, Coding], ...]
     """Codings of the pairs."""
     target: Coding | None
@@ -70,11 +75,6 @@ class KeptCountsSummarizer:
     """Groups of rows that are kept apart; 1 for none."""
     weight: Column | None = None
     """Row weights."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "kept_counts"
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -22,6 +22,7 @@ from featflow.columns.jackknife_groups import Grouping, group_codes
 from featflow.columns.values import divisor, row_weights
 from featflow.summaries.comoments import CoMoments
 from featflow.summaries.number_block import Values
+from featflow.summaries.protocol import Spec
 
 __all__ = ["KeptMomentsSummarizer", "KeptRankMomentsSummarizer"]
 
@@ -39,8 +40,10 @@ class _Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Spec[CoMoments]):
     """What both specs have: pairs and groups."""
+
+    state = CoMoments
 
     pairs: tuple[tuple[NumberCoding, NumberCoding], ...]
     """Codings of the pairs."""
@@ -136,10 +139,7 @@ class KeptMomentsSummarizer(_Kept):
     [[-2.0], [0.0]]
     """
 
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "kept_moments"
+    name = "kept_moments"
 
     def summarize(self, batch: pa.RecordBatch) -> CoMoments:
         """Return the moments of a batch."""
@@ -150,10 +150,7 @@ class KeptMomentsSummarizer(_Kept):
 class KeptRankMomentsSummarizer(_Kept):
     """Spec of `CoMoments` of ranks, by group and pair."""
 
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "kept_rank_moments"
+    name = "kept_rank_moments"
 
     def summarize(self, batch: pa.RecordBatch) -> CoMoments:
         """Return the moments of a batch's ranks."""

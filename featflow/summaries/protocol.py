@@ -8,13 +8,14 @@ check this for every summary that the package lists.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
 from featflow.columns.column import Column
 
-__all__ = ["Summarizer", "Summary", "absorb", "digest"]
+__all__ = ["Spec", "Summarizer", "Summary", "Worker", "digest"]
 
 STATE_VERSION = 3
 """Raised when the same spec and rows give another state: old states are then left alone."""
@@ -43,45 +44,96 @@ class Summary(Protocol):
         ...
 
 
-S_co = TypeVar("S_co", bound=Summary, covariant=True)
+S = TypeVar("S", bound=Summary)
 
 
-class Summarizer(Protocol[S_co]):
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a process needs that makes states of a spec, beside the states and a batch of its columns."""
+
+    nbytes: int = 0
+    """Memory."""
+    resident: bool = False
+    """Whether it stays for all shards, as it loads something costly."""
+    gpus: bool = False
+    """Whether it uses a GPU where there is one."""
+
+
+class Summarizer(Protocol[S]):
     """What to compute: a frozen dataclass whose ``repr`` holds all that decides the state."""
 
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        ...
+    name: ClassVar[str]
+    """Folder of its states."""
+    state: ClassVar[type[Any]]
+    """Class of its states."""
+    by_shard: ClassVar[bool]
+    """Whether its states are rows, which later passes read shard by shard: none stands for several shards."""
+    of_stored: ClassVar[bool]
+    """Whether its batches are stored columns (see `featflow.execution.stored_columns`), not rows of files."""
+    remedy: ClassVar[str]
+    """What makes its states smaller, beside more memory."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns it reads."""
         ...
 
-    def empty(self) -> S_co:
+    @property
+    def weight(self) -> Column | None:
+        """Row weights that it reads: they are checked before it sees them."""
+        ...
+
+    @property
+    def worker(self) -> Worker:
+        """What a process needs that makes its states."""
+        ...
+
+    def empty(self) -> S:
         """Return the summary of no rows."""
         ...
 
-    def summarize(self, batch: pa.RecordBatch) -> S_co:
+    def summarize(self, batch: pa.RecordBatch) -> S:
         """Return the summary of a batch of canonical types (see `featflow.dataset.batches`)."""
+        ...
+
+    def absorb(self, state: S, batch: pa.RecordBatch) -> S:
+        """Return the summary of a state's rows and a batch's; the state is used up."""
         ...
 
     def nbytes(self) -> int:
         """Return an upper bound on the bytes of a state in memory."""
         ...
 
+    def second_attempt(self) -> Self:
+        """Return what makes the same states where the process of a first attempt died."""
+        ...
 
-def absorb(summarizer: Summarizer[Any], state: Any, batch: pa.RecordBatch) -> Any:
-    """Return the summary of a state's rows and a batch's; the state is used up.
 
-    A spec whose states outweigh batches has a method of this name, which writes into the state's arrays.
-    """
-    into = getattr(summarizer, "absorb", None)
-    if into is not None:
-        return into(state, batch)
-    found = summarizer.summarize(batch)
-    return state.merge(found) if state.rows else found
+class Spec(Generic[S]):
+    """What a spec says of itself unless it says otherwise; see `Summarizer`."""
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    state: ClassVar[type[Any]]
+    by_shard: ClassVar[bool] = False
+    of_stored: ClassVar[bool] = False
+    remedy: ClassVar[str] = "exclude columns"
+    weight: Column | None = None
+
+    @property
+    def worker(self) -> Worker:
+        """Nothing beside the states and a batch."""
+        return Worker()
+
+    def absorb(self: Summarizer[S], state: S, batch: pa.RecordBatch) -> S:
+        """Merge the batch's summary; a spec whose states outweigh batches writes into the state's arrays instead."""
+        found = self.summarize(batch)
+        return state.merge(found) if state.rows else found
+
+    def second_attempt(self) -> Self:
+        """Return the spec as it is."""
+        return self
 
 
 def digest(summarizer: Summarizer[Any]) -> str:

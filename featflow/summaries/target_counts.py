@@ -21,6 +21,7 @@ from featflow.columns.codebook import Coding, target_classes
 from featflow.columns.column import Column
 from featflow.columns.jackknife_groups import Grouping, group_codes
 from featflow.columns.values import row_weights
+from featflow.summaries.protocol import Spec
 
 __all__ = ["TargetCounts", "TargetCountsSummarizer"]
 
@@ -59,7 +60,7 @@ class TargetCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetCountsSummarizer:
+class TargetCountsSummarizer(Spec[TargetCounts]):
     """Spec of `TargetCounts`.
 
     Examples
@@ -75,6 +76,10 @@ class TargetCountsSummarizer:
     ((1, 4, 1, 4), [[1, 1], [1, 0]])
     """
 
+    name = "target_counts"
+    state = TargetCounts
+    remedy = "lower codebook.bins or analyses.uncertainty.groups, or take coarser strata"
+
     features: tuple[Coding, ...]
     """Codings of the features."""
     targets: tuple[Coding, ...]
@@ -85,11 +90,6 @@ class TargetCountsSummarizer:
     """Groups that are kept apart."""
     weight: Column | None = None
     """Row weights."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "target_counts"
 
     @property
     def columns(self) -> tuple[Column, ...]:

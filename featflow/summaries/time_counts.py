@@ -18,6 +18,7 @@ from featflow.columns.batch_cache import classes_of, codes_of
 from featflow.columns.codebook import Coding, pair_cardinality, target_classes
 from featflow.columns.column import Column
 from featflow.columns.values import finite_values
+from featflow.summaries.protocol import Spec
 
 __all__ = ["TimeCounts", "TimeCountsSummarizer"]
 
@@ -73,7 +74,7 @@ class TimeCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeCountsSummarizer:
+class TimeCountsSummarizer(Spec[TimeCounts]):
     """Spec of `TimeCounts`.
 
     Examples
@@ -89,6 +90,10 @@ class TimeCountsSummarizer:
     ([0, 2], 1, [[1, 0], [0, 0]])
     """
 
+    name = "time_counts"
+    state = TimeCounts
+    remedy = "lower codebook.pair_bins, or set analyses.ranking.windows to 0"
+
     features: tuple[Coding, ...]
     """Codings of the features."""
     targets: tuple[Coding, ...]
@@ -97,11 +102,6 @@ class TimeCountsSummarizer:
     """Event time: a number."""
     unit: float
     """Width of a unit before any are joined, in the time's own unit, microseconds for times."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "time_counts"
 
     @property
     def columns(self) -> tuple[Column, ...]:

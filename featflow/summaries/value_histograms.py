@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from featflow.columns.batch_cache import finite_keys_of
 from featflow.columns.column import Column
+from featflow.summaries.protocol import Spec
 
 __all__ = ["Histogram", "Quantiles", "QuantilesSummarizer"]
 
@@ -126,18 +127,17 @@ class Quantiles:
 
 
 @dataclass(frozen=True, slots=True)
-class QuantilesSummarizer:
+class QuantilesSummarizer(Spec[Quantiles]):
     """Spec of `Quantiles`."""
+
+    name = "quantiles"
+    state = Quantiles
+    remedy = "lower codebook.cells, or exclude columns"
 
     columns: tuple[Column, ...]
     """Numeric columns."""
     cells: int
     """Cells allowed a column, at least 2: one a sign."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "quantiles"
 
     def empty(self) -> Quantiles:
         """Return the histograms of no rows."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from featflow.columns.column import Column
 from featflow.summaries.array_state import ArrayState
+from featflow.summaries.protocol import Spec
 from featflow.summaries.vector_batch import vectors_of
 
 __all__ = ["NORM_EDGES", "VectorMoments", "VectorMomentsSummarizer"]
@@ -80,18 +81,16 @@ class VectorMoments(ArrayState):
 
 
 @dataclass(frozen=True, slots=True)
-class VectorMomentsSummarizer:
+class VectorMomentsSummarizer(Spec[VectorMoments]):
     """Spec of `VectorMoments`."""
+
+    name = "vector_moments"
+    state = VectorMoments
 
     vector: Column
     """The vectors."""
     width: int
     """Their number of dimensions."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "vector_moments"
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from featflow.columns.column import Column
 from featflow.columns.hashing import DIGEST_BYTES
 from featflow.summaries.array_state import ArrayState
+from featflow.summaries.protocol import Spec
 from featflow.summaries.vector_batch import vectors_of
 
 __all__ = ["VectorSample", "VectorSampleSummarizer"]
@@ -52,8 +53,11 @@ class VectorSample(ArrayState):
 
 
 @dataclass(frozen=True, slots=True)
-class VectorSampleSummarizer:
+class VectorSampleSummarizer(Spec[VectorSample]):
     """Spec of `VectorSample`."""
+
+    name = "vector_sample"
+    state = VectorSample
 
     vector: Column
     """The vectors."""
@@ -63,11 +67,6 @@ class VectorSampleSummarizer:
     """Dimensions of a vector."""
     size: int = 2048
     """Most images kept."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "vector_sample"
 
     @property
     def columns(self) -> tuple[Column, ...]:

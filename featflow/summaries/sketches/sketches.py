@@ -9,7 +9,7 @@ registers do not depend on order, but its default estimate does:
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from featflow.columns.batch_cache import finite_keys_of, keys_of, levels_of
 from featflow.columns.column import Column
 from featflow.columns.sort_keys import SIGN_64, key_values
+from featflow.summaries.protocol import Spec
 from featflow.summaries.sketches.hll_registers import hll_bytes, hll_registers
 from featflow.summaries.sketches.murmur import murmur_numbers, murmur_strings
 
@@ -125,16 +126,13 @@ class Sketches:
 
 
 @dataclass(frozen=True, slots=True)
-class _SketchSummarizer(ABC):
+class _SketchSummarizer(Spec[Sketches]):
     """What the specs have in common; each says how an array updates its sketch."""
+
+    state = Sketches
 
     columns: tuple[Column, ...]
     """Columns to sketch."""
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Folder of its states, and key of `FAMILIES`."""
 
     @abstractmethod
     def sketch(self, batch: pa.RecordBatch, column: Column) -> Any:
@@ -154,12 +152,9 @@ class _SketchSummarizer(ABC):
 class QuantileSketchSummarizer(_SketchSummarizer):
     """Spec of KLL sketches of numeric columns."""
 
-    __slots__ = ()
+    name = "quantile_sketch"
 
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "quantile_sketch"
+    __slots__ = ()
 
     def sketch(self, batch: pa.RecordBatch, column: Column) -> Any:
         """Return the sketch of the finite values, fed in ascending order: a third of the cost of any other."""
@@ -175,12 +170,9 @@ class QuantileSketchSummarizer(_SketchSummarizer):
 class DistinctSummarizer(_SketchSummarizer):
     """Spec of HLL sketches of columns of any kind."""
 
-    __slots__ = ()
+    name = "distinct"
 
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "distinct"
+    __slots__ = ()
 
     def sketch(self, batch: pa.RecordBatch, column: Column) -> Any:
         """Return the sketch of the distinct values: one by one if they are few, else by its registers."""
@@ -202,12 +194,9 @@ class DistinctSummarizer(_SketchSummarizer):
 class FrequentSummarizer(_SketchSummarizer):
     """Spec of frequent-item sketches of category and text columns."""
 
-    __slots__ = ()
+    name = "frequent"
 
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "frequent"
+    __slots__ = ()
 
     def sketch(self, batch: pa.RecordBatch, column: Column) -> Any:
         """Return the sketch of every level with its rows, in the order of the levels."""

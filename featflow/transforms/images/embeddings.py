@@ -6,7 +6,7 @@ dearest work of a run, are done once for a shard and an encoder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from featflow.columns.column import Column
 from featflow.columns.hashing import DIGEST_BYTES
+from featflow.dataset.batches import IMAGE_BYTES
+from featflow.summaries.protocol import Spec, Worker
 from featflow.transforms.images.decoders import ApartDecoder, Decoder
 from featflow.transforms.images.encoders import EncoderSpec, load
 from featflow.transforms.images.encoding import Encoded, encode_images
@@ -23,6 +25,8 @@ from featflow.transforms.images.pictures import THUMBNAIL, Status
 __all__ = ["Embeddings", "EmbeddingsSummarizer", "embeddings_schema"]
 
 AS_THEY_ARE = VectorForm()
+IMAGE_COPIES = 5
+"""Encoded images as Arrow, joined, as Python's bytes; and those of the next batch, as Arrow and joined."""
 ROW_BYTES = 128
 """Bytes of a row beside its vector."""
 
@@ -66,7 +70,7 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingsSummarizer:
+class EmbeddingsSummarizer(Spec[Embeddings]):
     """Spec of `Embeddings`.
 
     Examples
@@ -79,6 +83,10 @@ class EmbeddingsSummarizer:
     >>> spec.summarize(pa.record_batch({"photo": pa.array(values, IMAGE_TYPE)})).table["status"].to_pylist()
     ['empty', 'missing']
     """
+
+    name = "embeddings"
+    state = Embeddings
+    by_shard = True
 
     column: Column
     """The images."""
@@ -94,11 +102,6 @@ class EmbeddingsSummarizer:
     """Longest side of what perceptual hashes are made of; those made of other thumbnails are not like them."""
     apart: bool = field(default=False, repr=False)
     """Whether images are decoded in a process of their own, which one of them may end."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "embeddings"
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -127,6 +130,17 @@ class EmbeddingsSummarizer:
         with ApartDecoder(self.most_pixels) if self.apart else Decoder(self.most_pixels) as decoder:
             found = encode_images(pairs, load(self.encoder), decoder)
         return Embeddings(batch.num_rows, _table(found, self.form.apply(found.vectors)))
+
+    @property
+    def worker(self) -> Worker:
+        """An encoder, which is loaded once, beside batches of encoded images."""
+        return Worker(
+            IMAGE_COPIES * IMAGE_BYTES + self.encoder.working_bytes, resident=True, gpus=self.encoder.uses_gpus
+        )
+
+    def second_attempt(self) -> Self:
+        """Return a spec that decodes apart from its own process: an image may have ended the first one."""
+        return replace(self, apart=True)
 
     def nbytes(self) -> int:
         """Return the bytes of the largest shard's vectors."""

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.columns.column import Column
+from featflow.summaries.protocol import Spec
 from featflow.summaries.vector_batch import vectors_of
 from featflow.transforms.images.embeddings import Embeddings
 from featflow.transforms.projection.projection import Fit
@@ -24,7 +25,7 @@ class Projections(Embeddings):
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectionsSummarizer:
+class ProjectionsSummarizer(Spec[Projections]):
     """Spec of `Projections`.
 
     Examples
@@ -37,17 +38,16 @@ class ProjectionsSummarizer:
     [[3.0, 1.0], None]
     """
 
+    name = "projections"
+    state = Projections
+    by_shard = True
+
     vector: Column
     """The vectors."""
     fit: Fit
     """Directions and clusters; at least one column."""
     shard_rows: int = field(default=0, repr=False)
     """Rows of the largest shard, for `nbytes`."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its states."""
-        return "projections"
 
     @property
     def columns(self) -> tuple[Column, ...]:
