@@ -16,7 +16,6 @@ import pytest
 from embedding.models import TOWER, save, seeded, vit_processor
 
 from featflow.cli.demo import _photos
-from featflow.storage.tables import SCHEMAS
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -134,7 +133,6 @@ def test_recipes(reader):
 def test_the_description_of_the_tables_is_fresh():
     generate = runpy.run_path(str(ROOT / "schemas" / "generate.py"))
     assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == generate["documented"](), "run 'make schemas'"
-    assert set(generate["ROWS"]) == set(SCHEMAS)
 
 
 def test_links_between_documents_lead_somewhere():

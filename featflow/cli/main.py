@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from featflow.analyses.catalogue import TABLES, table_spec
 from featflow.analyses.drift.terminal import shown_drift
 from featflow.cli import demo as demonstration
 from featflow.cli.export_commands import exports
@@ -24,7 +25,6 @@ from featflow.errors import FeatflowError
 from featflow.execution.progress import LogProgress, Reporter, TerminalProgress
 from featflow.pipeline import job
 from featflow.storage.run import Run, list_runs
-from featflow.storage.tables import SCHEMAS, describe
 
 __all__ = ["app", "main"]
 
@@ -147,11 +147,11 @@ def schema_command(
     """Print the published schema of a table or of the configuration."""
     if table is None:
         listing = Table("table", "columns")
-        for name, schema in SCHEMAS.items():
-            listing.add_row(name, ", ".join(schema.names))
+        for name, spec in TABLES.items():
+            listing.add_row(name, ", ".join(spec.schema.names))
         out.print(listing)
     else:
-        out.print_json(data=Config.model_json_schema() if table == "config" else describe(table))
+        out.print_json(data=Config.model_json_schema() if table == "config" else table_spec(table).describe())
 
 
 @app.command("runs")

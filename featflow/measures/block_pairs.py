@@ -16,7 +16,7 @@ import pyarrow as pa
 from featflow.columns.codebook import Coding, pair_cardinality
 from featflow.summaries import PairCountsSummarizer
 
-__all__ = ["PAIRS", "BlockPairs", "Strip", "column_sums", "level_starts"]
+__all__ = ["PAIRS", "BlockPairs", "Strip", "column_sums", "level_starts", "margins_of"]
 
 CELLS = 2**16
 """Cells of a strip, 512 KiB."""
@@ -126,3 +126,9 @@ def column_sums(array: np.ndarray) -> np.ndarray:
 
 def _names(codings: tuple[Coding, ...]) -> pa.Array:
     return pa.array([coding.column.name for coding in codings], pa.string())
+
+
+def margins_of(counts: np.ndarray, pairs: BlockPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts of the left levels and of the right levels, each shape (classes, levels)."""
+    left = [of_class[:, : pairs.columns[1]].sum(axis=1) for of_class in counts]
+    return np.stack(left), np.stack([of_class[: pairs.rows[1]].sum(axis=0) for of_class in counts])

@@ -19,7 +19,7 @@ from featflow.pipeline.assumptions import assumptions
 from featflow.pipeline.fitted import Basis
 from featflow.storage import retries
 from featflow.storage.run_writer import RunWriter
-from featflow.storage.tables import build
+from featflow.storage.tables import QUARANTINE
 
 __all__ = ["Record"]
 
@@ -63,7 +63,7 @@ class Record:
     def quarantine_table(self) -> pa.Table:
         """Return the quarantine table."""
         names = ("uri", "row_group", "column", "rows", "reason", "detail")
-        return build("quarantine", {name: [getattr(entry, name) for entry in self.quarantined] for name in names})
+        return QUARANTINE.build({name: [getattr(entry, name) for entry in self.quarantined] for name in names})
 
     def manifest(self, writer: RunWriter, status: str) -> dict[str, Any]:
         """Return the manifest."""

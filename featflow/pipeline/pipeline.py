@@ -13,8 +13,12 @@ from typing import Any
 from featflow.analyses.correlation import analysis
 from featflow.analyses.drift.analysis import Earlier, drift_tables, earlier_runs
 from featflow.analyses.drift.options import DriftOptions
+from featflow.analyses.drift.tables import DRIFT
 from featflow.analyses.embedding_profile.analysis import profile_images
+from featflow.analyses.embedding_profile.tables import EMBEDDING_PROFILE
+from featflow.analyses.interaction.tables import INTERACTION
 from featflow.analyses.profile.table import alerts_by_column, profile, target_values
+from featflow.analyses.profile.tables import PROFILE
 from featflow.analyses.requests import RelationSpecs, profile_specs, relation_specs, state_bytes
 from featflow.analyses.run_states import named_states
 from featflow.columns.column import Role
@@ -36,6 +40,7 @@ from featflow.pipeline.fitted import earlier_basis, make_basis, stale
 from featflow.pipeline.manifest import Record
 from featflow.storage.run import Run
 from featflow.storage.run_writer import RunWriter
+from featflow.storage.tables import QUARANTINE
 from featflow.transforms.images.columns import (
     Images,
     image_specs,
@@ -103,8 +108,8 @@ def write_tables(
         read = replace(dataset, shards=first.shards)
         record.images = analysis.write_embeddings(workspace, images.embeddings, read, writer)
         profiled = profile_images(workspace, read, config, images, codebook, record.warnings)
-        writer.write("embedding_profile", [profiled])
-    writer.write("quarantine", [record.quarantine_table()])
+        writer.write(EMBEDDING_PROFILE, [profiled])
+    writer.write(QUARANTINE, [record.quarantine_table()])
     record.states = named_states(dataset.columns, wholes, _vector_states(workspace, first, images))
     if earlier and config.analyses.drift:
         _write_drift(config.analyses.drift, earlier, writer, record)
@@ -139,7 +144,7 @@ def _write_results(dataset: Dataset, relations: Relations, writer: RunWriter, re
         )
     profiled = profile(dataset.columns, relations.columns, _duplicates(relations.specs, relations.state))
     if analyses.profile:
-        writer.write("profile", [profiled])
+        writer.write(PROFILE, [profiled])
     targets = dataset.with_role(Role.TARGET)
     if analyses.ranking and targets:
         analysis.write_ranking(relations, alerts_by_column(profiled), writer)
@@ -148,7 +153,7 @@ def _write_results(dataset: Dataset, relations: Relations, writer: RunWriter, re
         analysis.write_correlation(relations, work, found, writer)
     if analyses.interaction and targets:
         best = [block.interaction for block in found]
-        writer.write("interaction", [analysis.interaction(relations, analyses.interaction.keep, best)])
+        writer.write(INTERACTION, [analysis.interaction(relations, analyses.interaction.keep, best)])
     record.warnings += relations.warnings
     record.searches = relations.searches
 
@@ -158,7 +163,7 @@ def _write_drift(options: DriftOptions, earlier: Earlier, writer: RunWriter, rec
     record.drift = earlier.public()
     written = Run(writer.store, writer.run_id, record.manifest(writer, "done"))
     tables, warnings = drift_tables(written, earlier, options)
-    writer.write("drift", tables)
+    writer.write(DRIFT, tables)
     record.warnings += warnings
 
 
@@ -196,7 +201,7 @@ def _check_budget(config: Config, record: Record, writer: RunWriter) -> None:
     by_bytes = sum(entry.nbytes for entry in whole_files) / max(record.dataset.nbytes, 1)
     share = lost / record.dataset.rows + max(by_bytes, len(whole_files) / record.dataset.files)
     if record.quarantined and (share > config.budget.bad_rows or lost == record.dataset.rows):
-        writer.write("quarantine", [record.quarantine_table()])
+        writer.write(QUARANTINE, [record.quarantine_table()])
         writer.save_manifest(record.manifest(writer, "bad data"))
         entry = record.quarantined[0]
         where = entry.uri + (f", row group {entry.row_group}" if entry.row_group is not None else "")

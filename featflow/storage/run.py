@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from featflow.errors import DatasetError
 from featflow.storage.store import Store
-from featflow.storage.tables import schema
 
 __all__ = ["FAILURE", "Run", "list_runs", "new_run_id", "open_run", "part_paths"]
 
@@ -92,16 +91,13 @@ class Run:
 
         Raises
         ------
-        ConfigurationError
-            There is no such table.
         DatasetError
-            This run has none.
+            This run has no such table; the message lists those it has.
         """
         return pa.concat_tables([self.store.read_parquet(part, columns) for part in self.paths(name)])
 
     def paths(self, name: str) -> list[str]:
         """Return where the parts of a table are, below the output, in order; errors as `arrow`."""
-        schema(name)
         if name not in self.manifest["tables"]:
             written = ", ".join(self.manifest["tables"])
             raise DatasetError(f"run {self.run_id} has no table '{name}'; it wrote {written}")

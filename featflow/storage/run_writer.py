@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from featflow.storage.run import Run, part_paths
 from featflow.storage.store import Store
-from featflow.storage.tables import schema
+from featflow.storage.tables import TableSpec
 
 __all__ = ["PART_ROWS", "RunWriter"]
 
@@ -31,14 +31,14 @@ class RunWriter:
         """Return a folder of this run."""
         return f"runs/{self.run_id}/{name}"
 
-    def write(self, name: str, tables: Iterable[pa.Table]) -> None:
+    def write(self, spec: TableSpec, tables: Iterable[pa.Table]) -> None:
         """Write a table from its pieces: one file, or parts of about a million rows in the order given."""
-        path, written = self.path(name), list[tuple[int, str]]()
-        for piece, last in _pieces(tables, schema(name)):
+        path, written = self.path(spec.name), list[tuple[int, str]]()
+        for piece, last in _pieces(tables, spec.schema):
             part = path if last and not written else part_paths(path, len(written) + 1)[-1]
             _, data = self.store.write_parquet(part, piece)
             written.append((piece.num_rows, hashlib.sha256(data).hexdigest()))
-        self.add(name, written)
+        self.add(spec.name, written)
 
     def path(self, name: str) -> str:
         """Return where a table is: a file, or a folder of parts."""

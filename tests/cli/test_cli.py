@@ -11,9 +11,9 @@ import yaml
 from datasets import write_parts
 
 import featflow
+from featflow.analyses.catalogue import TABLES
 from featflow.errors import FeatflowError
 from featflow.pipeline.job import run as run_job
-from featflow.storage.tables import SCHEMAS
 
 
 def featflow_command(*arguments, **more):
@@ -45,7 +45,7 @@ def test_run_plan_and_runs_as_json(config, tmp_path):
     assert result["status"] == "done"
     assert set(result) >= {"status", "run", "tables", "rows", "shards", "seconds", "warnings"}
     of_images_and_times = {"embedding", "embedding_profile", "ranking_window"}
-    assert set(result["tables"]) == set(SCHEMAS) - of_images_and_times
+    assert set(result["tables"]) == set(TABLES) - of_images_and_times
     assert result["rows"] == {"footers": 6_000, "read": 6_000, "quarantined": 0}
     assert result["shards"] == {"total": 3, "computed": 3, "reused": 0}
     lines = [json.loads(line) for line in done.stderr.splitlines()]
@@ -99,10 +99,10 @@ def test_every_command_has_help(command):
 
 def test_schema_prints_what_is_published():
     described = json.loads(featflow_command("schema", "ranking").stdout)
-    assert [field["name"] for field in described["fields"]] == SCHEMAS["ranking"].names
+    assert [field["name"] for field in described["fields"]] == TABLES["ranking"].schema.names
     assert "dataset" in json.loads(featflow_command("schema", "config").stdout)["properties"]
     assert featflow_command("schema", "rankin").returncode == 2
-    assert all(name in featflow_command("schema").stdout for name in SCHEMAS)
+    assert all(name in featflow_command("schema").stdout for name in TABLES)
 
 
 def test_demo_finds_what_it_planted(tmp_path):
@@ -131,7 +131,7 @@ def test_demo_says_when_it_does_not_find(tmp_path, monkeypatch):
 def test_python_takes_a_path_or_a_mapping(config):
     done = featflow.run(str(config))
     assert done.table("profile").height == 12
-    with pytest.raises(FeatflowError, match="no table 'rankings'"):
+    with pytest.raises(FeatflowError, match="has no table 'rankings'"):
         done.table("rankings")
     with pytest.raises(FeatflowError, match="no finished run"):
         featflow.Run.open(str(config.parent / "elsewhere"))

@@ -13,7 +13,7 @@ import pytest
 from datasets import mixed_table, write_parts
 
 import featflow
-from featflow.analyses.interaction.scores import measure_pairs
+from featflow.analyses.correlation.counts import pair_information
 
 NOT_REPRODUCIBLE = {"quantile_sketch": "KLL flips coins that cannot be seeded"}
 FLOAT_TOLERANCE = 1e-9
@@ -194,9 +194,9 @@ def test_small_blocks_give_what_large_ones_give(tmp_path, mixed, monkeypatch):
 
     def counting(spec, *rest):
         measured.append(spec)
-        return measure_pairs(spec, *rest)
+        return pair_information(spec, *rest)
 
-    monkeypatch.setattr("featflow.analyses.correlation.blocks.measure_pairs", counting)
+    monkeypatch.setattr("featflow.analyses.correlation.blocks.pair_information", counting)
     whole = run(source, tmp_path / "whole", **SETTINGS)
     assert len(measured) == 1
     monkeypatch.setattr("featflow.analyses.requests.STATE_SHARE", 2_000)

@@ -17,9 +17,11 @@ from featflow.analyses.interaction.error_bars import interaction_bars
 from featflow.analyses.interaction.jackknife import with_interaction_errors
 from featflow.analyses.interaction.scores import top
 from featflow.analyses.interaction.search import search
+from featflow.analyses.interaction.tables import INTERACTION
 from featflow.analyses.ranking.ranks import ranked
 from featflow.analyses.ranking.scores import RankingMeasure
 from featflow.analyses.ranking.scores import ranking as rank_features
+from featflow.analyses.ranking.tables import RANKING, RANKING_WINDOW
 from featflow.analyses.ranking.windows import Skill, rank_in_windows, score_windows, with_skills
 from featflow.analyses.recount import WHERE, Bars, Pairs
 from featflow.columns.column import Role
@@ -31,7 +33,6 @@ from featflow.execution.passes import Workspace
 from featflow.measures.jackknife import FEWEST_GROUPS
 from featflow.measures.p_values import PValues
 from featflow.storage.run_writer import PART_ROWS, RunWriter
-from featflow.storage.tables import build
 from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 
 __all__ = ["interaction", "measure_blocks", "write_correlation", "write_embeddings", "write_ranking"]
@@ -48,13 +49,13 @@ def write_ranking(relations: Relations, alerts: dict[str, list[str]], writer: Ru
     measure = RankingMeasure(alerts, share, options.confidence, clustered)
     blocks = [rank_features(spec, relations.state(spec), measure) for spec in relations.specs.targets]
     relations.warnings.extend(dict.fromkeys(warning for _, block in blocks for warning in block))
-    scored = pa.concat_tables([build("ranking", {"target": []}), *(table for table, _ in blocks)])
+    scored = pa.concat_tables([RANKING.empty(), *(table for table, _ in blocks)])
     if relations.specs.times and wanted:
         scored, windows = _in_windows(relations, scored, wanted.windows)
-        writer.write("ranking_window", [windows])
+        writer.write(RANKING_WINDOW, [windows])
     elif relations.specs.weighted and relations.config.dataset.event_time and wanted and wanted.windows > 1:
         relations.warnings.append("dataset.weight: windows of event time count rows, so nothing is ranked in them")
-    writer.write("ranking", [ranked(scored, options)])
+    writer.write(RANKING, [ranked(scored, options)])
 
 
 def _in_windows(relations: Relations, scored: pa.Table, windows: int) -> tuple[pa.Table, pa.Table]:
@@ -219,7 +220,7 @@ def interaction(relations: Relations, keep: int, found: list[pa.Table]) -> pa.Ta
         best = searched.table
         relations.searches.extend(searched.targets)
     else:
-        best = top(pa.concat_tables([build("interaction", {"target": []}), *found]), keep)
+        best = top(pa.concat_tables([INTERACTION.empty(), *found]), keep)
     by_target: dict[str, Pairs] = defaultdict(list)
     for target, *pair in zip(*(best.column(k).to_pylist() for k in ("target", "feature_a", "feature_b")), strict=True):
         by_target[target].append((pair[0], pair[1]))

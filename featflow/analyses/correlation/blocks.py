@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from featflow.analyses.correlation.counts import cramers_v, pair_information
 from featflow.analyses.correlation.moments import correlation_ratio, pearson, spearman
 from featflow.analyses.correlation.options import Keep
 from featflow.analyses.correlation.strongest import (
@@ -24,12 +25,13 @@ from featflow.analyses.correlation.strongest import (
     strengths,
     strongest,
 )
-from featflow.analyses.interaction.scores import measure_pairs
+from featflow.analyses.correlation.tables import CORRELATION
+from featflow.analyses.interaction.scores import interactions, top
+from featflow.analyses.interaction.tables import INTERACTION
 from featflow.execution import state_store as stored
 from featflow.execution.stored_columns import CodeStream
 from featflow.measures.p_values import PValues, QValues
 from featflow.storage.store import Store
-from featflow.storage.tables import build
 from featflow.summaries import CoMomentsSummarizer, GroupedMomentsSummarizer, RankCoMomentsSummarizer
 
 __all__ = ["BlockWork", "Found", "PartWork", "Written", "measure_block", "pending", "write_part"]
@@ -112,7 +114,7 @@ def measure_block(work: BlockWork, index: int) -> Found:
 def _measured(work: BlockWork, index: int) -> tuple[pa.Table, pa.Table]:
     spec, name = work.specs[index], work.names[index]
     state = stored.load(work.store, spec, name) if name else work.codes.count(spec)
-    nothing = build("interaction", {"target": []})
+    nothing = INTERACTION.empty()
     if isinstance(spec, CoMomentsSummarizer | RankCoMomentsSummarizer) and spec.grouping:
         state = state.over_groups()
     if isinstance(spec, CoMomentsSummarizer):
@@ -121,8 +123,10 @@ def _measured(work: BlockWork, index: int) -> tuple[pa.Table, pa.Table]:
         return spearman(spec, state, work.present, work.confidence, work.effective_share), nothing
     if isinstance(spec, GroupedMomentsSummarizer):
         return correlation_ratio(spec, state, work.effective_share), nothing
-    measured = measure_pairs(spec, state, work.methods, work.interactions)
-    return measured.correlation, measured.interaction
+    functions = {"cramers_v": cramers_v, "mutual_information": pair_information}
+    tables = [functions[method](spec, state) for method in functions if method in work.methods]
+    best = top(interactions(spec, state, work.interactions), work.interactions) if work.interactions else nothing
+    return pa.concat_tables([CORRELATION.empty(), *tables]), best
 
 
 def pending(folder: str, index: int) -> str:
@@ -177,7 +181,7 @@ class Written:
 def write_part(work: PartWork, item: tuple[tuple[int, ...], str]) -> Written:
     """Write a part of the table from the rows of some blocks."""
     blocks, path = item
-    tables = [build("correlation", {"method": []})]
+    tables = [CORRELATION.empty()]
     for index in blocks:
         table = work.store.read_arrow(pending(work.folder, index))
         if work.least:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featflow.analyses.correlation.tables import CORRELATION
 from featflow.columns.values import divisor
 from featflow.measures.association import (
     bonett_wright_error,
@@ -27,7 +28,6 @@ from featflow.measures.association import (
     rank_correlation_bound,
 )
 from featflow.measures.effective_rows import rank_error_growth
-from featflow.storage.tables import build
 from featflow.summaries import (
     CoMoments,
     CoMomentsSummarizer,
@@ -145,7 +145,7 @@ def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments, eff
         columns["n"] += rows.tolist()
         columns["value"] += value.tolist()
         columns["p_value"] += correlation_ratio_tail(value, rows * effective_share, levels).tolist()
-    return build("correlation", {"method": ["correlation_ratio"] * len(columns["n"]), **columns})
+    return CORRELATION.build({"method": ["correlation_ratio"] * len(columns["n"]), **columns})
 
 
 class _Pairs:
@@ -178,7 +178,7 @@ class _Pairs:
             "n": self.n,
             "error_method": pc.if_else(named, pa.scalar("fisher_z"), pa.scalar(None, pa.string())),
         }
-        return build("correlation", fixed | columns)
+        return CORRELATION.build(fixed | columns)
 
 
 @np.errstate(all="ignore")  # what overflows becomes null

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featflow.analyses.change import Row, row_key
+from featflow.analyses.drift.tables import DRIFT
 from featflow.measures.multiple_testing import false_discovery_rates
-from featflow.storage.tables import build
 
 __all__ = ["Limits", "drift", "streaks"]
 
@@ -68,7 +68,7 @@ def drift(
         row["alert"] = row["runs_beyond"] >= limits.persist
         row["reference_run"], row["current_run"] = runs
     names = dict.fromkeys(("metric", *(name for row in found for name in row)))
-    return build("drift", {name: [row.get(name) for row in found] for name in names})
+    return DRIFT.build({name: [row.get(name) for row in found] for name in names})
 
 
 def streaks(table: pa.Table, reference_run: str) -> dict[tuple[Any, ...], int]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from featflow.analyses.embedding.tables import EMBEDDING
 from featflow.columns.column import Column, Kind, Role
 from featflow.dataset.batches import batch_rows, read_batches
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import InfrastructureError
 from featflow.execution import state_store
 from featflow.storage.store import Store
-from featflow.storage.tables import schema
 from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 
 __all__ = [
@@ -67,9 +67,9 @@ def embedding_part(work: EmbeddingWork, item: tuple[Shard, str]) -> WrittenImage
         known = {"status": images["status"], "error": images["error"]}
         known["embedding"] = images["vector"].cast(pa.list_(pa.float32()))
         known |= {name: pa.repeat(value, len(images)) for name, value in _names(spec).items()}
-        arrays = [known[name] for name in schema("embedding").names]
+        arrays = [known[name] for name in EMBEDDING.schema.names]
         columns = [*keys.columns, *arrays]
-        tables.append(pa.table(columns, schema=pa.schema([*keys.schema, *schema("embedding")])))
+        tables.append(pa.table(columns, schema=pa.schema([*keys.schema, *EMBEDDING.schema])))
         statuses[spec.column.name] = dict(Counter(images["status"].to_pylist()))
     table = pa.concat_tables(tables).combine_chunks()
     _, data = work.store.write_parquet(path, table)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from featflow.analyses.embedding_profile.tables import EMBEDDING_PROFILE
 from featflow.columns.codebook import Coding, NumberCoding, target_classes
 from featflow.columns.sort_keys import key_values
-from featflow.storage.tables import build
 from featflow.summaries.class_moments import ClassMoments
 from featflow.summaries.classification import Classification, prefix_lengths
 from featflow.summaries.vector_moments import NORM_EDGES, VectorMoments
@@ -73,7 +73,7 @@ def embedding_profile(images: Sequence[ImageStates]) -> pa.Table:
     """
     rows = [_row(entry) for entry in images]
     names = rows[0] if rows else {"column": None}
-    return build("embedding_profile", {name: [row[name] for row in rows] for name in names})
+    return EMBEDDING_PROFILE.build({name: [row[name] for row in rows] for name in names})
 
 
 def _row(images: ImageStates) -> dict[str, Any]:

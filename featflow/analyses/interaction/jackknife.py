@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import stdtr
 
+from featflow.analyses.interaction.tables import INTERACTION
 from featflow.analyses.uncertainty import UncertaintyOptions
 from featflow.measures.effective_rows import rounded, whole_rows
 from featflow.measures.information import xlogx
@@ -22,7 +23,6 @@ from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
 from featflow.measures.multiple_testing import false_discovery_rates, gamma_tail
 from featflow.measures.null_interpolation import class_terms
 from featflow.measures.permutation_null import stratum_moments
-from featflow.storage.tables import build
 from featflow.summaries.joint_counts import in_threads
 
 __all__ = ["interaction_errors", "with_interaction_errors"]
@@ -112,7 +112,7 @@ def with_interaction_errors(
         for more, rows, open_ in zip(synergistic, learnable, unknown, strict=True)
     ]
     known = {name: errors[name] for name in errors if name in table.column_names}
-    return build("interaction", columns | known | {"q_value": q_values, "strategy": strategy})
+    return INTERACTION.build(columns | known | {"q_value": q_values, "strategy": strategy})
 
 
 def _informations(

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from featflow.analyses.interaction.scores import interactions, top
 from featflow.analyses.interaction.screening import limits, scores
+from featflow.analyses.interaction.tables import INTERACTION
 from featflow.columns.codebook import pair_cardinality
 from featflow.columns.column import Role
 from featflow.execution import progress, state_store
@@ -24,7 +25,6 @@ from featflow.execution.engines.base import Resources
 from featflow.execution.stored_columns import CodeStream
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.information import entropy
-from featflow.storage.tables import build
 from featflow.summaries import KeptCountsSummarizer, PairCountsSummarizer
 
 __all__ = ["Searched", "search"]
@@ -110,7 +110,7 @@ def search(relations: Relations, keep: int) -> Searched:
     share = min(1.0, max(FIRST_SHARE, FEWEST_ROWS / rows))
     pairs = len(features) * (len(features) - 1) / 2
     found = _first_round(relations, _Screen(relations.stream, relations.specs.screens, features, keep, share))
-    tables, targets = [build("interaction", {"target": []})], []
+    tables, targets = [INTERACTION.empty()], []
     for target, (candidates, entropy_of) in found.items():
         steps = [{"rows": share, "pairs": pairs}]
         while True:
@@ -193,7 +193,7 @@ def _again(relations: Relations, target: str, candidates: _Candidates, share: fl
     sizes = relations.columns.rows, _present(relations.columns, target)
     work = _Chunks(relations.stream, specs, relations.scale, share, *sizes)
     memory = state_store.WORKING_COPIES * max((spec.nbytes() for spec in specs), default=0)
-    tables = [build("interaction", {"target": []})]
+    tables = [INTERACTION.empty()]
     with progress.stage(workspace.progress, f"interactions: {share:.1%} of rows, {len(pairs):,} pairs", len(specs)):
         for table in workspace.engine.map(_score_chunk, work, range(len(specs)), Resources(memory=memory)):
             workspace.progress.advance(0)
@@ -221,8 +221,7 @@ def _score_chunk(work: _Chunks, index: int) -> pa.Table:
     n = round(float(tables[0][..., 1:].sum()) * work.scale)
     if spec.weight and state.rows == work.rows:  # weights do not say how many rows there were
         n = work.present
-    return build(
-        "interaction",
+    return INTERACTION.build(
         {
             "target": [spec.target.column.name] * len(shapes),
             "feature_a": [left.column.name for left, _ in spec.pairs],

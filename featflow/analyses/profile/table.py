@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from featflow.analyses.profile.tables import PROFILE
 from featflow.columns.column import Column, Role
 from featflow.columns.sort_keys import key_values
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.information import entropy
-from featflow.storage.tables import QUANTILE_PROBABILITIES, build
+from featflow.storage.tables import QUANTILE_PROBABILITIES
 from featflow.summaries.sketches.sketches import distinct_estimate, frequent_levels
 from featflow.summaries.value_histograms import Histogram
 
@@ -50,7 +51,7 @@ def profile(columns: tuple[Column, ...], states: ColumnStates, duplicates: dict[
         row |= {"column": column.name, "type": column.source_type, "kind": column.kind.value, "role": column.role.value}
         row["alerts"] = _alerts(column, row, targets, duplicates)
     names = dict.fromkeys(name for row in rows.values() for name in row if not name.startswith("_"))
-    return build("profile", {name: [rows[column.name].get(name) for column in columns] for name in names})
+    return PROFILE.build({name: [rows[column.name].get(name) for column in columns] for name in names})
 
 
 def alerts_by_column(table: pa.Table) -> dict[str, list[str]]:

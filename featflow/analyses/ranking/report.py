@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from featflow.analyses.ranking.tables import RANKING
 from featflow.analyses.reporting.limits import Limits
 from featflow.analyses.reporting.listing import Field, Listing, listing
-from featflow.storage.tables import describe
 
 __all__ = ["RankedTarget", "ranked_targets", "ranking_listing"]
 
@@ -77,7 +77,7 @@ def _ranked(name: str, rows: pl.DataFrame) -> RankedTarget:
 
 def ranking_listing(ranking: pl.DataFrame, limits: Limits) -> Listing:
     """Return the rows of all targets, each target's best first in turn, so that a cut takes the last of each."""
-    said = {field["name"]: field["description"] for field in describe("ranking")["fields"]}
+    said = {field["name"]: field["description"] for field in RANKING.describe()["fields"]}
     fields = [Field(name, title, kind, said[name]) for name, (title, kind) in TITLES.items()]
     kept = ranking
     if ranking.height > limits.rows:

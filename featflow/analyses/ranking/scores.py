@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from featflow.analyses.ranking.tables import RANKING
 from featflow.columns.codebook import CategoryCoding, Coding
 from featflow.measures.design_effect import design_effect, extrapolated_loss
 from featflow.measures.effective_rows import whole_rows
 from featflow.measures.information import entropy, stacked_information
 from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
 from featflow.measures.permutation_null import ClassNull, Clusters, NullTest, null_test
-from featflow.storage.tables import build
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.joint_counts import in_threads
 
@@ -73,9 +73,9 @@ def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingM
         ]
         names = [feature.column.name for feature in spec.features]
         rows |= {"target": [target.column.name] * len(names), "feature": names, "alerts": alerts}
-        tables.append(build("ranking", rows))
+        tables.append(RANKING.build(rows))
         warnings += [f"target '{target.column.name}': {warning}" for warning in scored.warnings()]
-    return (pa.concat_tables(tables) if tables else build("ranking", {"target": []})), warnings
+    return (pa.concat_tables(tables) if tables else RANKING.empty()), warnings
 
 
 class _Target:

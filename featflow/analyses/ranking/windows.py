@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import betaln, xlog1py, xlogy
 
+from featflow.analyses.ranking.tables import RANKING_WINDOW
 from featflow.measures.information import stacked_information
-from featflow.storage.tables import build
 from featflow.summaries import TimeCounts, TimeCountsSummarizer
 
 __all__ = ["Skill", "expected_log", "rank_in_windows", "score_windows", "window_starts", "with_skills"]
@@ -59,7 +59,7 @@ def score_windows(spec: TimeCountsSummarizer, state: TimeCounts, windows: int) -
     windows
         At most so many are made of the units of time that hold rows, each of about as many rows with the target.
     """
-    tables, skills, warnings = [build("ranking_window", {"target": []})], dict[tuple[str, str], Skill](), []
+    tables, skills, warnings = [RANKING_WINDOW.empty()], dict[tuple[str, str], Skill](), []
     names = [feature.column.name for feature in spec.features]
     for index, coding in enumerate(spec.targets):
         target, scored = coding.column.name, _Target(spec, state, index, windows)
@@ -69,7 +69,7 @@ def score_windows(spec: TimeCountsSummarizer, state: TimeCounts, windows: int) -
             )
             continue
         columns = scored.columns() | {"target": [target] * (len(scored.rows) * len(names))}
-        tables.append(build("ranking_window", columns | {"feature": names * len(scored.rows)}))
+        tables.append(RANKING_WINDOW.build(columns | {"feature": names * len(scored.rows)}))
         skills |= {(target, name): skill for name, skill in zip(names, scored.skills(), strict=True)}
     return pa.concat_tables(tables), skills, warnings
 

@@ -17,9 +17,10 @@ from openlineage.client import facet_v2
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, RunEvent, RunState
 from openlineage.client.event_v2 import Run as LineageRun
 
+from featflow.analyses.catalogue import TABLES
 from featflow.config import Config, parse
 from featflow.storage.run import Run
-from featflow.storage.tables import QUANTILE_PROBABILITIES, SCHEMAS
+from featflow.storage.tables import QUANTILE_PROBABILITIES
 
 __all__ = ["complete_event", "dataset_name", "fail_event", "start_event"]
 
@@ -28,17 +29,6 @@ MOST_COLUMNS = 1000
 """Columns beyond which an event says of a table only what came from keys and images: it would be of many megabytes."""
 MADE = ("descriptor of an image", "principal direction of vectors", "cluster of vectors")
 """Types of columns made of images, as the profile tells them."""
-VALUES = {
-    "profile": ("missing", "distinct", "mean", "quantiles", "top_values"),
-    "correlation": ("value",),
-    "ranking": ("mi", "p_value"),
-    "ranking_window": ("mi",),
-    "interaction": ("joint_mi", "synergy"),
-    "drift": ("value",),
-}
-"""Columns of tables that are made of all columns that were read."""
-VECTORS = {"embedding": ("embedding",), "embedding_profile": ("centroid", "spectrum")}
-"""Columns of tables that are made of images."""
 
 
 def dataset_name(uri: str) -> tuple[str, str]:
@@ -145,7 +135,7 @@ def _output(
     columns = [_field(key) for key in keys]
     columns += [
         _field(each.name, str(each.type), each.metadata.get(b"description", b"").decode() or None)
-        for each in SCHEMAS[table]
+        for each in TABLES[table].schema
     ]
     place = dataset_name(run.store.uri(entry["path"]))
     link = facet_v2.symlinks_dataset.Identifier(*place, type="LOCATION")
@@ -177,10 +167,10 @@ def _lineage(
     for key in keys:
         yield key, _fields(inputs, [key], "IDENTITY")
     if images:
-        for column in VECTORS.get(table, ()):
+        for column in TABLES[table].of_images:
             yield column, _fields(inputs, images, "TRANSFORMATION" if table == "embedding" else "AGGREGATION")
     if 0 < len(read) * len(inputs) <= MOST_COLUMNS:
-        for column in VALUES.get(table, ()):
+        for column in TABLES[table].of_columns:
             yield column, _fields(inputs, read, "AGGREGATION")
 
 

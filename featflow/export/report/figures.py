@@ -11,6 +11,7 @@ from featflow.analyses.correlation.heat_maps import HeatMap, heat_maps
 from featflow.analyses.embedding.report import ImageColumn, Scores, image_columns
 from featflow.analyses.interaction.graphs import Graph, graphs, significant
 from featflow.analyses.profile.report import profiles
+from featflow.analyses.profile.tables import PROFILE
 from featflow.analyses.ranking.report import RankedTarget, ranked_targets, ranking_listing
 from featflow.analyses.reporting.limits import Limits
 from featflow.analyses.reporting.listing import Listing
@@ -23,7 +24,6 @@ from featflow.export.report.overview import (
     quarantine_listing,
 )
 from featflow.storage.run import Run
-from featflow.storage.tables import SCHEMAS
 
 __all__ = ["Figures", "figures_of"]
 
@@ -59,7 +59,7 @@ def figures_of(
         Those of a larger page, of which some are taken: no image is read again.
     """
     tables = set(run.tables)
-    profile = run.table("profile") if "profile" in tables else pl.DataFrame(SCHEMAS["profile"].empty_table())
+    profile = run.table("profile") if "profile" in tables else pl.DataFrame(PROFILE.empty())
     ranking = run.table("ranking") if "ranking" in tables else None
     listings: dict[str, Listing] = {}
     if ranking is not None and ranking.height:

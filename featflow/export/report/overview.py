@@ -8,11 +8,14 @@ from typing import Any
 
 import polars as pl
 
+from featflow.analyses.correlation.tables import CORRELATION
+from featflow.analyses.drift.tables import DRIFT
+from featflow.analyses.interaction.tables import INTERACTION
 from featflow.analyses.reporting.labels import plural, shown, time
 from featflow.analyses.reporting.limits import Limits
 from featflow.analyses.reporting.listing import Field, Listing, listing
 from featflow.storage.run import Run
-from featflow.storage.tables import describe
+from featflow.storage.tables import QUARANTINE, TableSpec
 
 __all__ = ["Overview", "drift_listing", "interaction_listing", "overview", "pair_listing", "quarantine_listing"]
 
@@ -122,8 +125,8 @@ def _window(dataset: dict[str, Any], profile: pl.DataFrame) -> str | None:
     return "; ".join(part for part in (dataset["window"] or "", seen) if part) or None
 
 
-def _fields(table: str, chosen: tuple[tuple[str, str, str], ...]) -> list[Field]:
-    said = {field["name"]: field["description"] for field in describe(table)["fields"]}
+def _fields(table: TableSpec, chosen: tuple[tuple[str, str, str], ...]) -> list[Field]:
+    said = {field["name"]: field["description"] for field in table.describe()["fields"]}
     return [Field(name, title, kind, said[name]) for name, title, kind in chosen]
 
 
@@ -136,7 +139,7 @@ def pair_listing(pairs: pl.DataFrame, limits: Limits) -> Listing:
     kept = pairs.filter(strength <= most).sort(
         pl.col("method").cast(pl.Enum(methods)), pl.col("value").abs(), descending=[False, True]
     )
-    made = listing("pairs", "A row is a method and a pair, strongest first.", kept, _fields("correlation", PAIR_FIELDS),
+    made = listing("pairs", "A row is a method and a pair, strongest first.", kept, _fields(CORRELATION, PAIR_FIELDS),
                    limits.rows)  # fmt: skip
     if kept.height == pairs.height:
         return made
@@ -148,7 +151,7 @@ def interaction_listing(interaction: pl.DataFrame, limits: Limits) -> Listing:
     """Return the pairs of each target, most synergy first."""
     said = "A row is a target and a pair; information is in nats."
     most = int(limits.rows * MOST_SHARE)
-    return listing("interactions", said, interaction, _fields("interaction", INTERACTION_FIELDS), most)
+    return listing("interactions", said, interaction, _fields(INTERACTION, INTERACTION_FIELDS), most)
 
 
 def drift_listing(drift: pl.DataFrame, limits: Limits) -> Listing:
@@ -156,10 +159,10 @@ def drift_listing(drift: pl.DataFrame, limits: Limits) -> Listing:
     nearness = (pl.col("value").abs() / pl.col("threshold")).fill_null(-1).fill_nan(-1)
     ordered = drift.sort(pl.col("alert").fill_null(value=False), nearness, descending=True)
     most = int(limits.rows * MOST_SHARE)
-    return listing("drift", "A row is a feature and a metric.", ordered, _fields("drift", DRIFT_FIELDS), most)
+    return listing("drift", "A row is a feature and a metric.", ordered, _fields(DRIFT, DRIFT_FIELDS), most)
 
 
 def quarantine_listing(quarantine: pl.DataFrame, limits: Limits) -> Listing:
     """Return what could not be read."""
     said = "A row is a file, or a row group of one, that could not be read."
-    return listing("quarantine", said, quarantine, _fields("quarantine", QUARANTINE_FIELDS), min(limits.rows, 2_000))
+    return listing("quarantine", said, quarantine, _fields(QUARANTINE, QUARANTINE_FIELDS), min(limits.rows, 2_000))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from featflow.analyses.correlation.strongest import above, best_of_features, merge_best, strengths, strongest
-from featflow.storage.tables import build
+from featflow.analyses.correlation.tables import CORRELATION
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def table():
     value[::17] = np.nan
     columns = {"feature_a": [a for a, _ in pairs] * 2, "feature_b": [b for _, b in pairs] * 2}
     columns |= {"method": ["pearson"] * n + ["mutual_information"] * n, "value": np.concatenate([value, value**2])}
-    return build("correlation", columns | {"expected": np.concatenate([np.full(n, np.nan), random.random(n)])})
+    return CORRELATION.build(columns | {"expected": np.concatenate([np.full(n, np.nan), random.random(n)])})
 
 
 def truth(table, keep):
@@ -54,6 +54,6 @@ def test_the_strongest_of_each_method_ties_by_name(table):
             strength = strengths(whole)
             best = np.sort(strength[np.isfinite(strength)])[::-1][:keep]
             np.testing.assert_array_equal(rows["strength"], best)
-    tied = build("correlation", {"method": ["pearson"] * 3, "feature_a": list("cab"), "value": [0.5, -0.5, 0.5]})
+    tied = CORRELATION.build({"method": ["pearson"] * 3, "feature_a": list("cab"), "value": [0.5, -0.5, 0.5]})
     assert strongest(tied, 2)["feature_a"].to_pylist() == ["a", "b"]
     assert strongest(strongest(table, 9), 4).equals(strongest(table, 4))

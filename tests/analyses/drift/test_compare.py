@@ -19,9 +19,9 @@ from PIL import Image
 import featflow
 from featflow.analyses.drift.analysis import compare, differences
 from featflow.analyses.drift.options import DriftOptions
+from featflow.analyses.drift.tables import DRIFT
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.storage.run import open_run
-from featflow.storage.tables import schema
 
 CALENDAR = ["Year", "Month", "DayofMonth", "DayOfWeek"]
 NARROW = {"correlation": False, "interaction": False, "ranking": False}
@@ -108,7 +108,7 @@ def test_halves_of_shuffled_rows_raise_nothing(flights, tmp_path):
 def test_the_same_data_again_has_not_changed(tmp_path, mixed):
     more = {"dataset": {"targets": ["target"]}, "analyses": {"ranking": True, "correlation": True}}
     first = night(mixed, tmp_path, "first", **more)
-    assert first.arrow("drift").schema == schema("drift")
+    assert first.arrow("drift").schema == DRIFT.schema
     assert first.table("drift").is_empty()  # nothing came before it
     again = featflow.run(first.manifest["config"])
     found = again.table("drift")

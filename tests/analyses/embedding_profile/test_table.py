@@ -17,9 +17,9 @@ from featflow.analyses.embedding_profile.table import (
     embedding_profile,
     fisher_ratios,
 )
+from featflow.analyses.embedding_profile.tables import EMBEDDING_PROFILE
 from featflow.columns.binning import hashed_coding
 from featflow.columns.column import Column, Kind
-from featflow.storage.tables import schema
 from featflow.summaries import ClassificationSummarizer, ClassMomentsSummarizer, VectorMomentsSummarizer
 
 ROWS, WIDTH, LEVELS = 900, 10, ("a", "b", "c")
@@ -40,7 +40,7 @@ def profile(values, classes=None, **kept):
     targets = () if classes is None else (_target(batch, width),)
     moments = merged(VectorMomentsSummarizer(VECTOR, width), batch, 250)
     table = embedding_profile([ImageStates("photo", "mine", moments, targets)])
-    assert table.schema.equals(schema("embedding_profile"), check_metadata=True)
+    assert table.schema.equals(EMBEDDING_PROFILE.schema, check_metadata=True)
     return table.to_pylist()[0]
 
 
@@ -177,7 +177,7 @@ def test_a_dimension_without_spread_within_classes_has_no_ratio():
 
 
 def test_no_images_make_no_rows():
-    assert embedding_profile([]).equals(pa.table([[]] * len(schema("embedding_profile")), schema("embedding_profile")))
+    assert embedding_profile([]).equals(pa.table([[]] * len(EMBEDDING_PROFILE.schema), EMBEDDING_PROFILE.schema))
 
 
 def test_classes_of_too_many_levels_are_named_as_far_as_they_are_known():

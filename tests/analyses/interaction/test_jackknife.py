@@ -9,13 +9,13 @@ from scipy import stats
 
 from featflow.analyses.correlation.jackknife import bergsma, cramers_v_errors, information_errors, moment_errors
 from featflow.analyses.interaction.jackknife import interaction_errors, with_interaction_errors
+from featflow.analyses.interaction.tables import INTERACTION
 from featflow.analyses.uncertainty import UncertaintyOptions
 from featflow.columns.binning import number_coding
 from featflow.columns.column import Column, Kind
 from featflow.columns.jackknife_groups import Grouping
 from featflow.columns.sort_keys import sortable_keys
 from featflow.measures.information import corrected_mutual_information
-from featflow.storage.tables import build
 from featflow.summaries import KeptMomentsSummarizer
 
 GROUPS = 32
@@ -93,8 +93,7 @@ def test_additive_effects_leave_no_synergy_beyond_what_is_true():
 
 
 def test_strategy_needs_synergy_significance_and_rows():
-    table = build(
-        "interaction",
+    table = INTERACTION.build(
         {"target": ["y"] * 4, "feature_a": list("abcd"), "feature_b": list("efgh"), "synergy": [0.3, 0.3, 0.0, 0.1]},
     )
     errors = {

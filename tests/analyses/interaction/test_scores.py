@@ -11,7 +11,8 @@ from scipy.stats.contingency import association
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 
-from featflow.analyses.interaction.scores import cramers_v, interactions, measure_pairs, pair_information, top
+from featflow.analyses.correlation.counts import cramers_v, pair_information
+from featflow.analyses.interaction.scores import interactions, top
 from featflow.columns.binning import category_coding
 from featflow.columns.column import Column, Kind, Role
 from featflow.summaries import CodesSummarizer, PairCountsSummarizer
@@ -163,9 +164,8 @@ def test_p_values_of_noise_are_uniform(measure):
 
 def test_without_targets_there_is_correlation_and_no_interaction():
     spec, state = counted(ALL, ALL, ())
-    measured = measure_pairs(spec, state, ("mutual_information",), 10)
-    assert measured.interaction.num_rows == 0
-    assert measured.correlation.equals(pair_information(*counted(ALL, ALL)))
+    assert interactions(spec, state, 10).num_rows == 0
+    assert pair_information(spec, state).equals(pair_information(*counted(ALL, ALL)))
 
 
 @pytest.mark.parametrize("keep", [1, 2, 4, 100])

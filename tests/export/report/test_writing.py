@@ -11,6 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from featflow.analyses.correlation.tables import CORRELATION
+from featflow.analyses.profile.tables import PROFILE
+from featflow.analyses.ranking.tables import RANKING
 from featflow.analyses.reporting.limits import MOST_BYTES, Limits
 from featflow.errors import ConfigurationError
 from featflow.export.report.figures import figures_of
@@ -18,7 +21,7 @@ from featflow.export.report.writing import report, write_report
 from featflow.storage.run import Run
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
-from featflow.storage.tables import build
+from featflow.storage.tables import QUARANTINE
 
 COLUMNS, TARGETS = 10_000, 3
 
@@ -34,7 +37,7 @@ def wide_run(root: Path, like: Run) -> Run:
     many |= dict.fromkeys(("mean", "std", "min", "max", "entropy"), values[0])
     many |= {"quantiles": np.sort(values, axis=0).T.tolist(), "quantile_sketch": [sketch] * COLUMNS}
     many |= {"top_values": [[{"value": name, "count": 7}] for name in names], "alerts": [["skewed"]] * COLUMNS}
-    writer.write("profile", [build("profile", {"column": names, **many})])
+    writer.write(PROFILE, [PROFILE.build({"column": names, **many})])
     ranks = np.arange(1, COLUMNS + 1)
     score = np.sort(random.random(COLUMNS))[::-1]
     for_target = {"rank": ranks, "feature": names, "corrected_mi": score, "ci_low": score / 2, "ci_high": score * 2}
@@ -45,12 +48,12 @@ def wide_run(root: Path, like: Run) -> Run:
         "rank_high": ranks,
         "alerts": [["a"]] * COLUMNS,
     }
-    ranked = [build("ranking", {"target": [f"target {i}"] * COLUMNS, **for_target}) for i in range(TARGETS)]
-    writer.write("ranking", [pa.concat_tables(ranked)])
+    ranked = [RANKING.build({"target": [f"target {i}"] * COLUMNS, **for_target}) for i in range(TARGETS)]
+    writer.write(RANKING, [pa.concat_tables(ranked)])
     pairs = {side: [names[i] for i in random.integers(0, COLUMNS, 60_000)] for side in ("feature_a", "feature_b")}
     pairs |= {"method": ["pearson"] * 60_000, "value": random.uniform(-1, 1, 60_000), "n": [1000] * 60_000}
-    writer.write("correlation", [build("correlation", pairs)])
-    writer.write("quarantine", [build("quarantine", {"uri": ["u" * 5_000] * 3_000, "reason": ["gone"] * 3_000})])
+    writer.write(CORRELATION, [CORRELATION.build(pairs)])
+    writer.write(QUARANTINE, [QUARANTINE.build({"uri": ["u" * 5_000] * 3_000, "reason": ["gone"] * 3_000})])
     manifest = {**like.manifest, "run": writer.run_id, "tables": writer.tables, "warnings": ["w" * 9_000] * 5_000}
     return Run(store, writer.run_id, json.loads(json.dumps(manifest)))
 
