@@ -110,7 +110,7 @@ def intervals(item: tuple[Signal, Column, int]) -> Intervals:
     spec = target_counts(signal.levels, column, GROUPS)
     rows = []
     for _ in range(CHUNK):
-        rows += ranking(spec, spec.summarize(signal.draw(random)), RankingMeasure({}))[0].to_pylist()
+        rows += ranking(spec, spec.summarize(signal.draw(random)), RankingMeasure())[0].to_pylist()
     names = ("corrected_mi", "standard_error", "ci_low", "ci_high")
     return Intervals(*(np.array([row[name] for row in rows]) for name in names))
 
@@ -157,7 +157,7 @@ def clustered_p_values(item: tuple[int, int, int]) -> np.ndarray:
         own, chance = random.integers(0, levels, user[-1] + 1), expit(random.normal(size=user[-1] + 1))
         x = np.where(random.random(ROWS) < OWN_LEVEL, own[user], random.integers(0, levels, ROWS))
         state = spec.summarize(numbered(batch_of(x=x, y=random.random(ROWS) < chance[user]), user))
-        measures = (RankingMeasure({}, clustered=clustered) for clustered in (False, True))
+        measures = (RankingMeasure(clustered=clustered) for clustered in (False, True))
         found.append([ranking(spec, state, measure)[0].column("p_value")[0].as_py() for measure in measures])
     return np.array(found)
 

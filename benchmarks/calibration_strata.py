@@ -54,7 +54,7 @@ def stratified_p_values(chunk: int) -> list[float]:
     random = np.random.default_rng((SEED, chunk))
     draws = {name: columns["echo"][np.lexsort((random.random(DRAWN_ROWS), columns["campaign"]))] for name in names}
     state = spec.summarize(batch_of(campaign=columns["campaign"], converted=columns["converted"], **draws))
-    return list(ranking(spec, state, RankingMeasure({}))[0].column("p_value").to_pylist())
+    return list(ranking(spec, state, RankingMeasure())[0].column("p_value").to_pylist())
 
 
 def explained_away(folder: Path) -> list[Check]:

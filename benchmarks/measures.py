@@ -24,8 +24,9 @@ from scipy.stats import chi2_contingency
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import expected_mutual_information
 
+from featflow.analyses.correlation.counts import cramers_v, pair_information
 from featflow.analyses.interaction.jackknife import interaction_errors
-from featflow.analyses.interaction.scores import cramers_v, interactions, pair_information
+from featflow.analyses.interaction.scores import interactions
 from featflow.columns.binning import category_coding
 from featflow.columns.column import Column, Kind, Role
 from featflow.summaries import PairCounts, PairCountsSummarizer

@@ -89,7 +89,7 @@ def _pairs(job: Job, *, significant: bool = False) -> list[frozenset[str]]:
 
 def _found(job: Job, target: str, planted: Planted) -> dict[str, Any]:
     pairs, truth = _pairs(job), set(map(frozenset, planted.names()))
-    spent = (job.run.manifest["interaction_search"] or [{"pair_rows": 1.0}])[0]
+    spent = job.run.manifest["analyses"].get("interaction", {}).get("search", [{"pair_rows": 1.0}])[0]
     in_front, kept = truth.intersection(pairs[: planted.pairs]), truth.intersection(pairs)
     found = {
         "target": target,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from embedding.models import TOWER, save, seeded, vit_processor
+from transforms.images.models import TOWER, save, seeded, vit_processor
 
 from featflow.cli.demo import _photos
 
@@ -120,7 +120,7 @@ def test_recipes(reader):
     assert found["clustered"].table("ranking")["design_effect"].min() > 0
     assert found["weighted"].table("ranking")["effective_n"][0] < DAYS * ROWS
     assert found["matrix"].shape == (len(found["columns"]),) * 2
-    assert found["pictures"].manifest["images"]["photo"]["ok"] > 0
+    assert found["pictures"].manifest["analyses"]["embedding"]["images"]["photo"]["ok"] > 0
     assert found["profile"]["width"] == TOWER["hidden_size"]
     assert {"amount", "tax"} in [{row["feature_a"], row["feature_b"]} for row in found["strong"].to_dicts()]
     assert found["units"] == b"nats"

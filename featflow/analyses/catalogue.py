@@ -1,34 +1,48 @@
-"""All tables there are, in the order in which they are written."""
+"""All analyses there are, in the order in which they write: one may read what those before it wrote."""
 
 from __future__ import annotations
 
-from featflow.analyses.correlation.tables import CORRELATION
-from featflow.analyses.drift.tables import DRIFT
-from featflow.analyses.embedding.tables import EMBEDDING
-from featflow.analyses.embedding_profile.tables import EMBEDDING_PROFILE
-from featflow.analyses.interaction.tables import INTERACTION
-from featflow.analyses.profile.tables import PROFILE
-from featflow.analyses.ranking.tables import RANKING, RANKING_WINDOW
+from typing import Any
+
+from featflow.analyses.correlation.analysis import Correlation
+from featflow.analyses.drift.analysis import Drift
+from featflow.analyses.embedding.analysis import Embedding
+from featflow.analyses.embedding_profile.analysis import EmbeddingProfile
+from featflow.analyses.interaction.analysis import Interaction
+from featflow.analyses.options import Analyses, options_of
+from featflow.analyses.profile.analysis import Profile
+from featflow.analyses.protocol import Analysis
+from featflow.analyses.ranking.analysis import Ranking
 from featflow.errors import ConfigurationError
 from featflow.storage.tables import QUARANTINE, TableSpec
 
-__all__ = ["TABLES", "table_spec"]
+__all__ = ["ANALYSES", "TABLES", "chosen", "every_analysis", "table_spec"]
+
+ANALYSES: tuple[type[Analysis[Any]], ...] = (
+    Profile,
+    Ranking,
+    Correlation,
+    Interaction,
+    Embedding,
+    EmbeddingProfile,
+    Drift,
+)
 
 TABLES: dict[str, TableSpec] = {
-    spec.name: spec
-    for spec in (
-        PROFILE,
-        CORRELATION,
-        RANKING,
-        RANKING_WINDOW,
-        INTERACTION,
-        EMBEDDING,
-        EMBEDDING_PROFILE,
-        DRIFT,
-        QUARANTINE,
-    )
+    spec.name: spec for spec in (*(spec for kind in ANALYSES for spec in kind.tables), QUARANTINE)
 }
 """Every table a run may write, by name."""
+
+
+def chosen(options: Analyses) -> list[Analysis[Any]]:
+    """Return the analyses that a configuration asks for, in their order."""
+    wanted = ((kind, getattr(options, kind.name)) for kind in ANALYSES)
+    return [kind(of) for kind, of in wanted if of is not None]
+
+
+def every_analysis(options: Analyses) -> list[Analysis[Any]]:
+    """Return all analyses; those that a configuration does not ask for have their default options."""
+    return [kind(getattr(options, kind.name) or options_of(kind.name)()) for kind in ANALYSES]
 
 
 def table_spec(name: str) -> TableSpec:

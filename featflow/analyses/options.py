@@ -1,27 +1,112 @@
-"""Which analyses run, and how: one field each."""
+"""Which analyses run, and how: one field each. Light: read before torch or Ray."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import Field
+from pydantic import Field, create_model
 
+from featflow.analyses.base_options import AnalysisOptions, Metric
 from featflow.analyses.correlation.options import CorrelationOptions
 from featflow.analyses.drift.options import DriftOptions
+from featflow.analyses.embedding.options import EmbeddingOptions
+from featflow.analyses.embedding_profile.options import EmbeddingProfileOptions
 from featflow.analyses.interaction.options import InteractionOptions
+from featflow.analyses.profile.options import ProfileOptions
 from featflow.analyses.ranking.options import RankingOptions
-from featflow.analyses.uncertainty import UncertaintyOptions
+from featflow.errors import ConfigurationError
+from featflow.measures.options import UncertaintyOptions
 from featflow.option_types import Options, switch
 
-__all__ = ["Analyses"]
+if TYPE_CHECKING:
+    from featflow.dataset.dataset import Dataset
+
+__all__ = ["METRICS", "Analyses", "options_of"]
 
 
-class Analyses(Options):
+class _Compared(Options):
+    """All analyses but drift, which compares them."""
+
+    profile: Annotated[ProfileOptions | None, switch(ProfileOptions)] = ProfileOptions()
+    ranking: Annotated[RankingOptions | None, switch(RankingOptions)] = RankingOptions()
+    correlation: Annotated[CorrelationOptions | None, switch(CorrelationOptions)] = CorrelationOptions()
+    interaction: Annotated[InteractionOptions | None, switch(InteractionOptions)] = InteractionOptions()
+    embedding: Annotated[EmbeddingOptions | None, switch(EmbeddingOptions)] = EmbeddingOptions()
+    embedding_profile: Annotated[EmbeddingProfileOptions | None, switch(EmbeddingProfileOptions)] = (
+        EmbeddingProfileOptions()
+    )
+
+
+def options_of(name: str) -> type[Any]:
+    """Return the options of an analysis."""
+    return _option_types(Analyses)[name]
+
+
+def _option_types(model: type[Options]) -> dict[str, type[Any]]:
+    """Return the options of each field that may be switched off."""
+    types = ((name, get_args(field.annotation)) for name, field in model.model_fields.items())
+    return {name: of[0] for name, of in types if of}
+
+
+def _metrics() -> dict[str, Metric]:
+    return {name: metric for kind in _option_types(_Compared).values() for name, metric in kind.metrics.items()}
+
+
+METRICS = _metrics()
+"""Figures that drift compares, of all analyses."""
+
+_FIELDS: dict[str, Any] = {
+    name: (Annotated[float | None, Field(ge=0)], Field(default=metric.threshold, description=metric.description))
+    for name, metric in METRICS.items()
+}
+DriftThresholds: Any = create_model(
+    "DriftThresholds",
+    __base__=Options,
+    __doc__="Largest |value| of each metric that raises no alert; null raises none at all.",
+    **_FIELDS,
+)
+
+
+class _Drift(DriftOptions):
+    """The drift table."""
+
+    thresholds: DriftThresholds = Field(
+        default=DriftThresholds(), description="Largest |value| of each metric that raises no alert; null for none."
+    )
+
+
+class Analyses(_Compared):
     """Which results to compute: ``true``, ``false`` or the options of each."""
 
-    profile: bool = Field(default=True, description="Write the profile table.")
-    correlation: Annotated[CorrelationOptions | None, switch(CorrelationOptions)] = CorrelationOptions()
-    ranking: Annotated[RankingOptions | None, switch(RankingOptions)] = RankingOptions()
-    interaction: Annotated[InteractionOptions | None, switch(InteractionOptions)] = InteractionOptions()
-    drift: Annotated[DriftOptions | None, switch(DriftOptions)] = DriftOptions()
+    drift: Annotated[_Drift | None, switch(_Drift)] = _Drift()
     uncertainty: UncertaintyOptions = UncertaintyOptions()
+
+    def check(self, dataset: Dataset, entity: list[str]) -> None:
+        """Raise SchemaError if an analysis names a column that is not there, or that cannot serve.
+
+        Parameters
+        ----------
+        entity
+            Join keys that the configuration names.
+        """
+        for name in type(self).model_fields:
+            options = getattr(self, name)
+            if isinstance(options, AnalysisOptions):
+                options.check(dataset, self.uncertainty)
+        self.uncertainty.check(dataset, entity)
+
+    def only(self, names: Sequence[str]) -> Analyses:
+        """Return the same with all analyses off but those named, which are on as configured or by default.
+
+        Raises
+        ------
+        ConfigurationError
+            A name is no analysis; the message lists those there are.
+        """
+        known = [name for name in type(self).model_fields if name != "uncertainty"]
+        for name in names:
+            if name not in known:
+                raise ConfigurationError(f"no analysis '{name}'; analyses are {', '.join(known)}")
+        chosen = {name: getattr(self, name) or options_of(name)() if name in names else None for name in known}
+        return self.model_copy(update=chosen)

@@ -7,45 +7,34 @@ texts, each kind in the dataset's order; a block's columns follow those of the b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from featflow.analyses.change import ColumnState
+from featflow.columns.codebook import Codebook
 from featflow.columns.column import Column, Kind, Role
 from featflow.errors import DamagedError, DatasetError
-from featflow.execution import state_store
-from featflow.execution.state_store import AnySummarizer
+from featflow.execution.state_store import AnySummarizer, codebook_path
 from featflow.storage.run import Run
-from featflow.summaries import Levels, Moments, Quantiles, VectorMoments
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.summaries import SUMMARIZERS
 
 __all__ = ["RunStates", "named_states"]
 
-READ: dict[str, Any] = {
-    "levels": Levels,
-    "moments": Moments,
-    "quantiles": Quantiles,
-    "vector_moments": VectorMoments,
-}
-"""States that runs are compared by."""
+STATES = {spec.name: spec.state for spec in SUMMARIZERS}
 
 
-def named_states(
-    columns: Sequence[Column],
-    names: Mapping[AnySummarizer, str],
-    vectors: Mapping[EmbeddingsSummarizer, str],
-) -> dict[str, Any]:
+def named_states(columns: Sequence[Column], paths: Mapping[AnySummarizer, str]) -> dict[str, Any]:
     """Return what a manifest says of whole states, as JSON values.
 
     Parameters
     ----------
     columns
         Of pass 1.
-    names
-        Name of every whole state of pass 1, specs of a kind in the order of their columns.
-    vectors
-        Path of the whole state of the moments of each image column's vectors.
+    paths
+        Path of every whole state of pass 1, specs of a kind in the order of their columns.
     """
     known = set(columns)
     return {
@@ -54,15 +43,8 @@ def named_states(
             for column in columns
         ],
         "whole": [
-            {
-                "summary": spec.name,
-                "path": state_store.path(spec, name),
-                "columns": sum(column in known for column in spec.columns),
-            }
-            for spec, name in names.items()
-        ],
-        "vectors": [
-            {"column": spec.column.name, "encoder": spec.encoder_id, "path": path} for spec, path in vectors.items()
+            {"summary": spec.name, "path": path, "columns": sum(column in known for column in spec.columns)}
+            for spec, path in paths.items()
         ],
     }
 
@@ -84,7 +66,7 @@ class RunStates:
         found = (Column(c["name"], c["type"], Kind(c["kind"]), role=Role(c["role"])) for c in kept["columns"])
         self.columns = {column.name: column for column in found}
         """Columns by name."""
-        self._whole, self._vectors = kept["whole"], kept["vectors"]
+        self._whole = kept["whole"]
         self._place: dict[str, int] = {}
         for numeric in (True, False):
             names = (column.name for column in self.columns.values() if column.is_numeric is numeric)
@@ -104,9 +86,33 @@ class RunStates:
         extremes = float(moments.low[index]), float(moments.high[index])
         return ColumnState(column, moments.rows, missing, quantiles.histograms[place], float(std), *extremes)
 
-    def vectors(self) -> dict[tuple[str, str], VectorMoments]:
-        """Return the moments of vectors by image column and encoder."""
-        return {(each["column"], each["encoder"]): self._read("vector_moments", each["path"]) for each in self._vectors}
+    @cached_property
+    def codebook(self) -> Codebook:
+        """Codings of the run's columns."""
+        return Codebook.from_arrow(self._arrow(codebook_path(self.run.manifest["codebook"]), "codebook"))
+
+    @property
+    def degrees(self) -> int:
+        """Degrees of freedom of the run's jackknife errors."""
+        return max(int(self.run.manifest["fitted"]["grouping"]["groups"]) - 1, 1)
+
+    def has(self, table: str) -> bool:
+        """Return whether the run wrote a table."""
+        return table in self.run.manifest["tables"]
+
+    def noted(self, analysis: str) -> dict[str, Any]:
+        """Return what an analysis kept in the manifest."""
+        found: dict[str, Any] = self.run.manifest["analyses"].get(analysis, {})
+        return found
+
+    def is_like(self, other: RunStates, name: str) -> bool:
+        """Return whether a column is in both runs, in one type and kind."""
+        here, there = self.columns.get(name), other.columns.get(name)
+        return here is not None and there is not None and (here.type, here.kind) == (there.type, there.kind)
+
+    def read(self, summary: str, path: str) -> Any:
+        """Return a state of a summary."""
+        return STATES[summary].from_arrow(self._arrow(path, "state"))
 
     def _block(self, summary: str, name: str) -> tuple[Any, int]:
         """Return the state that holds a column, and its place there; the last one of a kind is kept."""
@@ -116,17 +122,17 @@ class RunStates:
                 if place < entry["columns"]:
                     path = entry["path"]
                     if self._loaded.get(summary, ("", None))[0] != path:
-                        self._loaded[summary] = path, self._read(summary, path)
+                        self._loaded[summary] = path, self.read(summary, path)
                     return self._loaded[summary][1], place
                 place -= entry["columns"]
         raise DatasetError(f"{self.run.uri}: its manifest names no {summary} of column '{name}'; run it again")
 
-    def _read(self, summary: str, path: str) -> Any:
+    def _arrow(self, path: str, what: str) -> pa.Table:
         try:
-            return READ[summary].from_arrow(self.run.store.read_arrow(path))
+            return self.run.store.read_arrow(path)
         except FileNotFoundError:
             raise DatasetError(
-                f"{self.run.store.uri(path)}: the run's state is not there any more; run it again"
+                f"{self.run.store.uri(path)}: the run's {what} is not there any more; run it again"
             ) from None
         except DamagedError as error:
             raise DatasetError(f"run {self.run.run_id}: {error}") from None

@@ -188,7 +188,7 @@ def _photo_findings(run: Run, ranked: dict[str, dict[str, Any]]) -> list[Finding
         said,
         pair is not None and pair["place"] <= 3 and pair["ci_low"] > 0,
     )
-    statuses = run.manifest["images"]["photo"]
+    statuses = run.manifest["analyses"]["embedding"]["images"]["photo"]
     photos = sum(count for status, count in statuses.items() if status != "missing")
     cut, copies = statuses.get("truncated", 0), run.table("embedding_profile")["exact_duplicates"][0]
     expected = photos // DAMAGED_EVERY, (photos + COPIED_EVERY - 2) // COPIED_EVERY

@@ -194,7 +194,7 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Say what changed from one run to another, from what they have stored; reads no data."""
-    from featflow.analyses.drift.analysis import differences  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.pipeline.compare import differences  # noqa: PLC0415  seconds that other commands need not wait
 
     found = differences(reference, current)
     if as_json:

@@ -39,9 +39,8 @@ def shown_plan(config: Config, planned: Plan) -> Table:
     table.add_row(
         "pass 2", later if relation is None else f"{relation:,} to compute, {planned.shards - relation:,} reused"
     )
-    pairs = f"{planned.pairs:,}; times rows {planned.pair_rows:.1e}"
-    how = {"all": "; interactions: every pair on all rows", "sample": "; interactions: searched on samples", None: ""}
-    table.add_row("pairs", pairs + how[planned.interactions])
+    said = (f"{name}: {value}" for name, value in planned.estimates.items() if value is not None)
+    table.add_row("pairs", "; ".join([f"{planned.pairs:,}", f"times rows {planned.pair_rows:.1e}", *said]))
     table.add_row("blocks", ", ".join(f"{name} {count:,}" for name, count in planned.blocks.items()))
     table.add_row("states at most", states)
     table.add_row("memory", f"about {shown_size(planned.memory_bytes)}; budget {shown_size(planned.memory_budget)}")

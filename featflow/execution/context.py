@@ -1,51 +1,304 @@
-"""The whole states of pass 2, and what it takes to measure them."""
+"""What an analysis may use of a run: columns, codings, states, stored codes, tables; never an engine or a path.
+
+A run goes in rounds: profile (columns known), fit (decisions frozen), relate (codebook known), measure (where the
+engine runs), write. A declaration only shares reading: `Context.states` gives any state at any time, found or made by
+one more pass over the shards. Every pass is counted.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from featflow.analyses.requests import RelationSpecs
-from featflow.columns.codebook import Codebook
-from featflow.config import Config
-from featflow.dataset.dataset import Shard
-from featflow.execution import state_store as stored
-from featflow.execution.passes import Workspace
-from featflow.execution.stored_columns import CodeStream, code_stream
-from featflow.measures.codebook import ColumnStates
+import pyarrow as pa
 
-__all__ = ["Relations"]
+from featflow.columns.codebook import Codebook, Coding
+from featflow.columns.column import Kind, Role
+from featflow.columns.jackknife_groups import Grouping
+from featflow.dataset.dataset import Dataset, Quarantined, Shard
+from featflow.errors import InfrastructureError
+from featflow.execution import passes, progress, state_store
+from featflow.execution.column_blocks import block_pairs, column_blocks
+from featflow.execution.engines.base import Resources
+from featflow.execution.measuring import MeasureWork, measure_state
+from featflow.execution.passes import Workspace
+from featflow.execution.requests import Measurement, Place, Request
+from featflow.execution.state_store import COLUMNS_AT_ONCE, AnySummarizer
+from featflow.execution.stored_columns import CodeStream, code_stream, count_totals
+from featflow.measures.codebook import ColumnStates
+from featflow.measures.options import EXHAUSTIVE_UP_TO, UncertaintyOptions
+from featflow.storage.run import Run
+from featflow.storage.run_writer import RunWriter
+from featflow.storage.tables import TableSpec
+
+__all__ = ["Context", "Pass"]
+
+MEASURE_COPIES = 8
+"""Copies of a state that measuring it takes."""
 
 
 @dataclass(frozen=True)
-class Relations:
-    """What the tables of relations are made from."""
+class Pass:
+    """One way over shards."""
 
-    config: Config
-    codebook: Codebook
+    stage: str
+    shards: int
+    """Shards that it is of."""
+    computed: frozenset[str]
+    """Digests of those that were read; the states of the others were there."""
+
+    def public(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"stage": self.stage, "shards": self.shards, "computed": len(self.computed)}
+
+
+@dataclass
+class Context:
+    """A run under way, as analyses see it.
+
+    Rounds fill it: `columns` is there after the profile round, `codebook` and `jackknife` after the fit, results of
+    measurements after the measure round, tables as they are written.
+    """
+
     workspace: Workspace
-    shards: tuple[Shard, ...]
-    specs: RelationSpecs
-    columns: ColumnStates
-    whole: dict[Any, str]
-    """Name of the whole state of every spec that has one: what all shards together do not outweigh is not written."""
+    dataset: Dataset
+    """With the shards that can be read."""
+    uncertainty: UncertaintyOptions
+    writer: RunWriter
+    analyses: Sequence[Any] = ()
+    """All analyses there are, whose figures drift compares."""
+    images: Any = None
+    """What is made of images."""
+    columns: ColumnStates = field(init=False)
+    """Whole states of all columns."""
+    codebook: Codebook = field(init=False)
+    jackknife: Grouping = field(init=False)
+    """Rows that the jackknife deletes together."""
+    fitted: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What each analysis froze, by its name."""
+    passes: list[Pass] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What is null or empty in the tables made so far, and why."""
-    searches: list[dict[str, Any]] = field(default_factory=list)
-    """What the search for interactions looked at, by target; empty where every pair was counted on all rows."""
+    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    compared_with: list[str] = field(default_factory=list)
+    """Other runs that this one's tables speak of: they stay while it stays."""
+    run_so_far: Callable[[], Run] = field(init=False, repr=False)
+    """Returns the run as it is written so far."""
+    _declared: dict[type, tuple[Request, tuple[AnySummarizer, ...]]] = field(default_factory=dict)
+    _whole: dict[AnySummarizer, str] = field(default_factory=dict)
+    _results: dict[Callable[..., Any], list[Any]] = field(default_factory=dict)
 
-    def state(self, spec: Any) -> Any:
-        """Return a spec's whole state."""
-        return stored.load(self.workspace.store, spec, self.whole[spec])
+    # --- what is asked for -------------------------------------------------------------------------------------------
+
+    def declare(self, requests: Iterable[Request]) -> tuple[AnySummarizer, ...]:
+        """Join requests of a kind, cut them, and return the specs of all; nothing is read."""
+        joined: dict[type, Request] = {}
+        for request in requests:
+            kind = type(request)
+            joined[kind] = joined[kind].join(request) if kind in joined else request
+        for kind, request in joined.items():
+            self._declared[kind] = request, request.specs(self)
+        return tuple(spec for kind in joined for spec in self._declared[kind][1])
+
+    def specs(self, request: Request) -> tuple[Any, ...]:
+        """Return the specs that serve a request: those declared of its kind where they cover it, else its own."""
+        declared, specs = self._declared.get(type(request), (None, ()))
+        if declared is not None and declared.join(request) == declared:
+            return specs
+        return request.specs(self)
+
+    def blocks(
+        self, make: Callable[[tuple[Any, ...]], Any], items: tuple[Any, ...], most: int = COLUMNS_AT_ONCE
+    ) -> tuple[Any, ...]:
+        """Return a spec for every block of columns, codings or pairs."""
+        return column_blocks(make, items, self.workspace.state_bytes, most)
+
+    def block_pairs(
+        self, make: Callable[[tuple[Any, ...], tuple[Any, ...]], Any], items: tuple[Coding, ...]
+    ) -> tuple[Any, ...]:
+        """Return a spec for every pair of blocks, the first not after the second, at most `MOST_OF_A_SIDE` wide."""
+        return block_pairs(make, items, self.workspace.state_bytes)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def read(self, stage: str, specs: Sequence[AnySummarizer]) -> tuple[Shard, ...]:
+        """Make the states of specs where they are not there, and merge them; return the shards that could be read."""
+        of_shards = [spec for spec in specs if not spec.of_stored]
+        of_stored = [spec for spec in specs if spec.of_stored]
+        shards = self.dataset.shards
+        if of_shards:
+            done = passes.compute(self.workspace, shards, of_shards, f"reading: {stage}", self._layers)
+            self.passes.append(Pass(stage, len(done.shards), done.computed))
+            self.quarantined += done.quarantined
+            shards = done.shards
+            merged = [spec for spec in of_shards if not spec.by_shard]
+            self._whole |= zip(merged, passes.merge(self.workspace, shards, merged, "merging"), strict=True)
+        if of_stored:
+            codes: tuple[Any, ...] = tuple(spec for spec in of_shards if spec.by_shard)
+            self._whole |= count_totals(self.workspace, shards, codes, of_stored, "counting pairs")
+        return shards
+
+    def states(
+        self, *requests: Request, shards: Sequence[Shard] | None = None, stage: str = ""
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield the specs of requests and their states, of some shards or all: found, or by one more pass for all.
+
+        Raises
+        ------
+        InfrastructureError
+            What was readable a moment ago is not any more; run again.
+        """
+        specs = [spec for request in requests for spec in self.specs(request)]
+        lacking = [spec for spec in specs if shards is not None or spec not in self._whole]
+        names = dict(self._whole) if shards is None else {}
+        if lacking:
+            some = self.dataset.shards if shards is None else shards
+            stage = stage or lacking[0].name
+            done = passes.compute(self.workspace, some, lacking, f"reading: {stage}", self._layers)
+            self.passes.append(Pass(stage, len(done.shards), done.computed))
+            if done.quarantined:
+                raise InfrastructureError(f"{done.quarantined[0].uri}: became unreadable during the run; run again")
+            merged = dict(zip(lacking, passes.merge(self.workspace, some, lacking, "merging"), strict=True))
+            names |= merged
+            if shards is None:
+                self._whole |= merged
+        for spec in specs:
+            yield spec, state_store.load(self.workspace.store, spec, names[spec])
+
+    def state(self, spec: AnySummarizer) -> Any:
+        """Return the whole state of a spec that was read."""
+        return state_store.load(self.workspace.store, spec, self._whole[spec])
+
+    def path(self, spec: AnySummarizer) -> str:
+        """Return where the whole state of a spec that was read lies, for runs that come after."""
+        return state_store.path(spec, self._whole[spec])
 
     @cached_property
-    def stream(self) -> CodeStream:
-        """The stored codes."""
-        return code_stream(self.workspace, self.shards, self.specs.codes)
+    def codes(self) -> CodeStream:
+        """The stored codes of all columns, to be looked at again and again, or on a share of the rows."""
+        codes: tuple[Any, ...] = tuple(spec for _, specs in self._declared.values() for spec in specs if spec.by_shard)
+        return code_stream(self.workspace, self.dataset.shards, codes)
+
+    # --- measuring ---------------------------------------------------------------------------------------------------
+
+    def measure(self, measurements: Iterable[tuple[str, Measurement]]) -> None:
+        """Compute all measurements, each beside its states: a state is loaded, or counted from codes, once for all.
+
+        Parameters
+        ----------
+        measurements
+            With the name of the analysis that wants each.
+        """
+        of_spec: dict[AnySummarizer, list[tuple[Measurement, Place]]] = {}
+        counts: dict[str, int] = {}
+        for name, measurement in measurements:
+            self._results[measurement.function] = []
+            for spec in self.specs(measurement.request):
+                index = counts[name] = counts.get(name, -1) + 1
+                place = Place(self.workspace.store, self.writer.folder(f"pending/{name}"), index)
+                of_spec.setdefault(spec, []).append((measurement, place))
+        if not of_spec:
+            return
+        specs = tuple(of_spec)
+        shared = {id(m.shared): m.shared for asked in of_spec.values() for m, _ in asked}
+        asked = tuple(tuple((m.function, id(m.shared), place) for m, place in of_spec[spec]) for spec in specs)
+        stream = self.codes if any(spec.of_stored for spec in specs) else None
+        names = tuple(self._whole.get(spec) for spec in specs)
+        work = MeasureWork(self.workspace.store, specs, names, asked, shared, stream)
+        memory = MEASURE_COPIES * max(spec.nbytes() for spec in specs)
+        resources = Resources(memory=memory, gpus=self.workspace.gpus)
+        found = self._mapped(measure_state, work, range(len(specs)), "measuring", resources)
+        for of, results in zip(asked, found, strict=True):
+            for (function, _, _), result in zip(of, results, strict=True):
+                self._results[function].append(result)
+
+    def results(self, function: Callable[..., Any]) -> list[Any]:
+        """Return what a measurement's function returned, in the order of its request's specs; none if not asked for."""
+        return self._results.get(function, [])
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether every pair of features can be looked at on all rows; all analyses of pairs follow it."""
+        features = sum(column.kind is not Kind.TEXT for column in self.dataset.with_role(Role.FEATURE))
+        return features * (features - 1) / 2 * self.dataset.rows <= EXHAUSTIVE_UP_TO
 
     @property
     def scale(self) -> float:
         """Rows of equal weight that a unit of weight is worth."""
         moments = self.columns.moments
-        return moments.weight_sum / moments.weight_square_sum if self.specs.weighted else 1.0
+        return moments.weight_sum / moments.weight_square_sum if self.dataset.weight else 1.0
+
+    @property
+    def codings(self) -> tuple[Coding, ...]:
+        """Codings of all columns but event time."""
+        return tuple(coding for coding in self.codebook.codings if coding.column.role is not Role.EVENT_TIME)
+
+    def codings_of(self, role: Role) -> tuple[Coding, ...]:
+        """Return the codings of columns of a role."""
+        return tuple(coding for coding in self.codebook.codings if coding.column.role is role)
+
+    def map(
+        self,
+        function: Callable[[Any, Any], Any],
+        shared: Any,
+        items: Sequence[Any],
+        stage: str,
+        memory: int = 0,
+        *,
+        gpus: bool = False,
+    ) -> Iterator[Any]:
+        """Yield ``function(shared, item)`` of every item, in order, where the engine runs.
+
+        Parameters
+        ----------
+        memory
+            Bytes that one call takes.
+        gpus
+            Whether it counts pairs, on a share of a GPU where the configuration says so.
+        """
+        yield from self._mapped(function, shared, items, stage, Resources(self.workspace.gpus if gpus else 0.0, memory))
+
+    def _mapped(
+        self, function: Callable[..., Any], shared: Any, items: Sequence[Any], stage: str, resources: Resources
+    ) -> Iterator[Any]:
+        with progress.stage(self.workspace.progress, stage, len(items)):
+            for result in self.workspace.engine.map(function, shared, items, resources):
+                self.workspace.progress.advance(0)
+                yield result
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, table: TableSpec, pieces: Iterable[pa.Table]) -> None:
+        """Write a table from its pieces, in the order given."""
+        self.writer.write(table, pieces)
+
+    def write_parts(
+        self, table: TableSpec, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]
+    ) -> list[Any]:
+        """Write a table a part a task: ``function(shared, (item, path))`` writes one and returns a `Written`."""
+        paths = self.writer.part_paths(table.name, len(items))
+        parts = list(self.map(function, shared, list(zip(items, paths, strict=True)), f"writing: {table.name}"))
+        self.writer.add(table.name, parts)
+        return parts
+
+    def table(self, name: str) -> pa.Table | None:
+        """Return a table that an analysis before this one wrote; None if there is none."""
+        return self.run_so_far().arrow(name) if name in self.writer.tables else None
+
+    def warn(self, *texts: str) -> None:
+        """Say in the manifest what readers of the tables should know; each text once."""
+        self.warnings.extend(text for text in texts if text not in self.warnings)
+
+    def note(self, analysis: str, **values: Any) -> None:
+        """Keep JSON values under an analysis' name in the manifest."""
+        self.notes.setdefault(analysis, {}).update(values)
+
+    @property
+    def _layers(self) -> Sequence[Sequence[AnySummarizer]]:
+        return self.images.layers if self.images else ()
+
+    def with_shards(self, shards: Sequence[Shard]) -> None:
+        """Go on with the shards that could be read."""
+        self.dataset = replace(self.dataset, shards=tuple(shards))

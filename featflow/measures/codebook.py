@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations, islice
 
+import numpy as np
+
 from featflow.columns.binning import category_coding, hashed_coding, number_coding
 from featflow.columns.codebook import Codebook, Coding
 from featflow.columns.column import Column, Kind
@@ -13,7 +15,7 @@ from featflow.summaries import Moments
 from featflow.summaries.levels import LevelCounts
 from featflow.summaries.value_histograms import Histogram
 
-__all__ = ["CANDIDATES", "ColumnStates", "build_codebook", "duplicate_candidates", "histogram_cells"]
+__all__ = ["CANDIDATES", "ColumnStates", "build_codebook", "duplicate_candidates", "histogram_cells", "target_values"]
 
 MOST_CELLS = 65_536
 """Histogram cells a number where there are few of them; a column of no more values is counted exactly."""
@@ -92,3 +94,10 @@ def duplicate_candidates(states: ColumnStates) -> tuple[tuple[Column, Column], .
             alike.setdefault((column.type, counted.missing, levels, counted.counts.tobytes()), []).append(column)
     pairs = (pair for columns in alike.values() for pair in combinations(columns, 2))
     return tuple(islice(pairs, CANDIDATES))
+
+
+def target_values(states: ColumnStates, target: Column) -> int:
+    """Return how many values a target takes, exactly or as its histogram tells."""
+    if target.is_numeric:
+        return len(states.histograms[states.numbers.index(target)].cells)
+    return int(np.count_nonzero(states.levels[states.categories.index(target)].counts))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from featflow.columns.column import POSITION, Kind, Role
 from featflow.columns.jackknife_groups import Grouping, time_unit, unit_groups
-from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.measures.codebook import ColumnStates
+from featflow.measures.options import UncertaintyOptions
 
 FEWEST_UNITS = 8
 """Units of event time that the jackknife can do with: below, finer units are taken."""
@@ -14,12 +16,11 @@ FEWEST_UNITS = 8
 __all__ = ["assumptions", "incomplete", "row_grouping"]
 
 
-def row_grouping(config: Config, dataset: Dataset, states: ColumnStates) -> Grouping:
+def row_grouping(options: UncertaintyOptions, clusters: str | None, dataset: Dataset, states: ColumnStates) -> Grouping:
     """Return which rows the jackknife deletes together: clusters, else event time, else entity, else shards."""
-    options, ranking = config.analyses.uncertainty, config.analyses.ranking
-    if ranking and ranking.clusters:
+    if clusters:
         columns = {column.name: column for column in (*dataset.entity, *dataset.columns)}
-        return Grouping("value", (columns[ranking.clusters],), options.groups)
+        return Grouping("value", (columns[clusters],), options.groups)
     times = dataset.with_role(Role.EVENT_TIME)
     group_by = options.group_by or ("event_time" if times else "entity" if dataset.entity else "shard")
     if group_by == "event_time":
@@ -41,26 +42,16 @@ def incomplete(grouping: Grouping, states: ColumnStates) -> list[str]:
     return [f"{said} in the jackknife"] if missing else []
 
 
-def assumptions(config: Config, grouping: Grouping) -> str:
-    """Return what the nulls and error bars of a run take for granted, in a sentence."""
-    ranking = config.analyses.ranking
-    strata = f" within each joint level of {', '.join(ranking.strata)}" if ranking and ranking.strata else ""
-    clusters = (
-        f", rows of one {ranking.clusters} depend on one another and scores are deflated by their design effect"
-        if ranking and ranking.clusters
-        else ", rows are independent"
-    )
+def assumptions(of_analyses: Iterable[str], grouping: Grouping) -> str:
+    """Return what the nulls and error bars of a run take for granted, in sentences."""
     by = {
         "value": f"equal {' and '.join(column.name for column in grouping.columns)}",
         "unit": f"{grouping.columns[0].name} in units of {_unit(grouping)}",
         "run": "neighbouring rows of a shard",
         "shard": "shard",
     }
-    return (
-        f"p-values of the ranking: under the null every permutation of the target{strata} is equally likely{clusters}. "
-        "p-values of correlations and interactions: one row says nothing of another. "
-        f"Error bars: {grouping.groups} groups of rows, by {by[grouping.kind]}, are independent and alike."
-    )
+    bars = f"Error bars: {grouping.groups} groups of rows, by {by[grouping.kind]}, are independent and alike."
+    return " ".join(dict.fromkeys([*filter(None, of_analyses), bars]))
 
 
 def _unit(grouping: Grouping) -> str:

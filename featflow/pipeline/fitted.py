@@ -8,31 +8,29 @@ its own; ``codebook.frozen: false`` makes all anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from featflow.analyses.protocol import Analysis
 from featflow.columns.codebook import CategoryCoding, Codebook, Coding, NumberCoding
 from featflow.columns.column import POSITION, Column, Role
-from featflow.columns.jackknife_groups import Grouping, time_unit
-from featflow.columns.sort_keys import key_values
+from featflow.columns.jackknife_groups import Grouping
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.errors import ConfigurationError
+from featflow.execution.context import Context
 from featflow.execution.state_store import codebook_path
-from featflow.measures.codebook import ColumnStates, build_codebook, duplicate_candidates
+from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.pipeline.assumptions import row_grouping
 from featflow.storage.store import Store
 
-__all__ = ["Basis", "earlier_basis", "make_basis", "stale"]
+__all__ = ["Fitted", "earlier_fitted", "fit", "make_fitted", "stale"]
 
 ROWS_ANYWHERE = {"run", "shard"}
 """Kinds of groups that depend on how many shards there are."""
-
-FEWEST_UNITS = 16
-"""Units of event time that usual times span: two a window by default."""
 
 STALE_SHARE = 0.05
 
@@ -43,34 +41,31 @@ NEW_LEVELS = "of the values of '{}' lie in none of the levels that were told apa
 
 
 @dataclass(frozen=True)
-class Basis:
-    """Codings of columns, groups of rows, and which columns are compared."""
+class Fitted:
+    """Codings of columns, groups of rows, and what each analysis decided from data."""
 
     codebook: Codebook
     """Codings of all columns that can be coded."""
-    grouping: Grouping
+    jackknife: Grouping
     """Rows that the jackknife deletes together."""
-    compared: tuple[tuple[Column, Column], ...]
-    """Columns that may be duplicates."""
     kept: frozenset[str] = frozenset()
     """Columns whose codings are those of an earlier run."""
-    time_unit: float | None = None
-    """Width of the units of event time that windows are made of; None where no time is known."""
+    analyses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What each analysis froze, by its name, as JSON values."""
 
     def public(self) -> dict[str, Any]:
         """Return what a manifest keeps of it beside the codebook's digest, as JSON values."""
         grouping = {
-            "kind": self.grouping.kind,
-            "columns": [column.name for column in self.grouping.columns],
-            "groups": self.grouping.groups,
-            "unit": self.grouping.unit,
+            "kind": self.jackknife.kind,
+            "columns": [column.name for column in self.jackknife.columns],
+            "groups": self.jackknife.groups,
+            "unit": self.jackknife.unit,
         }
-        compared = [[left.name, right.name] for left, right in self.compared]
-        return {"grouping": grouping, "compared": compared, "time_unit": self.time_unit}
+        return {"grouping": grouping, "analyses": self.analyses}
 
 
-def earlier_basis(store: Store, config: Config, dataset: Dataset) -> Basis | None:
-    """Return the basis of the last run at an output, as far as it serves this dataset; None if there is none.
+def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | None:
+    """Return what the last run at an output froze, as far as it serves this dataset; None if there is none.
 
     Raises
     ------
@@ -81,7 +76,7 @@ def earlier_basis(store: Store, config: Config, dataset: Dataset) -> Basis | Non
     if not options.frozen:
         return None
     latest = _latest(store)
-    public, digest = latest.get("basis") or {}, options.version or latest.get("codebook")
+    public, digest = latest.get("fitted") or {}, options.version or latest.get("codebook")
     if not digest or (not options.version and _made_by(latest["config"]) != _made_by(config.public())):
         return None
     try:
@@ -95,14 +90,11 @@ def earlier_basis(store: Store, config: Config, dataset: Dataset) -> Basis | Non
     by_name = {column.name: column for column in (*dataset.columns, *dataset.entity, POSITION)}
     known = [coding for coding in codebook.codings if _is_same(coding.column, by_name.get(coding.column.name))]
     codings = tuple(replace(coding, column=by_name[coding.column.name]) for coding in known)
-    event_time = latest.get("config", {}).get("dataset", {}).get("event_time")
-    compared = [pair for pair in public.get("compared", []) if all(name in by_name for name in pair)]
-    return Basis(
+    return Fitted(
         Codebook(codings),
         _grouping(public.get("grouping"), by_name),
-        tuple((by_name[left], by_name[right]) for left, right in compared),
         frozenset(coding.column.name for coding in codings),
-        public.get("time_unit") if event_time == config.dataset.event_time else None,
+        public.get("analyses", {}),
     )
 
 
@@ -134,46 +126,42 @@ def _grouping(public: dict[str, Any] | None, by_name: dict[str, Column]) -> Grou
     return Grouping(public["kind"], columns, public["groups"], public["unit"])
 
 
-def make_basis(dataset: Dataset, states: ColumnStates, config: Config, earlier: Basis | None) -> Basis:
-    """Return the basis of a run: an earlier one where it serves, made of the data where it does not.
+def fit(context: Context, analyses: Sequence[Analysis[Any]], config: Config) -> Fitted:
+    """Freeze codings, groups of rows and what analyses decide, and give them to the context.
+
+    What an earlier run at the output froze is taken where it serves.
+    """
+    dataset, states = context.dataset, context.columns
+    clusters = next((analysis.clusters for analysis in analyses if analysis.clusters), None)
+    grouping = row_grouping(context.uncertainty, clusters, dataset, states)
+    earlier = earlier_fitted(context.workspace.store, config, dataset)
+    found = make_fitted(dataset, states, config, grouping, earlier)
+    context.codebook, context.jackknife = found.codebook, found.jackknife
+    for analysis in analyses:
+        frozen = earlier.analyses.get(analysis.name) if earlier else None
+        context.fitted[analysis.name] = analysis.fit(context, frozen)
+    return replace(found, analyses=context.fitted)
+
+
+def make_fitted(
+    dataset: Dataset, states: ColumnStates, config: Config, grouping: Grouping, earlier: Fitted | None
+) -> Fitted:
+    """Return codings and groups of a run: earlier ones where they serve, made of the data where they do not.
 
     Parameters
     ----------
     states
         Whole states of pass 1.
+    grouping
+        Groups that the configuration asks for.
     """
     built = build_codebook(dataset.columns, states, config.codebook)
-    grouping, compared = row_grouping(config, dataset, states), duplicate_candidates(states)
-    unit = _time_unit(dataset, states)
     if earlier is None:
-        return Basis(built, grouping, compared, time_unit=unit)
+        return Fitted(built, grouping)
     old = {coding.column.name: coding for coding in earlier.codebook.codings}
     codebook = Codebook(tuple(old.get(coding.column.name, coding) for coding in built.codings))
-    if set(compared) <= set(earlier.compared):
-        compared = earlier.compared
-    same = _kind(earlier.grouping) == _kind(grouping)
-    finest = min((each for each in (earlier.time_unit, unit) if each), default=None)  # counts join units by themselves
-    return Basis(codebook, earlier.grouping if same else grouping, compared, earlier.kept, finest)
-
-
-def _time_unit(dataset: Dataset, states: ColumnStates) -> float | None:
-    """Return the coarsest unit of event time of which the usual times span enough."""
-    for column in dataset.with_role(Role.EVENT_TIME):
-        histogram = states.histograms[states.numbers.index(column)]
-        times = key_values(histogram.cells, column.type)
-        finite = np.isfinite(times)
-        if finite.any():
-            return time_unit(column, *_usual_range(times[finite], histogram.counts[finite]), FEWEST_UNITS)
-    return None
-
-
-def _usual_range(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """Return the least and the largest of ascending values that are not far out (Tukey 1977): a date may be made up."""
-    share = np.cumsum(counts) / counts.sum()
-    first, third = values[np.searchsorted(share, (0.25, 0.75))]
-    reach = 3 * (third - first) or np.inf
-    usual = values[(values >= first - reach) & (values <= third + reach)]
-    return float(usual[0]), float(usual[-1])
+    same = _kind(earlier.jackknife) == _kind(grouping)
+    return Fitted(codebook, earlier.jackknife if same else grouping, earlier.kept)
 
 
 def _kind(grouping: Grouping) -> tuple[object, ...]:
@@ -181,17 +169,17 @@ def _kind(grouping: Grouping) -> tuple[object, ...]:
     return "anywhere" if anywhere else grouping.kind, grouping.columns, grouping.groups
 
 
-def stale(basis: Basis, states: ColumnStates) -> list[str]:
+def stale(fitted: Fitted, states: ColumnStates) -> list[str]:
     """Return a warning for each kept coding that too many rows have outgrown."""
     found = []
-    for name, share, how in _outgrown(basis, states):
+    for name, share, how in _outgrown(fitted, states):
         if share > STALE_SHARE:
             found.append(f"codebook: {share:.1%} {how.format(name)}; run with --rebin for new ones")
     return found
 
 
-def _outgrown(basis: Basis, states: ColumnStates) -> Iterator[tuple[str, float, str]]:
-    codings: dict[str, Coding] = {c.column.name: c for c in basis.codebook.codings if c.column.name in basis.kept}
+def _outgrown(fitted: Fitted, states: ColumnStates) -> Iterator[tuple[str, float, str]]:
+    codings: dict[str, Coding] = {c.column.name: c for c in fitted.codebook.codings if c.column.name in fitted.kept}
     for column, histogram in zip(states.numbers, states.histograms, strict=True):
         coding = codings.get(column.name)
         if column.role is Role.EVENT_TIME:  # which every night adds to, and which nothing is counted by

@@ -119,7 +119,7 @@ def _found(store: Store, keep: int) -> Garbage:
     kept = set(list(finished)[-keep:])
     with suppress(FileNotFoundError):
         kept |= {store.read("LATEST").decode().strip()} & set(finished)
-    compared = ((finished[run_id].manifest.get("drift") or {}).get("pinned") for run_id in kept)
+    compared = [other for run_id in kept for other in finished[run_id].manifest.get("compared_with", ())]
     kept |= {run_id for run_id in compared if run_id in finished}
     runs = [run for run_id, run in finished.items() if run_id in kept]
     files = {

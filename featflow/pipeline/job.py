@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-from featflow.analyses.ranking.checks import check
 from featflow.config import Config
 from featflow.dataset.dataset import open_dataset
 from featflow.dataset.footers import Footers
@@ -58,7 +57,7 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     with _without_credentials(store.options), held as check_held, noted, told_of as told:
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
-        check(config, dataset)
+        config.analyses.check(dataset, config.dataset.entity)
         watch.lap("plan")
         engine = open_engine(config)
         try:

@@ -1,9 +1,9 @@
-"""What a run keeps of itself: seconds of every stage, what was read and lost, and the manifest made of them."""
+"""What a run keeps of itself: what was read and lost, passes, seconds, and the manifest made of them."""
 
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -11,14 +11,12 @@ import pyarrow as pa
 
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset, Quarantined
-from featflow.execution.passes import Computed
+from featflow.execution.context import Context
 from featflow.execution.progress import Stopwatch
-from featflow.execution.state_store import Used
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.assumptions import assumptions
-from featflow.pipeline.fitted import Basis
+from featflow.pipeline.fitted import Fitted
 from featflow.storage import retries
-from featflow.storage.run_writer import RunWriter
 from featflow.storage.tables import QUARANTINE
 
 __all__ = ["Record"]
@@ -28,67 +26,67 @@ SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketc
 
 @dataclass
 class Record:
-    """What goes into the manifest, gathered on the way."""
+    """What goes into the manifest beside what the context gathers."""
 
     config: Config
     dataset: Dataset
+    """As it was found."""
+    context: Context
     engine: str
     watch: Stopwatch
     telemetry: Telemetry
-
-    quarantined: list[Quarantined] = field(default_factory=list)
-    computed: set[str] = field(default_factory=set)
-    shards: set[str] = field(default_factory=set)
-    rows_read: int = 0
-    warnings: list[str] = field(default_factory=list)
-    basis: Basis | None = None
-    searches: list[dict[str, Any]] = field(default_factory=list)
-    images: dict[str, dict[str, int]] = field(default_factory=dict)
+    fitted: Fitted | None = None
+    assumptions: tuple[str, ...] = ()
+    """Sentences of the analyses."""
     states: dict[str, Any] | None = None
-    drift: dict[str, str | None] | None = None
-    used: Used = field(default_factory=Used)
+    """Whole states of pass 1, for runs that come after."""
 
-    def add(self, done: Computed) -> None:
-        """Note what a pass over shards did."""
-        self.quarantined += done.quarantined
-        self.computed |= done.computed
-        self.shards |= {shard.digest for shard in done.shards}
-        self.telemetry.lose(self.lost)
+    @property
+    def quarantined(self) -> list[Quarantined]:
+        """What could not be read: files without a readable footer, then row groups."""
+        return [*self.dataset.quarantined, *self.context.quarantined]
 
     @property
     def lost(self) -> int:
         """Rows that could not be read."""
         return sum(entry.rows or 0 for entry in self.quarantined)
 
+    @property
+    def rows_read(self) -> int:
+        """Rows of the shards that could be read."""
+        return self.context.dataset.rows
+
     def quarantine_table(self) -> pa.Table:
         """Return the quarantine table."""
         names = ("uri", "row_group", "column", "rows", "reason", "detail")
         return QUARANTINE.build({name: [getattr(entry, name) for entry in self.quarantined] for name in names})
 
-    def manifest(self, writer: RunWriter, status: str) -> dict[str, Any]:
+    def manifest(self, status: str) -> dict[str, Any]:
         """Return the manifest."""
-        computed = len(self.computed & self.shards)
+        context, fitted = self.context, self.fitted
+        writer, shards = context.writer, {shard.digest for shard in context.dataset.shards}
+        computed = len(shards & {digest for each in context.passes for digest in each.computed})
         return {
             "run": writer.run_id,
             "status": status,
             "started": self.watch.began.isoformat(),
             "config": self.config.public(),
             "engine": self.engine,
-            "codebook": self.basis.codebook.digest if self.basis else None,
-            "basis": self.basis.public() if self.basis else None,
-            "assumptions": assumptions(self.config, self.basis.grouping) if self.basis else None,
+            "codebook": fitted.codebook.digest if fitted else None,
+            "fitted": fitted.public() if fitted else None,
+            "assumptions": assumptions(self.assumptions, fitted.jackknife) if fitted else None,
             "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": self.lost},
-            "shards": {"total": len(self.shards), "computed": computed, "reused": len(self.shards) - computed},
+            "shards": {"total": len(shards), "computed": computed, "reused": len(shards) - computed},
+            "passes": [each.public() for each in context.passes],
             "tables": writer.tables,
-            "interaction_search": self.searches,
-            "images": self.images,
-            "drift": self.drift,
+            "analyses": context.notes,
+            "compared_with": context.compared_with,
             "retries": retries.counts(),
             "seconds": self.watch.total(),
             "figures": self.telemetry.public(),
             "warnings": [
                 *self.dataset.notes,
-                *self.warnings,
+                *context.warnings,
                 *(
                     f"{e.uri}: {e.reason}{'' if e.row_group is None else f' {e.row_group}'}: {e.detail}"
                     for e in self.quarantined
@@ -105,6 +103,6 @@ class Record:
                 for s in self.dataset.shards
             ],
             "states": self.states,
-            "rests_on": self.used.public(),
+            "rests_on": context.workspace.used.public(),
             "software": {"python": platform.python_version(), **{name: version(name) for name in SOFTWARE}},
         }

@@ -1,4 +1,7 @@
-"""What a run would read, compute and reuse, and what it would take. Reads footers and states, never data."""
+"""What a run would read, compute and reuse, and what it would take: its page without an engine.
+
+Reads footers and states, never data.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from featflow.analyses.ranking.checks import check
-from featflow.analyses.requests import ProfileSpecs, profile_specs, relation_specs, searches_samples, state_bytes
+from featflow.analyses.requests import ProfileSpecs
 from featflow.columns.column import Kind, Role
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset, Shard, open_dataset
@@ -18,9 +20,11 @@ from featflow.execution import passes, state_store
 from featflow.execution.merge_tree import whole_name
 from featflow.execution.state_store import AnySummarizer
 from featflow.measures.codebook import ColumnStates
-from featflow.pipeline.fitted import earlier_basis, make_basis
+from featflow.pipeline.fitted import fit
+from featflow.pipeline.rounds import begin, profile_round, relate_round
+from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
-from featflow.transforms.images.columns import Images, image_specs, joined, key_specs, made_columns, to_fit
+from featflow.transforms.images.columns import Images, image_specs, joined, made_columns, to_fit
 
 __all__ = ["Plan", "plan"]
 
@@ -49,8 +53,8 @@ class Plan:
     """Pairs of columns: every one of them is in the correlation table's q-values."""
     pair_rows: int
     """Pairs times rows."""
-    interactions: str | None
-    """How interactions are found: all (every pair on all rows), sample, or not."""
+    estimates: dict[str, Any]
+    """What analyses say of themselves, such as how interactions are found: all (every pair on all rows) or sample."""
     state_bytes: dict[str, int]
     """Upper bound of one state, by summary; pass 2 appears once there is a codebook."""
     blocks: dict[str, int]
@@ -75,36 +79,34 @@ def plan(config: Config) -> Plan:
     """
     store = Store(config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset, config.output, Footers(store))
-    check(config, dataset)
+    config.analyses.check(dataset, config.dataset.entity)
     images, notes = _images(store, dataset, config)
-    dataset = joined(dataset, images)
-    first = profile_specs(dataset.columns, config, dataset.weight)
-    wanted = (*first.all(), *key_specs(dataset))
-    shards = _sound(store, dataset.shards, (*images.layers, wanted))
-    shard_bytes = max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
-    present = state_store.Present(store)
+    context, analyses = begin(config, joined(dataset, images), RunWriter(store, "plan"))
+    context.images = images
+    columns, wanted = profile_round(context, analyses, config)
+    shards = _readable(store, dataset.shards, (*images.layers, wanted))
+    present, shard_bytes = state_store.Present(store), max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
     lacking = state_store.missing(present, shards, wanted, shard_bytes)
-    made = [spec for layer in images.layers for spec in layer]
-    sizes = {spec.name: spec.nbytes() for spec in (*made, *wanted)}
-    blocks = Counter(spec.name for spec in (*made, *wanted))
-    state_store.check_sizes(wanted, state_bytes(config))
-    profiled = _states(store, shards, first) if shards and not lacking else None
-    task, relation_shards = max(state_store.task_bytes(specs) for specs in (wanted, *images.layers)), None
+    specs: list[AnySummarizer] = [*(spec for layer in images.layers for spec in layer), *wanted]
+    state_store.check_sizes(wanted, context.workspace.state_bytes)
+    task, relation_shards = max(state_store.task_bytes(each) for each in (wanted, *images.layers)), None
+    profiled = _states(store, shards, columns) if shards and not lacking else None
     if profiled is not None:
-        basis = make_basis(dataset, profiled, config, earlier_basis(store, config, dataset))
-        rows = max(shard.rows for shard in shards)
-        relations = relation_specs(basis, config, dataset, profiled.rows, rows)
-        second = (*relations.over_shards(), *relations.codes)
-        relation_shards = _shards(state_store.missing(present, shards, second, shard_bytes))
-        task = max(task, state_store.task_bytes(second))
-        second = (*second, *relations.pairs, *relations.screens)
-        for spec in second:
-            sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
-        blocks += Counter(spec.name for spec in second)
-        state_store.check_sizes(second, state_bytes(config))
+        context.with_shards(shards)
+        context.columns = profiled
+        fit(context, analyses, config)
+        second = relate_round(context, analyses)
+        over_shards = [spec for spec in second if not spec.of_stored]
+        relation_shards = _shards(state_store.missing(present, shards, over_shards, shard_bytes))
+        task = max(task, state_store.task_bytes(over_shards))
+        specs += second
+        state_store.check_sizes(second, context.workspace.state_bytes)
+    sizes: dict[str, int] = {}
+    for spec in specs:
+        sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
     cores = (os.cpu_count() or 1) if config.engine.kind == "ray" else 1
-    kinds = [column.kind.value for column in dataset.columns]
-    coded = [c for c in dataset.columns if c.kind is not Kind.TEXT and c.role is not Role.EVENT_TIME]
+    kinds = [column.kind.value for column in context.dataset.columns]
+    coded = [c for c in context.dataset.columns if c.kind is not Kind.TEXT and c.role is not Role.EVENT_TIME]
     pairs = len(coded) * (len(coded) - 1) // 2
     return Plan(
         files=dataset.files,
@@ -118,9 +120,9 @@ def plan(config: Config) -> Plan:
         relation_shards=relation_shards,
         pairs=pairs,
         pair_rows=pairs * dataset.rows,
-        interactions=_interactions(config, dataset),
+        estimates={name: value for analysis in analyses for name, value in analysis.estimate(context).items()},
         state_bytes=sizes,
-        blocks=dict(blocks),
+        blocks=dict(Counter(spec.name for spec in specs)),
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task,
         memory_budget=int(config.budget.memory),
         notes=[*dataset.notes, *notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
@@ -129,38 +131,31 @@ def plan(config: Config) -> Plan:
 
 def _images(store: Store, dataset: Dataset, config: Config) -> tuple[Images, list[str]]:
     """Return what is made of images, and notes; of a model's vectors nothing until a run has left their moments."""
-    specs = image_specs(dataset, config)
-    fitted = to_fit(specs, config)
-    shards = _sound(store, dataset.shards, (specs, [spec for pair in fitted.values() for spec in pair]))
+    specs = image_specs(dataset, config.dataset)
+    fitted = to_fit(specs, config.dataset)
+    shards = _readable(store, dataset.shards, (specs, [spec for pair in fitted.values() for spec in pair]))
     name = whole_name([shard.digest for shard in shards])
     try:
-        return made_columns(specs, config, lambda spec: state_store.load(store, spec, name)), []
+        return made_columns(specs, config.dataset, lambda spec: state_store.load(store, spec, name)), []
     except FileNotFoundError:
         return Images(specs), [f"columns of '{spec.column.name}' are known once it is encoded" for spec in fitted]
 
 
-def _sound(store: Store, shards: Sequence[Shard], layers: Sequence[Sequence[AnySummarizer]]) -> list[Shard]:
+def _readable(store: Store, shards: Sequence[Shard], layers: Sequence[Sequence[AnySummarizer]]) -> list[Shard]:
     """Return the shards without what is known to be unreadable in any layer of specs."""
     for specs in layers:
         shards, _ = state_store.sound(store, shards, specs)
     return list(shards)
 
 
-def _interactions(config: Config, dataset: Dataset) -> str | None:
-    if not config.analyses.interaction or not dataset.with_role(Role.TARGET):
-        return None
-    features = [column for column in dataset.with_role(Role.FEATURE) if column.kind is not Kind.TEXT]
-    return "sample" if searches_samples(config, len(features), dataset.rows) else "all"
-
-
 def _shards(lacking: list[tuple[tuple[Shard, ...], str, list[int]]]) -> int:
     return len({shard.digest for span, _, _ in lacking for shard in span})
 
 
-def _states(store: Store, shards: Sequence[Shard], first: ProfileSpecs) -> ColumnStates | None:
+def _states(store: Store, shards: Sequence[Shard], columns: ProfileSpecs) -> ColumnStates | None:
     """Return pass 1's whole states if a run has left them."""
     name = whole_name([shard.digest for shard in shards])
     try:
-        return first.states(lambda spec: state_store.load(store, spec, name))
+        return columns.states(lambda spec: state_store.load(store, spec, name))
     except FileNotFoundError:
         return None

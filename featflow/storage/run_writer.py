@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,10 +14,18 @@ from featflow.storage.run import Run, part_paths
 from featflow.storage.store import Store
 from featflow.storage.tables import TableSpec
 
-__all__ = ["PART_ROWS", "RunWriter"]
+__all__ = ["PART_ROWS", "RunWriter", "Written"]
 
 PART_ROWS = 1_000_000
 """Rows of one part of a large table."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One part of a table."""
+
+    rows: int
+    sha256: str
 
 
 class RunWriter:
@@ -33,11 +42,11 @@ class RunWriter:
 
     def write(self, spec: TableSpec, tables: Iterable[pa.Table]) -> None:
         """Write a table from its pieces: one file, or parts of about a million rows in the order given."""
-        path, written = self.path(spec.name), list[tuple[int, str]]()
+        path, written = self.path(spec.name), list[Written]()
         for piece, last in _pieces(tables, spec.schema):
             part = path if last and not written else part_paths(path, len(written) + 1)[-1]
             _, data = self.store.write_parquet(part, piece)
-            written.append((piece.num_rows, hashlib.sha256(data).hexdigest()))
+            written.append(Written(piece.num_rows, hashlib.sha256(data).hexdigest()))
         self.add(spec.name, written)
 
     def path(self, name: str) -> str:
@@ -48,11 +57,11 @@ class RunWriter:
         """Return where so many parts of a table are to be written."""
         return part_paths(self.path(name), parts) if parts > 1 else [self.path(name)]
 
-    def add(self, name: str, written: list[tuple[int, str]]) -> None:
-        """Add a table whose parts are written: rows and SHA-256 of each. The table's is that of its parts' in order."""
-        digests = [digest for _, digest in written]
+    def add(self, name: str, written: Sequence[Written]) -> None:
+        """Add a table whose parts are written. Its SHA-256 is that of its parts' in order."""
+        digests = [part.sha256 for part in written]
         whole = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-        rows = sum(rows for rows, _ in written)
+        rows = sum(part.rows for part in written)
         self.tables[name] = {"path": self.path(name), "rows": rows, "parts": len(written), "sha256": whole}
 
     def commit(self, manifest: dict[str, Any]) -> Run:

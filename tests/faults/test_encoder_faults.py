@@ -21,10 +21,10 @@ import pytest
 import torch
 import yaml
 from datasets import write_parts
-from embedding import models
-from embedding.model_runs import by_model, configuration, png, said, vectors
-from embedding.models import save, vit_processor
 from PIL import Image
+from transforms.images import models
+from transforms.images.model_runs import by_model, configuration, png, said, vectors
+from transforms.images.models import save, vit_processor
 
 import featflow
 from featflow.cli.main import main
@@ -57,7 +57,7 @@ def sound(shared_data, vit, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound")
     photos = pq.read_table(shared_data / "cifar10_20k.parquet")["image"].slice(0, ROWS)
     run = run_over(photos, folder, ["described", by_model(vit, "encoded")])
-    assert run.manifest["images"] == {column: {"ok": ROWS} for column in COLUMNS}
+    assert run.manifest["analyses"]["embedding"]["images"] == {column: {"ok": ROWS} for column in COLUMNS}
     return photos, run
 
 
@@ -101,7 +101,7 @@ def test_one_in_a_hundred_damaged_moves_no_bit_of_the_others(sound, tmp_path, en
         assert said(run, column, "status") == [damaged[row][1] if row in damaged else "ok" for row in range(ROWS)]
         assert np.array_equal(vectors(run, column)[kept], vectors(sound[1], column)[kept])
         assert np.isnan(vectors(run, column)[sorted(damaged)]).all()
-        assert sum(run.manifest["images"][column].values()) == ROWS
+        assert sum(run.manifest["analyses"]["embedding"]["images"][column].values()) == ROWS
     assert run.table("embedding_profile")["valid"].to_list() == [ROWS - 16] * 2
     assert run.table("embedding_profile")["failed"].to_list() == [16] * 2
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 from scipy.stats import rankdata
 
+from featflow.analyses.correlation.counts import cramers_v, pair_information
 from featflow.analyses.correlation.moments import correlation_ratio, pearson, spearman
-from featflow.analyses.interaction.scores import cramers_v, interactions, pair_information
+from featflow.analyses.interaction.scores import interactions
 from featflow.columns.binning import category_coding, number_coding
 from featflow.columns.column import Column, Kind, Role
 from featflow.measures.effective_rows import effective_rows, rounded

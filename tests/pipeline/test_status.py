@@ -68,7 +68,7 @@ def test_a_run_that_failed_says_why(output, monkeypatch):
     (Path(output).parent / "data" / "b.parquet").write_bytes(b"PAR1 and no more of it PAR1")
     with pytest.raises(BadDataError):
         go(output)
-    monkeypatch.setattr("featflow.pipeline.pipeline.profile_specs", lambda *_: 1 / 0)
+    monkeypatch.setattr("featflow.pipeline.pipeline.profile_round", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         go(output, budget={"bad_rows": 1.0})
     crashed, bad, done = status(output, 5).runs

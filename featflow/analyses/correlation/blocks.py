@@ -7,7 +7,7 @@ keeps the strongest of every column, the largest strengths of each.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,41 +26,45 @@ from featflow.analyses.correlation.strongest import (
     strongest,
 )
 from featflow.analyses.correlation.tables import CORRELATION
-from featflow.analyses.interaction.scores import interactions, top
-from featflow.analyses.interaction.tables import INTERACTION
-from featflow.execution import state_store as stored
-from featflow.execution.stored_columns import CodeStream
+from featflow.execution.requests import Place
 from featflow.measures.p_values import PValues, QValues
+from featflow.storage.run_writer import Written
 from featflow.storage.store import Store
-from featflow.summaries import CoMomentsSummarizer, GroupedMomentsSummarizer, RankCoMomentsSummarizer
+from featflow.summaries import (
+    CoMoments,
+    CoMomentsSummarizer,
+    GroupedMoments,
+    GroupedMomentsSummarizer,
+    PairCounts,
+    PairCountsSummarizer,
+    RankCoMomentsSummarizer,
+)
 
-__all__ = ["BlockWork", "Found", "PartWork", "Written", "measure_block", "pending", "write_part"]
+__all__ = [
+    "Block",
+    "PairMeasure",
+    "PartWork",
+    "measure_counts",
+    "measure_moments",
+    "measure_ranks",
+    "measure_ratios",
+    "write_part",
+]
 
 Errors = dict[str, dict[tuple[str, str], tuple[float, float, float]]]
 """Standard error and interval, by method and pair."""
 
 
 @dataclass(frozen=True)
-class BlockWork:
-    """What every block's task is given."""
+class PairMeasure:
+    """What every block's measure is given."""
 
-    store: Store
-    folder: str
-    """Where rows are put aside."""
-    specs: tuple[Any, ...]
-    """Specs of all blocks."""
-    names: tuple[str | None, ...]
-    """Name of each spec's whole state; None where it is counted by the task."""
-    codes: CodeStream
-    """What it is counted from."""
     features: dict[str, int]
     """Index of every column."""
     present: dict[str, int]
     """Finite values of every number."""
     methods: tuple[str, ...]
     """Methods wanted of pair counts."""
-    interactions: int
-    """Interactions kept a block and target."""
     confidence: float
     effective_share: float
     """Rows of equal weight that would say as much, as a share of the rows."""
@@ -68,14 +72,16 @@ class BlockWork:
     """Pairs to write."""
     error_bars: int
     """Strongest pairs of each method to report."""
-    dense: bool = False
-    """Whether values are written as matrices, too."""
+    dense: str | None = None
+    """Folder where values are written as matrices, too; None for none."""
 
 
 @dataclass(frozen=True)
-class Found:
+class Block:
     """What the driver learns of a block."""
 
+    place: Place
+    """Where its rows wait."""
     rows: int
     """Rows put aside."""
     p_values: dict[str, PValues]
@@ -84,21 +90,45 @@ class Found:
     """Method, features and strength of the strongest pairs."""
     best: Best
     """Largest strengths of every column, where the table keeps the strongest of each."""
-    interaction: pa.Table
-    """The block's best interactions of every target."""
     matrices: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By method: path, rows and columns of the matrix that was written."""
 
 
-def measure_block(work: BlockWork, index: int) -> Found:
-    """Measure a block, put its rows aside, and return what the driver needs to know."""
-    table, interaction = _measured(work, index)
+def measure_moments(work: PairMeasure, place: Place, spec: CoMomentsSummarizer, state: CoMoments) -> Block:
+    """Measure a block of pearson."""
+    return _put_aside(work, place, pearson(spec, _whole(spec, state), work.confidence, work.effective_share))
+
+
+def measure_ranks(work: PairMeasure, place: Place, spec: RankCoMomentsSummarizer, state: CoMoments) -> Block:
+    """Measure a block of spearman."""
+    table = spearman(spec, _whole(spec, state), work.present, work.confidence, work.effective_share)
+    return _put_aside(work, place, table)
+
+
+def _whole(spec: CoMomentsSummarizer | RankCoMomentsSummarizer, state: CoMoments) -> CoMoments:
+    return state.over_groups() if spec.grouping else state
+
+
+def measure_ratios(work: PairMeasure, place: Place, spec: GroupedMomentsSummarizer, state: GroupedMoments) -> Block:
+    """Measure a block of correlation ratios."""
+    return _put_aside(work, place, correlation_ratio(spec, state, work.effective_share))
+
+
+def measure_counts(work: PairMeasure, place: Place, spec: PairCountsSummarizer, state: PairCounts) -> Block:
+    """Measure a block of Cramer's V and mutual information."""
+    functions = {"cramers_v": cramers_v, "mutual_information": pair_information}
+    tables = [functions[method](spec, state) for method in functions if method in work.methods]
+    return _put_aside(work, place, pa.concat_tables([CORRELATION.empty(), *tables]))
+
+
+def _put_aside(work: PairMeasure, place: Place, table: pa.Table) -> Block:
+    """Put a block's rows aside, less those that are known not to be kept, and return what the driver needs to know."""
     p_values = {
         method: PValues.of(table["p_value"].to_numpy(zero_copy_only=False)[rows]) for method, rows in by_method(table)
     }
     best = best_of_features(table, work.features, work.keep.top) if work.keep.top else {}
-    matrices = _write_matrices(work, index, table) if work.dense else {}
-    found = Found(0, p_values, strongest(table, work.error_bars), best, interaction, matrices)
+    matrices = _write_matrices(place, work.dense, table) if work.dense else {}
+    reported = strongest(table, work.error_bars)
     if work.keep.top:  # what is not among the best of its block is not among the best of all
         least = {method: np.full(len(work.features), np.inf) for method in best}
         for method, (names, values) in best.items():
@@ -107,34 +137,11 @@ def measure_block(work: BlockWork, index: int) -> Found:
     elif work.keep.above is not None:
         table = table.filter(pa.array(strengths(table) >= work.keep.above))
     if table.num_rows:
-        work.store.write_arrow(pending(work.folder, index), table)
-    return replace(found, rows=table.num_rows)
+        place.put_aside(table)
+    return Block(place, table.num_rows, p_values, reported, best, matrices)
 
 
-def _measured(work: BlockWork, index: int) -> tuple[pa.Table, pa.Table]:
-    spec, name = work.specs[index], work.names[index]
-    state = stored.load(work.store, spec, name) if name else work.codes.count(spec)
-    nothing = INTERACTION.empty()
-    if isinstance(spec, CoMomentsSummarizer | RankCoMomentsSummarizer) and spec.grouping:
-        state = state.over_groups()
-    if isinstance(spec, CoMomentsSummarizer):
-        return pearson(spec, state, work.confidence, work.effective_share), nothing
-    if isinstance(spec, RankCoMomentsSummarizer):
-        return spearman(spec, state, work.present, work.confidence, work.effective_share), nothing
-    if isinstance(spec, GroupedMomentsSummarizer):
-        return correlation_ratio(spec, state, work.effective_share), nothing
-    functions = {"cramers_v": cramers_v, "mutual_information": pair_information}
-    tables = [functions[method](spec, state) for method in functions if method in work.methods]
-    best = top(interactions(spec, state, work.interactions), work.interactions) if work.interactions else nothing
-    return pa.concat_tables([CORRELATION.empty(), *tables]), best
-
-
-def pending(folder: str, index: int) -> str:
-    """Return where the rows of a block wait."""
-    return f"{folder}/{index:06d}.arrow"
-
-
-def _write_matrices(work: BlockWork, index: int, table: pa.Table) -> dict[str, dict[str, Any]]:
+def _write_matrices(place: Place, folder: str, table: pa.Table) -> dict[str, dict[str, Any]]:
     """Write the values of every method between the columns that occur, and return where."""
     written = {}
     for method, rows in by_method(table):
@@ -144,8 +151,8 @@ def _write_matrices(work: BlockWork, index: int, table: pa.Table) -> dict[str, d
         matrix[a.indices.to_numpy(), b.indices.to_numpy()] = some["value"].to_numpy(zero_copy_only=False)
         sink = pa.BufferOutputStream()
         pa.ipc.write_tensor(pa.Tensor.from_numpy(matrix), sink)
-        path = f"{work.folder.rpartition('/')[0]}/tensors/{method}/{index:06d}.arrow"
-        work.store.write(path, sink.getvalue().to_pybytes())
+        path = f"{folder}/{method}/{place.index:06d}.arrow"
+        place.store.write(path, sink.getvalue().to_pybytes())
         written[method] = {"path": path, "rows": a.dictionary.to_pylist(), "columns": b.dictionary.to_pylist()}
     return written
 
@@ -158,8 +165,6 @@ class PartWork:
     """What every part's task is given."""
 
     store: Store
-    folder: str
-    """Where rows were put aside."""
     features: dict[str, int]
     """Index of every column."""
     q_values: dict[str, QValues]
@@ -170,20 +175,12 @@ class PartWork:
     """Error bars of the strongest pairs."""
 
 
-@dataclass(frozen=True)
-class Written:
-    """One part of a table."""
-
-    rows: int
-    sha256: str
-
-
-def write_part(work: PartWork, item: tuple[tuple[int, ...], str]) -> Written:
-    """Write a part of the table from the rows of some blocks."""
-    blocks, path = item
+def write_part(work: PartWork, item: tuple[tuple[str, ...], str]) -> Written:
+    """Write a part of the table from rows that wait."""
+    waiting, path = item
     tables = [CORRELATION.empty()]
-    for index in blocks:
-        table = work.store.read_arrow(pending(work.folder, index))
+    for place in waiting:
+        table = work.store.read_arrow(place)
         if work.least:
             table = above(table, work.features, work.least)
         tables.append(_finished(work, table))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from featflow.analyses.base_options import AnalysisOptions, Metric
 from featflow.option_types import Options
 
-__all__ = ["ALL_PAIRS_UP_TO", "TOP_OF_COLUMN", "CorrelationOptions", "Keep"]
+__all__ = ["ALL_PAIRS_UP_TO", "TOP_OF_COLUMN", "CorrelationOptions", "Keep", "pairs_to_write"]
 
 ALL_PAIRS_UP_TO = 1000
 """Columns up to which every pair is written by default: half a million pairs a method."""
@@ -42,8 +44,13 @@ def _keep(value: object) -> object:
     raise ValueError("write all, {top: 100} or {above: 0.3}")
 
 
-class CorrelationOptions(Options):
+class CorrelationOptions(AnalysisOptions):
     """The correlation table."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "correlation_rms": Metric(0.05, "Root mean square change of a method's values."),
+        "correlation_largest": Metric(0.2, "Largest change of a method's values."),
+    }
 
     methods: list[CorrelationMethod] = Field(
         default=["pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"],
@@ -60,3 +67,16 @@ class CorrelationOptions(Options):
     dense: bool = Field(
         default=False, description="Also write the values of every method as matrices, blocks of Arrow tensors."
     )
+
+
+def pairs_to_write(keep: Keep | None, columns: int) -> Keep:
+    """Return what `analyses.correlation.keep` means for so many columns.
+
+    Examples
+    --------
+    >>> pairs_to_write(None, 80).top, pairs_to_write(None, 10_000).top
+    (None, 100)
+    """
+    if keep is not None:
+        return keep
+    return Keep() if columns <= ALL_PAIRS_UP_TO else Keep(top=TOP_OF_COLUMN)

@@ -1,27 +1,29 @@
-"""Drift between two runs, from their stored states and tables alone."""
+"""What changed since earlier runs, from stored states and tables alone.
+
+Every analysis says how its own figures moved (`Analysis.drift`); here these rows meet thresholds and become alerts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from featflow.analyses.correlation.drift import correlation_drift
+from featflow.analyses.change import Row
 from featflow.analyses.drift.options import DriftOptions
 from featflow.analyses.drift.table import Limits, drift, streaks
-from featflow.analyses.profile.drift import column_drift
-from featflow.analyses.ranking.drift import ranking_drift
+from featflow.analyses.drift.tables import DRIFT
+from featflow.analyses.protocol import Analysis
 from featflow.analyses.run_states import RunStates
-from featflow.columns.codebook import Codebook
-from featflow.errors import ConfigurationError, DamagedError, DatasetError
-from featflow.execution.state_store import codebook_path
-from featflow.measures.frechet import frechet
-from featflow.storage.run import Run, open_run
+from featflow.errors import ConfigurationError, DatasetError
+from featflow.execution.context import Context
+from featflow.execution.requests import Request
+from featflow.storage.run import Run
 from featflow.storage.store import Store
 
-__all__ = ["Earlier", "compare", "differences", "drift_tables", "earlier_runs"]
+__all__ = ["Drift", "Earlier", "compare", "left_out"]
 
 SHOWN = 5
 """Columns that a warning names."""
@@ -44,76 +46,88 @@ class Earlier:
         return {name: run.run_id if run else None for name, run in runs.items()}
 
 
-def earlier_runs(store: Store, options: DriftOptions) -> Earlier:
-    """Return the runs at an output that a new one will be compared with.
+class Drift(Analysis[DriftOptions]):
+    """The drift table."""
 
-    Raises
-    ------
-    ConfigurationError
-        ``analyses.drift.reference`` names no finished run there.
-    """
+    name = "drift"
+    tables = (DRIFT,)
+
+    def profile(self, context: Context) -> Iterable[Request]:
+        """Find the runs to compare with, before anything is read; ask for nothing.
+
+        Raises
+        ------
+        ConfigurationError
+            ``analyses.drift.reference`` names no finished run there.
+        """
+        self.earlier = _earlier_runs(context.workspace.store, self.options.reference)
+        return ()
+
+    def write(self, context: Context) -> None:
+        """Write how the run differs from each earlier one."""
+        earlier, tables = self.earlier, list[pa.Table]()
+        context.note(self.name, **earlier.public())
+        context.compared_with += [run.run_id for run in (earlier.pinned,) if run]
+        references = {run.run_id: run for run in (earlier.pinned, earlier.previous) if run}
+        for run_id, reference in references.items():
+            is_pinned = earlier.pinned is not None and run_id == earlier.pinned.run_id
+            before = _streaks(earlier.previous, run_id if is_pinned else None)
+            try:
+                runs = RunStates(reference), RunStates(context.run_so_far())
+                tables.append(compare(*runs, self.options, context.analyses, before))
+                context.warn(*left_out(*runs))
+            except DatasetError as error:
+                context.warn(f"drift: not compared with run {run_id}: {error}")
+        context.write(DRIFT, tables)
+
+
+def _earlier_runs(store: Store, reference: str) -> Earlier:
     try:
         previous = Run.open(store.root, None, store.options)
     except DatasetError:
         previous = None
-    if options.reference == PREVIOUS:
+    if reference == PREVIOUS:
         return Earlier(previous, None)
     try:
-        return Earlier(previous, Run.open(store.root, options.reference, store.options))
+        return Earlier(previous, Run.open(store.root, reference, store.options))
     except DatasetError as error:
         raise ConfigurationError(f"analyses.drift.reference: {error}") from None
 
 
-def differences(reference: str, current: str) -> dict[str, Any]:
-    """Return the drift between two runs, given by their URIs, as JSON values: ids, warnings and the table's rows.
+def compare(
+    reference: RunStates,
+    current: RunStates,
+    options: DriftOptions,
+    analyses: Iterable[Analysis[Any]],
+    before: Mapping[tuple[Any, ...], int] | None = None,
+) -> pa.Table:
+    """Return the drift table of two runs, from what they have stored.
 
-    Thresholds are those that the current run was configured with; two runs are no streak, so every row beyond its own
-    is an alert.
+    Parameters
+    ----------
+    analyses
+        Those whose figures are compared.
+    before
+        Runs in a row in which a row's like was beyond its threshold before this one.
 
     Raises
     ------
     DatasetError
-        There is no such run, or what it rests on is not there any more.
+        A state or a codebook of a run is not there any more.
     """
-    before, now = open_run(reference), open_run(current)
-    wanted = now.manifest["config"]["analyses"].get("drift")
-    options = DriftOptions.model_validate({**(wanted or {}), "persist": 1})
-    rows = compare(before, now, options).to_pylist()
-    runs = {"reference_run": before.run_id, "current_run": now.run_id}
-    return runs | {"warnings": _left_out(before, now), "rows": rows}
+    limits = Limits(options.thresholds.model_dump(), options.false_discovery_rate, options.persist)
+    rows: list[Row] = [row for analysis in analyses for row in analysis.drift(reference, current)]
+    return drift(rows, (reference.run.run_id, current.run.run_id), limits, before or {})
 
 
-def drift_tables(current: Run, earlier: Earlier, options: DriftOptions) -> tuple[list[pa.Table], list[str]]:
-    """Return the drift of a run against each earlier one, and what readers should know.
-
-    Parameters
-    ----------
-    current
-        Need not be committed: its tables and states are written.
-    """
-    found, warnings = [], list[str]()
-    references = {run.run_id: run for run in (earlier.pinned, earlier.previous) if run}
-    for run_id, reference in references.items():
-        is_pinned = earlier.pinned is not None and run_id == earlier.pinned.run_id
-        try:
-            found.append(
-                compare(reference, current, options, _streaks(earlier.previous, run_id if is_pinned else None))
-            )
-        except DatasetError as error:
-            warnings.append(f"drift: not compared with run {run_id}: {error}")
-            continue
-        warnings += _left_out(reference, current)
-    return found, warnings
-
-
-def _left_out(reference: Run, current: Run) -> list[str]:
+def left_out(reference: RunStates, current: RunStates) -> list[str]:
     """Return a warning that names the columns that cannot be compared, none if there are none."""
-    old, new = RunStates(reference), RunStates(current)
-    names = [name for name in {**old.columns, **new.columns} if name not in new.columns or not _is_like(old, new, name)]
+    every = {**reference.columns, **current.columns}
+    names = [name for name in every if not reference.is_like(current, name)]
     if not names:
         return []
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    said = f"drift: not in both runs, or of other types there, and not compared with run {reference.run_id}"
+    said = f"drift: not in both runs, or of other types there, and not compared with run {reference.run.run_id}"
     return [f"{said}: {', '.join(names[:SHOWN])}{more}"]
 
 
@@ -127,71 +141,5 @@ def _streaks(previous: Run | None, pinned: str | None) -> dict[tuple[Any, ...], 
     """
     if previous is None or "drift" not in previous.manifest["tables"]:
         return {}
-    reference = pinned or (previous.manifest.get("drift") or {}).get("previous")
+    reference = pinned or previous.manifest.get("analyses", {}).get("drift", {}).get("previous")
     return streaks(previous.arrow("drift"), reference) if reference else {}
-
-
-def compare(
-    reference: Run, current: Run, options: DriftOptions, before: Mapping[tuple[Any, ...], int] | None = None
-) -> pa.Table:
-    """Return the drift table of two runs, from what they have stored.
-
-    Columns are compared that both hold in one type and kind, on the bins of the reference's codebook.
-
-    Parameters
-    ----------
-    before
-        Runs in a row in which a row's like was beyond its threshold before this one.
-
-    Raises
-    ------
-    DatasetError
-        A state or a codebook of a run is not there any more.
-    """
-    limits = Limits(options.thresholds.model_dump(), options.false_discovery_rate, options.persist)
-    rows = [*_columns(reference, current), *_relations(reference, current)]
-    return drift(rows, (reference.run_id, current.run_id), limits, before or {})
-
-
-def _columns(reference: Run, current: Run) -> Iterator[dict[str, Any]]:
-    old, new = RunStates(reference), RunStates(current)
-    codings = {coding.column.name: coding for coding in _codebook(reference).codings}
-    for name, column in new.columns.items():
-        if _is_like(old, new, name):
-            yield from column_drift(old[name], new[name], codings.get(column.name))
-    before, now = old.vectors(), new.vectors()
-    for key in now:
-        if key in before and len(before[key].mean) == len(now[key].mean):
-            value, p_value = frechet(before[key], now[key])
-            yield {"feature": key[0], "method": key[1], "metric": "frechet", "value": value, "p_value": p_value}
-
-
-def _is_like(old: RunStates, new: RunStates, name: str) -> bool:
-    there = old.columns.get(name)
-    return there is not None and (there.type, there.kind) == (new.columns[name].type, new.columns[name].kind)
-
-
-def _codebook(run: Run) -> Codebook:
-    path = codebook_path(run.manifest["codebook"])
-    try:
-        return Codebook.from_arrow(run.store.read_arrow(path))
-    except FileNotFoundError:
-        raise DatasetError(f"{run.store.uri(path)}: the run's codebook is not there any more; run it again") from None
-    except DamagedError as error:
-        raise DatasetError(f"run {run.run_id}: {error}") from None
-
-
-def _relations(reference: Run, current: Run) -> Iterator[dict[str, Any]]:
-    degrees, runs = (_degrees(reference), _degrees(current)), (reference, current)
-    if all("ranking" in run.manifest["tables"] for run in runs):
-        yield from ranking_drift(reference.table("ranking"), current.table("ranking"), degrees)
-    if all("correlation" in run.manifest["tables"] for run in runs):
-        columns = RunStates(current).columns.values()
-        numbers = sum(column.is_numeric for column in columns)
-        before, now = reference.table("correlation"), current.table("correlation")
-        yield from correlation_drift(before, now, degrees, (numbers, len(columns) - numbers))
-
-
-def _degrees(run: Run) -> int:
-    """Return the degrees of freedom of a run's jackknife errors."""
-    return max(int(run.manifest["basis"]["grouping"]["groups"]) - 1, 1)

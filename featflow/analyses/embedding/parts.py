@@ -15,6 +15,7 @@ from featflow.dataset.batches import batch_rows, read_batches
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import InfrastructureError
 from featflow.execution import state_store
+from featflow.storage.run_writer import Written
 from featflow.storage.store import Store
 from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 
@@ -47,11 +48,9 @@ class EmbeddingWork:
 
 
 @dataclass(frozen=True)
-class WrittenImages:
+class WrittenImages(Written):
     """One part of the table."""
 
-    rows: int
-    sha256: str
     statuses: dict[str, dict[str, int]]
     """Images by column and status."""
 

@@ -198,7 +198,9 @@ def _measure(run: Run, profiled: dict[str, Any]) -> tuple[list[str], Callable[[n
     """Return names of what is made of vectors, and what makes it, shape (images, names)."""
     if profiled["encoder"].startswith("descriptors"):
         return list(NAMES), lambda vectors: vectors
-    moments = RunStates(run).vectors()[profiled["column"], profiled["encoder"]]
+    states, key = RunStates(run), (profiled["column"], profiled["encoder"])
+    (path,) = (e["path"] for e in states.noted("embedding_profile")["vectors"] if (e["column"], e["encoder"]) == key)
+    moments = states.read("vector_moments", path)
     axes, _ = principal_directions(moments)
     kept = axes[: max(MOST_FEATURES * 2, 1)]
     return [f"direction_{place + 1}" for place in range(len(kept))], lambda vectors: (vectors - moments.mean) @ kept.T

@@ -22,9 +22,7 @@ from featflow.analyses.embedding_profile.image_hashes import HashStream, leading
 from featflow.columns.column import Column
 from featflow.columns.hashing import hash_numbers
 from featflow.dataset.dataset import Shard
-from featflow.execution import progress
-from featflow.execution.engines.base import Resources
-from featflow.execution.passes import Workspace
+from featflow.execution.context import Context
 from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 
 __all__ = ["Duplicates", "Leak", "duplicates"]
@@ -95,7 +93,7 @@ class _AlikeWork(_Work):
 
 
 def duplicates(
-    workspace: Workspace, shards: Sequence[Shard], spec: EmbeddingsSummarizer, split: Column | None
+    context: Context, shards: Sequence[Shard], spec: EmbeddingsSummarizer, split: Column | None
 ) -> Duplicates:
     """Count equal and similar images, and what parts of a split share of them.
 
@@ -113,16 +111,18 @@ def duplicates(
     InfrastructureError
         States or the split column do not hold what they held in this run; run again.
     """
-    held = max(1, min(RANGE_IMAGES, workspace.state_bytes // IMAGE_BYTES))
+    held = max(1, min(RANGE_IMAGES, context.workspace.state_bytes // IMAGE_BYTES))
     ranges = max(1, math.ceil(sum(shard.rows for shard in shards) / held))
-    memory = Resources(memory=held * IMAGE_BYTES)
-    parts = () if split is None else split_values(workspace, shards, split)
-    work = _Work(HashStream(workspace.store, spec, tuple(shards), split, parts, workspace.source_options), ranges)
-    equal = _total(workspace, _count_equal, work, "images: equal", memory)
-    by_slot = _total(workspace, _count_slots, work, "images: hashes", memory)["slots"]
+    memory = held * IMAGE_BYTES
+    parts = () if split is None else split_values(context, shards, split)
+    workspace = context.workspace
+    hashes = HashStream(workspace.store, spec, tuple(shards), split, parts, workspace.source_options)
+    work = _Work(hashes, ranges)
+    equal = _total(context, _count_equal, work, "images: equal", memory)
+    by_slot = _total(context, _count_slots, work, "images: hashes", memory)["slots"]
     chance = int(by_slot[0].sum()) >> SLOT_BITS  # hashes that share a slot and nothing else
     alike_work = _AlikeWork(work.stream, ranges, by_slot > MOST_ALIKE + 2 * chance)
-    alike = _total(workspace, _count_alike, alike_work, "images: alike", memory)
+    alike = _total(context, _count_alike, alike_work, "images: alike", memory)
     near = alike["by_part"] - equal["telling"]
     return Duplicates(
         images=int(equal["images"]),
@@ -140,15 +140,11 @@ def duplicates(
     )
 
 
-def _total(
-    workspace: Workspace, function: Callable[[Any, int], Counts], work: _Work, stage: str, resources: Resources
-) -> Counts:
+def _total(context: Context, function: Callable[[Any, int], Counts], work: _Work, stage: str, memory: int) -> Counts:
     """Return the sum over all ranges of what a function counts in each."""
     whole: Counts = {}
-    with progress.stage(workspace.progress, stage, work.ranges):
-        for counts in workspace.engine.map(function, work, range(work.ranges), resources):
-            whole = {name: whole[name] + count if whole else count for name, count in counts.items()}
-            workspace.progress.advance(0)
+    for counts in context.map(function, work, range(work.ranges), stage, memory):
+        whole = {name: whole[name] + count if whole else count for name, count in counts.items()}
     return whole
 
 

@@ -15,9 +15,8 @@ from featflow.columns.hashing import DIGEST_BYTES
 from featflow.dataset.batches import batch_rows, read_batches
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import ConfigurationError, InfrastructureError
-from featflow.execution import progress, state_store
-from featflow.execution.engines.base import Resources
-from featflow.execution.passes import Workspace
+from featflow.execution import state_store
+from featflow.execution.context import Context
 from featflow.storage.store import Store
 from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 
@@ -78,7 +77,7 @@ class HashStream:
         return np.concatenate([place.fill_null(-1).to_numpy().astype(np.int16) for place in places])
 
 
-def split_values(workspace: Workspace, shards: Sequence[Shard], split: Column) -> tuple[str, ...]:
+def split_values(context: Context, shards: Sequence[Shard], split: Column) -> tuple[str, ...]:
     """Return the values of a split column as text, ascending.
 
     Raises
@@ -89,15 +88,13 @@ def split_values(workspace: Workspace, shards: Sequence[Shard], split: Column) -
         The column cannot be read.
     """
     found: set[str] = set()
-    with progress.stage(workspace.progress, "images: split", len(shards)):
-        for values in workspace.engine.map(_values, (split, workspace.source_options), shards, Resources()):
-            found |= values
-            workspace.progress.advance(0)
-            if len(found) > MOST_PARTS:
-                raise ConfigurationError(
-                    f"dataset.images: split '{split.name}' has more than {MOST_PARTS} values; "
-                    "name a column of train, test and the like, or leave split out"
-                )
+    for values in context.map(_values, (split, context.workspace.source_options), shards, "images: split"):
+        found |= values
+        if len(found) > MOST_PARTS:
+            raise ConfigurationError(
+                f"dataset.images: split '{split.name}' has more than {MOST_PARTS} values; "
+                "name a column of train, test and the like, or leave split out"
+            )
     return tuple(sorted(found))
 
 

@@ -8,17 +8,17 @@ import numpy as np
 
 from featflow.analyses.interaction.jackknife import interaction_errors
 from featflow.analyses.recount import Pairs, look_again
-from featflow.execution.context import Relations
+from featflow.execution.context import Context
 from featflow.summaries import KeptCounts, KeptCountsSummarizer
 
 __all__ = ["interaction_bars"]
 
 
-def interaction_bars(relations: Relations, pairs: Pairs, target: str) -> dict[str, np.ndarray]:
+def interaction_bars(context: Context, pairs: Pairs, target: str) -> dict[str, np.ndarray]:
     """Return what `interaction_errors` of the jackknife says of pairs about a target, in their order."""
-    confidence = relations.config.analyses.uncertainty.confidence
-    measure = partial(_interaction_errors, relations.scale, confidence)
-    blocks = list(look_again(relations, pairs, target, measure, f"error bars: {target}"))
+    confidence = context.uncertainty.confidence
+    measure = partial(_interaction_errors, context.scale, confidence)
+    blocks = list(look_again(context, pairs, target, measure, f"error bars: {target}"))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 

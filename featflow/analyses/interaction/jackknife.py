@@ -16,12 +16,12 @@ import pyarrow as pa
 from scipy.special import stdtr
 
 from featflow.analyses.interaction.tables import INTERACTION
-from featflow.analyses.uncertainty import UncertaintyOptions
 from featflow.measures.effective_rows import rounded, whole_rows
 from featflow.measures.information import xlogx
 from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
 from featflow.measures.multiple_testing import false_discovery_rates, gamma_tail
 from featflow.measures.null_interpolation import class_terms
+from featflow.measures.options import UncertaintyOptions
 from featflow.measures.permutation_null import stratum_moments
 from featflow.summaries.joint_counts import in_threads
 

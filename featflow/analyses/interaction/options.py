@@ -6,21 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from featflow.option_types import Options
+from featflow.analyses.base_options import AnalysisOptions
+from featflow.measures.options import EXHAUSTIVE_UP_TO
 
-__all__ = ["SAMPLED_FROM", "InteractionOptions"]
-
-
-SAMPLED_FROM = 1e12
-"""Pairs times rows from which interactions are searched for on samples by default: minutes of a few cores."""
+__all__ = ["InteractionOptions"]
 
 
-class InteractionOptions(Options):
+class InteractionOptions(AnalysisOptions):
     """The interaction table."""
 
     keep: int = Field(default=1000, ge=1, description="Pairs kept for each target, by synergy.")
     search: Literal["all", "sample"] | None = Field(
         default=None,
         description="all: every pair on all rows; sample: every pair on some rows, the best ones on more, until those "
-        f"that are kept have all. Null samples beyond {SAMPLED_FROM:.0e} pairs times rows.",
+        f"that are kept have all. Null samples beyond {EXHAUSTIVE_UP_TO:.0e} pairs times rows.",
     )

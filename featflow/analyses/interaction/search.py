@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 from featflow.analyses.interaction.scores import interactions, top
 from featflow.analyses.interaction.screening import limits, scores
 from featflow.analyses.interaction.tables import INTERACTION
+from featflow.analyses.relation_requests import CountsOfPairs
 from featflow.columns.codebook import pair_cardinality
 from featflow.columns.column import Role
-from featflow.execution import progress, state_store
-from featflow.execution.context import Relations
-from featflow.execution.engines.base import Resources
+from featflow.execution import state_store
+from featflow.execution.context import Context
 from featflow.execution.stored_columns import CodeStream
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.information import entropy
@@ -99,24 +99,25 @@ class _Chunks:
     """Rows of the dataset in which the target is present."""
 
 
-def search(relations: Relations, keep: int) -> Searched:
+def search(context: Context, keep: int) -> Searched:
     """Return the ``keep`` pairs of most synergy of every target, counted on all rows.
 
     A pair is missed if in a sample as many others look better as are left to go on: the more synergy it has, the less
     likely that is.
     """
-    codings, rows = relations.codebook.codings, relations.columns.rows
+    codings, rows = context.codebook.codings, context.columns.rows
     features = {c.column.name: index for index, c in enumerate(codings) if c.column.role is Role.FEATURE}
     share = min(1.0, max(FIRST_SHARE, FEWEST_ROWS / rows))
     pairs = len(features) * (len(features) - 1) / 2
-    found = _first_round(relations, _Screen(relations.stream, relations.specs.screens, features, keep, share))
+    screens = context.specs(CountsOfPairs(by_class=True, features_only=True))
+    found = _first_round(context, _Screen(context.codes, screens, features, keep, share))
     tables, targets = [INTERACTION.empty()], []
     for target, (candidates, entropy_of) in found.items():
         steps = [{"rows": share, "pairs": pairs}]
         while True:
             of_rows = 1.0 if len(candidates.a) <= SPARE * keep else min(1.0, 2 * steps[-1]["rows"])
             steps.append({"rows": of_rows, "pairs": float(len(candidates.a))})
-            table = _again(relations, target, candidates, of_rows)
+            table = _again(context, target, candidates, of_rows)
             if of_rows == 1:
                 break
             candidates = _narrowed(_candidates(table, features, entropy_of), keep)  # noqa: PLW2901
@@ -126,17 +127,15 @@ def search(relations: Relations, keep: int) -> Searched:
     return Searched(top(pa.concat_tables(tables), keep), targets)
 
 
-def _first_round(relations: Relations, work: _Screen) -> dict[str, tuple[_Candidates, float]]:
+def _first_round(context: Context, work: _Screen) -> dict[str, tuple[_Candidates, float]]:
     """Count all pairs on the sample; return what goes on, by target, and the target's entropy."""
-    workspace, blocks = relations.workspace, range(len(work.specs))
     memory = MEASURE_COPIES * max(spec.nbytes() for spec in work.specs)
     by_target: dict[str, list[_Candidates]] = {}
     entropies: dict[str, float] = {}
-    with progress.stage(workspace.progress, f"interactions: {work.share:.1%} of rows", len(blocks)):
-        for block in workspace.engine.map(_screen_block, work, blocks, Resources(workspace.gpus, memory)):
-            workspace.progress.advance(0)
-            for target, (candidates, entropies[target]) in block.items():
-                by_target.setdefault(target, []).append(candidates)
+    stage = f"interactions: {work.share:.1%} of rows"
+    for block in context.map(_screen_block, work, range(len(work.specs)), stage, memory, gpus=True):
+        for target, (candidates, entropies[target]) in block.items():
+            by_target.setdefault(target, []).append(candidates)
     return {t: (_narrowed(_joined(parts), work.keep), entropies[t]) for t, parts in by_target.items()}
 
 
@@ -180,25 +179,23 @@ def _joined(parts: list[_Candidates]) -> _Candidates:
 # --- later rounds ---------------------------------------------------------------------------------------------------
 
 
-def _again(relations: Relations, target: str, candidates: _Candidates, share: float) -> pa.Table:
+def _again(context: Context, target: str, candidates: _Candidates, share: float) -> pa.Table:
     """Count pairs on a share of the rows; return their rows of the interaction table."""
-    codings, workspace = relations.codebook.codings, relations.workspace
+    codings = context.codebook.codings
     order = np.lexsort((candidates.b, candidates.a, candidates.b // TILE, candidates.a // TILE))
     pairs = [(codings[a], codings[b]) for a, b in zip(candidates.a[order], candidates.b[order], strict=True)]
-    weight = relations.specs.codes[-1].weight
     specs = tuple(
-        KeptCountsSummarizer(tuple(pairs[start : start + PAIRS_OF_A_TASK]), relations.codebook[target], 1, weight)
+        KeptCountsSummarizer(
+            tuple(pairs[start : start + PAIRS_OF_A_TASK]), context.codebook[target], 1, context.dataset.weight
+        )
         for start in range(0, len(pairs), PAIRS_OF_A_TASK)
     )
-    sizes = relations.columns.rows, _present(relations.columns, target)
-    work = _Chunks(relations.stream, specs, relations.scale, share, *sizes)
+    sizes = context.columns.rows, _present(context.columns, target)
+    work = _Chunks(context.codes, specs, context.scale, share, *sizes)
     memory = state_store.WORKING_COPIES * max((spec.nbytes() for spec in specs), default=0)
-    tables = [INTERACTION.empty()]
-    with progress.stage(workspace.progress, f"interactions: {share:.1%} of rows, {len(pairs):,} pairs", len(specs)):
-        for table in workspace.engine.map(_score_chunk, work, range(len(specs)), Resources(memory=memory)):
-            workspace.progress.advance(0)
-            tables.append(table)
-    return pa.concat_tables(tables)
+    stage = f"interactions: {share:.1%} of rows, {len(pairs):,} pairs"
+    tables = context.map(_score_chunk, work, range(len(specs)), stage, memory)
+    return pa.concat_tables([INTERACTION.empty(), *tables])
 
 
 def _present(columns: ColumnStates, target: str) -> int:

@@ -17,7 +17,7 @@ from featflow.storage.tables import QUANTILE_PROBABILITIES
 from featflow.summaries.sketches.sketches import distinct_estimate, frequent_levels
 from featflow.summaries.value_histograms import Histogram
 
-__all__ = ["alerts_by_column", "profile", "target_values"]
+__all__ = ["profile"]
 
 TOP_VALUES = 10
 HIGH_MISSING = 0.5
@@ -52,18 +52,6 @@ def profile(columns: tuple[Column, ...], states: ColumnStates, duplicates: dict[
         row["alerts"] = _alerts(column, row, targets, duplicates)
     names = dict.fromkeys(name for row in rows.values() for name in row if not name.startswith("_"))
     return PROFILE.build({name: [rows[column.name].get(name) for column in columns] for name in names})
-
-
-def alerts_by_column(table: pa.Table) -> dict[str, list[str]]:
-    """Return the alerts of every column of a profile."""
-    return dict(zip(table.column("column").to_pylist(), table.column("alerts").to_pylist(), strict=True))
-
-
-def target_values(states: ColumnStates, target: Column) -> int:
-    """Return how many values a target takes, exactly or as its histogram tells."""
-    if target.is_numeric:
-        return len(states.histograms[states.numbers.index(target)].cells)
-    return int(np.count_nonzero(states.levels[states.categories.index(target)].counts))
 
 
 def _number(states: ColumnStates, index: int) -> dict[str, Any]:

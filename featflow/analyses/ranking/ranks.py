@@ -12,8 +12,8 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 
-from featflow.analyses.uncertainty import UncertaintyOptions
 from featflow.measures.multiple_testing import false_discovery_rates
+from featflow.measures.options import UncertaintyOptions
 
 __all__ = ["ranked"]
 

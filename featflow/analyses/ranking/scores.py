@@ -9,7 +9,6 @@ so is its null. Rows without the target take no part. Sources: `featflow.measure
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from featflow.analyses.ranking.tables import RANKING
 from featflow.columns.codebook import CategoryCoding, Coding
+from featflow.execution.requests import Place
 from featflow.measures.design_effect import design_effect, extrapolated_loss
 from featflow.measures.effective_rows import whole_rows
 from featflow.measures.information import entropy, stacked_information
@@ -26,7 +26,7 @@ from featflow.measures.permutation_null import ClassNull, Clusters, NullTest, nu
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.joint_counts import in_threads
 
-__all__ = ["RankingMeasure", "ranking"]
+__all__ = ["RankingMeasure", "measure_features", "ranking", "with_alerts"]
 
 DETERMINES_FROM = 0.95
 """Normalized information from which a feature all but equals the target."""
@@ -45,8 +45,6 @@ FEWEST_WEIGHTED_ROWS = 20
 class RankingMeasure:
     """How to score."""
 
-    alerts: Mapping[str, list[str]]
-    """Alerts of the profile, by column."""
     effective_share: float = 1.0
     """Rows of equal weight that a row is worth on average."""
     confidence: float = 0.95
@@ -67,15 +65,33 @@ def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingM
             continue
         scored = _Target(spec.features, counts, int(state.present[t]), measure)
         rows = scored.columns()
-        alerts = [
-            sorted({*measure.alerts.get(feature.column.name, []), *found})
-            for feature, found in zip(spec.features, scored.alerts(rows), strict=True)
-        ]
+        alerts = [sorted(found) for found in scored.alerts(rows)]
         names = [feature.column.name for feature in spec.features]
         rows |= {"target": [target.column.name] * len(names), "feature": names, "alerts": alerts}
         tables.append(RANKING.build(rows))
         warnings += [f"target '{target.column.name}': {warning}" for warning in scored.warnings()]
     return (pa.concat_tables(tables) if tables else RANKING.empty()), warnings
+
+
+def measure_features(
+    measure: RankingMeasure,
+    place: Place,  # noqa: ARG001
+    spec: TargetCountsSummarizer,
+    state: TargetCounts,
+) -> tuple[pa.Table, list[str]]:
+    """Return `ranking` of a block of features, where its state lies."""
+    return ranking(spec, state, measure)
+
+
+def with_alerts(scored: pa.Table, profile: pa.Table | None) -> pa.Table:
+    """Return scores with the alerts of their features' profiles beside their own."""
+    if profile is None:
+        return scored
+    of_column = dict(zip(profile["column"].to_pylist(), profile["alerts"].to_pylist(), strict=True))
+    own = zip(scored["feature"].to_pylist(), scored["alerts"].to_pylist(), strict=True)
+    alerts = [sorted({*of_column.get(feature, []), *found}) for feature, found in own]
+    index = scored.schema.get_field_index("alerts")
+    return scored.set_column(index, scored.schema.field(index), pa.array(alerts, scored.schema.field(index).type))
 
 
 class _Target:

@@ -17,10 +17,10 @@ from datasets import mixed_table
 from PIL import Image
 
 import featflow
-from featflow.analyses.drift.analysis import compare, differences
-from featflow.analyses.drift.options import DriftOptions
 from featflow.analyses.drift.tables import DRIFT
+from featflow.analyses.options import METRICS
 from featflow.errors import ConfigurationError, DatasetError
+from featflow.pipeline.compare import differences
 from featflow.storage.run import open_run
 
 CALENDAR = ["Year", "Month", "DayofMonth", "DayOfWeek"]
@@ -99,7 +99,7 @@ def test_halves_of_shuffled_rows_raise_nothing(flights, tmp_path):
     assert not found["alert"].any()
     assert not (found["value"].abs() > found["threshold"]).any()
     assert found["q_value"].min() > 0.05
-    assert set(found["metric"]) == set(DriftOptions().thresholds.model_dump()) - {"frechet"}
+    assert set(found["metric"]) == set(METRICS) - {"frechet"}
 
 
 # --- planted changes ------------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def test_a_pinned_baseline_and_alerts_that_wait(tmp_path):
     quiet = night(shifted(0, 2), tmp_path, "quiet", **pinned)
     first = night(shifted(2, 3), tmp_path, "first", **pinned)
     second = night(shifted(2, 4), tmp_path, "second", **pinned)
-    assert quiet.manifest["drift"] == {"previous": baseline.run_id, "pinned": baseline.run_id}
+    assert quiet.manifest["analyses"]["drift"] == {"previous": baseline.run_id, "pinned": baseline.run_id}
     assert quiet.table("drift")["reference_run"].unique().to_list() == [baseline.run_id]
     assert set(first.table("drift")["reference_run"]) == {baseline.run_id, quiet.run_id}
     found = [
@@ -212,7 +212,7 @@ def test_a_reference_that_is_not_there_is_told_before_anything_is_read(tmp_path)
 def test_drift_can_be_switched_off(tmp_path):
     done = night(shifted(0, 1), tmp_path, "first", analyses={"drift": False})
     assert "drift" not in done.tables
-    assert done.manifest["drift"] is None
+    assert "drift" not in done.manifest["analyses"]
 
 
 def test_states_that_are_gone_cost_the_comparison_and_not_the_run(tmp_path):
@@ -222,7 +222,7 @@ def test_states_that_are_gone_cost_the_comparison_and_not_the_run(tmp_path):
     assert second.table("drift").is_empty()
     assert any("the run's state is not there any more" in warning for warning in second.manifest["warnings"])
     with pytest.raises(DatasetError, match="run it again"):
-        compare(first, second, DriftOptions())
+        differences(first.uri, second.uri)
 
 
 def test_damaged_states_of_an_earlier_run_cost_the_comparison_and_not_the_run(tmp_path):
@@ -233,7 +233,7 @@ def test_damaged_states_of_an_earlier_run_cost_the_comparison_and_not_the_run(tm
     assert second.table("drift").is_empty()
     assert any(f"run {first.run_id}: " in line and "damaged" in line for line in second.manifest["warnings"])
     with pytest.raises(DatasetError, match="damaged"):
-        compare(first, second, DriftOptions())
+        differences(first.uri, second.uri)
     assert not night(shifted(0, 3), tmp_path, "third").table("drift").is_empty()
 
 

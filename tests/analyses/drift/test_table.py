@@ -8,8 +8,8 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from featflow.analyses.change import ColumnState
-from featflow.analyses.drift.options import DriftThresholds
 from featflow.analyses.drift.table import Limits, drift, streaks
+from featflow.analyses.options import DriftThresholds
 from featflow.analyses.profile.drift import column_drift
 from featflow.columns.column import Column, Kind, Role
 from featflow.columns.encoding import encode

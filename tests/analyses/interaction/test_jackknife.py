@@ -10,12 +10,12 @@ from scipy import stats
 from featflow.analyses.correlation.jackknife import bergsma, cramers_v_errors, information_errors, moment_errors
 from featflow.analyses.interaction.jackknife import interaction_errors, with_interaction_errors
 from featflow.analyses.interaction.tables import INTERACTION
-from featflow.analyses.uncertainty import UncertaintyOptions
 from featflow.columns.binning import number_coding
 from featflow.columns.column import Column, Kind
 from featflow.columns.jackknife_groups import Grouping
 from featflow.columns.sort_keys import sortable_keys
 from featflow.measures.information import corrected_mutual_information
+from featflow.measures.options import UncertaintyOptions
 from featflow.summaries import KeptMomentsSummarizer
 
 GROUPS = 32

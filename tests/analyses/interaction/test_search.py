@@ -58,7 +58,7 @@ def test_it_finds_the_planted_and_says_the_same_of_them(kind, table, tmp_path, r
         assert set(names) == (set(planted) if target == "y" else {("x20", "x21")})
         assert set(best["rows_used"]) == {ROWS}
     same_numbers(found, every, "y")
-    searched = {entry["target"]: entry for entry in done.manifest["interaction_search"]}
+    searched = {entry["target"]: entry for entry in done.manifest["analyses"]["interaction"]["search"]}
     assert set(searched) == {"y", "z"}
     for entry in searched.values():
         rows = [step["rows"] for step in entry["rounds"]]

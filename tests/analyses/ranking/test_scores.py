@@ -9,13 +9,13 @@ import pytest
 
 from featflow.analyses.ranking.ranks import ranked
 from featflow.analyses.ranking.scores import RankingMeasure, ranking
-from featflow.analyses.uncertainty import UncertaintyOptions
 from featflow.columns.binning import category_coding, hashed_coding
 from featflow.columns.column import Column, Kind, Role
 from featflow.columns.jackknife_groups import Grouping
 from featflow.measures.design_effect import design_effect
 from featflow.measures.effective_rows import whole_rows
 from featflow.measures.information import corrected_mutual_information, mutual_information
+from featflow.measures.options import UncertaintyOptions
 from featflow.measures.permutation_null import ClassNull, null_test
 from featflow.summaries import TargetCountsSummarizer
 
@@ -54,7 +54,7 @@ def scored(*of, measure=None, **counts):
 
 
 def measured(counts, measure=None):
-    table, warnings = ranking(*counts, measure or RankingMeasure({}))
+    table, warnings = ranking(*counts, measure or RankingMeasure())
     rows = ranked(table, UncertaintyOptions())
     return {row["feature"]: row for row in pl.from_arrow(rows).to_dicts()}, warnings
 
@@ -180,7 +180,7 @@ def test_clusters_deflate_what_they_inflate(levels):
         values = {"y": y, "x": x, "entity": user}
         counts = counted(values, grouping=Grouping("value", (ENTITY,), 64))
         plain.append(measured(counts)[0]["x"]["p_value"])
-        row = measured(counts, RankingMeasure({}, clustered=True))[0]["x"]
+        row = measured(counts, RankingMeasure(clustered=True))[0]["x"]
         deflated.append(row["p_value"])
         effects.append(row["design_effect"])
     assert np.mean(np.array(plain) < 0.05) > 0.5
@@ -203,7 +203,7 @@ def test_weights_count_as_effective_rows():
     share = weight.sum() ** 2 / (N * (weight**2).sum())
     values = {"y": y, "x": noisy(y, 0.3), "z": RANDOM.integers(0, 40, N), "w": weight}
     column = Column("w", "float64", Kind.NUMBER)
-    rows, _ = scored(values, weight=column, measure=RankingMeasure({}, effective_share=share))
+    rows, _ = scored(values, weight=column, measure=RankingMeasure(effective_share=share))
     table = np.zeros((2, 2))
     np.add.at(table, (values["x"], y), weight)
     assert rows["x"]["mi"] == pytest.approx(mutual_information(table), abs=1e-12)
@@ -223,7 +223,7 @@ def test_weighted_noise_is_calibrated():
         weight = random.gamma(1.0, 1.0, 2_000)
         values = {"y": random.integers(0, 2, 2_000), "x": random.integers(0, 25, 2_000), "w": weight}
         share = weight.sum() ** 2 / (2_000 * (weight**2).sum())
-        rows, _ = scored(values, weight=column, measure=RankingMeasure({}, effective_share=share))
+        rows, _ = scored(values, weight=column, measure=RankingMeasure(effective_share=share))
         found.append(rows["x"]["p_value"])
     assert 0.005 <= np.mean(np.array(found) <= 0.05) <= 0.1
 
@@ -251,6 +251,6 @@ def test_hash_loss_says_what_hashing_costs(buckets, within):
     counts = np.zeros((1, column.cardinality, 1, 4), np.int64)
     counts[0, 1:, 0, 1:3] = np.bincount(bucket * 2 + y, minlength=2 * buckets).reshape(-1, 2)
     state = type(spec.empty())(n, np.array([n]), counts.ravel())
-    row = pl.from_arrow(ranking(spec, state, RankingMeasure({}))[0]).to_dicts()[0]
+    row = pl.from_arrow(ranking(spec, state, RankingMeasure())[0]).to_dicts()[0]
     assert row["corrected_mi"] < truth
     assert row["corrected_mi"] + row["hash_loss"] == pytest.approx(truth, rel=within)

@@ -93,7 +93,11 @@ def test_a_new_day_costs_itself_and_gives_what_all_days_at_once_give(days, tmp_p
     write(tmp_path / "data", [days])
     night = featflow.run(config(tmp_path))
     assert night.manifest["shards"] == {"total": days + 1, "computed": 1, "reused": days}
-    assert night.manifest["basis"]["time_unit"] == first.manifest["basis"]["time_unit"] == DAY
+    assert (
+        night.manifest["fitted"]["analyses"]["ranking"]["time_unit"]
+        == first.manifest["fitted"]["analyses"]["ranking"]["time_unit"]
+        == DAY
+    )
     codebook = f"states/codebook/{night.manifest['codebook']}.arrow"
     (tmp_path / "other" / codebook).parent.mkdir(parents=True)
     (tmp_path / "other" / codebook).write_bytes((tmp_path / "out" / codebook).read_bytes())
@@ -150,7 +154,7 @@ def test_a_date_that_stands_for_unknown_does_not_widen_the_units(tmp_path):
     table = whole.set_column(0, "when", pa.array(times, pa.timestamp("us")))
     pq.write_table(table, tmp_path / "data/all.parquet")
     done = featflow.run(config(tmp_path))
-    assert done.manifest["basis"]["time_unit"] == DAY
+    assert done.manifest["fitted"]["analyses"]["ranking"]["time_unit"] == DAY
     windows = done.table("ranking_window").filter(feature="x2").sort("window")
     assert len(windows) == 8
     assert "poor_forward" in features(done)["x2"]["alerts"]

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from embedding import models
 from PIL import Image
 from reports import hostile_table
+from transforms.images import models
 
 from featflow.analyses.embedding import pictures
 from featflow.analyses.embedding import report as examples

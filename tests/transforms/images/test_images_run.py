@@ -135,7 +135,9 @@ def test_every_image_is_a_row_with_its_key(kind, planted, tmp_path, request):
     failed = found.filter(pc.not_equal(found["status"], "ok")).select(["key", "status"]).to_pylist()
     named = {"k10": "missing", "k20": "empty", "k30": "truncated", "k40": "not_an_image"}
     assert {row["key"]: row["status"] for row in failed} == named
-    assert done.manifest["images"] == {"photo": {"ok": ROWS - 4, **dict.fromkeys(named.values(), 1)}}
+    assert done.manifest["analyses"]["embedding"]["images"] == {
+        "photo": {"ok": ROWS - 4, **dict.fromkeys(named.values(), 1)}
+    }
     for row in (0, 700, ROWS - 1):
         assert found["embedding"][row].as_py() == features([Image.open(io.BytesIO(photos[row]))])[0].tolist()
     assert found["embedding"].null_count == 4
@@ -261,7 +263,7 @@ def test_one_in_a_hundred_damaged_leaves_the_rest_as_it_was(shared_data, tmp_pat
     kept = pa.array([row not in places for row in range(len(rows))])
     for name in ("image_id", "embedding"):
         assert damaged.filter(kept)[name].to_pylist() == sound.filter(kept)[name].to_pylist()
-    assert sum(done["damaged"].manifest["images"]["image"].values()) == len(rows)
+    assert sum(done["damaged"].manifest["analyses"]["embedding"]["images"]["image"].values()) == len(rows)
 
 
 def test_profile_says_what_the_pixels_say(shared_data, tmp_path):

@@ -15,15 +15,15 @@ import pytest
 import torch
 import transformers
 from datasets import write_parts
-from embedding import model_runs, models
-from embedding.model_runs import as_array, by_model, configuration, said, vectors
-from embedding.models import convnext_processor, save, spec_of, vit_processor
 from PIL import Image, ImageOps
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 from sklearn.neighbors import NearestCentroid
+from transforms.images import model_runs, models
+from transforms.images.model_runs import as_array, by_model, configuration, said, vectors
+from transforms.images.models import convnext_processor, save, spec_of, vit_processor
 
 import featflow
 from featflow.config import parse
@@ -126,7 +126,7 @@ def test_rows_in_are_rows_out(runs, real):
     features = vectors(runs["serial", "files"], "descriptors")
     for (kind, sharding), run in runs.items():
         assert (run.manifest["engine"], run.manifest["shards"]["total"]) == (kind, SHARDINGS[sharding][1])
-        assert run.manifest["images"] == {name: {"ok": len(keys)} for name in ENCODERS}
+        assert run.manifest["analyses"]["embedding"]["images"] == {name: {"ok": len(keys)} for name in ENCODERS}
         assert all(said(run, name, "image_id") == keys for name in ENCODERS)
         assert np.array_equal(vectors(run, "descriptors"), features)
 

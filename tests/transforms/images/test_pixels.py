@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from embedding.models import clip_processor, convnext_processor, vit_processor
 from PIL import Image
+from transforms.images.models import clip_processor, convnext_processor, vit_processor
 
 from featflow.transforms.images.pixels import in_passes, prepare
 from featflow.transforms.images.preprocessing import read_preprocessing

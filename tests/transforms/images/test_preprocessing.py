@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from embedding.models import clip_processor, convnext_processor, vit_processor
+from transforms.images.models import clip_processor, convnext_processor, vit_processor
 
 from featflow.errors import ConfigurationError
 from featflow.transforms.images.pixels import prepare

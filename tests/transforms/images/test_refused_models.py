@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import transformers
-from embedding import models
-from embedding.models import clip_processor, save, spec_of, vit_processor
 from safetensors.torch import load_file, save_file
+from transforms.images import models
+from transforms.images.models import clip_processor, save, spec_of, vit_processor
 
 from featflow.errors import ConfigurationError
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from embedding import models
-from embedding.models import SIDE, clip_processor, convnext_processor, save, spec_of, vit_processor
 from PIL import Image
+from transforms.images import models
+from transforms.images.models import SIDE, clip_processor, convnext_processor, save, spec_of, vit_processor
 
 from featflow.errors import ConfigurationError, InfrastructureError
 from featflow.transforms.images import vision

@@ -1,0 +1,34 @@
+"""A row an image: its vector, or why there is none, beside the keys that say whose it is."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from featflow.analyses.embedding.options import EmbeddingOptions
+from featflow.analyses.embedding.parts import EmbeddingWork, embedding_part
+from featflow.analyses.embedding.tables import EMBEDDING
+from featflow.analyses.protocol import Analysis
+from featflow.columns.column import Role
+from featflow.execution.context import Context
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Analysis[EmbeddingOptions]):
+    """The embedding table."""
+
+    name = "embedding"
+    tables = (EMBEDDING,)
+
+    def write(self, context: Context) -> None:
+        """Write the table, a part a shard, and note the images of every column by status."""
+        specs, dataset = context.images.embeddings, context.dataset
+        if not specs:
+            return
+        keys = (*dataset.entity, *dataset.with_role(Role.EVENT_TIME))
+        work = EmbeddingWork(context.workspace.store, specs, keys, context.workspace.source_options)
+        statuses = defaultdict[str, Counter[str]](Counter)
+        for part in context.write_parts(EMBEDDING, embedding_part, work, dataset.shards):
+            for column, counts in part.statuses.items():
+                statuses[column].update(counts)
+        context.note(self.name, images={column: dict(counts) for column, counts in statuses.items()})

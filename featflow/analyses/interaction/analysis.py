@@ -1,0 +1,97 @@
+"""Which pairs of features say more about a target together than apart."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.analyses.interaction.error_bars import interaction_bars
+from featflow.analyses.interaction.jackknife import with_interaction_errors
+from featflow.analyses.interaction.options import InteractionOptions
+from featflow.analyses.interaction.scores import interactions, top
+from featflow.analyses.interaction.search import search
+from featflow.analyses.interaction.tables import INTERACTION
+from featflow.analyses.protocol import Analysis
+from featflow.analyses.recount import WHERE, Pairs
+from featflow.analyses.relation_requests import CodesOfColumns, CountsOfPairs
+from featflow.columns.column import Role
+from featflow.execution.context import Context
+from featflow.execution.requests import Measurement, Place, Request
+from featflow.measures.jackknife import FEWEST_GROUPS
+from featflow.summaries import PairCounts, PairCountsSummarizer
+
+__all__ = ["Interaction"]
+
+
+class Interaction(Analysis[InteractionOptions]):
+    """The interaction table."""
+
+    name = "interaction"
+    tables = (INTERACTION,)
+
+    def samples(self, context: Context) -> bool:
+        """Return whether pairs are searched for on samples of the rows; else every pair is counted on all rows."""
+        return self.options.search == "sample" or (self.options.search is None and not context.exhaustive)
+
+    def relate(self, context: Context) -> Iterable[Request]:
+        """Return codes, and counts of all pairs by class unless samples do."""
+        if context.codings_of(Role.TARGET):
+            yield CodesOfColumns()
+            if not self.samples(context):
+                yield CountsOfPairs(by_class=True)
+
+    def measure(self, context: Context) -> Iterable[Measurement]:
+        """Return the best pairs of every block."""
+        if context.codings_of(Role.TARGET) and not self.samples(context):
+            yield Measurement(CountsOfPairs(by_class=True), best_of_block, self.options.keep)
+
+    def write(self, context: Context) -> None:
+        """Write the best pairs of every target, with their error bars."""
+        if not context.codings_of(Role.TARGET):
+            return
+        if self.samples(context):
+            searched = search(context, self.options.keep)
+            best = searched.table
+            context.note(self.name, search=searched.targets)
+        else:
+            best = top(pa.concat_tables([INTERACTION.empty(), *context.results(best_of_block)]), self.options.keep)
+        context.write(INTERACTION, [_with_errors(context, best)])
+
+    def estimate(self, context: Context) -> Mapping[str, Any]:
+        """Return how interactions are found: all (every pair on all rows) or sample."""
+        found = "sample" if self.samples(context) else "all"
+        return {"interactions": found if context.dataset.with_role(Role.TARGET) else None}
+
+    def assumption(self) -> str:
+        """Return what p-values of pairs rest on."""
+        return "p-values of correlations and interactions: one row says nothing of another."
+
+
+def best_of_block(keep: int, place: Place, spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:  # noqa: ARG001
+    """Return a block's best pairs of every target."""
+    return top(interactions(spec, state, keep), keep)
+
+
+def _with_errors(context: Context, best: pa.Table) -> pa.Table:
+    by_target: dict[str, Pairs] = defaultdict(list)
+    for target, *pair in zip(*(best.column(k).to_pylist() for k in ("target", "feature_a", "feature_b")), strict=True):
+        by_target[target].append((pair[0], pair[1]))
+    if not by_target:
+        return best
+    bars: dict[str, dict[str, Any]] = {
+        target: interaction_bars(context, pairs, target) for target, pairs in by_target.items()
+    }
+    for target, of in bars.items():
+        if of["groups"][0] < FEWEST_GROUPS:
+            context.warn(
+                f"interactions with target '{target}': their rows fall into {of['groups'][0]:.0f} group(s) and the "
+                f"jackknife needs {FEWEST_GROUPS}; intervals are null; {WHERE}"
+            )
+    arrays = {name: np.concatenate([of[name] for of in bars.values()]) for name in next(iter(bars.values()))}
+    features = len(context.codings_of(Role.FEATURE))
+    looked_at = dict.fromkeys(by_target, features * (features - 1) // 2)
+    return with_interaction_errors(best, arrays, context.uncertainty, looked_at)

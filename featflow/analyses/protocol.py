@@ -1,0 +1,83 @@
+"""What an analysis is: one question about a dataset, and the tables that answer it.
+
+Rounds: profile (columns known), fit (decisions frozen), relate (codebook known), measure (where the engine runs),
+write; then readers of finished runs. Only `Analysis.write` must be there; every other method asks for nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from featflow.analyses.base_options import AnalysisOptions
+from featflow.analyses.change import Row
+from featflow.analyses.run_states import RunStates
+from featflow.execution.context import Context
+from featflow.execution.requests import Measurement, Request
+from featflow.storage.tables import TableSpec
+
+__all__ = ["Analysis"]
+
+OptionsT = TypeVar("OptionsT", bound=AnalysisOptions)
+
+
+class Analysis(ABC, Generic[OptionsT]):
+    """One question about a dataset, and the tables that answer it.
+
+    Parameters
+    ----------
+    options
+        What the configuration says below ``analyses.<name>``.
+    """
+
+    name: ClassVar[str]
+    """Key below ``analyses`` in the configuration, and the folder."""
+    tables: ClassVar[tuple[TableSpec, ...]] = ()
+    """What it writes."""
+
+    def __init__(self, options: OptionsT) -> None:
+        self.options = options
+
+    @property
+    def clusters(self) -> str | None:
+        """Column whose equal values mark rows that depend on one another; the jackknife deletes these together."""
+        return None
+
+    def profile(self, context: Context) -> Iterable[Request]:  # noqa: ARG002
+        """Return what is asked of columns before codings are known."""
+        return ()
+
+    def fit(self, context: Context, frozen: Mapping[str, Any] | None) -> Mapping[str, Any]:  # noqa: ARG002
+        """Return what is decided from data, as JSON values: kept in the manifest, given back to the next run.
+
+        Parameters
+        ----------
+        frozen
+            What the run before decided; None if there is none, or all is to be made anew.
+        """
+        return {}
+
+    def relate(self, context: Context) -> Iterable[Request]:  # noqa: ARG002
+        """Return what is asked of columns whose codings are known."""
+        return ()
+
+    def measure(self, context: Context) -> Iterable[Measurement]:  # noqa: ARG002
+        """Return what is computed from states where the engine runs."""
+        return ()
+
+    @abstractmethod
+    def write(self, context: Context) -> None:
+        """Write the tables."""
+
+    def estimate(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002
+        """Return what a plan says of it beside the sizes of its requests, as JSON values by name."""
+        return {}
+
+    def assumption(self) -> str:
+        """Return what the p-values of its tables take for granted, in a sentence; none by default."""
+        return ""
+
+    def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:  # noqa: ARG002
+        """Yield rows of the drift table: how figures of one run differ from another's; none by default."""
+        yield from ()

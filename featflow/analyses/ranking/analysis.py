@@ -1,0 +1,115 @@
+"""Which features carry information about a target, over all rows and in windows of event time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from featflow.analyses.change import Row
+from featflow.analyses.protocol import Analysis
+from featflow.analyses.ranking.drift import ranking_drift
+from featflow.analyses.ranking.options import RankingOptions
+from featflow.analyses.ranking.ranks import ranked
+from featflow.analyses.ranking.scores import RankingMeasure, measure_features, with_alerts
+from featflow.analyses.ranking.tables import RANKING, RANKING_WINDOW
+from featflow.analyses.ranking.time_unit import unit_of_windows
+from featflow.analyses.ranking.windows import Skills, measure_windows, rank_in_windows, with_skills
+from featflow.analyses.relation_requests import CountsOfFeatures, CountsOverTime
+from featflow.analyses.run_states import RunStates
+from featflow.columns.column import Role
+from featflow.execution.context import Context
+from featflow.execution.requests import Measurement, Request
+
+__all__ = ["Ranking"]
+
+
+class Ranking(Analysis[RankingOptions]):
+    """The ranking table, and that of its windows."""
+
+    name = "ranking"
+    tables = (RANKING, RANKING_WINDOW)
+
+    @property
+    def clusters(self) -> str | None:
+        """Column of the clusters by whose design effect scores are deflated."""
+        return self.options.clusters
+
+    def fit(self, context: Context, frozen: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Return the unit of event time that windows are made of: the finest that any run took."""
+        found = unit_of_windows(context.dataset, context.columns)
+        if found is None:
+            return {}
+        name, unit = found
+        earlier = frozen.get("time_unit") if frozen and frozen.get("event_time") == name else None
+        return {"event_time": name, "time_unit": min(unit, earlier or unit)}  # counts join units by themselves
+
+    def _over_time(self, context: Context) -> CountsOverTime | None:
+        """Return the request of windows; none with weights, as its counts are of rows."""
+        unit = context.fitted[self.name].get("time_unit")
+        if unit is None or self.options.windows < 2 or context.dataset.weight:
+            return None
+        return CountsOverTime(unit)
+
+    def relate(self, context: Context) -> Iterable[Request]:
+        """Return counts of features against targets, and those over time."""
+        if context.codings_of(Role.TARGET):
+            yield CountsOfFeatures(tuple(self.options.strata))
+            if windows := self._over_time(context):
+                yield windows
+
+    def measure(self, context: Context) -> Iterable[Measurement]:
+        """Return the scores of features, over all rows and in windows."""
+        if context.codings_of(Role.TARGET):
+            share, confidence = context.columns.effective_share, context.uncertainty.confidence
+            work = RankingMeasure(share, confidence, clustered=self.options.clusters is not None)
+            yield Measurement(CountsOfFeatures(tuple(self.options.strata)), measure_features, work)
+            if windows := self._over_time(context):
+                yield Measurement(windows, measure_windows, self.options.windows)
+
+    def write(self, context: Context) -> None:
+        """Rank the features of every target; with event times, also in every window."""
+        if not context.codings_of(Role.TARGET):
+            return
+        blocks = context.results(measure_features)
+        context.warn(*(warning for _, warnings in blocks for warning in warnings))
+        scored = pa.concat_tables([RANKING.empty(), *(table for table, _ in blocks)])
+        scored = with_alerts(scored, context.table("profile"))
+        if self._over_time(context):
+            scored, windows = self._in_windows(context, scored)
+            context.write(RANKING_WINDOW, [windows])
+        elif context.dataset.weight and context.dataset.with_role(Role.EVENT_TIME) and self.options.windows > 1:
+            context.warn("dataset.weight: windows of event time count rows, so nothing is ranked in them")
+        context.write(RANKING, [ranked(scored, context.uncertainty)])
+
+    def _in_windows(self, context: Context, scored: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return the ranking with what windows of event time say of its features, and the ranking in each of them."""
+        blocks = context.results(measure_windows)
+        skills: Skills = {}
+        for block in blocks:
+            skills |= block.skills
+            context.warn(*block.warnings)
+        if blocks and blocks[-1].undated:
+            context.warn(
+                f"dataset.event_time: '{context.fitted[self.name]['event_time']}' is missing in "
+                f"{blocks[-1].undated:,} rows; they are in no window of the ranking"
+            )
+        ranks = rank_in_windows(pa.concat_tables([RANKING_WINDOW.empty(), *(block.table for block in blocks)]))
+        return with_skills(scored, ranks, skills), ranks
+
+    def assumption(self) -> str:
+        """Return what p-values of the ranking rest on."""
+        strata = f" within each joint level of {', '.join(self.options.strata)}" if self.options.strata else ""
+        rows, clusters = ", rows are independent", self.options.clusters
+        if clusters:
+            rows = f", rows of one {clusters} depend on one another and scores are deflated by their design effect"
+        return (
+            f"p-values of the ranking: under the null every permutation of the target{strata} is equally likely{rows}."
+        )
+
+    def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
+        """Yield how information and ranks moved."""
+        if before.has("ranking") and now.has("ranking"):
+            old, new = before.run.table("ranking"), now.run.table("ranking")
+            yield from ranking_drift(old, new, (before.degrees, now.degrees))
