@@ -13,8 +13,15 @@ import sys
 
 from featflow.cli import main
 
-OFF = ("profile", "correlation", "ranking", "interaction", "drift")
-
 if __name__ == "__main__":
-    settings = ["engine.kind=ray", "engine.address=auto", "latest=false", *(f"analyses.{name}=false" for name in OFF)]
-    main(["run", *sys.argv[1:], "--json", *(word for each in settings for word in ("--set", each))])
+    settings = ["engine.kind=ray", "engine.address=auto", "latest=false"]
+    main(
+        [
+            "run",
+            *sys.argv[1:],
+            "--json",
+            "--only",
+            "embedding,embedding_profile",
+            *(word for each in settings for word in ("--set", each)),
+        ]
+    )

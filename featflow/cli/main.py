@@ -64,10 +64,16 @@ def run_command(
     config: ConfigPath,
     overrides: Overrides = None,
     rebin: Annotated[bool, typer.Option("--rebin", help="Make new bins and levels: all is counted again.")] = False,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME[,NAME]", help="Run these analyses and no others; all run as configured.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the job: read the dataset, write the tables, publish the run."""
     parsed = load(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])])
+    if only:
+        names = [name.strip() for name in only.split(",")]
+        parsed = parsed.model_copy(update={"analyses": parsed.analyses.only(names)})
     with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
         finished = job.run(parsed, _reporter())
     if as_json:

@@ -8,7 +8,7 @@ one more pass over the shards. Every pass is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -298,7 +298,3 @@ class Context:
     @property
     def _layers(self) -> Sequence[Sequence[AnySummarizer]]:
         return self.images.layers if self.images else ()
-
-    def with_shards(self, shards: Sequence[Shard]) -> None:
-        """Go on with the shards that could be read."""
-        self.dataset = replace(self.dataset, shards=tuple(shards))

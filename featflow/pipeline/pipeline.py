@@ -6,6 +6,7 @@ measured where the engine runs, and every analysis writes its tables.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from featflow.analyses.run_states import named_states
@@ -42,7 +43,7 @@ def write_tables(
     watch.lap("images")
 
     specs, wanted = profile_round(context, analyses, config)
-    context.with_shards(context.read("profile", wanted))
+    context.dataset = replace(dataset, shards=context.read("profile", wanted))
     telemetry.lose(record.lost)
     check_budget(record)
     context.columns = states = specs.states(context.state)

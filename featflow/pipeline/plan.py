@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from featflow.analyses.requests import ProfileSpecs
@@ -92,7 +92,7 @@ def plan(config: Config) -> Plan:
     task, relation_shards = max(state_store.task_bytes(each) for each in (wanted, *images.layers)), None
     profiled = _states(store, shards, columns) if shards and not lacking else None
     if profiled is not None:
-        context.with_shards(shards)
+        context.dataset = replace(context.dataset, shards=tuple(shards))
         context.columns = profiled
         fit(context, analyses, config)
         second = relate_round(context, analyses)

@@ -93,11 +93,7 @@ def test_a_new_day_costs_itself_and_gives_what_all_days_at_once_give(days, tmp_p
     write(tmp_path / "data", [days])
     night = featflow.run(config(tmp_path))
     assert night.manifest["shards"] == {"total": days + 1, "computed": 1, "reused": days}
-    assert (
-        night.manifest["fitted"]["analyses"]["ranking"]["time_unit"]
-        == first.manifest["fitted"]["analyses"]["ranking"]["time_unit"]
-        == DAY
-    )
+    assert [run.manifest["fitted"]["analyses"]["ranking"]["time_unit"] for run in (first, night)] == [DAY, DAY]
     codebook = f"states/codebook/{night.manifest['codebook']}.arrow"
     (tmp_path / "other" / codebook).parent.mkdir(parents=True)
     (tmp_path / "other" / codebook).write_bytes((tmp_path / "out" / codebook).read_bytes())
