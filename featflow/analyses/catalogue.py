@@ -8,6 +8,7 @@ from featflow.analyses.correlation.analysis import Correlation
 from featflow.analyses.drift.analysis import Drift
 from featflow.analyses.embedding.analysis import Embedding
 from featflow.analyses.embedding_profile.analysis import EmbeddingProfile
+from featflow.analyses.information_value.analysis import InformationValue
 from featflow.analyses.interaction.analysis import Interaction
 from featflow.analyses.options import Analyses, options_of
 from featflow.analyses.profile.analysis import Profile
@@ -21,6 +22,7 @@ __all__ = ["ANALYSES", "TABLES", "chosen", "every_analysis", "table_spec"]
 ANALYSES: tuple[type[Analysis[Any]], ...] = (
     Profile,
     Ranking,
+    InformationValue,
     Correlation,
     Interaction,
     Embedding,

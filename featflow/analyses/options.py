@@ -12,6 +12,7 @@ from featflow.analyses.correlation.options import CorrelationOptions
 from featflow.analyses.drift.options import DriftOptions
 from featflow.analyses.embedding.options import EmbeddingOptions
 from featflow.analyses.embedding_profile.options import EmbeddingProfileOptions
+from featflow.analyses.information_value.options import InformationValueOptions
 from featflow.analyses.interaction.options import InteractionOptions
 from featflow.analyses.profile.options import ProfileOptions
 from featflow.analyses.ranking.options import RankingOptions
@@ -30,6 +31,7 @@ class _Compared(Options):
 
     profile: Annotated[ProfileOptions | None, switch(ProfileOptions)] = ProfileOptions()
     ranking: Annotated[RankingOptions | None, switch(RankingOptions)] = RankingOptions()
+    information_value: Annotated[InformationValueOptions | None, switch(InformationValueOptions)] = None
     correlation: Annotated[CorrelationOptions | None, switch(CorrelationOptions)] = CorrelationOptions()
     interaction: Annotated[InteractionOptions | None, switch(InteractionOptions)] = InteractionOptions()
     embedding: Annotated[EmbeddingOptions | None, switch(EmbeddingOptions)] = EmbeddingOptions()
