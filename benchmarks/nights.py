@@ -35,8 +35,6 @@ REPEATS, MOST_SHARE = 5, 0.1
 ALL_DAYS, SMALL_DAYS = 365, 5
 NO_COUNTS = {"drift"}
 """Tables that speak of the run before, which a run from nothing has not."""
-NOT_REPRODUCIBLE = ("quantile_sketch",)
-"""Columns of sketches, whose coin flips cannot be seeded."""
 
 
 def days(count: int) -> list[tuple[str, pl.DataFrame]]:
@@ -120,8 +118,7 @@ def different(one: featflow.Run, other: featflow.Run) -> list[str]:
             found.append(name)
             continue
         left, right = one.table(name), other.table(name)
-        columns = [column for column in left.columns if column not in NOT_REPRODUCIBLE]
-        found += [f"{name}.{c}" for c in columns if not left[c].equals(right[c], null_equal=True)]
+        found += [f"{name}.{c}" for c in left.columns if not left[c].equals(right[c], null_equal=True)]
     return found
 
 

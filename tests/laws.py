@@ -8,6 +8,7 @@ import io
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
 
+import datasketches
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +29,6 @@ from featflow.summaries import (
     CodesSummarizer,
     CoMoments,
     CoMomentsSummarizer,
-    DistinctSummarizer,
-    FrequentSummarizer,
     GroupedMomentsSummarizer,
     KeptCountsSummarizer,
     KeptMomentsSummarizer,
@@ -40,6 +39,7 @@ from featflow.summaries import (
     QuantileSketchSummarizer,
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
+    RowCountSummarizer,
     Summary,
     TargetCountsSummarizer,
     TimeCountsSummarizer,
@@ -47,7 +47,6 @@ from featflow.summaries import (
     VectorSampleSummarizer,
     digest,
 )
-from featflow.summaries.sketches.sketches import FAMILIES, distinct_estimate, frequent_levels
 from featflow.summaries.value_histograms import QuantilesSummarizer as _Quantiles
 from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 from featflow.transforms.images.encoders import DescriptorsSpec
@@ -171,8 +170,6 @@ SPECS = {
         CoMomentsSummarizer(NUMBER_CODINGS[:2], NUMBER_CODINGS[1:], WEIGHT, GROUPING),
     ],
     EmbeddingsSummarizer: [EmbeddingsSummarizer(IMAGE, DescriptorsSpec(), 10**8, shard_rows=ROWS)],
-    DistinctSummarizer: [DistinctSummarizer(COLUMNS)],
-    FrequentSummarizer: [FrequentSummarizer(CATEGORIES)],
     GroupedMomentsSummarizer: [
         GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS),
         GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS, WEIGHT),
@@ -202,6 +199,7 @@ SPECS = {
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, WEIGHT),
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, None, GROUPING),
     ],
+    RowCountSummarizer: [RowCountSummarizer(()), RowCountSummarizer(COLUMNS)],
     TargetCountsSummarizer: [
         TargetCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:]),
         TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], ALL_CODINGS[3:4], GROUPING),
@@ -217,7 +215,6 @@ SPECS = {
 
 ORDER_MATTERS_IN_BYTES = {
     QuantileSketchSummarizer: "KLL flips coins that cannot be seeded; its ranks are compared instead",
-    FrequentSummarizer: "a full counter table is purged in the order of arrival; its bounds are compared instead",
     CodesSummarizer: "a multiset of rows; compared after sorting them",
 }
 
@@ -232,7 +229,7 @@ def source(spec) -> pa.RecordBatch:
     return CODE_BATCH if isinstance(spec, PairCountsSummarizer | KeptCountsSummarizer) else BATCH
 
 
-def canonical(spec, state):  # noqa: PLR0911  one a summary
+def canonical(spec, state):
     """The state as plain values in which equal states are equal."""
     if isinstance(spec, CodesSummarizer):
         weights = np.zeros(state.rows) if state.weight is None else state.weight
@@ -246,13 +243,9 @@ def canonical(spec, state):  # noqa: PLR0911  one a summary
     if isinstance(spec, MomentsSummarizer):  # any value of the column may be the origin
         values = held(state)
         return values | {"mean": values.pop("origin") + state.mean}
-    if isinstance(spec, FrequentSummarizer):
-        return {"rows": state.rows, "top": [frequent_levels(data)[:3] for data in state.data]}
     if isinstance(spec, QuantileSketchSummarizer):
-        sketches = [FAMILIES["quantile_sketch"].load(data) for data in state.data]
+        sketches = [datasketches.kll_doubles_sketch.deserialize(data) for data in state.data]
         return {"rows": state.rows, "n": [sketch.n for sketch in sketches]}
-    if isinstance(spec, DistinctSummarizer):
-        return {"rows": state.rows, "estimates": [distinct_estimate(data) for data in state.data]}
     return state.full() if isinstance(state, CoMoments) else state  # what depends on one column may stand once
 
 

@@ -18,13 +18,11 @@ from featflow.config import Config
 from featflow.execution.column_blocks import column_blocks
 from featflow.measures.codebook import ColumnStates, histogram_cells
 from featflow.summaries import (
-    DistinctSummarizer,
-    FrequentSummarizer,
     LevelsSummarizer,
     Moments,
     MomentsSummarizer,
-    QuantileSketchSummarizer,
     QuantilesSummarizer,
+    RowCountSummarizer,
     Summarizer,
 )
 
@@ -47,15 +45,12 @@ class ProfileSpecs:
     categories: tuple[Column, ...]
     moments: tuple[MomentsSummarizer, ...]
     quantiles: tuple[QuantilesSummarizer, ...]
-    quantile_sketches: tuple[QuantileSketchSummarizer, ...]
     levels: tuple[LevelsSummarizer, ...]
-    frequent: tuple[FrequentSummarizer, ...]
-    distinct: tuple[DistinctSummarizer, ...]
+    rows: tuple[RowCountSummarizer, ...]
 
     def all(self) -> tuple[Summarizer[Any], ...]:
         """Return the specs, those of the same columns together: one task reads these columns once."""
-        of_numbers: tuple[Any, ...] = (*self.moments, *self.quantiles, *self.quantile_sketches)
-        specs = (*of_numbers, *self.levels, *self.frequent, *self.distinct)
+        specs: tuple[Any, ...] = (*self.moments, *self.quantiles, *self.levels, *self.rows)
         place: dict[Any, int] = {column: index for index, column in enumerate(self.numbers + self.categories)}
         return tuple(sorted(specs, key=lambda spec: place.get(next(iter(spec.columns), None), -1)))
 
@@ -67,17 +62,13 @@ class ProfileSpecs:
         load
             Returns the whole state of a spec.
         """
-        distinct = [load(spec) for spec in self.distinct]
         return ColumnStates(
-            rows=distinct[0].rows,
+            rows=load((*self.rows, *self.moments, *self.levels)[0]).rows,
             numbers=self.numbers,
             categories=self.categories,
             moments=joined([load(spec) for spec in self.moments]) if self.moments else MomentsSummarizer(()).empty(),
             histograms=tuple(histogram for spec in self.quantiles for histogram in load(spec).histograms),
             levels=tuple(counts for spec in self.levels for counts in load(spec).columns),
-            quantile_sketches=tuple(data for spec in self.quantile_sketches for data in load(spec).data),
-            frequent_sketches=tuple(data for spec in self.frequent for data in load(spec).data),
-            distinct_sketches=tuple(data for state in distinct for data in state.data),
         )
 
 
@@ -92,11 +83,8 @@ def profile_specs(columns: Sequence[Column], config: Config, weight: Column | No
         categories,
         moments or ((MomentsSummarizer((), weight),) if weight else ()),
         column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
-        column_blocks(QuantileSketchSummarizer, numbers, limit),
         column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
-        column_blocks(FrequentSummarizer, categories, limit),
-        (column_blocks(DistinctSummarizer, numbers, limit) + column_blocks(DistinctSummarizer, categories, limit))
-        or (DistinctSummarizer(()),),  # which counts rows
+        () if columns else (RowCountSummarizer(()),),
     )
 
 

@@ -42,12 +42,6 @@ class ColumnStates:
     """One a number."""
     levels: tuple[LevelCounts, ...]
     """One a category."""
-    quantile_sketches: tuple[bytes, ...]
-    """KLL sketches, one a number."""
-    frequent_sketches: tuple[bytes, ...]
-    """Frequent-item sketches, one a category."""
-    distinct_sketches: tuple[bytes, ...]
-    """HLL sketches of the numbers, then of the categories."""
 
     @property
     def effective_share(self) -> float:

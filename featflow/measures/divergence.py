@@ -144,8 +144,8 @@ def aligned(reference: Histogram, current: Histogram) -> Aligned:
 
     Examples
     --------
-    >>> left = Histogram(0, np.array([8, 9], np.uint64), np.array([1, 2]))
-    >>> right = Histogram(1, np.array([8, 12], np.uint64), np.array([5, 6]))
+    >>> left = Histogram("uint64", 0, np.array([8, 9], np.uint64), np.array([1, 2]))
+    >>> right = Histogram("uint64", 1, np.array([8, 12], np.uint64), np.array([5, 6]))
     >>> both = aligned(left, right)
     >>> both.cells.tolist(), both.reference.tolist(), both.current.tolist()
     ([8, 12], [3, 0], [5, 6])

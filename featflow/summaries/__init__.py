@@ -12,12 +12,8 @@ from featflow.summaries.pair_counts import PairCounts, PairCountsSummarizer
 from featflow.summaries.pair_counts_by_group import KeptCounts, KeptCountsSummarizer
 from featflow.summaries.pair_moments_by_group import KeptMomentsSummarizer, KeptRankMomentsSummarizer
 from featflow.summaries.protocol import Spec, Summarizer, Summary, Worker, digest
-from featflow.summaries.sketches.sketches import (
-    DistinctSummarizer,
-    FrequentSummarizer,
-    QuantileSketchSummarizer,
-    Sketches,
-)
+from featflow.summaries.row_counts import RowCount, RowCountSummarizer
+from featflow.summaries.sketches.quantile_sketches import QuantileSketches, QuantileSketchSummarizer
 from featflow.summaries.target_counts import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.time_counts import TimeCounts, TimeCountsSummarizer
 from featflow.summaries.value_histograms import Quantiles, QuantilesSummarizer
@@ -37,8 +33,6 @@ __all__ = [
     "CoMomentsSummarizer",
     "Codes",
     "CodesSummarizer",
-    "DistinctSummarizer",
-    "FrequentSummarizer",
     "GroupedMoments",
     "GroupedMomentsSummarizer",
     "KeptCounts",
@@ -52,10 +46,12 @@ __all__ = [
     "PairCounts",
     "PairCountsSummarizer",
     "QuantileSketchSummarizer",
+    "QuantileSketches",
     "Quantiles",
     "QuantilesSummarizer",
     "RankCoMomentsSummarizer",
-    "Sketches",
+    "RowCount",
+    "RowCountSummarizer",
     "Spec",
     "Summarizer",
     "Summary",
@@ -77,8 +73,6 @@ SUMMARIZERS = (
     ClassMomentsSummarizer,
     CodesSummarizer,
     CoMomentsSummarizer,
-    DistinctSummarizer,
-    FrequentSummarizer,
     GroupedMomentsSummarizer,
     KeptCountsSummarizer,
     KeptMomentsSummarizer,
@@ -89,6 +83,7 @@ SUMMARIZERS = (
     QuantileSketchSummarizer,
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
+    RowCountSummarizer,
     TargetCountsSummarizer,
     TimeCountsSummarizer,
     VectorMomentsSummarizer,

@@ -1,14 +1,15 @@
 """Exact counts of a category's levels, to a limit; beyond it counts by hash bucket, and what tells its frequent levels.
 
 Whether a column has more levels, or longer ones, than the limit is a property of its whole data,
-and counts by bucket and bit add, so the state is exact under any order and any cut. Cost: the levels
-themselves, at most ``limit`` a column, then 8 bytes a bucket and 2 MiB for the bits.
+and counts by bucket and bit add, so all but `FrequentLevels`, which are for people to read, is exact under any order
+and any cut. Cost: the levels themselves, at most ``limit`` a column, then 8 bytes a bucket and 2 MiB for the bits.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -18,8 +19,10 @@ import pyarrow.compute as pc
 from featflow.columns.batch_cache import group_levels, levels_of
 from featflow.columns.column import Column
 from featflow.columns.hashing import buckets_of, hash64
+from featflow.summaries.frequent_levels import CHARACTERS, COUNTERS, FrequentLevels
 from featflow.summaries.heavy_hitters import HEAVY_BITS, HEAVY_GROUPS, PARTITIONS, group_counts, heavy_hitters
 from featflow.summaries.protocol import Spec
+from featflow.summaries.sketches.hll import REGISTERS, no_registers, text_registers
 
 __all__ = ["BUCKETS", "LevelCounts", "Levels", "LevelsSummarizer"]
 
@@ -29,6 +32,7 @@ GROUPS = (PARTITIONS, HEAVY_GROUPS, 1 + HEAVY_BITS)
 """Shape of `LevelCounts.groups` beyond the limit."""
 LEVEL_BYTES = 24
 """Bytes of text that each allowed level may bring: long texts reach the limit with fewer levels."""
+LEVELS, COUNTS = pa.large_list(pa.string()), pa.large_list(pa.int64())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,43 +45,55 @@ class LevelCounts:
     """Levels, ascending; None beyond the limit."""
     counts: np.ndarray
     """Rows of every level or bucket, int64."""
-    groups: np.ndarray
+    groups: np.ndarray = field(default_factory=partial(np.empty, (0, *GROUPS[1:]), np.int64))
     """Rows by group and bit (see `group_counts`), shape (2, HEAVY_GROUPS, 1 + HEAVY_BITS), int64; empty with levels."""
+    registers: np.ndarray = field(default_factory=no_registers)
+    """Of all levels (see `featflow.summaries.sketches.hll`), shape (REGISTERS,), uint8; empty with levels."""
+    frequent: FrequentLevels = field(default_factory=FrequentLevels.none)
+    """The most frequent levels; empty with levels."""
 
     @classmethod
     def of_levels(cls, missing: int, levels: pa.Array, counts: np.ndarray, limit: int) -> Self:
-        """Return the counts of levels, which may repeat: by bucket and bit if they are beyond the limit."""
-        if _beyond(levels, limit) and _beyond(levels.unique(), limit):
-            return cls(missing, None, *_hashed(levels, counts))
-        return cls(missing, *group_levels(levels, counts), np.empty((0, *GROUPS[1:]), np.int64))
+        """Return the counts of ascending levels, each there once: by bucket and bit if they are beyond the limit."""
+        exact = cls(missing, levels, counts)
+        beyond = len(levels) > limit or _text_bytes(levels) > LEVEL_BYTES * limit  # more than the levels may bring
+        return exact.hashed() if beyond else exact
 
     def merge(self, other: Self, limit: int) -> Self:
         """Return the counts of both operands, by bucket and bit if together they are beyond the limit."""
         missing = self.missing + other.missing
         if self.levels is not None and other.levels is not None:
             levels = pa.concat_arrays([self.levels, other.levels])
-            return self.of_levels(missing, levels, np.concatenate([self.counts, other.counts]), limit)
-        (counts, groups), (more_counts, more_groups) = self.hashed(), other.hashed()
-        return type(self)(missing, None, counts + more_counts, groups + more_groups)
+            return self.of_levels(missing, *group_levels(levels, np.concatenate([self.counts, other.counts])), limit)
+        ours, theirs = self.hashed(), other.hashed()
+        return type(self)(
+            missing,
+            None,
+            ours.counts + theirs.counts,
+            ours.groups + theirs.groups,
+            np.maximum(ours.registers, theirs.registers),
+            ours.frequent.merge(theirs.frequent),
+        )
 
-    def hashed(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of every bucket, shape (BUCKETS,), and by group and bit, int64."""
-        return (self.counts, self.groups) if self.levels is None else _hashed(self.levels, self.counts)
+    def hashed(self) -> Self:
+        """Return the counts as they are beyond the limit."""
+        if self.levels is None:
+            return self
+        hashes = hash64(self.levels)
+        buckets = np.bincount(buckets_of(hashes, BUCKETS), weights=self.counts, minlength=BUCKETS)
+        return type(self)(
+            self.missing,
+            None,
+            buckets.astype(np.int64),
+            group_counts(hashes, self.counts),
+            text_registers(self.levels),
+            FrequentLevels.of_levels(self.levels, self.counts),
+        )
 
     def heavy(self) -> tuple[np.ndarray, np.ndarray]:
         """Return identities of frequent levels, ascending, and upper bounds of their rows (see `heavy_hitters`)."""
-        return heavy_hitters(*self.hashed())
-
-
-def _beyond(levels: pa.Array, limit: int) -> bool:
-    """Whether there are more levels than the limit, or more text than so many may bring."""
-    return len(levels) > limit or _text_bytes(levels) > LEVEL_BYTES * limit
-
-
-def _hashed(levels: pa.Array, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    hashes = hash64(levels)
-    buckets = np.bincount(buckets_of(hashes, BUCKETS), weights=counts, minlength=BUCKETS)
-    return buckets.astype(np.int64), group_counts(hashes, counts)
+        hashed = self.hashed()
+        return heavy_hitters(hashed.counts, hashed.groups)
 
 
 def _text_bytes(levels: pa.Array) -> int:
@@ -114,24 +130,32 @@ class Levels:
     def to_arrow(self) -> pa.Table:
         """Return one row a column."""
         levels = [None if column.levels is None else column.levels.to_pylist() for column in self.columns]
+        frequent = [column.frequent for column in self.columns]
         table = pa.table(
             {
                 "missing": pa.array([column.missing for column in self.columns], pa.int64()),
-                "levels": pa.array(levels, pa.large_list(pa.string())),
-                "counts": pa.array([column.counts for column in self.columns], pa.large_list(pa.int64())),
-                "groups": pa.array([column.groups.ravel() for column in self.columns], pa.large_list(pa.int64())),
+                "levels": pa.array(levels, LEVELS),
+                "counts": pa.array([column.counts for column in self.columns], COUNTS),
+                "groups": pa.array([column.groups.ravel() for column in self.columns], COUNTS),
+                "registers": pa.array([column.registers.tobytes() for column in self.columns], pa.binary()),
+                "frequent": pa.array([each.levels.to_pylist() for each in frequent], LEVELS),
+                "frequent_rows": pa.array([each.rows for each in frequent], COUNTS),
+                "uncounted": pa.array([each.uncounted for each in frequent], pa.int64()),
             }
         )
-        return table.replace_schema_metadata({"version": "2", "rows": str(self.rows), "limit": str(self.limit)})
+        return table.replace_schema_metadata({"version": "3", "rows": str(self.rows), "limit": str(self.limit)})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
         """Rebuild the state."""
         columns = []
         for index in range(table.num_rows):
-            missing, levels = table.column("missing")[index].as_py(), table.column("levels")[index].values
-            counts, groups = (table.column(name)[index].values.to_numpy() for name in ("counts", "groups"))
-            columns.append(LevelCounts(missing, levels, counts, groups.reshape(-1, *GROUPS[1:])))
+            row = {name: table.column(name)[index] for name in table.column_names}
+            counts, groups, rows = (row[name].values.to_numpy() for name in ("counts", "groups", "frequent_rows"))
+            registers = np.frombuffer(row["registers"].as_py(), np.uint8)
+            frequent = FrequentLevels(row["frequent"].values, rows, row["uncounted"].as_py())
+            hashed = groups.reshape(-1, *GROUPS[1:]), registers, frequent
+            columns.append(LevelCounts(row["missing"].as_py(), row["levels"].values, counts, *hashed))
         metadata = table.schema.metadata
         return cls(int(metadata[b"rows"]), int(metadata[b"limit"]), tuple(columns))
 
@@ -164,5 +188,7 @@ class LevelsSummarizer(Spec[Levels]):
 
     def nbytes(self) -> int:
         """Return the bytes of a state: text, offsets and counts of the levels allowed, or the hashed counts."""
-        exact, hashed = (LEVEL_BYTES + 4 + 8) * self.limit, 8 * (BUCKETS + math.prod(GROUPS))
+        frequent = COUNTERS * (4 * CHARACTERS + 4 + 8)  # a character has at most four bytes
+        hashed = 8 * (BUCKETS + math.prod(GROUPS)) + REGISTERS + frequent
+        exact = (LEVEL_BYTES + 4 + 8) * self.limit
         return len(self.columns) * max(exact, hashed)

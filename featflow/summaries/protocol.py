@@ -17,7 +17,7 @@ from featflow.columns.column import Column
 
 __all__ = ["Spec", "Summarizer", "Summary", "Worker", "digest"]
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 """Raised when the same spec and rows give another state: old states are then left alone."""
 
 

@@ -58,7 +58,7 @@ def test_steps_too_far_apart_are_searched():
 def test_codes_and_ranks_are_those_of_a_search(name, cells):
     values = VALUES[name]
     column = Column("x", values.dtype.name, Kind.NUMBER)
-    histogram = Histogram.of_keys(np.sort(sortable_keys(values)), cells)
+    histogram = Histogram.of_keys(np.sort(sortable_keys(values)), values.dtype.name, cells)
     coding = number_coding(column, histogram.cells, histogram.counts, histogram.shift, (64, 16))
     kind = np.finfo if values.dtype.kind == "f" else np.iinfo
     others = np.array([kind(values.dtype).min, kind(values.dtype).max, 0], values.dtype)

@@ -16,7 +16,7 @@ FINE, COARSE = 2**20, 200
 
 
 def histogram(values, cells):
-    return Histogram.of_keys(np.sort(sortable_keys(values)), cells)
+    return Histogram.of_keys(np.sort(sortable_keys(values)), values.dtype.name, cells)
 
 
 def samples(kind, seed=5, n=4_000, m=3_000):
@@ -93,7 +93,7 @@ def test_no_rows_are_no_number():
     nothing, some = np.zeros(3, np.int64), np.array([1, 2, 3])
     assert np.isnan(divergence.same_counts(nothing, some))
     assert np.isnan(divergence.unseen(some, nothing)).all()
-    empty = Histogram(0, np.empty(0, np.uint64), np.empty(0, np.int64))
+    empty = Histogram("float64", 0, np.empty(0, np.uint64), np.empty(0, np.int64))
     both = divergence.aligned(histogram(np.array([1.0]), FINE), empty)
     assert np.isnan(divergence.kolmogorov_smirnov(both)).all()
     assert np.isnan(divergence.wasserstein(both, "float64", 1.0, 1.0)).all()

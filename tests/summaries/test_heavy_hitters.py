@@ -19,6 +19,8 @@ from featflow.summaries.levels import BUCKETS
 
 COLUMN = Column("x", "string", Kind.CATEGORY)
 SPEC = LevelsSummarizer((COLUMN,), 10_000)
+FREQUENT = ["frequent", "frequent_rows", "uncounted"]
+"""What depends on the order: see `test_frequent_levels`."""
 TAIL = 300_000
 PLANTED = {"five per cent": 0.05, "größer": 0.01, "eins": 0.01, "0.1 %": 0.001, "": 0.001, "42": 0.001}
 
@@ -57,7 +59,8 @@ def coding_of(state, pair_bins=16):
 def test_any_order_and_cut_give_the_same_state(cuts, values, state):
     shuffled = np.random.default_rng(len(cuts)).permutation(values)
     for other in (state_of(values, cuts), state_of(shuffled, cuts)):
-        assert other.to_arrow().equals(state.to_arrow(), check_metadata=True)
+        left, right = (each.to_arrow().drop(FREQUENT) for each in (other, state))
+        assert left.equals(right, check_metadata=True)
         assert coding_of(other).digest == coding_of(state).digest
 
 

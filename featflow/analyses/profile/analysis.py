@@ -8,6 +8,7 @@ from typing import Any
 from featflow.analyses.change import Row
 from featflow.analyses.profile.drift import column_drift
 from featflow.analyses.profile.options import ProfileOptions
+from featflow.analyses.profile.sketches import SketchesOfNumbers, with_sketches
 from featflow.analyses.profile.table import profile
 from featflow.analyses.profile.tables import PROFILE
 from featflow.analyses.protocol import Analysis
@@ -25,6 +26,10 @@ class Profile(Analysis[ProfileOptions]):
 
     name = "profile"
     tables = (PROFILE,)
+
+    def profile(self, context: Context) -> Iterable[Request]:  # noqa: ARG002
+        """Return the sketches that are made of values."""
+        return (SketchesOfNumbers(),) if self.options.sketches else ()
 
     def fit(self, context: Context, frozen: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Return the pairs of columns that may be duplicates: those of the run before where they hold all."""
@@ -56,7 +61,8 @@ class Profile(Analysis[ProfileOptions]):
             for (first, second), equal in zip(spec.pairs, equal_rows.equal, strict=True):
                 if equal == equal_rows.rows:
                     duplicates.setdefault(second.name, first.name)
-        context.write(PROFILE, [profile(context.dataset.columns, context.columns, duplicates)])
+        table = profile(context.dataset.columns, context.columns, duplicates)
+        context.write(PROFILE, [with_sketches(table, context) if self.options.sketches else table])
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
         """Yield how distributions moved, of columns that both runs hold in one type and kind, on the older bins."""

@@ -89,7 +89,7 @@ def _category(reference: ColumnState, current: ColumnState, coding: Coding) -> l
     if exact:
         bins, before, now = _by_level(reference.counts, current.counts, coding)
     else:  # by hash bucket: what a category shares its bucket with is in its share
-        bins, before, now = _bucket_bins(coding), reference.counts.hashed()[0], current.counts.hashed()[0]
+        bins, before, now = _bucket_bins(coding), reference.counts.hashed().counts, current.counts.hashed().counts
     binned = (_with_missing(state, bins, counts, coding) for state, counts in ((reference, before), (current, now)))
     rows = _binned(*binned)
     shares = (np.append(counts, state.missing) for state, counts in ((reference, before), (current, now)))

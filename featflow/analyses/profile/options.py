@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from pydantic import Field
+
 from featflow.analyses.base_options import AnalysisOptions, Metric
 
 __all__ = ["ProfileOptions"]
@@ -12,6 +14,11 @@ __all__ = ["ProfileOptions"]
 
 class ProfileOptions(AnalysisOptions):
     """The profile table."""
+
+    sketches: bool = Field(
+        default=False,
+        description="Also write Apache DataSketches of every column, which other engines read and merge.",
+    )
 
     # Thresholds are what a normal column gives when its mean moves by 0.45 standard deviations, where its PSI is 0.2.
     metrics: ClassVar[Mapping[str, Metric]] = {

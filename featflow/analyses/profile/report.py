@@ -9,12 +9,9 @@ import polars as pl
 
 from featflow.analyses.reporting.labels import rounded
 from featflow.analyses.reporting.listing import Field, Listing, listing
-from featflow.summaries.sketches.sketches import distribution
 
 __all__ = ["profiles"]
 
-BINS = 24
-"""Bars of a number's picture."""
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """Heights of bars, one character a bar: none to highest."""
 FIELDS = (
@@ -25,8 +22,8 @@ FIELDS = (
         "picture",
         "distribution",
         "picture",
-        "Numbers and times: rows between the 1% and the 99% quantile, by a KLL sketch. Categories and texts: the most "
-        "frequent values. Bars are scaled to the highest one.",
+        "Numbers and times: rows between the 1% and the 99% quantile. Categories and texts: the most frequent values. "
+        "Bars are scaled to the highest one.",
     ),
     Field("missing_share", "missing", "share", "Share of rows in which the value is null."),
     Field("distinct", "distinct", "integer", "Distinct values; an estimate where sketches count."),
@@ -90,11 +87,7 @@ def _value(text: str, kind: str) -> str:
 
 def _picture(row: dict[str, Any]) -> str | None:
     """Return heights of bars: of numbers between two quantiles, of categories by falling count."""
-    few = row["top_values"] or []
-    if row["quantiles"] and row["quantile_sketch"] and row["quantiles"][0] < row["quantiles"][-1]:
-        heights = distribution(row["quantile_sketch"], row["quantiles"][0], row["quantiles"][-1], BINS)
-    else:
-        heights = [float(value["count"]) for value in few]
-    highest = max(heights, default=0.0)
+    heights = row["histogram"] or [value["count"] for value in row["top_values"] or []]
+    highest = max(heights, default=0)
     # The lowest bar that is not empty can be seen.
     return "".join(DIGITS[max(round(35 * h / highest), int(h > 0))] for h in heights) if highest > 0 else None

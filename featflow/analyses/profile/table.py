@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from featflow.analyses.profile.tables import PROFILE
+from featflow.analyses.profile.tables import HISTOGRAM_BINS, PROFILE
 from featflow.columns.column import Column, Role
 from featflow.columns.sort_keys import key_values
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.information import entropy
 from featflow.storage.tables import QUANTILE_PROBABILITIES
-from featflow.summaries.sketches.sketches import distinct_estimate, frequent_levels
+from featflow.summaries.sketches.hll import distinct_estimate
 from featflow.summaries.value_histograms import Histogram
 
 __all__ = ["profile"]
@@ -43,7 +43,7 @@ def profile(columns: tuple[Column, ...], states: ColumnStates, duplicates: dict[
     rows: dict[str, dict[str, Any]] = {}
     targets = [column.name for column in columns if column.role is Role.TARGET]
     for index, column in enumerate(states.numbers):
-        rows[column.name] = _number(states, index) | _distinct(states, index, states.histograms[index])
+        rows[column.name] = _number(states, index)
     for index, column in enumerate(states.categories):
         rows[column.name] = _category(states, index)
     for column in columns:
@@ -73,12 +73,14 @@ def _number(states: ColumnStates, index: int) -> dict[str, Any]:
         **(shape if n > 1 else {}),
         "min": float(moments.low[index]) if n else None,
         "max": float(moments.high[index]) if n else None,
-        "quantile_sketch": states.quantile_sketches[index],
+        **_distinct(histogram.registers, len(histogram.cells)),
         "_present": n,
         "_top": int(histogram.counts.max()) if len(histogram.counts) and histogram.shift == 0 else 0,
     }
     if n:
-        row["quantiles"] = _quantiles(histogram, column.type, row["min"], row["max"])
+        middles = _middles(histogram, row["min"], row["max"])
+        row["quantiles"] = _quantiles(middles, histogram.counts)
+        row["histogram"] = _bars(middles, histogram.counts, row["quantiles"][0], row["quantiles"][-1])
         row["quantile_rank_error"] = 0.0 if histogram.shift == 0 else float(histogram.counts.max() / n)
     if histogram.shift == 0:
         row["top_values"] = _top_values(histogram, column.type)
@@ -86,17 +88,28 @@ def _number(states: ColumnStates, index: int) -> dict[str, Any]:
     return row
 
 
-def _quantiles(histogram: Histogram, kind: str, low: float, high: float) -> list[float]:
+def _middles(histogram: Histogram, low: float, high: float) -> np.ndarray:
+    """Return the middle of every cell, shape (cells,), in the column's unit."""
+    last = histogram.cells + np.uint64((1 << histogram.shift) - 1)
+    first, final = key_values(histogram.cells, histogram.kind), key_values(last, histogram.kind)
+    return np.asarray(np.fmax(first, low) / 2 + np.fmin(final, high) / 2)  # a cell may pass infinity
+
+
+def _quantiles(middles: np.ndarray, counts: np.ndarray) -> list[float]:
     """Return the middle of the first cell whose cumulative share reaches each probability."""
-    cumulative = np.cumsum(histogram.counts)
+    cumulative = np.cumsum(counts)
     wanted = np.ceil(np.array(QUANTILE_PROBABILITIES) * cumulative[-1] - 1e-9)
-    cells = histogram.cells[np.searchsorted(cumulative, np.maximum(wanted, 1))]
-    last = cells + np.uint64((1 << histogram.shift) - 1)
-    first, final = (
-        np.fmax(key_values(cells, kind), low),
-        np.fmin(key_values(last, kind), high),
-    )  # a cell may pass infinity
-    return [float(x) for x in first / 2 + final / 2]
+    return [float(x) for x in middles[np.searchsorted(cumulative, np.maximum(wanted, 1))]]
+
+
+def _bars(middles: np.ndarray, counts: np.ndarray, low: float, high: float) -> list[int] | None:
+    """Return the values in each of so many equal bins between two quantiles; None where these are one."""
+    width = high / 2 - low / 2  # which does not overflow
+    if not width > 0:
+        return None
+    inside = (low <= middles) & (middles <= high)
+    bins = np.minimum((middles[inside] / 2 - low / 2) / width * HISTOGRAM_BINS, HISTOGRAM_BINS - 1).astype(np.int64)
+    return [int(count) for count in np.bincount(bins, counts[inside], HISTOGRAM_BINS)]
 
 
 def _top_values(histogram: Histogram, kind: str) -> list[dict[str, Any]]:
@@ -117,31 +130,25 @@ def _category(states: ColumnStates, index: int) -> dict[str, Any]:
         "rows": states.rows,
         "missing": counted.missing,
         "nonfinite": 0,
-        "frequent_sketch": states.frequent_sketches[index],
         "_present": present,
     }
     if counted.levels is not None:
         order = np.argsort(-counted.counts, kind="stable")[:TOP_VALUES]
         top = [(counted.levels[int(i)].as_py(), int(counted.counts[i])) for i in order]
         row["entropy"] = entropy(np.append(counted.counts, counted.missing))
-        exact = len(counted.levels)
-        row |= {"distinct": exact, "distinct_low": exact, "distinct_high": exact}
-        row["distinct_sketch"] = states.distinct_sketches[len(states.numbers) + index]
+        row |= _distinct(counted.registers, len(counted.levels))
     else:
-        top = frequent_levels(states.frequent_sketches[index])[:TOP_VALUES]
-        row |= _distinct(states, len(states.numbers) + index, None)
+        top = counted.frequent.surely()[:TOP_VALUES]
+        row |= _distinct(counted.registers, 0)
     row["top_values"] = [{"value": value, "count": count} for value, count in top]
     row["_top"] = top[0][1] if top else 0
     return row
 
 
-def _distinct(states: ColumnStates, sketch: int, histogram: Histogram | None) -> dict[str, Any]:
-    data = states.distinct_sketches[sketch]
-    if histogram is not None and histogram.shift == 0:
-        exact = len(histogram.cells)
-        return {"distinct": exact, "distinct_low": exact, "distinct_high": exact, "distinct_sketch": data}
-    estimate, low, high = (round(x) for x in distinct_estimate(data))
-    return {"distinct": estimate, "distinct_low": low, "distinct_high": high, "distinct_sketch": data}
+def _distinct(registers: np.ndarray, exact: int) -> dict[str, int]:
+    """Return the number of values: as it is where there are no registers, else what these tell."""
+    estimate, low, high = distinct_estimate(registers) if len(registers) else (exact,) * 3
+    return {"distinct": round(estimate), "distinct_low": round(low), "distinct_high": round(high)}
 
 
 def _alerts(column: Column, row: dict[str, Any], targets: list[str], duplicates: dict[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from featflow.storage.tables import (
     INTEGER,
+    INTEGERS,
     NAMES,
     QUANTILE_PROBABILITIES,
     REAL,
@@ -15,7 +16,11 @@ from featflow.storage.tables import (
     nats,
 )
 
-__all__ = ["PROFILE"]
+__all__ = ["HISTOGRAM_BINS", "PROFILE"]
+
+HISTOGRAM_BINS = 24
+"""Bins of a number's histogram."""
+ASKED_FOR = "Null but where analyses.profile.sketches is set."
 
 PROFILE = TableSpec(
     name="profile",
@@ -41,15 +46,26 @@ PROFILE = TableSpec(
             field("quantiles", pa.list_(REAL), f"Quantiles at {', '.join(map(str, QUANTILE_PROBABILITIES))}."),
             field("quantile_rank_error", REAL, "Largest share of values that one histogram cell cannot tell apart."),
             field(
+                "histogram",
+                INTEGERS,
+                f"Values in {HISTOGRAM_BINS} equal bins from the 1% to the 99% quantile; null where these are one.",
+            ),
+            field(
                 "top_values",
                 pa.list_(pa.struct([("value", TEXT), ("count", INTEGER)])),
                 "Most frequent values; lower bounds of the counts where distinct is an estimate.",
             ),
             nats("entropy", "Plug-in entropy of the values, missing as one more; null where values are not exact."),
             field("alerts", NAMES, "What to look at before using the column."),
-            field("quantile_sketch", pa.binary(), "Apache DataSketches KLL (doubles, k=200) of the finite values."),
-            field("distinct_sketch", pa.binary(), "Apache DataSketches HLL (lg k = 12, HLL_4) of the values."),
-            field("frequent_sketch", pa.binary(), "Apache DataSketches frequent strings of the values."),
+            field(
+                "quantile_sketch",
+                pa.binary(),
+                f"Apache DataSketches KLL (doubles, k=200) of the finite values. {ASKED_FOR}",
+            ),
+            field(
+                "distinct_sketch", pa.binary(), f"Apache DataSketches HLL (lg k = 12, HLL_4) of the values. {ASKED_FOR}"
+            ),
+            field("frequent_sketch", pa.binary(), f"Apache DataSketches frequent strings of the values. {ASKED_FOR}"),
         ]
     ),
     of_columns=("missing", "distinct", "mean", "quantiles", "top_values"),

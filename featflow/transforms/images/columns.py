@@ -19,7 +19,7 @@ from featflow.errors import ConfigurationError, SchemaError
 from featflow.execution import passes
 from featflow.execution.passes import Workspace
 from featflow.execution.state_store import AnySummarizer, folder, load
-from featflow.summaries import DistinctSummarizer, VectorMomentsSummarizer, VectorSampleSummarizer
+from featflow.summaries import RowCountSummarizer, VectorMomentsSummarizer, VectorSampleSummarizer
 from featflow.transforms.images.descriptors import NAMES
 from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 from featflow.transforms.images.encoders import DescriptorsSpec, EncoderSpec
@@ -81,7 +81,7 @@ def _encoder(image: ImageOptions, options: DatasetOptions) -> EncoderSpec:
 
 def key_specs(dataset: Dataset) -> tuple[AnySummarizer, ...]:
     """Return what pass 1 makes of join keys: a row group that cannot be read then joins the others in quarantine."""
-    return (DistinctSummarizer(dataset.entity),) if dataset.images and dataset.entity else ()
+    return (RowCountSummarizer(dataset.entity),) if dataset.images and dataset.entity else ()
 
 
 def vector_moments(spec: EmbeddingsSummarizer) -> VectorMomentsSummarizer:

@@ -34,9 +34,6 @@ def states(array, column, cells=65_536, levels=4_096):
         MomentsSummarizer(numbers).summarize(batch),
         QuantilesSummarizer(numbers, cells).summarize(batch).histograms,
         LevelsSummarizer(categories, levels).summarize(batch).columns,
-        (),
-        (),
-        (),
     )
 
 

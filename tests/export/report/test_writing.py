@@ -31,11 +31,10 @@ def wide_run(root: Path, like: Run) -> Run:
     random, store = np.random.default_rng(0), Store(str(root))
     names = [f"{place:05d} <column> " + "x" * 300 for place in range(COLUMNS)]
     writer = RunWriter(store, "20260101T000000Z-000000")
-    sketch = like.table("profile")["quantile_sketch"].drop_nulls()[0]
     many = {"rows": [1000] * COLUMNS, "missing": [1] * COLUMNS, "kind": ["number"] * COLUMNS}
     values = random.normal(size=(7, COLUMNS))
     many |= dict.fromkeys(("mean", "std", "min", "max", "entropy"), values[0])
-    many |= {"quantiles": np.sort(values, axis=0).T.tolist(), "quantile_sketch": [sketch] * COLUMNS}
+    many |= {"quantiles": np.sort(values, axis=0).T.tolist(), "histogram": [list(range(24))] * COLUMNS}
     many |= {"top_values": [[{"value": name, "count": 7}] for name in names], "alerts": [["skewed"]] * COLUMNS}
     writer.write(PROFILE, [PROFILE.build({"column": names, **many})])
     ranks = np.arange(1, COLUMNS + 1)
