@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from featflow.analyses.relation_requests import counts_by_group
+from featflow.analyses.requests import counts_by_group
 from featflow.execution import state_store
 from featflow.execution.context import Context
 from featflow.execution.stored_columns import CodeStream

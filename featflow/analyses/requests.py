@@ -1,95 +1,243 @@
-"""Which summaries pass 1 makes of all columns, over which blocks of them.
+"""Requests of pass 2: relations between columns, on codings that are known.
 
-Blocks are cut so that a state fits its share of ``budget.memory``. The cut
-depends on the columns and the budget alone: not on the engine, the rows or the shards.
+Each says which columns its summary is of; the context joins those of one kind over all analyses and cuts them into
+blocks that depend on the columns and the budget alone: not on the engine, the rows or the shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
-
-from featflow.columns.column import Column
-from featflow.config import Config
-from featflow.execution.column_blocks import column_blocks
-from featflow.measures.codebook import ColumnStates, histogram_cells
+from featflow.columns.codebook import CategoryCoding, Coding, NumberCoding
+from featflow.columns.column import Column, Role
+from featflow.execution.column_blocks import blocks
+from featflow.execution.context import Context
 from featflow.summaries import (
-    LevelsSummarizer,
-    Moments,
-    MomentsSummarizer,
-    QuantilesSummarizer,
-    RowCountSummarizer,
-    Summarizer,
+    AgreementSummarizer,
+    CodesSummarizer,
+    CoMomentsSummarizer,
+    GroupedMomentsSummarizer,
+    KeptCountsSummarizer,
+    KeptMomentsSummarizer,
+    KeptRankMomentsSummarizer,
+    PairCountsSummarizer,
+    RankCoMomentsSummarizer,
+    TargetCountsSummarizer,
+    TimeCountsSummarizer,
 )
 
-__all__ = ["ProfileSpecs", "profile_specs", "state_bytes"]
+__all__ = [
+    "CodesOfColumns",
+    "ComomentsOfNumbers",
+    "CountsOfFeatures",
+    "CountsOfPairs",
+    "CountsOverTime",
+    "EqualRowsOfPairs",
+    "MomentsByCategory",
+    "MomentsOfPairs",
+    "RanksOfNumbers",
+    "counts_by_group",
+]
 
-STATE_SHARE = 16
-"""A task's states may take one part in so many of ``budget.memory``: two tasks with their working copies take half."""
+NUMBERS_BESIDE_CATEGORIES = 64
+"""Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
 
+PAIRS_AT_ONCE = 256
+"""Kept pairs that one task looks at again."""
 
-def state_bytes(config: Config) -> int:
-    """Return the bytes that the states of one task may take."""
-    return int(config.budget.memory) // STATE_SHARE
+NUMBERS_BY_GROUP = 128
+"""Numbers up to which the moments of all pairs are kept by group: error bars then take no further look at values."""
 
 
 @dataclass(frozen=True)
-class ProfileSpecs:
-    """Pass 1, by block of columns."""
+class CountsOfFeatures:
+    """Features against targets, within strata, by jackknife group."""
 
-    numbers: tuple[Column, ...]
-    categories: tuple[Column, ...]
-    moments: tuple[MomentsSummarizer, ...]
-    quantiles: tuple[QuantilesSummarizer, ...]
-    levels: tuple[LevelsSummarizer, ...]
-    rows: tuple[RowCountSummarizer, ...]
+    strata: tuple[str, ...] = ()
+    """Columns within whose joint levels rows are counted apart; who wants none adds them up."""
 
-    def all(self) -> tuple[Summarizer[Any], ...]:
-        """Return the specs, those of the same columns together: one task reads these columns once."""
-        specs: tuple[Any, ...] = (*self.moments, *self.quantiles, *self.levels, *self.rows)
-        place: dict[Any, int] = {column: index for index, column in enumerate(self.numbers + self.categories)}
-        return tuple(sorted(specs, key=lambda spec: place.get(next(iter(spec.columns), None), -1)))
+    def join(self, other: Self) -> Self:
+        """Return counts within the strata of either."""
+        return type(self)(tuple(dict.fromkeys(self.strata + other.strata)))
 
-    def states(self, load: Callable[[Any], Any]) -> ColumnStates:
-        """Return the whole states, column by column.
+    def specs(self, context: Context) -> tuple[TargetCountsSummarizer, ...]:
+        """Return a spec a block of features."""
+        targets, strata = context.codings_of(Role.TARGET), tuple(context.codebook[name] for name in self.strata)
 
-        Parameters
-        ----------
-        load
-            Returns the whole state of a spec.
-        """
-        return ColumnStates(
-            rows=load((*self.rows, *self.moments, *self.levels)[0]).rows,
-            numbers=self.numbers,
-            categories=self.categories,
-            moments=joined([load(spec) for spec in self.moments]) if self.moments else MomentsSummarizer(()).empty(),
-            histograms=tuple(histogram for spec in self.quantiles for histogram in load(spec).histograms),
-            levels=tuple(counts for spec in self.levels for counts in load(spec).columns),
+        def make(block: tuple[Coding, ...]) -> TargetCountsSummarizer:
+            return TargetCountsSummarizer(block, targets, strata, context.jackknife, context.dataset.weight)
+
+        return context.blocks(make, context.codings_of(Role.FEATURE)) if targets else ()
+
+
+@dataclass(frozen=True)
+class CountsOverTime:
+    """Features against targets, by unit of event time."""
+
+    unit: float
+    """Width of a unit, in event time's own unit, of times microseconds."""
+
+    def join(self, other: Self) -> Self:
+        """Return counts in the finer units."""
+        return min(self, other, key=lambda each: each.unit)
+
+    def specs(self, context: Context) -> tuple[TimeCountsSummarizer, ...]:
+        """Return a spec a block of features."""
+        targets, (time,) = context.codings_of(Role.TARGET), context.dataset.with_role(Role.EVENT_TIME)
+
+        def make(block: tuple[Coding, ...]) -> TimeCountsSummarizer:
+            return TimeCountsSummarizer(block, targets, time, self.unit)
+
+        return context.blocks(make, context.codings_of(Role.FEATURE)) if targets else ()
+
+
+@dataclass(frozen=True)
+class _Every:
+    """A request without choices."""
+
+    def join(self, other: Self) -> Self:  # noqa: ARG002
+        """Return the same."""
+        return self
+
+
+@dataclass(frozen=True)
+class ComomentsOfNumbers(_Every):
+    """Numbers against numbers, by block pair."""
+
+    def specs(self, context: Context) -> tuple[CoMomentsSummarizer, ...]:
+        """Return a spec a block pair; by jackknife group where there are few numbers."""
+        return _of_numbers(CoMomentsSummarizer, context)
+
+
+@dataclass(frozen=True)
+class RanksOfNumbers(_Every):
+    """Ranks against ranks, by block pair."""
+
+    def specs(self, context: Context) -> tuple[RankCoMomentsSummarizer, ...]:
+        """Return a spec a block pair; by jackknife group where there are few numbers."""
+        return _of_numbers(RankCoMomentsSummarizer, context)
+
+
+def _of_numbers(kind: Callable[..., Any], context: Context) -> tuple[Any, ...]:
+    numbers = _numbers(context)
+    grouping = context.jackknife if len(numbers) <= NUMBERS_BY_GROUP else None
+    return context.block_pairs(partial(kind, weight=context.dataset.weight, grouping=grouping), numbers)
+
+
+def _numbers(context: Context) -> tuple[NumberCoding, ...]:
+    return tuple(coding for coding in context.codings if isinstance(coding, NumberCoding))
+
+
+@dataclass(frozen=True)
+class MomentsByCategory(_Every):
+    """Numbers by the levels of categories, by block pair."""
+
+    def specs(self, context: Context) -> tuple[GroupedMomentsSummarizer, ...]:
+        """Return a spec a block of categories and a block of numbers."""
+        weight, limit, numbers = context.dataset.weight, context.workspace.state_bytes, _numbers(context)
+        categories = tuple(coding for coding in context.codings if isinstance(coding, CategoryCoding))
+
+        def nbytes(of_numbers: tuple[NumberCoding, ...], of_categories: tuple[CategoryCoding, ...]) -> int:
+            return GroupedMomentsSummarizer(of_categories, of_numbers, weight).nbytes()
+
+        return tuple(
+            GroupedMomentsSummarizer(left, right, weight)
+            for left in blocks(categories, partial(nbytes, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
+            for right in blocks(numbers, partial(nbytes, of_categories=left), limit)
         )
 
 
-def profile_specs(columns: Sequence[Column], config: Config, weight: Column | None = None) -> ProfileSpecs:
-    """Return the specs of pass 1."""
-    numbers = tuple(column for column in columns if column.is_numeric)
-    categories = tuple(column for column in columns if not column.is_numeric)
-    cells, limit = histogram_cells(config.codebook, len(numbers)), state_bytes(config)
-    moments = column_blocks(partial(MomentsSummarizer, weight=weight), numbers, limit)
-    return ProfileSpecs(
-        numbers,
-        categories,
-        moments or ((MomentsSummarizer((), weight),) if weight else ()),
-        column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
-        column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
-        () if columns else (RowCountSummarizer(()),),
+@dataclass(frozen=True)
+class EqualRowsOfPairs:
+    """In how many rows pairs of columns are equal."""
+
+    pairs: tuple[tuple[Column, Column], ...]
+
+    def join(self, other: Self) -> Self:
+        """Return the pairs of both."""
+        return type(self)(tuple(dict.fromkeys(self.pairs + other.pairs)))
+
+    def specs(self, context: Context) -> tuple[AgreementSummarizer, ...]:  # noqa: ARG002
+        """Return one spec of all pairs."""
+        return (AgreementSummarizer(self.pairs),) if self.pairs else ()
+
+
+@dataclass(frozen=True)
+class CodesOfColumns(_Every):
+    """The codes of all columns, kept by shard; classes of targets, groups and weights always lie beside them.
+
+    Whoever asks gets the same, so that an analysis that is switched on or off renames no other's states.
+    """
+
+    def specs(self, context: Context) -> tuple[CodesSummarizer, ...]:
+        """Return a spec a block of columns, then that of what lies beside them."""
+        rows = max(shard.rows for shard in context.dataset.shards)
+        columns = context.blocks(partial(CodesSummarizer, targets=(), shard_rows=rows), context.codings)
+        targets = context.codings_of(Role.TARGET)
+        return (*columns, CodesSummarizer((), targets, rows, context.dataset.weight, context.jackknife))
+
+
+@dataclass(frozen=True)
+class CountsOfPairs:
+    """Columns against columns on codes, by block pair; counted from the codes, not from the shards."""
+
+    by_class: bool = False
+    """Whether rows of each class of each target are counted apart."""
+    features_only: bool = False
+    """Whether only features are counted; the others are targets, which stand against all as columns."""
+
+    def join(self, other: Self) -> Self:
+        """Return counts by class if either wants them, of all columns unless both want features only."""
+        return type(self)(self.by_class or other.by_class, self.features_only and other.features_only)
+
+    def specs(self, context: Context) -> tuple[PairCountsSummarizer, ...]:
+        """Return a spec a block pair."""
+        targets = context.codings_of(Role.TARGET) if self.by_class else ()
+        codings = context.codings_of(Role.FEATURE) if self.features_only else context.codings
+        return context.block_pairs(
+            partial(PairCountsSummarizer, targets=targets, weight=context.dataset.weight), codings
+        )
+
+
+# --- a further look at few pairs ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MomentsOfPairs:
+    """Moments of some pairs of numbers by jackknife group, of values or of ranks."""
+
+    pairs: tuple[tuple[str, str], ...]
+    ranks: bool = False
+
+    def join(self, other: Self) -> Self:
+        """Return the pairs of both."""
+        return replace(self, pairs=tuple(dict.fromkeys(self.pairs + other.pairs)))
+
+    def specs(self, context: Context) -> tuple[KeptMomentsSummarizer | KeptRankMomentsSummarizer, ...]:
+        """Return a spec a block of pairs."""
+        kind = KeptRankMomentsSummarizer if self.ranks else KeptMomentsSummarizer
+        make = partial(kind, grouping=context.jackknife, weight=context.dataset.weight)
+        return context.blocks(make, tuple((context.codebook[a], context.codebook[b]) for a, b in self.pairs))
+
+
+def counts_by_group(
+    context: Context, pairs: list[tuple[str, str]], target: str | None
+) -> tuple[KeptCountsSummarizer, ...]:
+    """Return the specs of a further look at the codes of pairs, few pairs each, so that many run at once.
+
+    Parameters
+    ----------
+    target
+        By whose classes rows are counted apart; None for none.
+    """
+    make = partial(
+        KeptCountsSummarizer,
+        target=context.codebook[target] if target else None,
+        groups=context.jackknife.groups,
+        weight=context.dataset.weight,
     )
-
-
-def joined(parts: Sequence[Moments]) -> Moments:
-    """Return the moments of all columns from those of blocks of columns over the same rows."""
-    values = {field.name: [getattr(moments, field.name) for moments in parts] for field in fields(Moments)}
-    arrays: dict[str, Any] = {n: np.concatenate(v) for n, v in values.items() if isinstance(v[0], np.ndarray)}
-    return replace(parts[0], **arrays)
+    codings = tuple((context.codebook[a], context.codebook[b]) for a, b in pairs)
+    return context.blocks(make, codings, PAIRS_AT_ONCE)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from featflow.analyses.requests import ProfileSpecs
 from featflow.columns.column import Kind, Role
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset, Shard, open_dataset
@@ -20,6 +19,7 @@ from featflow.execution import passes, state_store
 from featflow.execution.merge_tree import whole_name
 from featflow.execution.state_store import AnySummarizer
 from featflow.measures.codebook import ColumnStates
+from featflow.pipeline.column_pass import ProfileSpecs
 from featflow.pipeline.fitted import fit
 from featflow.pipeline.rounds import begin, profile_round, relate_round
 from featflow.storage.run_writer import RunWriter

@@ -7,7 +7,6 @@ from typing import Any
 
 from featflow.analyses.catalogue import chosen, every_analysis
 from featflow.analyses.protocol import Analysis
-from featflow.analyses.requests import ProfileSpecs, profile_specs, state_bytes
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.execution.context import Context
@@ -16,6 +15,7 @@ from featflow.execution.engines.serial import SerialEngine
 from featflow.execution.passes import Workspace
 from featflow.execution.progress import Reporter, SilentProgress
 from featflow.execution.state_store import AnySummarizer
+from featflow.pipeline.column_pass import ProfileSpecs, profile_specs, state_bytes
 from featflow.storage.run_writer import RunWriter
 from featflow.transforms.images.columns import key_specs
 

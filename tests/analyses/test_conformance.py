@@ -23,7 +23,7 @@ from featflow.analyses.options import Analyses
 from featflow.errors import DatasetError
 
 SKETCHES = {"profile": ["quantile_sketch", "distinct_sketch", "frequent_sketch"]}
-"""Bytes of sketches depend on the order of merging; KLL's also flip coins that cannot be seeded. Their figures do not."""
+"""Bytes of sketches depend on the order of merging; KLL's also flip coins that cannot be seeded."""
 OF_OTHER_FOLDS = {"embedding_profile"}
 """Tables of trained models, whose folds are parts of the shards: compared over engines alone."""
 

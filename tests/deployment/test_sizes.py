@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from deployment.manifests import DEPLOY, manifest
 
-from featflow.analyses.requests import state_bytes
 from featflow.config import load
 from featflow.execution.state_store import WORKING_COPIES
+from featflow.pipeline.column_pass import state_bytes
 from featflow.pipeline.plan import PROCESS_BYTES, plan
 from featflow.storage.store import Store
 

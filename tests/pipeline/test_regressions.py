@@ -176,7 +176,7 @@ def test_codes_of_a_large_row_group_are_cut_by_columns(tmp_path, monkeypatch):
     source = write_parts(mixed_table(4_000), tmp_path / "d", 2)
     settings = {"dataset": {"targets": ["target"]}, "codebook": {"cells": 64}}
     whole = run(source, tmp_path / "whole", **settings)
-    monkeypatch.setattr("featflow.analyses.requests.STATE_SHARE", 800_000)
+    monkeypatch.setattr("featflow.pipeline.column_pass.STATE_SHARE", 800_000)
     monkeypatch.setattr("featflow.execution.state_store.check_sizes", lambda *_: None)
     cut = run(source, tmp_path / "cut", **settings)
     assert len(cut.store.names("states/codes")) > len(whole.store.names("states/codes"))

@@ -194,7 +194,7 @@ def test_small_blocks_give_what_large_ones_give(tmp_path, mixed, monkeypatch):
     monkeypatch.setattr("featflow.analyses.correlation.blocks.pair_information", counting)
     whole = run(source, tmp_path / "whole", **SETTINGS)
     assert len(measured) == 1
-    monkeypatch.setattr("featflow.analyses.requests.STATE_SHARE", 2_000)
+    monkeypatch.setattr("featflow.pipeline.column_pass.STATE_SHARE", 2_000)
     monkeypatch.setattr("featflow.execution.state_store.check_sizes", lambda *_: None)
     cut = run(source, tmp_path / "cut", **SETTINGS)
     assert len(measured) > 3

@@ -31,7 +31,7 @@ from featflow.analyses.correlation.strongest import merge_best, strongest
 from featflow.analyses.correlation.tables import CORRELATION
 from featflow.analyses.protocol import Analysis
 from featflow.analyses.recount import Bars, Pairs
-from featflow.analyses.relation_requests import (
+from featflow.analyses.requests import (
     CodesOfColumns,
     ComomentsOfNumbers,
     CountsOfPairs,

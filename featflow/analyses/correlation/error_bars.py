@@ -11,7 +11,7 @@ import numpy as np
 
 from featflow.analyses.correlation.jackknife import cramers_v_errors, information_errors, moment_errors
 from featflow.analyses.recount import WHERE, Bars, Pairs, look_again
-from featflow.analyses.relation_requests import ComomentsOfNumbers, MomentsOfPairs, RanksOfNumbers
+from featflow.analyses.requests import ComomentsOfNumbers, MomentsOfPairs, RanksOfNumbers
 from featflow.execution.context import Context
 from featflow.measures.jackknife import FEWEST_GROUPS
 from featflow.summaries import CoMoments, KeptCounts, KeptCountsSummarizer

@@ -12,7 +12,7 @@ from featflow.analyses.information_value.options import InformationValueOptions
 from featflow.analyses.information_value.scores import FIGURES, best_split, evidence, figures
 from featflow.analyses.information_value.tables import INFORMATION_VALUE
 from featflow.analyses.protocol import Analysis
-from featflow.analyses.relation_requests import CountsOfFeatures
+from featflow.analyses.requests import CountsOfFeatures
 from featflow.columns.codebook import Coding, NumberCoding
 from featflow.columns.column import Role
 from featflow.columns.sort_keys import key_values

@@ -17,7 +17,7 @@ from featflow.analyses.interaction.search import search
 from featflow.analyses.interaction.tables import INTERACTION
 from featflow.analyses.protocol import Analysis
 from featflow.analyses.recount import WHERE, Pairs
-from featflow.analyses.relation_requests import CodesOfColumns, CountsOfPairs
+from featflow.analyses.requests import CodesOfColumns, CountsOfPairs
 from featflow.columns.column import Role
 from featflow.execution.context import Context
 from featflow.execution.requests import Measurement, Place, Request

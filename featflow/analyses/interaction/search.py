@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from featflow.analyses.interaction.scores import interactions, top
 from featflow.analyses.interaction.screening import limits, scores
 from featflow.analyses.interaction.tables import INTERACTION
-from featflow.analyses.relation_requests import CountsOfPairs
+from featflow.analyses.requests import CountsOfPairs
 from featflow.columns.codebook import pair_cardinality
 from featflow.columns.column import Role
 from featflow.execution import state_store

@@ -12,7 +12,7 @@ from featflow.analyses.profile.sketches import SketchesOfNumbers, with_sketches
 from featflow.analyses.profile.table import profile
 from featflow.analyses.profile.tables import PROFILE
 from featflow.analyses.protocol import Analysis
-from featflow.analyses.relation_requests import EqualRowsOfPairs
+from featflow.analyses.requests import EqualRowsOfPairs
 from featflow.analyses.run_states import RunStates
 from featflow.execution.context import Context
 from featflow.execution.requests import Request

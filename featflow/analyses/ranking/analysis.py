@@ -16,7 +16,7 @@ from featflow.analyses.ranking.scores import RankingMeasure, measure_features, w
 from featflow.analyses.ranking.tables import RANKING, RANKING_WINDOW
 from featflow.analyses.ranking.time_unit import unit_of_windows
 from featflow.analyses.ranking.windows import Skills, measure_windows, rank_in_windows, with_skills
-from featflow.analyses.relation_requests import CountsOfFeatures, CountsOverTime
+from featflow.analyses.requests import CountsOfFeatures, CountsOverTime
 from featflow.analyses.run_states import RunStates
 from featflow.columns.column import Role
 from featflow.execution.context import Context

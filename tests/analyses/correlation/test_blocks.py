@@ -113,7 +113,7 @@ def test_a_table_of_parts(every, table, tmp_path, monkeypatch):
 def test_error_bars_of_pass_2_are_those_of_a_further_look(table, tmp_path, monkeypatch):
     """Moments of all pairs by group, and of the kept ones alone, where there are too many numbers for that."""
     ours = run(table, tmp_path / "of pass 2").table("correlation")
-    monkeypatch.setattr("featflow.analyses.relation_requests.NUMBERS_BY_GROUP", 3)
+    monkeypatch.setattr("featflow.analyses.requests.NUMBERS_BY_GROUP", 3)
     theirs = run(table, tmp_path / "looked up").table("correlation")
     names = ["value", "standard_error", "ci_low", "ci_high"]
     ours, theirs = (found.sort(*KEYS).filter(pl.col("error_method") == "jackknife") for found in (ours, theirs))
