@@ -17,10 +17,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/featflow demo
 
-# Runs all tests, files side by side on three processes, as tests often wait for others; in the order that
-# tests/conftest.py gives. Threads do not spin for work while other processes want the core.
+# Runs all tests, or those of FILE ("make test FILE=tests/pipeline"), files side by side on three processes, as tests often
+# wait for others; in the order that tests/conftest.py gives. Threads do not spin for work while other processes want the core.
 test: $(STAMP)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(FILE)
 
 # Lint, types, import contracts.
 check: $(STAMP)
