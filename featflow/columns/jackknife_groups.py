@@ -25,10 +25,16 @@ SMALLEST_POWER = -12
 """Of ten, for the unit of a number that is no integer."""
 
 
-def positions(digest: str, start: int, rows: int, shard_rows: int) -> np.ndarray:
-    """Return the `POSITION` of rows of a shard, shape (rows,), uint64."""
+def positions(place: str, start: int, rows: int, shard_rows: int) -> np.ndarray:
+    """Return the `POSITION` of rows of a shard, shape (rows,), uint64.
+
+    Parameters
+    ----------
+    place
+        Hash of where the shard lies in the dataset, hexadecimal.
+    """
     down = (np.arange(start, start + rows, dtype=np.uint64) << POSITION_BITS) // np.uint64(max(shard_rows, 1))
-    return np.asarray((np.uint64(int(digest[:4], 16)) << POSITION_BITS) | down)
+    return np.asarray((np.uint64(int(place[:4], 16)) << POSITION_BITS) | down)
 
 
 def time_unit(column: Column, low: float, high: float, fewest: int) -> float:

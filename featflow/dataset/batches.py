@@ -88,7 +88,7 @@ def read_batches(
                 batches = _raw_batches(shard, file, (group, wanted), rows)
                 for raw in chain.from_iterable(_cut(batch, images) for batch in batches):
                     seen += raw.num_rows
-                    lies = positions(shard.digest, start, raw.num_rows, shard.rows)
+                    lies = positions(shard.place, start, raw.num_rows, shard.rows)
                     start += raw.num_rows
                     yield _canonical_batch(raw, columns, paths, _Where(shard.file, lies, options))
                 fault = "" if seen == group_rows else f"{seen} rows where the footer says {group_rows}"

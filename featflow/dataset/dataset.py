@@ -57,9 +57,16 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """Name of its content: URI, size, version and partition values of the file, and row groups."""
-        text = repr((self.file, self.row_groups))
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        """Name of its content: URI, size, version, partition values and place of the file, and row groups."""
+        return _hash((self.file, self.row_groups))
+
+    @property
+    def place(self) -> str:
+        """Hash of where it lies in the dataset, which no touch and no copy of the file changes.
+
+        Rows are grouped, sampled and merged by it; states are named by `digest`.
+        """
+        return _hash((self.file.place, self.row_groups))
 
     def without(self, row_groups: set[int]) -> Shard:
         """Return the shard less some row groups; another shard with another name."""
@@ -102,6 +109,10 @@ class Dataset:
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Return the columns of a role."""
         return tuple(column for column in self.columns if column.role is role)
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:24]
 
 
 def open_dataset(options: DatasetOptions, output: str | None = None, footers: Footers | None = None) -> Dataset:

@@ -6,8 +6,9 @@ import errno
 import re
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -38,6 +39,8 @@ class DataFile:
     """ETag, or time of modification: changes when the content does."""
     partitions: tuple[tuple[str, str], ...] = ()
     """Hive partition keys and values, from the path below the source."""
+    place: str = ""
+    """Path below the folder that lies above all sources: that of a copy is the same, wherever the copy lies."""
 
 
 def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
@@ -73,8 +76,10 @@ def list_data_files(sources: list[str], options: dict[str, Any], output: str | N
         Storage did not answer.
     """
     files: dict[str, DataFile] = {}
+    roots = []
     for source in sources:
-        found = [file for file in _list_source(source, options) if not _below(file.uri, output, options)]
+        root, listed = _list_source(source, options)
+        found = [file for file in listed if not _below(file.uri, output, options)]
         if not found:
             suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
             raise DatasetError(
@@ -82,10 +87,13 @@ def list_data_files(sources: list[str], options: dict[str, Any], output: str | N
                 "polars converts CSV in a line, pl.scan_csv(...).sink_parquet(...)"
             )
         files.update({file.uri: file for file in found})
-    return list(files.values())
+        roots.append(root.rstrip("/").split("/"))
+    above = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))
+    return [replace(file, place="/".join(file.uri.split("/")[above:])) for file in files.values()]
 
 
-def _list_source(source: str, options: dict[str, Any]) -> list[DataFile]:
+def _list_source(source: str, options: dict[str, Any]) -> tuple[str, list[DataFile]]:
+    """Return the URI of the folder that a source names, or in which it is, and its files."""
     filesystem, path = resolve(source, options)
     try:
         root, infos = patiently(lambda: _found(filesystem, path))
@@ -93,7 +101,7 @@ def _list_source(source: str, options: dict[str, Any]) -> list[DataFile]:
         raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
     except Exception as error:
         raise InfrastructureError(f"{source}: cannot list it: {reason(error)}") from error
-    return [
+    return _uri(filesystem, root), [
         _data_file(filesystem, key, info, root)
         for key, info in sorted(infos.items())
         if key == path or (key.endswith(PARQUET_SUFFIXES) and not _hidden(key.removeprefix(root)))
@@ -130,8 +138,11 @@ def _hidden(path: str) -> bool:
 def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
     folders = PurePosixPath(path.removeprefix(root)).parts[:-1]
     partitions = tuple((key, unquote(value)) for key, mark, value in (part.partition("=") for part in folders) if mark)
-    uri = path if is_local(filesystem) else filesystem.unstrip_protocol(path)
-    return DataFile(uri, int(info["size"] or 0), _version(info), partitions)
+    return DataFile(_uri(filesystem, path), int(info["size"] or 0), _version(info), partitions)
+
+
+def _uri(filesystem: Any, path: str) -> str:
+    return path if is_local(filesystem) else str(filesystem.unstrip_protocol(path))
 
 
 def read_object(uri: str, options: dict[str, Any]) -> bytes:

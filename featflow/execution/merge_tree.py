@@ -1,14 +1,18 @@
 """Names of the states that merging leaves, and how many shards make one state.
 
-States are merged in the order of shards. A group of neighbours ends where a hash of a member's name says so, about
-every `FAN_IN` members: a shard that comes or goes changes its own group and those above it, and leaves all others as
-they are. A merged state is named by its members, so a state that is made from several shards at once has the name
-that merging theirs would have given.
+States are merged in the order of shards. A group of neighbours ends where a hash of a member's place in the dataset
+says so, about every `FAN_IN` members: a shard that comes or goes changes its own group and those above it, and leaves
+all others as they are. Places alone decide the groups, so sums of floats come out the same, bit for bit, where files
+are touched or copied. A merged state is named by its members, so a state that is made from several shards at once has
+the name that merging theirs would have given. Its place is that of its last member, which ended the group.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+
+from featflow.dataset.dataset import Shard
 
 __all__ = ["FAN_IN", "MOST_MEMBERS", "Node", "levels", "span_level", "spans", "whole_name"]
 
@@ -21,50 +25,42 @@ Node = tuple[tuple[str, ...], str]
 """Members of a state, and its name."""
 
 
-def levels(leaves: list[str]) -> list[list[Node]]:
-    """Return the levels of the tree above these states, lowest first; none above a single state.
+def levels(shards: Sequence[Shard]) -> list[list[Node]]:
+    """Return the levels of the tree above the states of these shards, lowest first; none above a single one.
 
     A state that is a group of its own goes up as it is: its node has itself as its only member.
     """
     found: list[list[Node]] = []
-    while len(leaves) > 1:
-        groups = _groups(leaves, len(found))
+    places = {shard.digest: shard.place for shard in shards}
+    while len(places) > 1:
+        groups = _groups(places, len(found))
         found.append([(group, _merged_name(group) if len(group) > 1 else group[0]) for group in groups])
-        leaves = [name for _, name in found[-1]]
+        places = {name: places[members[-1]] for members, name in found[-1]}
     return found
 
 
-def _groups(names: list[str], level: int) -> list[tuple[str, ...]]:
-    """Cut neighbours into groups; where there are few they are one."""
-    if len(names) <= FAN_IN:
-        return [tuple(names)]
+def _groups(places: Mapping[str, str], level: int) -> list[tuple[str, ...]]:
+    """Cut neighbours, whose places are given by their names, into groups; where there are few they are one."""
+    if len(places) <= FAN_IN:
+        return [tuple(places)]
     groups: list[tuple[str, ...]] = []
     group: list[str] = []
-    for name in names:
+    for name, place in places.items():
         group.append(name)
-        if _ends_group(name, level) or len(group) == MOST_MEMBERS:
+        if _ends_group(place, level) or len(group) == MOST_MEMBERS:
             groups.append(tuple(group))
             group = []
     return [*groups, tuple(group)] if group else groups
 
 
-def _ends_group(name: str, level: int) -> bool:
-    return hashlib.sha256(f"{level}:{name}".encode()).digest()[0] % FAN_IN == 0
+def _ends_group(place: str, level: int) -> bool:
+    return hashlib.sha256(f"{level}:{place}".encode()).digest()[0] % FAN_IN == 0
 
 
-def whole_name(leaves: list[str]) -> str:
-    """Return the name of the state of all leaves.
-
-    Examples
-    --------
-    >>> whole_name(["a"])
-    'a'
-    >>> nine = [f"shard{i}" for i in range(9)]
-    >>> whole_name(nine) == whole_name(nine[:8])
-    False
-    """
-    tree = levels(leaves)
-    return tree[-1][0][1] if tree else leaves[0]
+def whole_name(shards: Sequence[Shard]) -> str:
+    """Return the name of the state of all shards."""
+    tree = levels(shards)
+    return tree[-1][0][1] if tree else shards[0].digest
 
 
 def span_level(state_bytes: int, shard_bytes: int, shards: int) -> int:
@@ -88,12 +84,12 @@ def span_level(state_bytes: int, shard_bytes: int, shards: int) -> int:
     return level
 
 
-def spans(leaves: list[str], level: int) -> list[tuple[tuple[str, ...], str]]:
-    """Return the leaves below each node of a level, 0 being the leaves themselves, and the node's name."""
-    found: list[tuple[tuple[str, ...], str]] = [((leaf,), leaf) for leaf in leaves]
-    for nodes in levels(leaves)[:level]:
-        below = dict(zip((name for _, name in found), (run for run, _ in found), strict=True))
-        found = [(tuple(leaf for member in members for leaf in below[member]), name) for members, name in nodes]
+def spans(shards: Sequence[Shard], level: int) -> list[tuple[tuple[Shard, ...], str]]:
+    """Return the shards below each node of a level, 0 being the shards themselves, and the node's name."""
+    found: list[tuple[tuple[Shard, ...], str]] = [((shard,), shard.digest) for shard in shards]
+    for nodes in levels(shards)[:level]:
+        below = {name: run for run, name in found}
+        found = [(tuple(shard for member in members for shard in below[member]), name) for members, name in nodes]
     return found
 
 

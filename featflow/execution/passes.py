@@ -255,9 +255,8 @@ def merge_spans(
 ) -> list[str]:
     """Merge the states of every spec up to a level of the tree, or into one; return the level's names, in order."""
     workspace.used.add(specs, shards)
-    leaves = [shard.digest for shard in shards]
     work = _MergeWork(workspace.store, tuple(specs))
-    tree = merge_tree.levels(leaves)[:level]
+    tree = merge_tree.levels(shards)[:level]
     present = workspace.present.names(specs)
     wanted = [_lacking(tree, names) for names in present]
     for nodes, *of_specs in zip(tree, *wanted, strict=True):
@@ -270,7 +269,7 @@ def merge_spans(
                 for (i, _, name), _ in zip(items, merged, strict=True):
                     workspace.progress.advance(0)  # merging goes over states, not rows
                     present[i].add(name)
-    return [name for _, name in tree[-1]] if tree else leaves
+    return [name for _, name in tree[-1]] if tree else [shard.digest for shard in shards]
 
 
 def _lacking(tree: list[list[merge_tree.Node]], existing: set[str]) -> list[list[str]]:

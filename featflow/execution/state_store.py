@@ -20,7 +20,7 @@ from typing import Any
 from featflow.dataset.batches import batch_rows
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import ConfigurationError
-from featflow.execution.merge_tree import span_level, spans
+from featflow.execution.merge_tree import levels, span_level, spans
 from featflow.storage.store import Store
 from featflow.summaries import Summarizer, digest
 
@@ -67,17 +67,22 @@ class Used:
     """The states that a run rests on: specs, and the shards of which it took theirs."""
 
     def __init__(self) -> None:
-        self._folders: dict[tuple[str, ...], set[str]] = {}
+        self._folders: dict[tuple[Shard, ...], set[str]] = {}
 
     def add(self, specs: Sequence[AnySummarizer], shards: Sequence[Shard]) -> None:
         """Note that a run takes the states of some specs, of these shards and of what they are merged into."""
-        key = tuple(shard.digest for shard in shards)
-        self._folders.setdefault(key, set()).update(folder(spec) for spec in specs)
+        self._folders.setdefault(tuple(shards), set()).update(folder(spec) for spec in specs)
 
     def public(self) -> list[dict[str, list[str]]]:
-        """Return it as JSON values: folders, and the digests of shards, in order."""
-        found = self._folders.items()
-        return [{"folders": sorted(folders), "shards": list(shards)} for shards, folders in found if folders and shards]
+        """Return it as JSON values: folders, and the names of states in them: of shards, and of some merged."""
+        used = self._folders.items()
+        return [{"folders": sorted(folders), "names": _names(shards)} for shards, folders in used if folders and shards]
+
+
+def _names(shards: Sequence[Shard]) -> list[str]:
+    """Return the names of a spec's states: of the shards, and of what they are merged into."""
+    merged = (name for nodes in levels(shards) for _, name in nodes)
+    return list(dict.fromkeys([*(shard.digest for shard in shards), *merged]))
 
 
 class Present:
@@ -144,13 +149,12 @@ def missing(
     for spec in specs:
         kinds[spec.name] += spec.nbytes()
     heights = [0 if spec.by_shard else span_level(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
-    by_digest = {shard.digest: shard for shard in shards}
     found = []
     for height in sorted(set(heights)):
-        for run, name in spans(list(by_digest), height):
+        for span, name in spans(shards, height):
             lacking = [i for i, names in enumerate(there) if heights[i] == height and name not in names]
             if lacking:
-                found.append((tuple(by_digest[digest] for digest in run), name, lacking))
+                found.append((span, name, lacking))
     return found
 
 

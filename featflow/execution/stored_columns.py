@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns.hashing import hash_numbers
+from featflow.columns.hashing import hash64, hash_numbers
 from featflow.dataset.dataset import Shard
 from featflow.execution import merge_tree, progress, state_store
 from featflow.execution.engines.base import Resources
@@ -27,8 +27,6 @@ JOINED_BYTES = 2**18
 """Codes that are worth a file of their own."""
 READS_AT_ONCE = 8
 """Files read at once, where all codes are kept."""
-SEED_DIGITS = 15
-"""Hexadecimal digits of a shard's digest that set its rows' hashes apart from other shards'."""
 VALUE_BYTES = 8
 """Bytes of a decoded value, whose code takes one."""
 
@@ -41,8 +39,8 @@ class CodeStream:
     """Where they are."""
     specs: tuple[CodesSummarizer, ...]
     """Their specs, by block of columns."""
-    shards: tuple[str, ...]
-    """Digests of the shards."""
+    shards: tuple[Shard, ...]
+    """Shards whose codes they are."""
     joined: tuple[str, ...] = ()
     """Names of the states of neighbouring shards together, where all rows are one piece; it is read once."""
 
@@ -70,7 +68,7 @@ class CodeStream:
         waiting: list[pa.RecordBatch] = []
         nbytes = 0
         for shard in self.shards:
-            for batch in self._batches(shard, fields, share):
+            for batch in self._sample(shard, fields, share):
                 waiting.append(batch)
                 nbytes += batch.nbytes
                 if nbytes >= PIECE_BYTES:
@@ -87,22 +85,29 @@ class CodeStream:
             return None
         fields = [field for spec in self.specs for field in spec.fields]
         with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-            found = pool.map(lambda name: list(self._batches(name, fields, 1.0)), self.joined)
+            found = pool.map(lambda name: list(self._batches(name, fields)), self.joined)
             return _joined([batch for batches in found for batch in batches])
 
-    def _batches(self, name: str, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
+    def _sample(self, shard: Shard, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
+        """Yield the codes of the shard's rows whose hash is below the share."""
+        if share >= 1:
+            yield from self._batches(shard.digest, fields)
+            return
+        chosen, start = _row_hashes(shard) < np.uint64(share * 2.0**64), 0
+        for batch in self._batches(shard.digest, fields):
+            yield batch.filter(pa.array(chosen[start : start + batch.num_rows]))
+            start += batch.num_rows
+
+    def _batches(self, name: str, fields: list[str]) -> Iterator[pa.RecordBatch]:
         wanted = [(spec, [field for field in spec.fields if field in fields]) for spec in self.specs]
         files = [(state_store.path(spec, name), some) for spec, some in wanted if some]
-        start = 0
         for batches in zip(*(self.store.read_arrow_batches(*file) for file in files), strict=True):
             arrays = {
                 field: array
                 for batch in batches
                 for field, array in zip(batch.schema.names, batch.columns, strict=True)
             }
-            whole = pa.record_batch(arrays)
-            yield whole if share >= 1 else whole.filter(pa.array(_sampled(name, start, whole.num_rows, share)))
-            start += whole.num_rows
+            yield pa.record_batch(arrays)
 
 
 def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[CodesSummarizer, ...]) -> CodeStream:
@@ -111,19 +116,22 @@ def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[Code
     Where they are one piece, those of small neighbours are joined first, and kept joined: reading a file a shard would
     take longer than counting.
     """
-    digests = tuple(shard.digest for shard in shards)
     nbytes = sum(shard.rows for shard in shards) * sum(spec.row_bytes for spec in codes)
     if nbytes > PIECE_BYTES:
-        return CodeStream(workspace.store, codes, digests)
+        return CodeStream(workspace.store, codes, tuple(shards))
     level = merge_tree.span_level(JOINED_BYTES, nbytes // len(shards), len(shards))
-    return CodeStream(workspace.store, codes, digests, tuple(merge_spans(workspace, shards, codes, "joining", level)))
+    joined = tuple(merge_spans(workspace, shards, codes, "joining", level))
+    return CodeStream(workspace.store, codes, tuple(shards), joined)
 
 
-def _sampled(shard: str, start: int, rows: int, share: float) -> np.ndarray:
-    """Return which rows of a shard belong to the sample: their hash is below the share."""
-    positions = np.arange(start, start + rows, dtype=np.uint64)
-    hashes = hash_numbers(positions + np.uint64(int(shard[:SEED_DIGITS], 16)))
-    return np.asarray(hashes < np.uint64(share * 2.0**64))
+def _row_hashes(shard: Shard) -> np.ndarray:
+    """Return a hash of every row's place in the dataset, shape (rows,), uint64.
+
+    It is of the file's place, the row group and the row within it: how row groups are made into shards is no matter.
+    """
+    groups = hash64(pa.array([f"{shard.file.place}:{group}" for group in shard.row_groups]))
+    rows = (np.arange(rows, dtype=np.uint64) for rows in shard.group_rows)
+    return np.concatenate([hash_numbers(each + seed) for each, seed in zip(rows, groups, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,7 @@ def count_totals(
     if sum(spec.nbytes() for spec in specs) > code_bytes * len(shards):
         return {}
     items = [
-        (index, tuple(shard.digest for shard in span), name)
+        (index, span, name)
         for span, name, lacking in state_store.missing(workspace.present, shards, specs, code_bytes)
         for index in lacking
     ]
@@ -161,7 +169,7 @@ def count_totals(
     return dict(zip(specs, merge(workspace, shards, specs, "merging"), strict=True))
 
 
-def _count_span(work: _Totals, item: tuple[int, tuple[str, ...], str]) -> int:
+def _count_span(work: _Totals, item: tuple[int, tuple[Shard, ...], str]) -> int:
     index, shards, name = item
     spec = work.specs[index]
     state = CodeStream(work.store, work.codes, shards).count(spec)

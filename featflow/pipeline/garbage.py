@@ -1,6 +1,6 @@
 """What is at an output that none of its newest runs rests on: old and unfinished runs, states of other data or specs.
 
-A state is kept where a kept run used its spec's folder and it is of that run's shards: of one, or of some merged
+A state is kept where a kept run used its spec's folder and names it: of a shard, or of some merged
 (`featflow.execution.state_store.Used`, written into every manifest). Codebooks of kept runs stay, notes of what cannot
 be read of their files, footers, and the runs that they are compared with. Nothing but ``runs`` and ``states`` is
 looked at.
@@ -17,7 +17,6 @@ from typing import Any
 
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.errors import DatasetError
-from featflow.execution.merge_tree import levels
 from featflow.execution.state_store import QUARANTINE, codebook_path
 from featflow.storage import lock
 from featflow.storage.run import Run, list_runs
@@ -127,7 +126,7 @@ def _found(store: Store, keep: int) -> Garbage:
         for path, nbytes in store.sizes("runs").items()
         if _name(path) not in kept or PurePosixPath(path).parts[2] == "pending"
     }
-    silent = [run.run_id for run in runs if "rests_on" not in run.manifest]
+    silent = [run.run_id for run in runs if any("names" not in used for used in run.manifest.get("rests_on", [{}]))]
     notes: tuple[str, ...] = ()
     if not runs:
         notes = ("no run has finished: states stay, for one that goes on where another ended",)
@@ -149,7 +148,7 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
         f"{folder}/{name}.arrow"
         for run in runs
         for used in run.manifest["rests_on"]
-        for name in _names(used["shards"])
+        for name in used["names"]
         for folder in used["folders"]
     }
     states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]} | {FOOTERS}
@@ -162,7 +161,3 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
         return path in states
 
     return wanted
-
-
-def _names(shards: list[str]) -> set[str]:
-    return {*shards, *(name for nodes in levels(shards) for _, name in nodes)}

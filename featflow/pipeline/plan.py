@@ -134,7 +134,7 @@ def _images(store: Store, dataset: Dataset, config: Config) -> tuple[Images, lis
     specs = image_specs(dataset, config.dataset)
     fitted = to_fit(specs, config.dataset)
     shards = _readable(store, dataset.shards, (specs, [spec for pair in fitted.values() for spec in pair]))
-    name = whole_name([shard.digest for shard in shards])
+    name = whole_name(shards)
     try:
         return made_columns(specs, config.dataset, lambda spec: state_store.load(store, spec, name)), []
     except FileNotFoundError:
@@ -154,7 +154,7 @@ def _shards(lacking: list[tuple[tuple[Shard, ...], str, list[int]]]) -> int:
 
 def _states(store: Store, shards: Sequence[Shard], columns: ProfileSpecs) -> ColumnStates | None:
     """Return pass 1's whole states if a run has left them."""
-    name = whole_name([shard.digest for shard in shards])
+    name = whole_name(shards)
     try:
         return columns.states(lambda spec: state_store.load(store, spec, name))
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,10 @@ from datasets import write_parts
 import featflow
 from featflow.columns.column import Column, Kind
 from featflow.config import DatasetOptions
-from featflow.dataset.dataset import open_dataset
+from featflow.dataset.dataset import Shard, open_dataset
+from featflow.dataset.files import DataFile
 from featflow.execution import merge_tree, state_store, stored_columns
-from featflow.execution.stored_columns import CodeStream
+from featflow.execution.stored_columns import CodeStream, _row_hashes
 from featflow.storage.store import Store
 from featflow.summaries import CodesSummarizer
 
@@ -76,8 +78,8 @@ def test_a_further_shard_costs_few_requests(tmp_path, mixed, monkeypatch):
     listed = {path: count for (name, path), count in requests.items() if name == "names" and "states/" in path}
     assert {count for path, count in listed.items() if not path.startswith(state_store.QUARANTINE)} == {1}
     codes = sum(count for (name, path), count in requests.items() if "/codes/" in path and name != "names")
-    digests = [shard.digest for shard in open_dataset(DatasetOptions(source=str(tmp_path / "data"))).shards]
-    before, after = merge_tree.levels(digests[:-1]), merge_tree.levels(digests)
+    shards = open_dataset(DatasetOptions(source=str(tmp_path / "data"))).shards
+    before, after = merge_tree.levels(shards[:-1]), merge_tree.levels(shards)
     known = {name for level in before for _, name in level}
     made_of = sum(len(members) for level in after for members, name in level if name not in known)
     blocks = len(list(tmp_path.glob("out/states/codes/*")))
@@ -102,6 +104,20 @@ def test_a_night_is_added_to_the_totals_of_pairs(tmp_path):
         assert whole.table(name).equals(night.table(name), null_equal=True), name
 
 
+def test_rows_of_a_sample_are_chosen_by_their_place():
+    """Whatever the shards that row groups are made into, the file's folder and its time; each file has its own rows."""
+    file = DataFile("/a/x.parquet", 1, "1", place="x.parquet")
+    whole = _row_hashes(Shard(file, (0, 2), (5_000, 300), 1))
+    parts = [_row_hashes(Shard(file, (group,), (rows,), 1)) for group, rows in ((0, 5_000), (2, 300))]
+    assert np.array_equal(np.concatenate(parts), whole)
+    copy = replace(file, uri="/b/x.parquet", version="2")
+    assert np.array_equal(_row_hashes(Shard(copy, (0, 2), (5_000, 300), 1)), whole)
+    other = _row_hashes(Shard(replace(file, place="y.parquet"), (0, 2), (5_000, 300), 1))
+    assert len(np.unique([whole, other])) == 10_600
+    for hashes in (whole, other):
+        assert abs(np.mean(hashes < 2.0**62) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 5_300)
+
+
 def counting(requests, name, plain):
     def request(self, path, *more):
         requests[name, path] += 1
@@ -116,10 +132,11 @@ def test_pieces_count_the_bytes_of_weights(tmp_path, monkeypatch):
     weight = Column("weight", "float64", Kind.NUMBER)
     spec = CodesSummarizer((), (), weight=weight)
     weights = np.random.default_rng(2).random((20, 50))
-    for number, some in enumerate(weights):
+    shards = tuple(Shard(DataFile(f"/{number}", 1, ""), (0,), (50,), 1) for number in range(20))
+    for shard, some in zip(shards, weights, strict=True):
         state = spec.summarize(pa.record_batch({"weight": some}))
-        store.write_arrow(state_store.path(spec, str(number)), state.to_arrow())
-    stream = CodeStream(store, (spec,), tuple(map(str, range(20))))
+        store.write_arrow(state_store.path(spec, shard.digest), state.to_arrow())
+    stream = CodeStream(store, (spec,), shards)
     pieces = list(stream.pieces(list(spec.fields)))
     assert {piece.nbytes for piece in pieces[:-1]} == {1_200}, "three states: the first two have 800 bytes"
     assert np.array_equal(np.concatenate([piece["weight"] for piece in pieces]), weights.ravel())

@@ -26,7 +26,7 @@ from featflow.transforms.images.columns import vector_moments
 from featflow.transforms.images.embeddings import EmbeddingsSummarizer
 from featflow.transforms.images.made import kept
 
-__all__ = ["EmbeddingProfile"]
+__all__ = ["EmbeddingProfile", "folds_of"]
 
 FOLDS = 5
 """Parts of the shards, each classified by what the others say."""
@@ -89,7 +89,7 @@ def _twins(found: Duplicates) -> dict[str, Any]:
 def _target(context: Context, spec: EmbeddingsSummarizer, target: Coding) -> TargetStates:
     vector, _ = kept(spec.column.name, folder(spec))
     of_classes, shards = ClassMomentsSummarizer(vector, spec.width, target), context.dataset.shards
-    folds = [shards[start::FOLDS] for start in range(min(FOLDS, len(shards)))]
+    folds = folds_of(shards)
     moments = [_whole(context, of_classes, fold) for fold in folds]
     held_out = ClassificationSummarizer(vector, spec.width, target, classifier(of_classes.empty())).empty()
     for index, fold in enumerate(folds if len(folds) > 1 else ()):
@@ -97,6 +97,13 @@ def _target(context: Context, spec: EmbeddingsSummarizer, target: Coding) -> Tar
         answers = ClassificationSummarizer(vector, spec.width, target, classifier(others))
         held_out = held_out.merge(_whole(context, answers, fold))
     return TargetStates(target, reduce(_merged, moments), held_out)
+
+
+def folds_of(shards: Sequence[Shard]) -> list[list[Shard]]:
+    """Return a fold for each shard by its place, whatever others come or go; in turn where that leaves one empty."""
+    by_place = [[shard for shard in shards if int(shard.place, 16) % FOLDS == fold] for fold in range(FOLDS)]
+    in_turn = [list(shards[start::FOLDS]) for start in range(min(FOLDS, len(shards)))]
+    return by_place if all(by_place) else in_turn
 
 
 def _merged(left: ClassMoments, right: ClassMoments) -> ClassMoments:
