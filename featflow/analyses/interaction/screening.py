@@ -86,6 +86,7 @@ def limits(
     True
     """
     mi, expected = joint
-    error = np.sqrt((expected + 2 * np.maximum(synergy, 0.0)) / np.maximum(n, 1))
+    # A mean that is 0 may come out as -2e-16: 9,000 rows of two columns of one level against a number's bins.
+    error = np.sqrt((np.maximum(expected, 0.0) + 2 * np.maximum(synergy, 0.0)) / np.maximum(n, 1))
     alone = mi - expected - synergy
     return synergy - ERRORS * error, np.minimum(synergy + ERRORS * error, entropy - alone)

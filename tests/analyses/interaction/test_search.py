@@ -121,6 +121,12 @@ def test_limits_hold_the_truth_and_the_bound():
     assert high[0] == pytest.approx(0.59)
 
 
+def test_a_mean_below_nothing_by_rounding_has_limits():
+    """That of two columns of one level in the sample: without limits it would pass for the best of all pairs."""
+    low, high = limits(np.array([-2e-16]), (np.array([1e-15]), np.array([-2e-16])), np.array([9_000.0]), 2.8)
+    assert low[0] == high[0] == pytest.approx(0, abs=1e-15)
+
+
 def test_shards_of_which_no_row_is_sampled():
     from featflow.execution.stored_columns import _joined
 
