@@ -35,8 +35,9 @@ from featflow.execution import passes, state_store
 from featflow.execution.engines.serial import SerialEngine
 from featflow.execution.progress import SilentProgress
 from featflow.storage.store import Store
-from featflow.transforms.images.columns import image_specs
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.summaries import StoredSummarizer
+from featflow.transforms.derive import embeddings_of
+from featflow.transforms.images.embeddings import Embedding
 from featflow.transforms.images.encoders import load
 from featflow.transforms.images.pixels import prepare
 
@@ -126,7 +127,7 @@ class Job:
 
     dataset: Dataset
     """The images."""
-    spec: EmbeddingsSummarizer
+    made: Embedding
     """What is done to them."""
     output: Path
     """Where states are written, in a folder for each time."""
@@ -135,13 +136,16 @@ class Job:
         """Read, decode, hash, encode and write; return where."""
         store = Store(str(self.output / uuid.uuid4().hex))
         workspace = passes.Workspace(store, SerialEngine(), SilentProgress(), 2**32, 2**27)
-        passes.compute(workspace, self.dataset.shards, [self.spec], "images")
+        passes.compute(workspace, self.dataset.shards, [StoredSummarizer(self.made)], "images")
         return store
 
     def check(self, encoded: list[bytes]) -> tuple[np.ndarray, list[Check]]:
         """Return the vectors that are written, and whether every image is there, whole and in its place."""
         store = self()
-        table = pa.concat_tables(state_store.load(store, self.spec, s.digest).table for s in self.dataset.shards)
+        spec = StoredSummarizer(self.made)
+        whole = pa.concat_tables(state_store.load(store, spec, shard.digest).table for shard in self.dataset.shards)
+        names = ("vector", "width", "height", "status", "content")
+        table = {name: whole[self.made.named(name).name] for name in names}
         vectors = np.stack(table["vector"].to_numpy())
         digests = [hashlib.sha256(data).digest()[:16] for data in encoded]
         sides = [sorted(Image.open(io.BytesIO(data)).size) for data in encoded]
@@ -152,7 +156,7 @@ class Job:
             "of another size": sum(a != b for a, b in zip(sizes, sides, strict=True)),
             "without finite numbers": int((~np.isfinite(vectors)).any(axis=1).sum()),
         }
-        line = "model" if self.spec.encoder.uses_gpus else "descriptors"
+        line = "model" if self.made.encoder.uses_gpus else "descriptors"
         return vectors, [Check(line, f"images {what}", count, 0, 0) for what, count in wrong.items()]
 
 
@@ -161,8 +165,8 @@ def job_of(source: Path, output: Path, shard_bytes: str = "128MiB", **options: A
     dataset = {"source": str(source), "shard_bytes": shard_bytes, "images": [{"column": "image", **options}]}
     config = parse({"dataset": dataset, "output": str(output)})
     found = open_dataset(config.dataset)
-    (spec,) = image_specs(found, config)
-    return Job(found, spec, output)
+    (made,) = embeddings_of(found, config.dataset)
+    return Job(found, made, output)
 
 
 def decode(piece: Sequence[bytes]) -> None:
@@ -175,7 +179,7 @@ class Bare:
     """A model in the memory format that is faster, and tensors that are ready for it."""
 
     def __init__(self, network: Any, job: Job, encoded: Sequence[bytes]) -> None:
-        spec: Any = job.spec.encoder
+        spec: Any = job.made.encoder
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype, self.batch = torch.bfloat16 if spec.bfloat16 else torch.float32, load(spec).batch
         self._network, self._batches = network.to(device), list[torch.Tensor]()

@@ -11,22 +11,53 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import core_schema
 
 from featflow.analyses.options import Analyses
 from featflow.columns.options import CodebookOptions
 from featflow.dataset.options import DatasetOptions
+from featflow.dataset.transform_options import TransformOptions
 from featflow.errors import ConfigurationError
 from featflow.execution.options import Budget, EngineOptions, LineageOptions
 from featflow.option_types import Options, Uri, switch
+from featflow.transforms.catalogue import TRANSFORMS
 
 __all__ = ["Config", "load", "parse"]
+
+
+class _OneOfCatalogue:
+    """Reads an entry of `dataset.derive` as the kind that one of its keys names."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        known = ", ".join(options.kind for options in TRANSFORMS)
+        return core_schema.tagged_union_schema(
+            {options.kind: handler.generate_schema(options) for options in TRANSFORMS},
+            discriminator=_kind_of,
+            custom_error_type="unknown_kind",
+            custom_error_message=f"an entry is a column under the name of a kind; known kinds are {known}",
+        )
+
+
+def _kind_of(entry: Any) -> str | None:
+    if isinstance(entry, TransformOptions):
+        return entry.kind
+    named = [options.kind for options in TRANSFORMS if isinstance(entry, dict) and options.kind in entry]
+    return named[0] if len(named) == 1 else None
+
+
+class DatasetConfig(DatasetOptions):
+    """What to read, and the columns that are made of it."""
+
+    derive: list[Annotated[TransformOptions, _OneOfCatalogue()]] = Field(
+        default=[], description="Columns made of other columns, such as {parts: created}."
+    )
 
 
 class Config(Options):
     """One featflow run."""
 
-    dataset: DatasetOptions
+    dataset: DatasetConfig
     output: Uri = Field(description="Where states and runs are written; any fsspec URI.")
     analyses: Analyses = Analyses()
     codebook: CodebookOptions = CodebookOptions()
@@ -134,11 +165,16 @@ def _may_be_shown(location: list[str], value: object) -> bool:
 
 def _known_keys(location: list[str]) -> list[str]:
     options: type[BaseModel] = Config
+    kinds: dict[str, type[BaseModel]] = {}
     for part in location:
+        if part in kinds:
+            options, kinds = kinds[part], {}
+            continue
+        kinds = {each.kind: each for each in TRANSFORMS} if part == "derive" else {}
         field = options.model_fields.get(part)
         candidates = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
         found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not found:
+        if not found and not kinds:
             return sorted(options.model_fields)
-        options = found[0]
+        options = found[0] if found else options
     return sorted(options.model_fields)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.columns.column import Column, Kind
+from featflow.columns.hashing import DIGEST_BYTES
 from featflow.config import parse
 from featflow.dataset.dataset import open_dataset
 from featflow.execution import state_store
@@ -17,7 +18,8 @@ from featflow.execution.engines.serial import SerialEngine
 from featflow.execution.passes import Workspace
 from featflow.execution.progress import SilentProgress
 from featflow.storage.store import Store
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer, embeddings_schema
+from featflow.summaries import StoredSummarizer
+from featflow.transforms.images.embeddings import Embedding
 from featflow.transforms.images.encoders import DescriptorsSpec
 
 PHOTO = Column("photo", "image", Kind.IMAGE, source_type="binary")
@@ -32,19 +34,21 @@ def opened(folder, table, kind="serial", parts=3, **dataset):
     config = parse({"dataset": {"source": str(folder / "data")} | dataset, "output": str(folder / "out")})
     engine = RayEngine(None, 2) if kind == "ray" else SerialEngine()
     workspace = Workspace(Store(config.output), engine, SilentProgress(), 2**24, 2**24)
-    return open_dataset(config.dataset), workspace, EmbeddingsSummarizer(PHOTO, DescriptorsSpec(), 10**8)
+    return open_dataset(config.dataset), workspace, Embedding(PHOTO, DescriptorsSpec(), 10**8)
 
 
 def of_hashes(folder, images, kind="serial"):
     """The same of images that are nothing but content, hash and part; content None is no picture."""
     table = pa.table({"x": np.arange(len(images)), "part": pa.array([part for *_, part in images], pa.string())})
-    dataset, workspace, spec = opened(folder, table, kind)
-    start, schema = 0, embeddings_schema(spec.encoder.width)
+    dataset, workspace, made = opened(folder, table, kind)
+    start, names = 0, [made.named(name).name for name in ("content", "likeness")]
+    schema = pa.schema(list(zip(names, (pa.binary(DIGEST_BYTES), pa.uint64()), strict=True)))
     for shard in dataset.shards:
         rows = [
-            {"content": content, "likeness": None if content is None else likeness}
+            dict(zip(names, (content, None if content is None else likeness), strict=True))
             for content, likeness, _ in images[start : start + shard.rows]
         ]
         start += shard.rows
-        workspace.store.write_arrow(state_store.path(spec, shard.digest), pa.Table.from_pylist(rows, schema))
-    return workspace, dataset.shards, spec, next(c for c in dataset.columns if c.name == "part")
+        path = state_store.path(StoredSummarizer(made), shard.digest)
+        workspace.store.write_arrow(path, pa.Table.from_pylist(rows, schema))
+    return workspace, dataset.shards, made, next(c for c in dataset.columns if c.name == "part")

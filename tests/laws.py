@@ -23,8 +23,6 @@ from featflow.dataset.image_bytes import IMAGE_TYPE
 from featflow.summaries import (
     SUMMARIZERS,
     AgreementSummarizer,
-    ClassificationSummarizer,
-    Classifier,
     ClassMomentsSummarizer,
     CodesSummarizer,
     CoMoments,
@@ -40,6 +38,8 @@ from featflow.summaries import (
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
     RowCountSummarizer,
+    RowsSpec,
+    StoredSummarizer,
     Summary,
     TargetCountsSummarizer,
     TimeCountsSummarizer,
@@ -48,9 +48,9 @@ from featflow.summaries import (
     digest,
 )
 from featflow.summaries.value_histograms import QuantilesSummarizer as _Quantiles
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.transforms.images.embeddings import Embedding
 from featflow.transforms.images.encoders import DescriptorsSpec
-from featflow.transforms.projection.projected import ProjectionsSummarizer
+from featflow.transforms.projection.placing import Placing
 from featflow.transforms.projection.projection import Fit
 
 ROWS = 4_000
@@ -147,19 +147,12 @@ def _fits():
     random = np.random.default_rng(10)
     directions, centroid = random.normal(size=(3, WIDTH)), np.full(WIDTH, 1e3)
     none = np.empty((0, 2))
-    return Fit(centroid, directions, 2, random.normal(size=(4, 3))), Fit(centroid, directions, 3, none)
-
-
-def _classifier(classes):
-    random = np.random.default_rng(11)
-    means, weights = random.normal(size=(classes, WIDTH)), random.normal(size=(WIDTH, classes))
-    n, bias = np.arange(classes), random.normal(size=classes)
-    return Classifier(n, np.full(WIDTH, 1e3), np.full(WIDTH, 0.5), means, np.array([1, 2, 4, WIDTH]), weights, bias)
+    centres = random.normal(size=(4, 3))
+    return Fit(centroid, directions, 2, centres, np.arange(4)), Fit(centroid, directions, 3, none, np.arange(0))
 
 
 SPECS = {
     AgreementSummarizer: [AgreementSummarizer(((NUMBERS[0], NUMBERS[1]), (NUMBERS[0], NUMBERS[0])))],
-    ClassificationSummarizer: [ClassificationSummarizer(VECTOR, WIDTH, CATEGORY_CODINGS[1], _classifier(4))],
     ClassMomentsSummarizer: [ClassMomentsSummarizer(VECTOR, WIDTH, coding) for coding in ALL_CODINGS[2:]],
     CodesSummarizer: [CODES, WEIGHTED_CODES, CodesSummarizer((), (), ROWS, WEIGHT)],
     CoMomentsSummarizer: [
@@ -169,7 +162,6 @@ SPECS = {
         CoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, None, GROUPING),
         CoMomentsSummarizer(NUMBER_CODINGS[:2], NUMBER_CODINGS[1:], WEIGHT, GROUPING),
     ],
-    EmbeddingsSummarizer: [EmbeddingsSummarizer(IMAGE, DescriptorsSpec(), 10**8, shard_rows=ROWS)],
     GroupedMomentsSummarizer: [
         GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS),
         GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS, WEIGHT),
@@ -191,7 +183,6 @@ SPECS = {
         PairCountsSummarizer(ALL_CODINGS, ALL_CODINGS, CATEGORY_CODINGS[1:], WEIGHT),
         PairCountsSummarizer(ALL_CODINGS[:2], ALL_CODINGS[2:], (), WEIGHT),
     ],
-    ProjectionsSummarizer: [ProjectionsSummarizer(VECTOR, fit, ROWS) for fit in _fits()],
     QuantileSketchSummarizer: [QuantileSketchSummarizer(NUMBERS)],
     QuantilesSummarizer: [QuantilesSummarizer(NUMBERS, 10_000), QuantilesSummarizer(NUMBERS, 100)],
     RankCoMomentsSummarizer: [
@@ -200,6 +191,10 @@ SPECS = {
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, None, GROUPING),
     ],
     RowCountSummarizer: [RowCountSummarizer(()), RowCountSummarizer(COLUMNS)],
+    StoredSummarizer: [
+        StoredSummarizer(Embedding(IMAGE, DescriptorsSpec(), 10**8), ROWS),
+        *(StoredSummarizer(Placing("v", VECTOR, fit), ROWS) for fit in _fits()),
+    ],
     TargetCountsSummarizer: [
         TargetCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:]),
         TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], ALL_CODINGS[3:4], GROUPING),
@@ -210,12 +205,17 @@ SPECS = {
         TimeCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], NUMBERS[2], 1.0),
     ],
     VectorMomentsSummarizer: [VectorMomentsSummarizer(VECTOR, WIDTH)],
-    VectorSampleSummarizer: [VectorSampleSummarizer(VECTOR, CONTENT, WIDTH, size) for size in (1, 300, 2 * ROWS)],
+    VectorSampleSummarizer: [
+        VectorSampleSummarizer(VECTOR, CONTENT, WIDTH, targets, size)
+        for targets in ((), CATEGORY_CODINGS)
+        for size in (1, 300, 2 * ROWS)
+    ],
 }
 
 ORDER_MATTERS_IN_BYTES = {
     QuantileSketchSummarizer: "KLL flips coins that cannot be seeded; its ranks are compared instead",
     CodesSummarizer: "a multiset of rows; compared after sorting them",
+    StoredSummarizer: "rows in the order in which they come; compared after sorting them",
 }
 
 specs = pytest.mark.parametrize(
@@ -224,22 +224,16 @@ specs = pytest.mark.parametrize(
 
 
 def source(spec) -> pa.RecordBatch:
-    if isinstance(spec, EmbeddingsSummarizer):
+    if isinstance(spec, StoredSummarizer) and IMAGE in spec.columns:
         return IMAGES
     return CODE_BATCH if isinstance(spec, PairCountsSummarizer | KeptCountsSummarizer) else BATCH
 
 
 def canonical(spec, state):
     """The state as plain values in which equal states are equal."""
-    if isinstance(spec, CodesSummarizer):
-        weights = np.zeros(state.rows) if state.weight is None else state.weight
-        rows = np.vstack([state.codes, weights])
-        return {"rows": state.rows, "codes": rows[:, np.lexsort(rows)]}
-    if isinstance(spec, EmbeddingsSummarizer):
-        rows = zip(*(state.table.column(name).to_pylist() for name in ("status", "content", "vector")), strict=True)
-        return {"rows": state.rows, "images": sorted(map(repr, rows))}
-    if isinstance(spec, ProjectionsSummarizer):
-        return {"rows": state.rows, "vectors": sorted(map(repr, state.table.column("vector").to_pylist()))}
+    if isinstance(spec, RowsSpec):
+        rows = zip(*(column.to_pylist() for column in state.table.columns), strict=True)
+        return {"rows": state.rows, "values": sorted(map(repr, rows))}
     if isinstance(spec, MomentsSummarizer):  # any value of the column may be the origin
         values = held(state)
         return values | {"mean": values.pop("origin") + state.mean}
@@ -297,7 +291,7 @@ def fold(spec, states):
 
 
 def test_every_summarizer_is_tested():
-    assert set(SPECS) == {*SUMMARIZERS, EmbeddingsSummarizer, ProjectionsSummarizer}
+    assert set(SPECS) == set(SUMMARIZERS)
     assert all(isinstance(spec.empty(), Summary) for group in SPECS.values() for spec in group)
 
 
@@ -389,7 +383,6 @@ def test_integers_do_not_depend_on_order_by_a_bit():
     """The specs whose states are integers alone give the same bytes, not only values within a tolerance."""
     exact = (
         AgreementSummarizer,
-        ClassificationSummarizer,
         LevelsSummarizer,
         PairCountsSummarizer,
         QuantilesSummarizer,

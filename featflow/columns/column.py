@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from featflow.columns.transform import Transform
 
 __all__ = ["POSITION", "Column", "Kind", "Role"]
 
@@ -46,8 +50,8 @@ class Column:
     """What it is for."""
     source_type: str = field(default="", repr=False)
     """Arrow type in the files, for people."""
-    made: tuple[str, int | str] | None = None
-    """Of a column made from images: folder of the states that hold it, and its place in their vectors, or the field."""
+    derived: Transform | None = None
+    """What makes it of other columns; None where it is read from files."""
 
     @property
     def is_numeric(self) -> bool:

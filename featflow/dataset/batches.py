@@ -22,12 +22,12 @@ import pyarrow.parquet as pq
 from featflow.columns.column import POSITION, Column, Kind
 from featflow.columns.jackknife_groups import positions
 from featflow.dataset.dataset import Quarantined, Shard
+from featflow.dataset.file_schemas import HIVE_NULL, leaves
 from featflow.dataset.files import DataFile, is_corruption, open_parquet
 from featflow.dataset.image_bytes import elsewhere, images_of
-from featflow.dataset.schema_inference import HIVE_NULL, leaves
 from featflow.errors import InfrastructureError, SchemaError, first_line
 
-__all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
+__all__ = ["IMAGE_BYTES", "batch_rows", "canonical", "read_batches"]
 
 IMAGE_ROWS, IMAGE_BYTES = 4096, 32 * 2**20
 """Rows in one batch of images, and their encoded bytes."""
@@ -38,6 +38,8 @@ VECTOR_ROWS = 4096
 BATCH_CELLS = 8 * 2**20
 """Values in one batch: 64 MiB as float64; fewer cost more, as codes of long dictionaries and states are made anew."""
 CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
+OTHER_TYPES = {"binary", "image", "vector"}
+"""Types of columns that hold neither numbers nor words."""
 
 
 def batch_rows(columns: Collection[Column], row_bytes: int = 0) -> int:
@@ -79,7 +81,7 @@ def read_batches(
         except Exception as error:
             raise _failure(shard, error) from error
         paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
-        wanted = [".".join(paths[column.name]) for column in columns if column.name in paths]
+        wanted = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         start = 0
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
@@ -178,13 +180,22 @@ def _canonical_batch(
         if column.kind is Kind.IMAGE:
             arrays.append(images_of(array, where.file.uri, where.options))
         else:
-            arrays.append(_canonical(array, column, where.file.uri))
+            arrays.append(canonical(array, column, where.file.uri))
     if not arrays:
         return raw
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
 
 
-def _canonical(array: pa.Array, column: Column, uri: str) -> pa.Array:
+def canonical(array: pa.Array, column: Column, uri: str = "made of other columns") -> pa.Array:
+    """Return values as a column's canonical type; vectors and the like as they are.
+
+    Raises
+    ------
+    SchemaError
+        They are text, and no numbers.
+    """
+    if column.type in OTHER_TYPES:
+        return array
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), CATEGORY_TYPE if column.type == "string" else pa.type_for_alias(column.type))
     if column.type == "string":

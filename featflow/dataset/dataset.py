@@ -12,6 +12,7 @@ from featflow.dataset.files import DataFile, list_data_files
 from featflow.dataset.footers import Footer, FooterFault, Footers
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.schema_inference import infer_columns
+from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
 
 __all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]
@@ -100,15 +101,22 @@ class Dataset:
     """Files without a readable footer."""
     notes: tuple[str, ...]
     """Columns skipped or widened, for the run's warnings."""
+    derivations: tuple[Derivation, ...] = ()
+    """What is made of columns, until it joins them."""
 
     @property
     def rows(self) -> int:
         """Rows in all readable footers."""
         return sum(shard.rows for shard in self.shards)
 
+    @property
+    def named(self) -> tuple[Column, ...]:
+        """Columns to analyse, and those to be made of others, of which names, kinds and roles alone are known."""
+        return (*self.columns, *(column for each in self.derivations for column in each.outputs))
+
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Return the columns of a role."""
-        return tuple(column for column in self.columns if column.role is role)
+        return tuple(column for column in self.named if column.role is role)
 
 
 def _hash(value: object) -> str:
@@ -164,6 +172,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         sum(file.size for file in files),
         quarantined,
         inferred.notes,
+        inferred.derivations,
     )
 
 

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from featflow.columns.column import Column, Kind
 from featflow.option_types import Options, without_credentials
 
-__all__ = ["MODEL", "ImageOptions"]
+__all__ = ["DESCRIPTORS", "MODEL", "ImageOptions"]
 
 MODEL = "transformers:"
 """What goes before the directory or URI of a model."""
@@ -24,6 +25,31 @@ def _encoder(value: str) -> str:
     if value != "descriptors":
         raise ValueError(f"write descriptors, or {MODEL}<directory or URI>")
     return value
+
+
+DESCRIPTORS = (
+    "width",
+    "height",
+    "aspect",
+    "brightness",
+    "contrast",
+    "entropy",
+    "saturation",
+    "saturation_spread",
+    "hue",
+    "hue_concentration",
+    "colourfulness",
+    "sharpness",
+    "edge_density",
+    "edge_0",
+    "edge_45",
+    "edge_90",
+    "edge_135",
+    "symmetry_left_right",
+    "symmetry_top_bottom",
+    "blockiness",
+)
+"""Features of an image, in the order of their vectors (see `featflow.transforms.images.descriptors`)."""
 
 
 class ImageOptions(Options):
@@ -70,3 +96,20 @@ class ImageOptions(Options):
     def model(self) -> str | None:
         """Directory or URI of the model; None for descriptors."""
         return self.encoder.removeprefix(MODEL) if self.encoder.startswith(MODEL) else None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The column of images."""
+        return (self.column,)
+
+    def columns(self, inputs: tuple[Column, ...]) -> tuple[Column, ...]:
+        """Return the columns that are made of the images: of a model's directions as many as are asked for."""
+        (image,) = inputs
+        names: tuple[str, ...] = DESCRIPTORS
+        said = "descriptor of an image"
+        if self.model:
+            names = tuple(f"direction_{place + 1}" for place in range(self.directions))
+            said = "principal direction of vectors"
+        numbers = tuple(Column(f"{image.name}.{name}", "float32", Kind.NUMBER, source_type=said) for name in names)
+        cluster = Column(f"{image.name}.cluster", "string", Kind.CATEGORY, source_type="cluster of vectors")
+        return (*numbers, cluster) if self.model and self.clusters else numbers

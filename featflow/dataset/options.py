@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
 from featflow.dataset.image_options import ImageOptions
+from featflow.dataset.transform_options import TransformOptions
 from featflow.option_types import Names, Options, Uris
 
 __all__ = ["DatasetOptions"]
@@ -50,6 +51,9 @@ class DatasetOptions(Options):
         BeforeValidator(_columns_as_images, json_schema_input_type=list[ImageOptions | str]),
         AfterValidator(_each_once),
     ] = Field(default=[], description="Columns of images: encoded, and described by numbers beside the other columns.")
+    derive: list[TransformOptions] = Field(
+        default=[], description="Columns made of other columns, such as {parts: created}."
+    )
     window: Annotated[str | None, AfterValidator(_stretch)] = Field(
         default=None,
         description="Stretch of event time that is read, such as last 30 days; null reads all. Files or row groups "

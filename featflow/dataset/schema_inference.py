@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-
-import pyarrow as pa
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from featflow.columns.column import Column, Kind, Role
-from featflow.dataset.files import DataFile
+from featflow.dataset.file_schemas import FileSchema, Found, unify
+from featflow.dataset.image_options import ImageOptions
 from featflow.dataset.options import DatasetOptions
+from featflow.dataset.transform_options import Derivation, TransformOptions
 from featflow.errors import ConfigurationError, SchemaError
 
-__all__ = ["HIVE_NULL", "Inferred", "infer_columns", "leaves"]
-
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+__all__ = ["Inferred", "infer_columns"]
 
 WHOLE = {"int64"}
 
+OF_FILES = {"entity", "images"}
+"""Keys that name columns of files: rows are joined by them, or pictures read from them."""
 UNREAD = {"other", "image"}
 """Families that are no column of numbers or words."""
-
-FileSchema = tuple[DataFile, pa.Schema]
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,8 @@ class Inferred:
     """Images."""
     notes: tuple[str, ...]
     """Columns skipped or widened."""
+    derivations: tuple[Derivation, ...] = ()
+    """What is made of columns."""
 
 
 def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inferred:
@@ -53,12 +51,16 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
     ConfigurationError
         A column is configured for two roles.
     """
-    found = _unify(schemas, set(options.exclude))
-    _check_names(options, list(found))
+    bases = {name for entry in options.derive for name in entry.inputs}
+    found = unify(schemas, lambda name: name not in bases and _named(name, options.exclude))
+    derivations = _derivations(options, found)
+    made = {column.name: column for each in derivations for column in each.outputs}
+    _check_names(options, list(found), list(made))
     images = {image.column for image in options.images}
     columns, notes, kept_apart = [], [], {*options.entity, options.weight, *images}
-    for name, (family, canonical, source_type, _) in found.items():
-        if _named(name, options.exclude) or name in kept_apart:
+    for name, (family, canonical, source_type, _) in (found | _as_found(made)).items():
+        excluded = name in options.exclude and name not in found if name in made else _named(name, options.exclude)
+        if excluded or name in kept_apart:
             continue
         if family in UNREAD:
             key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
@@ -81,7 +83,7 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
                 f"dataset.targets: '{name}' is text, which has no levels to tell apart; check dataset.kinds"
             )
         read_as = _read_as(kind, family, canonical)
-        null_values = tuple(options.null_values) if family == "string" else ()
+        null_values = tuple(options.null_values) if family == "string" and name not in made else ()
         columns.append(Column(name, read_as, kind, null_values, role, source_type))
         if "|" in source_type:
             notes.append(
@@ -100,10 +102,69 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
         if found[name][0] not in UNREAD
     )
     of_images = tuple(_image(name, found[name]) for name in found if name in images)
-    return Inferred(tuple(columns), tuple(entity), _weight(found, options.weight), of_images, tuple(notes))
+    _check_splits(options, [*(column.name for column in columns if column.name not in made), *options.entity])
+    weight = _weight(found | _as_found(made), options.weight)
+    derivations = [
+        replace(each, outputs=tuple(column for column in columns if column.name in {out.name for out in each.outputs}))
+        for each in derivations
+    ]
+    files = tuple(column for column in columns if column.name not in made)
+    return Inferred(files, tuple(entity), weight, of_images, tuple(notes), tuple(derivations))
 
 
-def _image(name: str, found: tuple[str, str, str, str]) -> Column:
+def _derivations(options: DatasetOptions, found: dict[str, Found]) -> list[Derivation]:
+    """Return what is to be made of columns, as it is called before anything else is said of it.
+
+    Raises
+    ------
+    SchemaError
+        It is to be made of a column that is not there or cannot serve, or has the name of one that is.
+    """
+    derivations: list[Derivation] = []
+    makers: dict[str, str] = {}
+    made: dict[str, Column] = {}
+    entries: list[tuple[str, TransformOptions | ImageOptions]] = [("images", entry) for entry in options.images]
+    for key, entry in [*entries, *(("derive", entry) for entry in options.derive)]:
+        for name in entry.inputs:
+            if name not in (found if key in OF_FILES else [*found, *made]):
+                _refuse(key, name, [*found, *made])
+        inputs = tuple(made.get(name) or _as_base(name, found[name], options) for name in entry.inputs)
+        outputs = entry.columns(inputs)
+        for column in outputs:
+            if column.name in found and found[column.name][0] != "excluded":
+                raise SchemaError(f"column '{column.name}' is what dataset.{key} makes; rename it, or exclude it")
+            if column.name in made:
+                before = makers[column.name]
+                raise SchemaError(
+                    f"dataset.{key}: column '{column.name}' is what dataset.{before} makes; leave one out"
+                )
+            made[column.name], makers[column.name] = column, key
+        derivations.append(Derivation(entry, inputs, outputs))
+    return derivations
+
+
+def _as_base(name: str, found: Found, options: DatasetOptions) -> Column:
+    """Return the column that others are made of; as words, numbers or times, whatever it is analysed as."""
+    family, canonical, source_type, _ = found
+    if family == "image" or name in {image.column for image in options.images}:
+        return _image(name, found)
+    kind = GUESSED_KIND.get(family, Kind.CATEGORY)
+    if options.kinds.get(name) == "time":
+        kind = Kind.TIME
+    null_values = tuple(options.null_values) if family == "string" else ()
+    return Column(name, _read_as(kind, family, canonical), kind, null_values, source_type=source_type)
+
+
+def _as_found(made: dict[str, Column]) -> dict[str, Found]:
+    """Return what is known of made columns as if they were read from files."""
+    families = {Kind.NUMBER: "number", Kind.TIME: "time"}
+    return {
+        name: (families.get(column.kind, "string"), column.type, column.source_type, "")
+        for name, column in made.items()
+    }
+
+
+def _image(name: str, found: Found) -> Column:
     family, _, source_type, uri = found
     if family not in {"image", "string"}:
         raise SchemaError(
@@ -112,7 +173,7 @@ def _image(name: str, found: tuple[str, str, str, str]) -> Column:
     return Column(name, "image", Kind.IMAGE, source_type=source_type)
 
 
-def _weight(found: dict[str, tuple[str, str, str, str]], name: str | None) -> Column | None:
+def _weight(found: dict[str, Found], name: str | None) -> Column | None:
     if name is None:
         return None
     if found[name][0] not in {"number", "boolean"}:
@@ -135,21 +196,34 @@ def _read_as(kind: Kind, family: str, canonical: str) -> str:
     return canonical if kind is Kind.NUMBER and family == "number" else "int64"
 
 
-def _check_names(options: DatasetOptions, names: list[str]) -> None:
+def _check_names(options: DatasetOptions, files: list[str], made: list[str]) -> None:
     event_time = [options.event_time] if options.event_time else []
     weight = [options.weight] if options.weight else []
     keys = {"entity": options.entity, "event_time": event_time, "targets": options.targets, "weight": weight}
     keys |= {"exclude": options.exclude, "images": [image.column for image in options.images]}
     for key, wanted in (keys | {"kinds": list(options.kinds)}).items():
+        names = files if key in OF_FILES else [*files, *made]
         for name in wanted:
-            if name not in names and not (key == "exclude" and any(_named(known, [name]) for known in names)):
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"the nearest is '{near[0]}'" if near else f"columns are {', '.join(names[:20])}"
-                raise SchemaError(f"dataset.{key}: no column '{name}'; {hint}")
-    _check_once(options, keys)
+            if name not in names and not (key == "exclude" and any(_named(known, [name]) for known in files)):
+                _refuse(key, name, names)
+    _check_once(options, keys, made)
 
 
-def _check_once(options: DatasetOptions, keys: dict[str, list[str]]) -> None:
+def _refuse(key: str, name: str, names: list[str]) -> None:
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"the nearest is '{near[0]}'" if near else f"columns are {', '.join(names[:20])}"
+    raise SchemaError(f"dataset.{key}: no column '{name}'; {hint}")
+
+
+def _check_splits(options: DatasetOptions, names: list[str]) -> None:
+    for image in options.images:
+        if image.split and image.split not in names:
+            near = difflib.get_close_matches(image.split, sorted(names), n=1)
+            hint = f"the nearest is '{near[0]}'" if near else "it may be excluded, or no column of the dataset"
+            raise SchemaError(f"dataset.images: split of '{image.column}': no column '{image.split}'; {hint}")
+
+
+def _check_once(options: DatasetOptions, keys: dict[str, list[str]], made: list[str]) -> None:
     """Raise ConfigurationError where a column is to be two things."""
     seen: dict[str, str] = {}
     for key, wanted in keys.items():
@@ -159,7 +233,7 @@ def _check_once(options: DatasetOptions, keys: dict[str, list[str]]) -> None:
                     f"column '{name}' stands in dataset.{seen[name]} and in dataset.{key}; take it out of one"
                 )
     for name, key in seen.items():
-        if key != "exclude" and _named(name, options.exclude):
+        if key != "exclude" and name not in made and _named(name, options.exclude):
             raise ConfigurationError(f"dataset.{key}: dataset.exclude leaves out what '{name}' is a field of")
     for name in keys["images"]:
         kind = options.kinds.get(name, "image")
@@ -176,91 +250,3 @@ GUESSED_KIND = {
     "boolean": Kind.CATEGORY,
     "null": Kind.CATEGORY,
 }
-
-
-def _family(kind: pa.DataType) -> tuple[str, str]:
-    """Return what types may stand for one another, and the canonical type of numbers."""
-    if pa.types.is_dictionary(kind):
-        return _family(kind.value_type)
-    if pa.types.is_integer(kind):
-        return "number", "uint64" if kind == pa.uint64() else "int64"
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number", "float32" if kind in {pa.float16(), pa.float32()} else "float64"
-    tests = (
-        ("duration", pa.types.is_duration),
-        ("clock", pa.types.is_time),
-        ("time", pa.types.is_temporal),
-        ("string", lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t)),
-        ("boolean", pa.types.is_boolean),
-        ("null", pa.types.is_null),
-        ("image", lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t) or _is_image(t)),
-    )
-    return next((name for name, test in tests if test(kind)), "other"), "int64"
-
-
-def leaves(
-    fields: Iterable[pa.Field], path: tuple[str, ...] = ()
-) -> Iterator[tuple[str, tuple[str, ...], pa.DataType]]:
-    """Yield name, path and type of every column of a file, those of structs dotted."""
-    for field in fields:
-        here = (*path, field.name)
-        if pa.types.is_struct(field.type) and field.type.num_fields and not _is_image(field.type):
-            yield from leaves(field.type, here)
-        else:
-            yield ".".join(here), here, field.type
-
-
-def _is_image(kind: pa.DataType) -> bool:
-    """Whether a type is the Hugging Face image convention, a struct that is one value and not two columns."""
-    names = {kind.field(index).name for index in range(kind.num_fields)} if pa.types.is_struct(kind) else set()
-    return names == {"bytes", "path"}
-
-
-def _unify(schemas: Sequence[FileSchema], exclude: set[str]) -> dict[str, tuple[str, str, str, str]]:
-    """Return family, canonical type, source type and first file of every column over all files."""
-    found: dict[str, tuple[str, str, str, str]] = {}
-    for file, schema in schemas:
-        here: set[str] = set()
-        for name, _, kind in leaves(schema):
-            if _named(name, exclude):
-                found.setdefault(name, ("excluded", "", str(kind), file.uri))
-                continue
-            if name in here:
-                raise SchemaError(f"{file.uri}: column name '{name}' is duplicated; rename one of them")
-            here.add(name)
-            family, canonical = _family(kind)
-            found[name] = _widen(name, found.get(name), (family, canonical, str(kind), file.uri))
-    partitions: dict[str, set[str]] = {}
-    for file, _ in schemas:
-        for key, value in file.partitions:
-            partitions.setdefault(key, set()).add(value)
-    for key, values in partitions.items():
-        if key in found:
-            raise SchemaError(
-                f"column '{key}' is both in {found[key][3]} and a partition folder; exclude is no help, rename one"
-            )
-        values.discard(HIVE_NULL)
-        if values and all(re.fullmatch(r"-?\d{1,18}", value) for value in values):
-            found[key] = ("number", "int64", "int64", "")
-        else:
-            dates = bool(values) and all(ISO_DATE.match(value) for value in values)
-            found[key] = ("time" if dates else "string", "int64", "string", "")
-    return found
-
-
-def _widen(
-    name: str, left: tuple[str, str, str, str] | None, right: tuple[str, str, str, str]
-) -> tuple[str, str, str, str]:
-    if left is None or left[0] == "null":
-        return right
-    if right[0] == "null" or left[2] == right[2]:
-        return left
-    if left[0] != right[0]:
-        raise SchemaError(
-            f"column '{name}' is {left[2]} in {left[3]} and {right[2]} in {right[3]}; "
-            "make them agree, or leave the column out with dataset.exclude"
-        )
-    types = {left[1], right[1]}
-    canonical = left[1] if len(types) == 1 else "float64"
-    merged = left[2] if right[2] in left[2].split("|") else f"{left[2]}|{right[2]}"
-    return (left[0], canonical, merged, left[3])

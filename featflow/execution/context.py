@@ -69,8 +69,8 @@ class Context:
     writer: RunWriter
     analyses: Sequence[Any] = ()
     """All analyses there are, whose figures drift compares."""
-    images: Any = None
-    """What is made of images."""
+    derived: Any = None
+    """What is made of columns; see `featflow.transforms.derive`."""
     columns: ColumnStates = field(init=False)
     """Whole states of all columns."""
     codebook: Codebook = field(init=False)
@@ -129,7 +129,7 @@ class Context:
         of_stored = [spec for spec in specs if spec.of_stored]
         shards = self.dataset.shards
         if of_shards:
-            done = passes.compute(self.workspace, shards, of_shards, f"reading: {stage}", self._layers)
+            done = passes.compute(self.workspace, shards, of_shards, f"reading: {stage}")
             self.passes.append(Pass(stage, len(done.shards), done.computed))
             self.quarantined += done.quarantined
             shards = done.shards
@@ -156,7 +156,7 @@ class Context:
         if lacking:
             some = self.dataset.shards if shards is None else shards
             stage = stage or lacking[0].name
-            done = passes.compute(self.workspace, some, lacking, f"reading: {stage}", self._layers)
+            done = passes.compute(self.workspace, some, lacking, f"reading: {stage}")
             self.passes.append(Pass(stage, len(done.shards), done.computed))
             if done.quarantined:
                 raise InfrastructureError(f"{done.quarantined[0].uri}: became unreadable during the run; run again")
@@ -294,7 +294,3 @@ class Context:
     def note(self, analysis: str, **values: Any) -> None:
         """Keep JSON values under an analysis' name in the manifest."""
         self.notes.setdefault(analysis, {}).update(values)
-
-    @property
-    def _layers(self) -> Sequence[Sequence[AnySummarizer]]:
-        return self.images.layers if self.images else ()

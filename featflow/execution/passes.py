@@ -6,30 +6,23 @@ of shards with a constant fan-in, so the same data gives the same bits on any en
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any
 
-import numpy as np
-
-from featflow.columns.batch_cache import CodedBatch
-from featflow.columns.column import Column, Kind
-from featflow.columns.values import row_weights, weight_faults
-from featflow.dataset.batches import batch_rows, read_batches
+from featflow.columns.column import Column
 from featflow.dataset.dataset import Quarantined, Shard
-from featflow.dataset.files import check_unchanged
-from featflow.dataset.image_batches import image_batches
-from featflow.errors import SchemaError
 from featflow.execution import merge_tree, progress, state_store
+from featflow.execution.derived_columns import stored_layers
 from featflow.execution.engines.base import Engine, Resources
 from featflow.execution.progress import Reporter
+from featflow.execution.shard_tasks import Item, ShardWork, summarize, summarize_again
 from featflow.execution.state_store import AnySummarizer
 from featflow.storage.store import Store
-from featflow.transforms.images.made import MadeColumns
+from featflow.summaries import StoredSummarizer
 
-__all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge", "merge_spans"]
+__all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge", "merge_spans", "readable", "stored_before"]
 
 FREE_BYTES = 64 * 2**20
 """Bytes of states that are worth writing whatever the shard."""
@@ -79,91 +72,92 @@ class Computed:
 # --- shards x summaries ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Item:
-    """One task: some specs over a span of shards."""
-
-    shards: tuple[Shard, ...]
-    name: str
-    """Of the states that it makes."""
-    specs: tuple[int, ...]
-    parts: int = 1
-    """A batch has the usual rows divided by this."""
-
-    def lighter(self) -> _Item:
-        """Return the same work in smaller batches."""
-        return replace(self, parts=4 * self.parts)
-
-
-@dataclass(frozen=True)
-class _ShardWork:
-    store: Store
-    specs: tuple[AnySummarizer, ...]
-    options: dict[str, Any] = field(repr=False)
-
-
-def compute(
-    workspace: Workspace,
-    shards: Sequence[Shard],
-    specs: Sequence[AnySummarizer],
-    stage: str,
-    layers: Sequence[Sequence[AnySummarizer]] = (),
-) -> Computed:
-    """Make the states of all spans of shards that are not there yet.
+def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> Computed:
+    """Make the states of all spans of shards that are not there yet, and before them the stored columns that they read.
 
     A shard with unreadable row groups leaves no state: it goes on as another shard without them.
-
-    Parameters
-    ----------
-    layers
-        Specs whose states hold columns of ``specs``, and of the layers after them: they are made first, of whatever
-        shards go on.
 
     Raises
     ------
     ConfigurationError
         A state cannot fit ``budget.memory``; nothing was read.
     """
-    state_store.check_sizes(specs, workspace.state_bytes)
-    shard_bytes = max(workspace.shard_bytes, FREE_BYTES)
-    store, remaining, done = workspace.store, list(shards), set[str]()
-    quarantined: list[Quarantined] = []
-    present = workspace.present.names(specs)
+    before = stored_before(specs, shards)
+    groups: list[Sequence[AnySummarizer]] = [*before, specs]
+    stages = [f"columns: {', '.join(sorted({spec.transform.kind for spec in some}))}" for some in before]
+    for some in groups:
+        state_store.check_sizes(some, workspace.state_bytes)
+    remaining, quarantined, done = list(shards), list[Quarantined](), set[str]()
     while True:
-        remaining, bad = state_store.sound(store, remaining, specs)
+        remaining, bad = _readable(workspace.store, remaining, groups)
         quarantined += bad
-        if layers:
-            made = compute(workspace, remaining, layers[-1], f"images: {layers[-1][0].name}", layers[:-1])
-            quarantined += made.quarantined
-            done |= made.computed
-            if made.quarantined:
-                remaining = list(made.shards)
-                continue
-        items = [
-            _Item(span, name, group)
-            for span, name, lacking in state_store.missing(workspace.present, remaining, specs, shard_bytes)
-            for group in _groups(specs, lacking, workspace.state_bytes)
-        ]
-        if not items:
+        made = (_make(workspace, remaining, *each, done) for each in zip(groups, [*stages, stage], strict=True))
+        if all(made):
             break
-        memory = max(state_store.task_bytes([specs[i] for i in item.specs]) for item in items)
-        work = _ShardWork(store, tuple(specs), workspace.source_options)
-        with progress.stage(workspace.progress, stage, len(items)):
-            if any(spec.worker.resident for spec in specs):
-                gpus = workspace.encoder_gpus if any(spec.worker.gpus for spec in specs) else 0.0
-                reports = workspace.engine.map_resident(_again, work, items, Resources(gpus, memory, _Item.lighter))
-            else:
-                reports = workspace.engine.map(_summarize, work, items, Resources(memory=memory, lighter=_Item.lighter))
-            for item, unreadable in zip(items, reports, strict=True):
-                rows, nbytes = sum(shard.rows for shard in item.shards), sum(shard.nbytes for shard in item.shards)
-                workspace.progress.advance(rows, len(item.shards), nbytes)
-                done |= {shard.digest for shard in item.shards}
-                for digest, entries in unreadable.items():
-                    state_store.quarantine(store, digest, specs, entries)
-                for i in item.specs if not unreadable else ():
-                    present[i].add(item.name)
-    workspace.used.add(specs, remaining)
+    for some in groups:
+        workspace.used.add(some, remaining)
     return Computed(tuple(remaining), tuple(quarantined), frozenset(done))
+
+
+def stored_before(specs: Sequence[AnySummarizer], shards: Sequence[Shard]) -> list[tuple[StoredSummarizer, ...]]:
+    """Return the specs whose states hold columns that these read, those first that need no other."""
+    rows = max((shard.rows for shard in shards), default=0)
+    layers = stored_layers([column for spec in specs for column in spec.columns])
+    return [tuple(StoredSummarizer(transform, rows) for transform in layer) for layer in layers]
+
+
+def readable(store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]) -> list[Shard]:
+    """Return the shards less what is known to be unreadable, in what the specs read or what that is made of."""
+    return _readable(store, list(shards), [*stored_before(specs, shards), tuple(specs)])[0]
+
+
+def _readable(
+    store: Store, shards: list[Shard], groups: Sequence[Sequence[AnySummarizer]]
+) -> tuple[list[Shard], list[Quarantined]]:
+    found: list[Quarantined] = []
+    for some in groups[::-1]:
+        shards, bad = state_store.sound(store, shards, some)
+        found += bad
+    return shards, found
+
+
+def _make(
+    workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str, done: set[str]
+) -> bool:
+    """Make the states that are not there yet; return whether all shards could be read.
+
+    Parameters
+    ----------
+    done
+        Digests of the shards that were read; gets more.
+    """
+    store, present, sound = workspace.store, workspace.present.names(specs), True
+    shard_bytes = max(workspace.shard_bytes, FREE_BYTES)
+    items = [
+        Item(span, name, group)
+        for span, name, lacking in state_store.missing(workspace.present, shards, specs, shard_bytes)
+        for group in _groups(specs, lacking, workspace.state_bytes)
+    ]
+    if not items:
+        return True
+    memory = max(state_store.task_bytes([specs[i] for i in item.specs]) for item in items)
+    work = ShardWork(store, tuple(specs), workspace.source_options)
+    with progress.stage(workspace.progress, stage, len(items)):
+        if any(spec.worker.resident for spec in specs):
+            gpus = workspace.encoder_gpus if any(spec.worker.gpus for spec in specs) else 0.0
+            reports = workspace.engine.map_resident(summarize_again, work, items, Resources(gpus, memory, Item.lighter))
+        else:
+            reports = workspace.engine.map(summarize, work, items, Resources(memory=memory, lighter=Item.lighter))
+        for item, unreadable in zip(items, reports, strict=True):
+            rows, nbytes = sum(shard.rows for shard in item.shards), sum(shard.nbytes for shard in item.shards)
+            workspace.progress.advance(rows, len(item.shards), nbytes)
+            done |= {shard.digest for shard in item.shards}
+            sound &= not unreadable
+            for digest, entries in unreadable.items():
+                state_store.quarantine(store, digest, specs, entries)
+            for i in item.specs if not unreadable else ():
+                present[i].add(item.name)
+    return sound
 
 
 def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> Iterator[tuple[int, ...]]:
@@ -180,60 +174,6 @@ def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> I
         columns = wider
     if group:
         yield tuple(group)
-
-
-def _again(work: _ShardWork, item: _Item, attempt: int) -> dict[str, list[Quarantined]]:
-    """Do as `_summarize`; where that ended a process, by what specs have for a second attempt."""
-    if attempt:
-        work = replace(work, specs=tuple(spec.second_attempt() for spec in work.specs))
-    return _summarize(work, item)
-
-
-def _summarize(work: _ShardWork, item: _Item) -> dict[str, list[Quarantined]]:
-    """Write the states of a span, or return unreadable row groups by shard and write nothing.
-
-    Raises
-    ------
-    SchemaError
-        Weights are negative, missing or infinite; nothing was written.
-    """
-    specs = [work.specs[i] for i in item.specs]
-    columns = tuple(dict.fromkeys(column for spec in specs for column in spec.columns))
-    read = tuple(column for column in columns if not column.made)
-    found = [spec.empty() for spec in specs]
-    bad: dict[str, list[Quarantined]] = defaultdict(list)
-    weight = next((spec.weight for spec in specs if spec.weight), None)
-    for shard in item.shards:
-        faults = np.zeros(3, np.int64)
-        made, start = MadeColumns(work.store, shard.digest, columns), 0
-        rows = max(1, batch_rows(columns, shard.nbytes // shard.rows) // item.parts)
-        batches = read_batches(shard, read, work.options, rows)
-        for batch in image_batches(batches, rows) if any(c.kind is Kind.IMAGE for c in read) else batches:
-            if isinstance(batch, Quarantined):
-                bad[shard.digest].append(batch)
-            elif not bad and batch.num_rows:
-                batch, start = made.beside(batch, start), start + batch.num_rows  # noqa: PLW2901
-                faults += weight_faults(row_weights(batch, weight))
-                if not faults.any():
-                    coded = CodedBatch(batch)
-                    found = [spec.absorb(state, coded) for spec, state in zip(specs, found, strict=True)]
-        check_unchanged(shard.file, work.options)
-        if not bad:
-            _check_weights(shard, weight, faults)
-    if not bad:
-        for spec, state in zip(specs, found, strict=True):
-            work.store.write_arrow(state_store.path(spec, item.name), state.to_arrow())
-    return dict(bad)
-
-
-def _check_weights(shard: Shard, weight: Column | None, faults: np.ndarray) -> None:
-    if weight and faults.any():
-        named = zip(faults.tolist(), ("negative", "missing", "infinite"), strict=True)
-        said = " and ".join(f"{count} {kind}" for count, kind in named if count)
-        raise SchemaError(
-            f"{shard.file.uri}: column '{weight.name}' holds {said} weights; "
-            "dataset.weight must be finite and not negative"
-        )
 
 
 # --- merging --------------------------------------------------------------------------------------------------------

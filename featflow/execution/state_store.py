@@ -33,6 +33,7 @@ __all__ = [
     "check_sizes",
     "codebook_path",
     "folder",
+    "frozen_path",
     "load",
     "load_all",
     "missing",
@@ -197,6 +198,11 @@ def _quarantine(specs: Sequence[AnySummarizer]) -> str:
     """Return the folder of what cannot be read of some columns; other columns of the same rows may be sound."""
     columns = sorted({repr(column) for spec in specs for column in spec.columns})
     return f"{QUARANTINE}/{hashlib.sha256(repr(columns).encode()).hexdigest()[:24]}"
+
+
+def frozen_path(digest: str) -> str:
+    """Return where what a transform has fitted to data is."""
+    return f"states/frozen/{digest}.arrow"
 
 
 def codebook_path(digest: str) -> str:

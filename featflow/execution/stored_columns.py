@@ -1,4 +1,4 @@
-"""The way over codes: all shards' codes of some columns, in pieces large enough to count fast."""
+"""The way over stored columns, such as codes: those of all shards, in pieces large enough to count fast."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pyarrow as pa
 from featflow.columns.hashing import hash64, hash_numbers
 from featflow.dataset.dataset import Shard
 from featflow.execution import merge_tree, progress, state_store
+from featflow.execution.derived_columns import stored_rows
 from featflow.execution.engines.base import Resources
 from featflow.execution.passes import Workspace, merge, merge_spans
 from featflow.storage.store import Store
-from featflow.summaries import CodesSummarizer, PairCountsSummarizer
+from featflow.summaries import PairCountsSummarizer, RowsSpec
 
 __all__ = ["PIECE_BYTES", "CodeStream", "code_stream", "count_totals"]
 
@@ -33,11 +34,11 @@ VALUE_BYTES = 8
 
 @dataclass(frozen=True)
 class CodeStream:
-    """The stored codes of a dataset."""
+    """The stored columns of a dataset, such as its codes."""
 
     store: Store
     """Where they are."""
-    specs: tuple[CodesSummarizer, ...]
+    specs: tuple[RowsSpec, ...]
     """Their specs, by block of columns."""
     shards: tuple[Shard, ...]
     """Shards whose codes they are."""
@@ -99,18 +100,10 @@ class CodeStream:
             start += batch.num_rows
 
     def _batches(self, name: str, fields: list[str]) -> Iterator[pa.RecordBatch]:
-        wanted = [(spec, [field for field in spec.fields if field in fields]) for spec in self.specs]
-        files = [(state_store.path(spec, name), some) for spec, some in wanted if some]
-        for batches in zip(*(self.store.read_arrow_batches(*file) for file in files), strict=True):
-            arrays = {
-                field: array
-                for batch in batches
-                for field, array in zip(batch.schema.names, batch.columns, strict=True)
-            }
-            yield pa.record_batch(arrays)
+        yield from stored_rows(self.store, self.specs, name, fields)
 
 
-def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[CodesSummarizer, ...]) -> CodeStream:
+def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[RowsSpec, ...]) -> CodeStream:
     """Return the codes of all shards, to be looked at again and again.
 
     Where they are one piece, those of small neighbours are joined first, and kept joined: reading a file a shard would
@@ -138,11 +131,11 @@ def _row_hashes(shard: Shard) -> np.ndarray:
 class _Totals:
     store: Store
     specs: tuple[PairCountsSummarizer, ...]
-    codes: tuple[CodesSummarizer, ...]
+    codes: tuple[RowsSpec, ...]
 
 
 def count_totals(
-    workspace: Workspace, shards: Sequence[Shard], codes: tuple[CodesSummarizer, ...], specs: Sequence[Any], stage: str
+    workspace: Workspace, shards: Sequence[Shard], codes: tuple[RowsSpec, ...], specs: Sequence[Any], stage: str
 ) -> dict[Any, str]:
     """Count block pairs over the codes of spans of shards and merge; return the name of each whole state.
 

@@ -26,8 +26,10 @@ from featflow.execution.state_store import codebook_path
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.pipeline.assumptions import row_grouping
 from featflow.storage.store import Store
+from featflow.transforms.derive import Earlier
+from featflow.transforms.frozen import load_frozen
 
-__all__ = ["Fitted", "earlier_fitted", "fit", "make_fitted", "stale"]
+__all__ = ["Fitted", "earlier_fits", "earlier_fitted", "fit", "make_fitted", "stale"]
 
 ROWS_ANYWHERE = {"run", "shard"}
 """Kinds of groups that depend on how many shards there are."""
@@ -98,6 +100,11 @@ def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | N
     )
 
 
+def earlier_fits(store: Store, config: Config) -> Earlier:
+    """Return what transforms have fitted to data in the last run at an output."""
+    return Earlier(load_frozen(store, _latest(store).get("frozen") or {}), refit=not config.codebook.frozen)
+
+
 def _made_by(config: dict[str, Any]) -> dict[str, Any]:
     """Return what decides codings that are made anew."""
     return {key: value for key, value in config["codebook"].items() if key not in {"frozen", "version"}}
@@ -113,9 +120,9 @@ def _latest(store: Store) -> dict[str, Any]:
 
 
 def _is_same(column: Column, other: Column | None) -> bool:
-    """Whether a column is read as another was; where what is made of images lies may change."""
-    return other is not None and replace(column, made=None) == replace(
-        other, made=None, role=column.role, source_type=column.source_type
+    """Whether a column is read, or made, as another was."""
+    return other is not None and column == replace(
+        other, derived=column.derived, role=column.role, source_type=column.source_type
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.errors import DatasetError
-from featflow.execution.state_store import QUARANTINE, codebook_path
+from featflow.execution.state_store import QUARANTINE, codebook_path, frozen_path
 from featflow.storage import lock
 from featflow.storage.run import Run, list_runs
 from featflow.storage.store import Store
@@ -152,6 +152,7 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
         for folder in used["folders"]
     }
     states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]} | {FOOTERS}
+    states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
     inputs = {shard["uri"] for run in runs for shard in run.manifest["inputs"]}
 
     def wanted(path: str) -> bool:

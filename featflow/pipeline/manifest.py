@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -11,13 +12,14 @@ import pyarrow as pa
 
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset, Quarantined
-from featflow.execution.context import Context
+from featflow.execution.context import Context, Pass
 from featflow.execution.progress import Stopwatch
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.assumptions import assumptions
 from featflow.pipeline.fitted import Fitted
 from featflow.storage import retries
 from featflow.storage.tables import QUARANTINE
+from featflow.transforms.derive import Derived
 
 __all__ = ["Record"]
 
@@ -36,10 +38,20 @@ class Record:
     watch: Stopwatch
     telemetry: Telemetry
     fitted: Fitted | None = None
+    frozen: Mapping[str, str] = field(default_factory=dict)
+    """Digests of what made columns rest on, by name."""
     assumptions: tuple[str, ...] = ()
     """Sentences of the analyses."""
     states: dict[str, Any] | None = None
     """Whole states of pass 1, for runs that come after."""
+
+    def derived(self, found: Derived) -> Dataset:
+        """Note what made columns rest on, and keep it for the runs that follow; return the dataset with them."""
+        self.frozen = found.save(self.context.workspace.store)
+        if found.computed:
+            self.context.passes.append(Pass("derived columns", len(found.dataset.shards), found.computed))
+        self.context.quarantined += found.quarantined
+        return found.dataset
 
     @property
     def quarantined(self) -> list[Quarantined]:
@@ -74,6 +86,7 @@ class Record:
             "engine": self.engine,
             "codebook": fitted.codebook.digest if fitted else None,
             "fitted": fitted.public() if fitted else None,
+            "frozen": self.frozen,
             "assumptions": assumptions(self.assumptions, fitted.jackknife) if fitted else None,
             "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": self.lost},
             "shards": {"total": len(shards), "computed": computed, "reused": len(shards) - computed},

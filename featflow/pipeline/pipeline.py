@@ -19,13 +19,13 @@ from featflow.execution.state_store import codebook_path
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.assumptions import incomplete
 from featflow.pipeline.checks import check_budget, check_targets, check_weights
-from featflow.pipeline.fitted import fit, stale
+from featflow.pipeline.fitted import earlier_fits, fit, stale
 from featflow.pipeline.manifest import Record
 from featflow.pipeline.rounds import begin, profile_round, relate_round
 from featflow.storage.run import Run
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.tables import QUARANTINE
-from featflow.transforms.images.columns import derive_images, joined
+from featflow.transforms.derive import derive
 
 __all__ = ["write_tables"]
 
@@ -38,9 +38,10 @@ def write_tables(
     record = Record(config, dataset, context, engine.name, watch, telemetry)
     context.run_so_far = lambda: Run(writer.store, writer.run_id, record.manifest("done"))
 
-    context.images = derive_images(context.workspace, dataset, config.dataset)
-    context.dataset = dataset = joined(dataset, context.images)
-    watch.lap("images")
+    context.derived = derive(context.workspace, dataset, config.dataset, earlier_fits(writer.store, config))
+    context.dataset = dataset = record.derived(context.derived)
+    config.analyses.check(dataset, config.dataset.entity)
+    watch.lap("derived columns")
 
     specs, wanted = profile_round(context, analyses, config)
     context.dataset = replace(dataset, shards=context.read("profile", wanted))

@@ -13,18 +13,19 @@ from typing import Any
 
 from featflow.columns.column import Kind, Role
 from featflow.config import Config
-from featflow.dataset.dataset import Dataset, Shard, open_dataset
+from featflow.dataset.dataset import Shard, open_dataset
 from featflow.dataset.footers import Footers
 from featflow.execution import passes, state_store
 from featflow.execution.merge_tree import whole_name
 from featflow.execution.state_store import AnySummarizer
 from featflow.measures.codebook import ColumnStates
 from featflow.pipeline.column_pass import ProfileSpecs
-from featflow.pipeline.fitted import fit
+from featflow.pipeline.fitted import earlier_fits, fit
 from featflow.pipeline.rounds import begin, profile_round, relate_round
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
-from featflow.transforms.images.columns import Images, image_specs, joined, made_columns, to_fit
+from featflow.transforms.derive import derive_from_states
+from featflow.transforms.images.columns import vector_moments
 
 __all__ = ["Plan", "plan"]
 
@@ -80,16 +81,18 @@ def plan(config: Config) -> Plan:
     store = Store(config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset, config.output, Footers(store))
     config.analyses.check(dataset, config.dataset.entity)
-    images, notes = _images(store, dataset, config)
-    context, analyses = begin(config, joined(dataset, images), RunWriter(store, "plan"))
-    context.images = images
+    derived = derive_from_states(store, dataset, config.dataset, earlier_fits(store, config))
+    context, analyses = begin(config, derived.dataset, RunWriter(store, "plan"))
+    context.derived = derived
     columns, wanted = profile_round(context, analyses, config)
-    shards = _readable(store, dataset.shards, (*images.layers, wanted))
+    vectors = [vector_moments(each) for each in derived.embeddings]
+    layers = passes.stored_before((*wanted, *vectors), dataset.shards)
+    shards = passes.readable(store, dataset.shards, wanted)
     present, shard_bytes = state_store.Present(store), max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
     lacking = state_store.missing(present, shards, wanted, shard_bytes)
-    specs: list[AnySummarizer] = [*(spec for layer in images.layers for spec in layer), *wanted]
+    specs: list[AnySummarizer] = [*(spec for layer in layers for spec in layer), *wanted]
     state_store.check_sizes(wanted, context.workspace.state_bytes)
-    task, relation_shards = max(state_store.task_bytes(each) for each in (wanted, *images.layers)), None
+    task, relation_shards = max(state_store.task_bytes(each) for each in (wanted, *layers)), None
     profiled = _states(store, shards, columns) if shards and not lacking else None
     if profiled is not None:
         context.dataset = replace(context.dataset, shards=tuple(shards))
@@ -125,27 +128,8 @@ def plan(config: Config) -> Plan:
         blocks=dict(Counter(spec.name for spec in specs)),
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task,
         memory_budget=int(config.budget.memory),
-        notes=[*dataset.notes, *notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
+        notes=[*dataset.notes, *derived.notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
     )
-
-
-def _images(store: Store, dataset: Dataset, config: Config) -> tuple[Images, list[str]]:
-    """Return what is made of images, and notes; of a model's vectors nothing until a run has left their moments."""
-    specs = image_specs(dataset, config.dataset)
-    fitted = to_fit(specs, config.dataset)
-    shards = _readable(store, dataset.shards, (specs, [spec for pair in fitted.values() for spec in pair]))
-    name = whole_name(shards)
-    try:
-        return made_columns(specs, config.dataset, lambda spec: state_store.load(store, spec, name)), []
-    except FileNotFoundError:
-        return Images(specs), [f"columns of '{spec.column.name}' are known once it is encoded" for spec in fitted]
-
-
-def _readable(store: Store, shards: Sequence[Shard], layers: Sequence[Sequence[AnySummarizer]]) -> list[Shard]:
-    """Return the shards without what is known to be unreadable in any layer of specs."""
-    for specs in layers:
-        shards, _ = state_store.sound(store, shards, specs)
-    return list(shards)
 
 
 def _shards(lacking: list[tuple[tuple[Shard, ...], str, list[int]]]) -> int:

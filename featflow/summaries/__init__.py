@@ -1,8 +1,7 @@
 """Mergeable summaries, one a file; `SUMMARIZERS` is the catalogue that the laws are tested over."""
 
 from featflow.summaries.class_moments import ClassMoments, ClassMomentsSummarizer
-from featflow.summaries.classification import Classification, ClassificationSummarizer, Classifier
-from featflow.summaries.codes import Codes, CodesSummarizer
+from featflow.summaries.codes import CodesSummarizer
 from featflow.summaries.comoments import CoMoments, CoMomentsSummarizer, RankCoMomentsSummarizer
 from featflow.summaries.equal_rows import Agreement, AgreementSummarizer
 from featflow.summaries.grouped_moments import GroupedMoments, GroupedMomentsSummarizer
@@ -13,6 +12,7 @@ from featflow.summaries.pair_counts_by_group import KeptCounts, KeptCountsSummar
 from featflow.summaries.pair_moments_by_group import KeptMomentsSummarizer, KeptRankMomentsSummarizer
 from featflow.summaries.protocol import Spec, Summarizer, Summary, Worker, digest
 from featflow.summaries.row_counts import RowCount, RowCountSummarizer
+from featflow.summaries.rows import Rows, RowsSpec, StoredSummarizer
 from featflow.summaries.sketches.quantile_sketches import QuantileSketches, QuantileSketchSummarizer
 from featflow.summaries.target_counts import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.time_counts import TimeCounts, TimeCountsSummarizer
@@ -26,12 +26,8 @@ __all__ = [
     "AgreementSummarizer",
     "ClassMoments",
     "ClassMomentsSummarizer",
-    "Classification",
-    "ClassificationSummarizer",
-    "Classifier",
     "CoMoments",
     "CoMomentsSummarizer",
-    "Codes",
     "CodesSummarizer",
     "GroupedMoments",
     "GroupedMomentsSummarizer",
@@ -52,7 +48,10 @@ __all__ = [
     "RankCoMomentsSummarizer",
     "RowCount",
     "RowCountSummarizer",
+    "Rows",
+    "RowsSpec",
     "Spec",
+    "StoredSummarizer",
     "Summarizer",
     "Summary",
     "TargetCounts",
@@ -69,7 +68,6 @@ __all__ = [
 
 SUMMARIZERS = (
     AgreementSummarizer,
-    ClassificationSummarizer,
     ClassMomentsSummarizer,
     CodesSummarizer,
     CoMomentsSummarizer,
@@ -84,6 +82,7 @@ SUMMARIZERS = (
     QuantilesSummarizer,
     RankCoMomentsSummarizer,
     RowCountSummarizer,
+    StoredSummarizer,
     TargetCountsSummarizer,
     TimeCountsSummarizer,
     VectorMomentsSummarizer,

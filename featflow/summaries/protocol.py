@@ -8,12 +8,12 @@ check this for every summary that the package lists.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
 from featflow.columns.column import Column
+from featflow.columns.transform import Worker
 
 __all__ = ["Spec", "Summarizer", "Summary", "Worker", "digest"]
 
@@ -45,18 +45,6 @@ class Summary(Protocol):
 
 
 S = TypeVar("S", bound=Summary)
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """What a process needs that makes states of a spec, beside the states and a batch of its columns."""
-
-    nbytes: int = 0
-    """Memory."""
-    resident: bool = False
-    """Whether it stays for all shards, as it loads something costly."""
-    gpus: bool = False
-    """Whether it uses a GPU where there is one."""
 
 
 class Summarizer(Protocol[S]):

@@ -1,8 +1,9 @@
-"""A sample of distinct images and their vectors: those with the smallest digests of their pixels.
+"""A sample of distinct images, their vectors and classes: those with the smallest digests of their bytes.
 
-A digest is as good as a random number, so this is a uniform sample without replacement of the distinct pictures
-(bottom-k sample, Cohen & Kaplan 2007, PODC), and it does not depend by a bit on order or sharding: encoders give
-equal pictures equal vectors. Cost: ``size`` vectors of float32.
+A digest is as good as a random number, so this is a uniform sample without replacement of the distinct images (bottom-k
+sample, Cohen & Kaplan 2007, PODC), and it does not depend by a bit on order or sharding: encoders give equal images
+equal vectors. Images of the same bytes and classes are one entry with its number of rows, exact in any merge: an entry
+of the whole sample is in the sample of every part that has it. Cost: ``size`` vectors of float32.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from featflow.columns.batch_cache import classes_of
+from featflow.columns.codebook import Coding
 from featflow.columns.column import Column
 from featflow.columns.hashing import DIGEST_BYTES
 from featflow.summaries.array_state import ArrayState
@@ -33,23 +36,30 @@ class VectorSample(ArrayState):
     >>> lists = pa.array([[1.0], [2.0], [3.0], [1.0]], pa.list_(pa.float32(), 1))
     >>> digests = pa.array([bytes([b]) * DIGEST_BYTES for b in (7, 9, 3, 7)], pa.binary(DIGEST_BYTES))
     >>> spec = VectorSampleSummarizer(vector, content, 1, size=2)
-    >>> spec.summarize(pa.record_batch({"v": lists, "c": digests})).vectors.tolist()
-    [[3.0], [1.0]]
+    >>> sample = spec.summarize(pa.record_batch({"v": lists, "c": digests}))
+    >>> sample.vectors.tolist(), sample.counts.tolist()
+    ([[3.0], [1.0]], [1, 2])
     """
 
     size: int
-    """Most images kept."""
-    content: np.ndarray
-    """Digests of the pixels, ascending as bytes, shape (images, 16), uint8."""
+    """Most entries kept."""
+    keys: np.ndarray
+    """Digest of the bytes, then a class of each target, 0 where it is missing; shape (entries, 16 + targets), uint8."""
+    counts: np.ndarray
+    """Rows of each entry, shape (entries,), int64."""
     vectors: np.ndarray
-    """Their vectors, all finite, shape (images, d), float32."""
+    """Their vectors, all finite, shape (entries, d), float32."""
+
+    def classes(self, target: int) -> np.ndarray:
+        """Return the class of every entry about a target by its place, 0 where it is missing, uint8."""
+        return np.asarray(self.keys[:, DIGEST_BYTES + target])
 
     def merge(self, other: Self) -> Self:
         """Return the sample of both operands' rows."""
-        content = np.concatenate([self.content, other.content])
-        vectors = np.concatenate([self.vectors, other.vectors])
-        kept = _smallest(content, self.size)
-        return type(self)(self.rows + other.rows, self.size, content[kept], vectors[kept])
+        keys, counts = (np.concatenate([getattr(each, name) for each in (self, other)]) for name in ("keys", "counts"))
+        kept, sums = _smallest(keys, counts, self.size)
+        vectors = np.concatenate([self.vectors, other.vectors])[kept]
+        return type(self)(self.rows + other.rows, self.size, keys[kept], sums, vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +72,23 @@ class VectorSampleSummarizer(Spec[VectorSample]):
     vector: Column
     """The vectors."""
     content: Column
-    """Digests of the pixels, fixed-size binary."""
+    """Digests of the images' bytes, fixed-size binary."""
     width: int
     """Dimensions of a vector."""
+    targets: tuple[Coding, ...] = ()
+    """Codings of targets whose classes are kept."""
     size: int = 2048
-    """Most images kept."""
+    """Most entries kept: a share of half of them has a standard error of 1.1 %."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The vectors and the digests."""
-        return (self.vector, self.content)
+        """The vectors, the digests and the targets."""
+        return (self.vector, self.content, *(target.column for target in self.targets))
 
     def empty(self) -> VectorSample:
         """Return no images."""
-        none = np.empty((0, DIGEST_BYTES), np.uint8), np.empty((0, self.width), np.float32)
-        return VectorSample(0, self.size, *none)
+        keys = np.empty((0, DIGEST_BYTES + len(self.targets)), np.uint8)
+        return VectorSample(0, self.size, keys, np.empty(0, np.int64), np.empty((0, self.width), np.float32))
 
     def summarize(self, batch: pa.RecordBatch) -> VectorSample:
         """Return the sample of a batch."""
@@ -84,18 +96,21 @@ class VectorSampleSummarizer(Spec[VectorSample]):
         used = np.flatnonzero(found.finite & digests.is_valid().to_numpy(zero_copy_only=False))
         joined = b"".join(digests.take(pa.array(used)).to_pylist())
         content = np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
-        kept = _smallest(content, self.size)
-        return VectorSample(batch.num_rows, self.size, content[kept], found.values[used[kept]])
+        keys = np.column_stack([content, *(classes_of(batch, target)[used] for target in self.targets)])
+        kept, counts = _smallest(keys, np.ones(len(keys), np.int64), self.size)
+        return VectorSample(batch.num_rows, self.size, keys[kept], counts, found.values[used[kept]])
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return self.size * (DIGEST_BYTES + 4 * self.width)
+        return self.size * (DIGEST_BYTES + len(self.targets) + 8 + 4 * self.width)
 
 
-def _smallest(content: np.ndarray, size: int) -> np.ndarray:
-    """Return the places of the smallest digests, each once, ascending by digest, at most ``size``."""
-    high, low = np.ascontiguousarray(content).view(">u8").T
-    order = np.lexsort((low, high))
+def _smallest(keys: np.ndarray, counts: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of the smallest keys, each once, ascending as bytes, at most ``size``; and their rows."""
+    order = np.lexsort(keys.T[::-1])
+    ordered = keys[order]
     first = np.ones(len(order), bool)
-    first[1:] = (high[order][1:] != high[order][:-1]) | (low[order][1:] != low[order][:-1])
-    return np.asarray(order[first][:size])
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    starts = np.flatnonzero(first)
+    sums = np.add.reduceat(counts[order], starts) if len(starts) else counts[:0]
+    return order[starts][:size], sums[:size]

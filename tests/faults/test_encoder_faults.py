@@ -173,7 +173,7 @@ class Killer(threading.Thread):
 
 
 def test_encoders_that_are_killed_lose_nothing_and_change_nothing(sound, tmp_path, local_ray):
-    killer = Killer(tmp_path / "out" / "states" / "embeddings")
+    killer = Killer(tmp_path / "out" / "states" / "columns")
     killer.start()
     try:
         run = run_over(sound[0], tmp_path, sound[1].manifest["config"]["dataset"]["images"], "ray")

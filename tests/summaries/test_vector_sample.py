@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pytest
-from vectors import CONTENT, VECTOR, batch_of, digests, merged, same
+from vectors import CONTENT, VECTOR, batch_of, digests, label_coding, merged, same
 
 from featflow.summaries import VectorSampleSummarizer
 
@@ -19,7 +21,7 @@ def data():
 
 
 def spec_of(size):
-    return VectorSampleSummarizer(VECTOR, CONTENT, 2, size)
+    return VectorSampleSummarizer(VECTOR, CONTENT, 2, size=size)
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 2048])
@@ -28,7 +30,9 @@ def test_the_sample_is_of_the_smallest_digests(size):
     state = merged(spec_of(size), batch_of(values, names=names), 77)
     by_digest = dict(zip(digests(names).to_pylist(), names, strict=True))
     truth = sorted(by_digest)[:size]
-    assert [row.tobytes() for row in state.content] == truth
+    assert [row.tobytes() for row in state.keys] == truth
+    rows = Counter(names.tolist())
+    assert state.counts.tolist() == [rows[by_digest[digest]] for digest in truth]
     np.testing.assert_array_equal(state.vectors[:, 0], [by_digest[digest] for digest in truth])
     assert state.rows == ROWS
 
@@ -69,3 +73,17 @@ def test_a_sample_is_fair():
     standard_error = np.sqrt((1 / 25) * (75 / 99))
     assert np.std(means) == pytest.approx(standard_error, rel=0.25)
     assert abs(np.mean(means)) < 4 * standard_error / np.sqrt(200)
+
+
+def test_copies_with_other_labels_are_entries_of_their_own():
+    values, names = data()
+    labels = np.random.default_rng(5).choice(["a", "b", None], ROWS)
+    spec = VectorSampleSummarizer(VECTOR, CONTENT, 2, (label_coding(["a", "b"]),), size=400)
+    state = merged(spec, batch_of(values, names=names, labels=labels), 111)
+    classes = [{"a": 1, "b": 2}.get(label, 0) for label in labels]
+    rows = Counter(zip(digests(names).to_pylist(), classes, strict=True))
+    truth = sorted(rows)[:400]
+    assert len(rows) > 400
+    assert [(row[:16].tobytes(), int(row[16])) for row in state.keys] == truth
+    assert state.counts.tolist() == [rows[each] for each in truth]
+    assert state.classes(0).tolist() == [label for _, label in truth]

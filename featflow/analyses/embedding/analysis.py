@@ -22,11 +22,11 @@ class Embedding(Analysis[EmbeddingOptions]):
 
     def write(self, context: Context) -> None:
         """Write the table, a part a shard, and note the images of every column by status."""
-        specs, dataset = context.images.embeddings, context.dataset
-        if not specs:
+        embeddings, dataset = context.derived.embeddings, context.dataset
+        if not embeddings:
             return
         keys = (*dataset.entity, *dataset.with_role(Role.EVENT_TIME))
-        work = EmbeddingWork(context.workspace.store, specs, keys, context.workspace.source_options)
+        work = EmbeddingWork(context.workspace.store, embeddings, keys, context.workspace.source_options)
         statuses = defaultdict[str, Counter[str]](Counter)
         for part in context.write_parts(EMBEDDING, embedding_part, work, dataset.shards):
             for column, counts in part.statuses.items():

@@ -17,7 +17,8 @@ from featflow.errors import InfrastructureError
 from featflow.execution import state_store
 from featflow.storage.run_writer import Written
 from featflow.storage.store import Store
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.summaries import StoredSummarizer
+from featflow.transforms.images.embeddings import Embedding
 
 __all__ = [
     "WHOLE_NUMBERS",
@@ -39,7 +40,7 @@ class EmbeddingWork:
 
     store: Store
     """Where states are, and parts go."""
-    specs: tuple[EmbeddingsSummarizer, ...]
+    embeddings: tuple[Embedding, ...]
     """Columns of images and their encoders."""
     keys: tuple[Column, ...]
     """Entity columns and event time."""
@@ -59,24 +60,26 @@ def embedding_part(work: EmbeddingWork, item: tuple[Shard, str]) -> WrittenImage
     """Write a shard's part of the table."""
     shard, path = item
     keys, tables, statuses = _keys(work, shard), [], {}
-    for spec in work.specs:
-        images = state_store.load(work.store, spec, shard.digest).table
-        if len(images) != shard.rows:
-            raise InfrastructureError(f"{shard.file.uri}: {len(images)} images of {shard.rows} rows; run again")
+    for made in work.embeddings:
+        whole = state_store.load(work.store, StoredSummarizer(made), shard.digest).table
+        images = {name: whole[made.named(name).name] for name in ("status", "error", "vector")}
+        rows = len(whole)
+        if rows != shard.rows:
+            raise InfrastructureError(f"{shard.file.uri}: {rows} images of {shard.rows} rows; run again")
         known = {"status": images["status"], "error": images["error"]}
         known["embedding"] = images["vector"].cast(pa.list_(pa.float32()))
-        known |= {name: pa.repeat(value, len(images)) for name, value in _names(spec).items()}
+        known |= {name: pa.repeat(value, rows) for name, value in _names(made).items()}
         arrays = [known[name] for name in EMBEDDING.schema.names]
         columns = [*keys.columns, *arrays]
         tables.append(pa.table(columns, schema=pa.schema([*keys.schema, *EMBEDDING.schema])))
-        statuses[spec.column.name] = dict(Counter(images["status"].to_pylist()))
+        statuses[made.column.name] = dict(Counter(images["status"].to_pylist()))
     table = pa.concat_tables(tables).combine_chunks()
     _, data = work.store.write_parquet(path, table)
     return WrittenImages(len(table), hashlib.sha256(data).hexdigest(), statuses)
 
 
-def _names(spec: EmbeddingsSummarizer) -> dict[str, pa.Scalar]:
-    return {"column": pa.scalar(spec.column.name), "encoder": pa.scalar(spec.encoder_id)}
+def _names(made: Embedding) -> dict[str, pa.Scalar]:
+    return {"column": pa.scalar(made.column.name), "encoder": pa.scalar(made.encoder_id)}
 
 
 def _keys(work: EmbeddingWork, shard: Shard) -> pa.Table:

@@ -15,9 +15,9 @@ from featflow.analyses.embedding.pictures import MOST_IMAGES, Piece, first_rows,
 from featflow.analyses.reporting.labels import shown
 from featflow.analyses.reporting.limits import Limits
 from featflow.analyses.run_states import RunStates
+from featflow.dataset.image_options import DESCRIPTORS
 from featflow.errors import FeatflowError
 from featflow.storage.run import Run
-from featflow.transforms.images.descriptors import NAMES
 from featflow.transforms.projection.fit import principal_directions
 
 __all__ = ["Example", "ImageColumn", "Moving", "Scores", "image_columns"]
@@ -197,7 +197,7 @@ def _dense(vectors: pa.ChunkedArray, width: int) -> np.ndarray:
 def _measure(run: Run, profiled: dict[str, Any]) -> tuple[list[str], Callable[[np.ndarray], np.ndarray]]:
     """Return names of what is made of vectors, and what makes it, shape (images, names)."""
     if profiled["encoder"].startswith("descriptors"):
-        return list(NAMES), lambda vectors: vectors
+        return list(DESCRIPTORS), lambda vectors: vectors
     states, key = RunStates(run), (profiled["column"], profiled["encoder"])
     (path,) = (e["path"] for e in states.noted("embedding_profile")["vectors"] if (e["column"], e["encoder"]) == key)
     moments = states.read("vector_moments", path)

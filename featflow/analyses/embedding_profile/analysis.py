@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
 
+import numpy as np
+
 from featflow.analyses.change import Row
 from featflow.analyses.embedding_profile.classifier import classifier
 from featflow.analyses.embedding_profile.duplicates import Duplicates, duplicates
@@ -14,17 +16,17 @@ from featflow.analyses.embedding_profile.table import ImageStates, TargetStates,
 from featflow.analyses.embedding_profile.tables import EMBEDDING_PROFILE
 from featflow.analyses.protocol import Analysis
 from featflow.analyses.run_states import RunStates
-from featflow.columns.codebook import CategoryCoding, Coding
+from featflow.columns.codebook import CategoryCoding
 from featflow.columns.column import Role
 from featflow.dataset.dataset import Shard
 from featflow.execution.context import Context
 from featflow.execution.requests import OneSpec
-from featflow.execution.state_store import AnySummarizer, folder
+from featflow.execution.state_store import AnySummarizer
+from featflow.measures.classification import Classification, classified, prefix_lengths
 from featflow.measures.frechet import frechet
-from featflow.summaries import ClassificationSummarizer, ClassMoments, ClassMomentsSummarizer
+from featflow.summaries import ClassMoments, ClassMomentsSummarizer, VectorSampleSummarizer
+from featflow.summaries.class_moments import class_count
 from featflow.transforms.images.columns import vector_moments
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
-from featflow.transforms.images.made import kept
 
 __all__ = ["EmbeddingProfile", "folds_of"]
 
@@ -40,8 +42,8 @@ class EmbeddingProfile(Analysis[EmbeddingProfileOptions]):
 
     def write(self, context: Context) -> None:
         """Write a row an image column and encoder, and note where the moments of its vectors lie."""
-        specs, dataset = context.images.embeddings, context.dataset
-        if not specs:
+        embeddings, dataset = context.derived.embeddings, context.dataset
+        if not embeddings:
             return
         by_name = {column.name: column for column in (*dataset.columns, *dataset.entity)}
         targets = [each for each in context.codings_of(Role.TARGET) if isinstance(each, CategoryCoding)]
@@ -49,20 +51,21 @@ class EmbeddingProfile(Analysis[EmbeddingProfileOptions]):
             context.warn(
                 "embedding_profile: accuracies are of shards held out; there is one, lower dataset.shard_bytes"
             )
-        found, vectors = [], []
-        for spec, split_name in zip(specs, context.images.splits, strict=True):
-            of_vectors = vector_moments(spec)
+        found, vectors, folds = [], [], folds_of(dataset.shards)
+        for made, split_name in zip(embeddings, context.derived.splits, strict=True):
+            of_vectors = vector_moments(made)
             moments = _whole(context, of_vectors)
-            vectors.append({"column": spec.column.name, "encoder": spec.encoder_id, "path": context.path(of_vectors)})
-            of_targets = tuple(_target(context, spec, target) for target in targets)
+            vectors.append({"column": made.column.name, "encoder": made.encoder_id, "path": context.path(of_vectors)})
+            sample = VectorSampleSummarizer(made.named("vector"), made.named("content"), made.width, tuple(targets))
+            of_targets = tuple(_target(context, folds, sample, place) for place in range(len(targets)))
             split = by_name[split_name] if split_name else None
-            twins = duplicates(context, dataset.shards, spec, split)
+            twins = duplicates(context, dataset.shards, made, split)
             if twins.crowded:
                 context.warn(
-                    f"{spec.column.name}: {twins.crowded} images look like so many others that they were not compared "
+                    f"{made.column.name}: {twins.crowded} images look like so many others that they were not compared "
                     "with all of them; near_duplicates and leakage are lower bounds"
                 )
-            found.append(ImageStates(spec.column.name, spec.encoder_id, moments, of_targets, _twins(twins)))
+            found.append(ImageStates(made.column.name, made.encoder_id, moments, of_targets, _twins(twins)))
         context.note(self.name, vectors=vectors)
         context.write(EMBEDDING_PROFILE, [embedding_profile(found)])
 
@@ -86,16 +89,23 @@ def _twins(found: Duplicates) -> dict[str, Any]:
     return {"exact_duplicates": found.exact, "near_duplicates": found.near, "leakage": leakage or None}
 
 
-def _target(context: Context, spec: EmbeddingsSummarizer, target: Coding) -> TargetStates:
-    vector, _ = kept(spec.column.name, folder(spec))
-    of_classes, shards = ClassMomentsSummarizer(vector, spec.width, target), context.dataset.shards
-    folds = folds_of(shards)
+def _target(context: Context, folds: list[list[Shard]], spec: VectorSampleSummarizer, place: int) -> TargetStates:
+    """Return what vectors say of a target, by its place among those of the sample.
+
+    The classifier of a fold is made of all rows of the others, and asked about a sample of the fold's: a night then
+    reads the vectors of its new shards, and its accuracies have an error of about half a point at most.
+    """
+    target = spec.targets[place]
+    of_classes = ClassMomentsSummarizer(spec.vector, spec.width, target)
     moments = [_whole(context, of_classes, fold) for fold in folds]
-    held_out = ClassificationSummarizer(vector, spec.width, target, classifier(of_classes.empty())).empty()
+    none = np.zeros(class_count(target), np.int64)
+    held_out = Classification(none, np.zeros((len(prefix_lengths(spec.width)), len(none)), np.int64), none)
     for index, fold in enumerate(folds if len(folds) > 1 else ()):
-        others = reduce(_merged, (each for place, each in enumerate(moments) if place != index))
-        answers = ClassificationSummarizer(vector, spec.width, target, classifier(others))
-        held_out = held_out.merge(_whole(context, answers, fold))
+        others = reduce(_merged, (each for other, each in enumerate(moments) if other != index))
+        sample = _whole(context, spec, fold)
+        known = np.flatnonzero(sample.classes(place))
+        vectors, classes = sample.vectors[known].astype(np.float64), sample.classes(place)[known].astype(np.int64) - 1
+        held_out = held_out.merge(classified(classifier(others), vectors, classes, sample.counts[known]))
     return TargetStates(target, reduce(_merged, moments), held_out)
 
 

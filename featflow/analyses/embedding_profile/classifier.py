@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from featflow.measures.classification import Classifier, prefix_lengths
 from featflow.summaries.class_moments import ClassMoments
-from featflow.summaries.classification import Classifier, prefix_lengths
 
 __all__ = ["classifier", "shrinkage", "within_scale"]
 

@@ -23,7 +23,7 @@ from featflow.columns.column import Column
 from featflow.columns.hashing import hash_numbers
 from featflow.dataset.dataset import Shard
 from featflow.execution.context import Context
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.transforms.images.embeddings import Embedding
 
 __all__ = ["Duplicates", "Leak", "duplicates"]
 
@@ -92,15 +92,13 @@ class _AlikeWork(_Work):
     """Slots of every mask that hold too many hashes, shape (masks, 2^SLOT_BITS)."""
 
 
-def duplicates(
-    context: Context, shards: Sequence[Shard], spec: EmbeddingsSummarizer, split: Column | None
-) -> Duplicates:
+def duplicates(context: Context, shards: Sequence[Shard], made: Embedding, split: Column | None) -> Duplicates:
     """Count equal and similar images, and what parts of a split share of them.
 
     Parameters
     ----------
     shards
-        Those whose states of ``spec`` exist.
+        Those whose states of ``made`` exist.
     split
         Column of train, test, ...; None where there is none.
 
@@ -116,7 +114,7 @@ def duplicates(
     memory = held * IMAGE_BYTES
     parts = () if split is None else split_values(context, shards, split)
     workspace = context.workspace
-    hashes = HashStream(workspace.store, spec, tuple(shards), split, parts, workspace.source_options)
+    hashes = HashStream(workspace.store, made, tuple(shards), split, parts, workspace.source_options)
     work = _Work(hashes, ranges)
     equal = _total(context, _count_equal, work, "images: equal", memory)
     by_slot = _total(context, _count_slots, work, "images: hashes", memory)["slots"]

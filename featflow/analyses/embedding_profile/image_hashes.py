@@ -15,10 +15,11 @@ from featflow.columns.hashing import DIGEST_BYTES
 from featflow.dataset.batches import batch_rows, read_batches
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import ConfigurationError, InfrastructureError
-from featflow.execution import state_store
 from featflow.execution.context import Context
+from featflow.execution.derived_columns import stored_rows
 from featflow.storage.store import Store
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.summaries import StoredSummarizer
+from featflow.transforms.images.embeddings import Embedding
 
 __all__ = ["MOST_PARTS", "HashStream", "leading", "split_values"]
 
@@ -33,7 +34,7 @@ class HashStream:
 
     store: Store
     """Where states are."""
-    spec: EmbeddingsSummarizer
+    made: Embedding
     """Whose states."""
     shards: tuple[Shard, ...]
     """Shards that have one."""
@@ -52,16 +53,15 @@ class HashStream:
         InfrastructureError
             There are more or fewer images than rows, or the split column cannot be read.
         """
+        fields = [self.made.named(name).name for name in ("content", "likeness")]
         for shard in self.shards:
             places, start = self._places(shard), 0
-            for batch in self.store.read_arrow_batches(
-                state_store.path(self.spec, shard.digest), ["content", "likeness"]
-            ):
+            for batch in stored_rows(self.store, [StoredSummarizer(self.made)], shard.digest, fields):
                 place = places[start : start + batch.num_rows]
                 start += batch.num_rows
                 if start > shard.rows:
                     break
-                content, hashes = (batch.column(name) for name in ("content", "likeness"))
+                content, hashes = (batch.column(name) for name in fields)
                 there = pc.and_(content.is_valid(), hashes.is_valid())
                 of_pictures = there.to_numpy(zero_copy_only=False)
                 yield content.filter(there), hashes.filter(there).to_numpy(), place[of_pictures]

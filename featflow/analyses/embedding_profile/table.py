@@ -19,8 +19,8 @@ import pyarrow as pa
 from featflow.analyses.embedding_profile.tables import EMBEDDING_PROFILE
 from featflow.columns.codebook import Coding, NumberCoding, target_classes
 from featflow.columns.sort_keys import key_values
+from featflow.measures.classification import Classification, prefix_lengths
 from featflow.summaries.class_moments import ClassMoments
-from featflow.summaries.classification import Classification, prefix_lengths
 from featflow.summaries.vector_moments import NORM_EDGES, VectorMoments
 
 __all__ = ["ImageStates", "TargetStates", "class_names", "effective_rank", "embedding_profile", "fisher_ratios"]

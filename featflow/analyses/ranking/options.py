@@ -47,7 +47,7 @@ class RankingOptions(AnalysisOptions):
     def check(self, dataset: Dataset, uncertainty: UncertaintyOptions) -> None:
         """Raise SchemaError if strata or clusters are no columns, or cannot serve."""
         clusters = [self.clusters] if self.clusters else []
-        names = [column.name for column in (*dataset.columns, *dataset.entity)]
+        names = [column.name for column in (*dataset.named, *dataset.entity)]
         for key, wanted in (("strata", self.strata), ("clusters", clusters)):
             for name in wanted:
                 if name not in names:
@@ -59,7 +59,7 @@ class RankingOptions(AnalysisOptions):
                 f"analyses.uncertainty.group_by is {uncertainty.group_by} and analyses.ranking.clusters groups rows, "
                 "too; leave one out"
             )
-        by_name = {column.name: column for column in dataset.columns}
+        by_name = {column.name: column for column in dataset.named}
         for name in self.strata:
             if name not in by_name or by_name[name].kind is Kind.TEXT or by_name[name].role is Role.TARGET:
                 what = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from featflow.dataset import image_options
 from featflow.export.feast.source import Source
 from featflow.export.feast.types import TAKEN, TIME, feature_type, key_dtype, safe_names
 from featflow.storage.run import Run
@@ -117,9 +118,7 @@ def _of_images(run: Run, keys: tuple[Feature, ...], time: str) -> list[View]:
 
 
 def _descriptors(column: str) -> tuple[Feature, ...]:
-    from featflow.transforms.images.descriptors import NAMES  # noqa: PLC0415  torch, for those who have images
-
-    names = safe_names([f"{column}.{name}" for name in NAMES])
+    names = safe_names([f"{column}.{name}" for name in image_options.DESCRIPTORS])
     return tuple(Feature(name, made, pa.float32()) for made, name in names.items())
 
 

@@ -43,36 +43,15 @@ import numpy as np
 import torch
 from PIL import Image
 
+from featflow.dataset.image_options import DESCRIPTORS
 from featflow.transforms.images.picture_features import BLOCK, descriptors
 from featflow.transforms.images.pictures import by_shape, pixels_of
 
-__all__ = ["NAMES", "VERSION", "Descriptors", "Looks"]
+__all__ = ["VERSION", "Descriptors", "Looks"]
 
 VERSION = 3
 """Of the formulas."""
 
-NAMES = (
-    "width",
-    "height",
-    "aspect",
-    "brightness",
-    "contrast",
-    "entropy",
-    "saturation",
-    "saturation_spread",
-    "hue",
-    "hue_concentration",
-    "colourfulness",
-    "sharpness",
-    "edge_density",
-    "edge_0",
-    "edge_45",
-    "edge_90",
-    "edge_135",
-    "symmetry_left_right",
-    "symmetry_top_bottom",
-    "blockiness",
-)
 WINDOW, WINDOWS, PIXELS_A_WINDOW = 64, 4, 256
 """Side of a window; windows along a side at most; pixels of a side for each of them."""
 BATCH_PIXELS = 2**20
@@ -93,7 +72,7 @@ class Looks:
 class Descriptors:
     """The encoder of `descriptors`."""
 
-    width = len(NAMES)
+    width = len(DESCRIPTORS)
     batch = 256
     threaded = False
 

@@ -78,7 +78,7 @@ class DescriptorsSpec:
     @property
     def width(self) -> int:
         """Number of features."""
-        return len(descriptors.NAMES)
+        return descriptors.Descriptors.width
 
     def make(self) -> Encoder:
         """Return the encoder."""

@@ -61,10 +61,10 @@ def descriptors(thumbnails: torch.Tensor, windows: torch.Tensor, sizes: np.ndarr
 
     Examples
     --------
-    >>> from featflow.transforms.images.descriptors import NAMES
+    >>> from featflow.dataset.image_options import DESCRIPTORS
     >>> red = torch.tensor([255, 0, 0], dtype=torch.uint8).expand(1, 8, 8, 3)
     >>> values = descriptors(red, torch.zeros(1, 0, 0, 0), np.array([[8, 8]]))[0]
-    >>> found = dict(zip(NAMES, values.tolist()))
+    >>> found = dict(zip(DESCRIPTORS, values.tolist()))
     >>> found["hue"], found["saturation"], round(found["brightness"], 3)
     (0.0, 1.0, 0.298)
     """
@@ -79,7 +79,7 @@ def descriptors(thumbnails: torch.Tensor, windows: torch.Tensor, sizes: np.ndarr
 
 
 def _features(sums: _Sums, sizes: np.ndarray, thumbnail: tuple[int, ...], looked_at: tuple[int, ...]) -> np.ndarray:
-    """Return what sums over pixels say, in the order of `featflow.transforms.images.descriptors.NAMES`.
+    """Return what sums over pixels say, in the order of `featflow.dataset.image_options.DESCRIPTORS`.
 
     Parameters
     ----------

@@ -8,7 +8,10 @@ directions and centroid are rounded, which leaves nothing of it but where two ei
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from featflow.summaries.vector_moments import VectorMoments
 from featflow.summaries.vector_sample import VectorSample
@@ -56,7 +59,7 @@ def principal_directions(moments: VectorMoments) -> tuple[np.ndarray, np.ndarray
     return np.ldexp(directions, -ROUNDING_BITS) + 0.0, values[:rank]
 
 
-def fit(moments: VectorMoments, sample: VectorSample, directions: int, clusters: int) -> Fit:
+def fit(moments: VectorMoments, sample: VectorSample, directions: int, clusters: int, before: Fit | None = None) -> Fit:
     """Return principal directions and clusters of vectors.
 
     Parameters
@@ -66,18 +69,48 @@ def fit(moments: VectorMoments, sample: VectorSample, directions: int, clusters:
     directions
         Most directions, the projections on which are columns; fewer where the vectors vary in fewer.
     clusters
-        Most clusters, 0 for none; fewer where there are fewer distinct vectors. The one with the most images of the
-        sample comes first.
+        Most clusters, 0 for none; fewer where there are fewer distinct vectors.
+    before
+        An earlier fit of the same encoder's vectors, whose clusters keep their numbers where they are found again.
     """
     axes, variances = principal_directions(moments)
     kept = min(directions, len(axes))
     enough = 1 + int(np.searchsorted(np.cumsum(variances), CLUSTER_VARIANCE * variances.sum()))
     used = min(enough, CLUSTER_DIRECTIONS, len(axes)) if clusters else 0
-    found = Fit(_centroid(moments), axes[: max(kept, used)], kept, np.empty((0, used)))
+    none = np.empty(0, np.int64)
+    found = Fit(_centroid(moments), axes[: max(kept, used)], kept, np.empty((0, used)), none, _numbers(before))
     if not used or not len(sample.vectors):
         return found
-    points = found.project(sample.vectors)[:, :used]
-    return Fit(found.centroid, found.directions, kept, _k_means(points, clusters))
+    centres = _k_means(found.project(sample.vectors)[:, :used], clusters)
+    return _numbered(replace(found, centres=centres[np.lexsort(centres.T[::-1])]), before)
+
+
+def _numbers(before: Fit | None) -> int:
+    return before.numbers if before else 0
+
+
+def _numbered(found: Fit, before: Fit | None) -> Fit:
+    """Return the fit with numbers for its clusters: those of before where they are found again, then new ones.
+
+    First numbers go by the centres' coordinates, the leading direction first: sizes may be equal, and change places
+    from night to night. A cluster is found again where its centre has moved by less than half of the way to the next
+    one's: it then lies in what was that cluster's.
+    """
+    labels = np.full(len(found.centres), -1)
+    if before and len(before.centres):
+        old, new = before.places(), found.places()
+        way, apart = np.sqrt(squared_distances(old, new)), np.sqrt(squared_distances(old, old))
+        np.fill_diagonal(apart, np.inf)
+        reach = apart.min(axis=1)[:, None] / 2
+        # Pairs out of reach cost more than all within it together, so none of those is given up for them.
+        within = way < reach
+        cost = np.where(within, way, 1 + way[within].sum() + way.max())
+        for row, column in zip(*linear_sum_assignment(cost), strict=True):
+            if within[row, column]:
+                labels[column] = before.labels[row]
+    new_ones = labels < 0
+    labels[new_ones] = found.numbers + np.arange(new_ones.sum())
+    return replace(found, labels=labels, numbers=found.numbers + int(new_ones.sum()))
 
 
 def _centroid(moments: VectorMoments) -> np.ndarray:
@@ -88,14 +121,11 @@ def _centroid(moments: VectorMoments) -> np.ndarray:
 
 
 def _k_means(points: np.ndarray, clusters: int) -> np.ndarray:
-    """Return centres, that of the most points first, then by coordinates, shape (at most clusters, dimensions)."""
+    """Return centres, shape (at most clusters, dimensions)."""
     distinct = np.unique(points, axis=0)
     random = np.random.default_rng(0)
     runs = [_rounds(points, _start(distinct, clusters, random)) for _ in range(STARTS)]
-    centres = min(runs, key=lambda some: float(squared_distances(points, some).min(axis=1).sum()))
-    counts = np.bincount(nearest(points, centres), minlength=len(centres))
-    order = np.lexsort([*centres.T[::-1], -counts])
-    return np.asarray(centres[order])
+    return min(runs, key=lambda some: float(squared_distances(points, some).min(axis=1).sum()))
 
 
 def _start(points: np.ndarray, clusters: int, random: np.random.Generator) -> np.ndarray:

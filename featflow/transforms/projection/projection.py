@@ -6,8 +6,10 @@ row's numbers do not depend by a bit on the rows beside it, as those of a matrix
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,7 @@ class Fit:
     Examples
     --------
     >>> axes, centres = np.eye(2)[::-1], np.array([[0.0, 0.0], [5.0, 0.0]])
-    >>> fit = Fit(np.array([1.0, 1.0]), axes, 1, centres)
+    >>> fit = Fit(np.array([1.0, 1.0]), axes, 1, centres, np.array([0, 1]))
     >>> fit.columns(np.array([[1, 1], [9, 5]], np.float32)).tolist()
     [[0.0, 0.0], [4.0, 1.0]]
     """
@@ -36,6 +38,10 @@ class Fit:
     """Leading directions, the projections on which are columns; further ones serve the clusters."""
     centres: np.ndarray
     """Cluster centres in projections on the leading directions, shape (clusters, at most m)."""
+    labels: np.ndarray
+    """Number of each cluster, shape (clusters,), int64: it keeps its number where all is fitted anew."""
+    numbers: int = 0
+    """Numbers that clusters have had so far, these and earlier ones: 0 and up."""
 
     @property
     def width(self) -> int:
@@ -45,10 +51,24 @@ class Fit:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides the columns."""
-        return array_digest(self.centroid, self.directions, np.array(self.kept), self.centres)
+        return array_digest(self.centroid, self.directions, np.array(self.kept), self.centres, self.labels)
 
     def __repr__(self) -> str:
         return f"Fit({self.digest})"
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all of it by name."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Fit:
+        """Rebuild it from `arrays`."""
+        values: dict[str, Any] = {name: array if array.ndim else int(array) for name, array in arrays.items()}
+        return cls(**values)
+
+    def places(self) -> np.ndarray:
+        """Return the centres of the clusters as vectors, shape (clusters, d)."""
+        return np.asarray(self.centroid + self.centres @ self.directions[: self.centres.shape[1]])
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """Return the projections of finite vectors, shape (rows, d), on all directions, shape (rows, m), float64."""
@@ -58,7 +78,7 @@ class Fit:
         return found.T
 
     def columns(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the columns of finite vectors, shape (rows, d): projections, then the cluster, from 0.
+        """Return the columns of finite vectors, shape (rows, d): projections, then the number of the cluster.
 
         Returns
         -------
@@ -68,7 +88,7 @@ class Fit:
         projected = self.project(vectors)
         parts = [projected[:, : self.kept]]
         if len(self.centres):
-            parts.append(nearest(projected[:, : self.centres.shape[1]], self.centres)[:, None])
+            parts.append(self.labels[nearest(projected[:, : self.centres.shape[1]], self.centres)][:, None])
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 

@@ -16,6 +16,7 @@ from featflow.analyses.embedding_profile.duplicates import Leak, duplicates
 from featflow.analyses.embedding_profile.hash_distance import DISTANCE
 from featflow.errors import ConfigurationError
 from featflow.execution import passes
+from featflow.summaries import StoredSummarizer
 
 FLAT = {0, 2**64 - 1}
 
@@ -135,7 +136,7 @@ def test_planted_copies_and_what_the_split_leaks(tmp_path, engine_kind):
     order = np.random.default_rng(5).permutation(len(photos))
     table = pa.table({"photo": [photos[row] for row in order], "part": [part[row] for row in order]})
     dataset, workspace, spec = opened(tmp_path, table, engine_kind, images=["photo"])
-    passes.compute(workspace, dataset.shards, (spec,), "encoding images")
+    passes.compute(workspace, dataset.shards, (StoredSummarizer(spec),), "encoding images")
     found = duplicates(workspace, dataset.shards, spec, dataset.columns[0])
     assert (found.images, found.exact, found.near, found.flat, found.crowded) == (62, 7, 30, 0, 0)
     assert found.parts == {"test": 30, "train": 32}

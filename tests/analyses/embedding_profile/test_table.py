@@ -20,7 +20,9 @@ from featflow.analyses.embedding_profile.table import (
 from featflow.analyses.embedding_profile.tables import EMBEDDING_PROFILE
 from featflow.columns.binning import hashed_coding
 from featflow.columns.column import Column, Kind
-from featflow.summaries import ClassificationSummarizer, ClassMomentsSummarizer, VectorMomentsSummarizer
+from featflow.measures.classification import classified
+from featflow.summaries import ClassMomentsSummarizer, VectorMomentsSummarizer
+from featflow.summaries.class_moments import labelled
 
 ROWS, WIDTH, LEVELS = 900, 10, ("a", "b", "c")
 CODING = label_coding(LEVELS)
@@ -50,8 +52,8 @@ def _target(batch, width):
     halves = batch.slice(0, half), batch.slice(half)
     states = [spec.summarize(each) for each in halves]
     counts = [
-        ClassificationSummarizer(VECTOR, width, CODING, classifier(other)).summarize(each)
-        for each, other in zip(halves, states[::-1], strict=True)
+        classified(classifier(other), *rows, np.ones(len(rows[1]), np.int64))
+        for rows, other in zip((labelled(each, VECTOR, CODING) for each in halves), states[::-1], strict=True)
     ]
     return TargetStates(CODING, states[0].merge(states[1]), counts[0].merge(counts[1]))
 

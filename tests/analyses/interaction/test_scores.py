@@ -53,7 +53,7 @@ BATCH = pa.record_batch(
 TARGETS = (CODINGS["xor"],)
 CODES = CodesSummarizer(tuple(CODINGS.values()), TARGETS).summarize(BATCH)
 CODE_BATCH = CODES.to_arrow().combine_chunks().to_batches()[0]
-CODE = {name.removeprefix("column:"): codes for name, codes in zip(CODES.names, CODES.codes, strict=True)}
+CODE = {name.removeprefix("column:"): CODES.table[name].to_numpy() for name in CODES.table.column_names}
 
 
 def counted(left, right, targets=TARGETS):

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from scipy import ndimage, stats
 
-from featflow.transforms.images.descriptors import NAMES, Descriptors
+from featflow.dataset.image_options import DESCRIPTORS
+from featflow.transforms.images.descriptors import Descriptors
 from featflow.transforms.images.picture_features import descriptors
 from featflow.transforms.images.pictures import THUMBNAIL, reduced
 
@@ -26,7 +27,7 @@ def found(*pictures):
     of = [looks(picture) for picture in pictures]
     thumbnails, windows = (torch.from_numpy(np.stack([getattr(x, k) for x in of])) for k in ("thumbnail", "windows"))
     sizes = np.array([picture.shape[1::-1] for picture in pictures])
-    return [dict(zip(NAMES, row, strict=True)) for row in descriptors(thumbnails, windows, sizes).tolist()]
+    return [dict(zip(DESCRIPTORS, row, strict=True)) for row in descriptors(thumbnails, windows, sizes).tolist()]
 
 
 def by_formula(picture):
@@ -83,7 +84,7 @@ def test_features_are_their_formulas(shape):
         for name, value in by_formula(of_picture).items():
             tolerance = TOLERANCE.get(name, 1e-9)
             assert ours[name] == pytest.approx(value, rel=tolerance, abs=tolerance), name
-    assert len(NAMES) == len(set(NAMES)) == len(by_formula(picture))
+    assert len(DESCRIPTORS) == len(set(DESCRIPTORS)) == len(by_formula(picture))
 
 
 def test_large_pictures_are_seen_as_a_thumbnail_and_through_windows():
@@ -97,7 +98,7 @@ def test_large_pictures_are_seen_as_a_thumbnail_and_through_windows():
     expected = by_formula(thumbnail) | {"width": 640, "height": 320, "aspect": 2.0}
     windows = [picture[128:192, x : x + 64] for x in (128, 448)]
     alone = [by_formula(window) for window in windows]
-    for name in set(NAMES) - {"sharpness", "blockiness"}:
+    for name in set(DESCRIPTORS) - {"sharpness", "blockiness"}:
         tolerance = TOLERANCE.get(name, 1e-9)
         assert ours[name] == pytest.approx(expected[name], rel=tolerance, abs=tolerance), name
     assert ours["sharpness"] == pytest.approx(np.mean([of["sharpness"] for of in alone]), rel=1e-3)

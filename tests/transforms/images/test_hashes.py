@@ -13,7 +13,8 @@ from PIL import Image, ImageEnhance
 from featflow.columns.column import Column, Kind
 from featflow.columns.hashing import DIGEST_BYTES, content_digest
 from featflow.execution import state_store
-from featflow.transforms.images.embeddings import EmbeddingsSummarizer
+from featflow.summaries import StoredSummarizer
+from featflow.transforms.images.embeddings import Embedding
 from featflow.transforms.images.encoders import DescriptorsSpec
 from featflow.transforms.images.hashes import difference_hashes
 from featflow.transforms.images.pictures import THUMBNAIL, reduced
@@ -42,9 +43,10 @@ def test_a_hash_is_its_formula(shape):
 
 def test_hashes_of_other_thumbnails_lie_in_other_states():
     """Whatever the encoder: a night would else compare its hashes with those of days that were made of others."""
-    spec = EmbeddingsSummarizer(Column("photo", "image", Kind.IMAGE), DescriptorsSpec(), 10**8)
-    assert spec.thumbnail == THUMBNAIL
-    assert state_store.folder(spec) != state_store.folder(replace(spec, thumbnail=THUMBNAIL + 1))
+    made = Embedding(Column("photo", "image", Kind.IMAGE), DescriptorsSpec(), 10**8)
+    assert made.thumbnail == THUMBNAIL
+    folders = [state_store.folder(StoredSummarizer(each)) for each in (made, replace(made, thumbnail=THUMBNAIL + 1))]
+    assert folders[0] != folders[1]
 
 
 def distance(left, right):

@@ -17,9 +17,10 @@ from PIL import Image
 
 import featflow
 from featflow.config import parse
+from featflow.dataset.image_options import DESCRIPTORS
 from featflow.errors import SchemaError
 from featflow.pipeline.plan import plan
-from featflow.transforms.images.descriptors import NAMES, Descriptors
+from featflow.transforms.images.descriptors import Descriptors
 from featflow.transforms.images.pictures import THUMBNAIL, reduced
 
 ROWS = 1_500
@@ -279,7 +280,7 @@ def test_profile_says_what_the_pixels_say(shared_data, tmp_path):
     assert [image.getexif()[0x0112] for image in large] == [6, 6, 6]
     turned = [image.transpose(Image.Transpose.ROTATE_270) for image in large]
     means = features(turned + [image for image in images if image.width == 100]).mean(axis=0, dtype=float).tolist()
-    for name, mean in zip(NAMES, means, strict=True):
+    for name, mean in zip(DESCRIPTORS, means, strict=True):
         assert profile[f"image.{name}"]["mean"] == pytest.approx(mean, rel=1e-5, abs=1e-6), name
 
 

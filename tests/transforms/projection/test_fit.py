@@ -20,7 +20,7 @@ def states(values, *, size=400, order=None, sample=2048, names=None):
     names = np.arange(len(values)) if names is None else names
     batch, width = batch_of(values[order], names=names[order]), values.shape[1]
     moments = merged(VectorMomentsSummarizer(VECTOR, width), batch, size)
-    return moments, merged(VectorSampleSummarizer(VECTOR, CONTENT, width, sample), batch, size)
+    return moments, merged(VectorSampleSummarizer(VECTOR, CONTENT, width, size=sample), batch, size)
 
 
 def correlated(offset=0.0):
@@ -64,13 +64,13 @@ def test_directions_are_as_many_as_the_rank(offset):
     np.testing.assert_allclose(made.project(values) @ made.directions, centred, rtol=0, atol=1e-3)
 
 
-def test_planted_clusters_are_found_and_the_largest_comes_first():
+def test_planted_clusters_are_found_and_go_by_the_leading_direction():
     values, truth = planted()
     made = fit(*states(values), 2, 6)
     found = made.columns(values)[:, 2].astype(int)
     assert adjusted_rand_score(truth, found) > 0.99
-    counts = np.bincount(found)
-    assert (np.diff(counts) <= 0).all()
+    assert (np.diff(made.centres[:, 0]) > 0).all()
+    assert (made.labels.tolist(), made.numbers) == ([0, 1, 2, 3, 4, 5], 6)
     assert made.width == 3
 
 
@@ -113,3 +113,27 @@ def test_clusters_may_use_more_directions_than_are_kept():
     assert made.kept == 1
     assert len(made.directions) == made.centres.shape[1] > 1
     assert adjusted_rand_score(truth, made.columns(values)[:, 1]) > 0.99
+
+
+def test_clusters_that_are_found_again_keep_their_numbers():
+    """Whichever is the largest, and wherever the directions point: three stay, one goes, two come."""
+    random = np.random.default_rng(3)
+    places = 20 * random.normal(size=(6, WIDTH))
+
+    def around(shares):
+        truth = random.choice(6, ROWS, p=shares)
+        return (places[truth] + random.normal(size=(ROWS, WIDTH))).astype(np.float32), truth
+
+    values, truth = around([0.4, 0.3, 0.2, 0.1, 0, 0])
+    before = fit(*states(values), 2, 4)
+    number = {each: int(before.columns(values[truth == each])[0, 2]) for each in range(4)}
+    values, truth = around([0.05, 0.15, 0, 0.2, 0.3, 0.3])
+    after = fit(*states(values), 3, 5, before)
+    found = after.columns(values)[:, 3].astype(int)
+    for each in (0, 1, 3):
+        assert set(found[truth == each]) == {number[each]}
+    assert {*found[truth == 4], *found[truth == 5]} == {4, 5}, "2 is not given to another"
+    assert (sorted(after.labels), after.numbers) == (sorted([number[0], number[1], number[3], 4, 5]), 6)
+    again = fit(*states(values), 3, 5, after)
+    assert np.array_equal(again.labels, after.labels)
+    assert again.numbers == 6

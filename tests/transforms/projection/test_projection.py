@@ -11,7 +11,9 @@ from featflow.transforms.projection.projection import Fit, nearest
 
 def fit_of(seed=0, kept=2, centres=3):
     random = np.random.default_rng(seed)
-    return Fit(random.normal(size=8), random.normal(size=(4, 8)), kept, random.normal(size=(centres, 3)))
+    return Fit(
+        random.normal(size=8), random.normal(size=(4, 8)), kept, random.normal(size=(centres, 3)), np.arange(centres)
+    )
 
 
 def test_projections_are_matrix_products():

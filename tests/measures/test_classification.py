@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestCentroid
-from vectors import VECTOR, batch_of, label_coding, merged
 
-from featflow.summaries import ClassificationSummarizer, Classifier
-from featflow.summaries.classification import prefix_lengths
+from featflow.measures.classification import Classifier, classified, prefix_lengths
 
-LEVELS, WIDTH = ("a", "b", "c"), 6
-CODING = label_coding(LEVELS)
+WIDTH = 6
 
 
 def data(rows=800):
@@ -27,8 +26,10 @@ def classifier_of(means, weights, bias, n=(5, 5, 5, 0)):
 
 
 def counts(classifier, values, classes, size=97):
-    spec = ClassificationSummarizer(VECTOR, values.shape[1], CODING, classifier)
-    return merged(spec, batch_of(values, labels=np.array(LEVELS, object)[classes]), size)
+    ones = np.ones(len(classes), np.int64)
+    pieces = [slice(start, start + size) for start in range(0, len(classes), size)]
+    found = [classified(classifier, values[each].astype(float), classes[each], ones[each]) for each in pieces]
+    return reduce(lambda left, right: left.merge(right), found)
 
 
 @pytest.mark.parametrize("size", [1, 97, 800])
@@ -70,14 +71,14 @@ def test_a_class_that_was_never_seen_is_never_right():
     assert none.n.sum() == 800
 
 
-def test_rows_without_class_or_finite_vector_do_not_count():
-    values, classes = data(40)
-    labels, absent = np.array(LEVELS, object)[classes], np.zeros(40, bool)
-    labels[::4], absent[1::4], values[2::4, 3] = None, True, np.nan
-    made = classifier_of(np.zeros((4, WIDTH)), np.zeros((WIDTH, 4)), np.zeros(4))
-    spec = ClassificationSummarizer(VECTOR, WIDTH, CODING, made)
-    state = merged(spec, batch_of(values, labels=labels, absent=absent), 9)
-    assert (state.rows, state.n.sum()) == (40, 10)
+def test_an_entry_counts_for_its_rows():
+    values, classes = data()
+    made = classifier_of(np.eye(4, WIDTH), np.eye(WIDTH, 4), np.zeros(4))
+    several = np.random.default_rng(2).integers(1, 5, len(values))
+    repeated = counts(made, values.repeat(several, axis=0), classes.repeat(several))
+    once = classified(made, values.astype(float), classes, several)
+    for name in ("n", "nearest", "probe"):
+        np.testing.assert_array_equal(getattr(once, name), getattr(repeated, name))
 
 
 @pytest.mark.parametrize(("width", "lengths"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (8, [1, 2, 4, 8])])

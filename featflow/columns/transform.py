@@ -1,0 +1,112 @@
+"""What makes columns of a row's other columns: the protocol that every file of `featflow.transforms` implements."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from featflow.columns.column import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # options of transforms are read before anything that takes long to import
+
+__all__ = ["Transform", "Worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a process needs that makes states of a spec, beside the states and a batch of its columns."""
+
+    nbytes: int = 0
+    """Memory."""
+    resident: bool = False
+    """Whether it stays for all shards, as it loads something costly."""
+    gpus: bool = False
+    """Whether it uses a GPU where there is one."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Transform(ABC):
+    """Columns made of a row's other columns.
+
+    A subclass is a frozen dataclass with ``repr=False, eq=False``, whose fields, but for those with ``repr=False``,
+    decide the values. Its own ``repr`` is its kind and their digest: it stands in the ``repr`` of every column that it
+    makes, and so in the names of all states of these.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from featflow.columns.column import Kind
+    >>> @dataclass(frozen=True, repr=False, eq=False)
+    ... class Doubled(Transform):
+    ...     kind = "doubled"
+    ...     base: Column
+    ...
+    ...     @property
+    ...     def inputs(self):
+    ...         return (self.base,)
+    ...
+    ...     @property
+    ...     def outputs(self):
+    ...         return (Column(f"{self.base.name}.doubled", "int64", Kind.NUMBER, derived=self),)
+    ...
+    ...     def apply(self, batch):
+    ...         return [pa.array(2 * batch.column(self.base.name).to_numpy())]
+    >>> doubled = Doubled(Column("x", "int64", Kind.NUMBER))
+    >>> doubled.apply(pa.record_batch({"x": [1, 2]}))[0].to_pylist(), doubled == Doubled(doubled.base)
+    ([2, 4], True)
+    """
+
+    kind: ClassVar[str]
+    """What it makes, in a word or two."""
+    stored: ClassVar[bool] = False
+    """Whether its columns are made once a shard and kept, as states, or again with every batch that is read."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[Column, ...]:
+        """Columns that it is made of: of files, or made by other transforms."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[Column, ...]:
+        """Columns that it makes, each with ``derived=self``."""
+
+    @abstractmethod
+    def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        """Return the values of `outputs`, in their order, of a batch that holds `inputs` by their names.
+
+        A row's values depend on nothing but the row: not by a bit on the rows beside it.
+        """
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of its outputs, at most."""
+        return 8 * len(self.outputs)
+
+    @property
+    def worker(self) -> Worker:
+        """What a process needs that makes them where they are stored."""
+        return Worker()
+
+    def second_attempt(self) -> Self:
+        """Return what makes the same columns where the process of a first attempt died."""
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides its values."""
+        decisive = [(field.name, getattr(self, field.name)) for field in fields(self) if field.repr]
+        return hashlib.sha256(repr((self.kind, decisive)).encode()).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return f"{self.kind}({self.digest})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Transform) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))

@@ -1,0 +1,66 @@
+"""What transforms fit to data, kept for the runs that follow: a night's rows then change no column's meaning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.columns.hashing import array_digest
+from featflow.execution.state_store import frozen_path
+from featflow.storage.store import Store
+
+__all__ = ["Frozen", "load_frozen"]
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """Arrays that were fitted to data.
+
+    Examples
+    --------
+    >>> frozen = Frozen("days", {"first": np.array(14_000)})
+    >>> back = Frozen.from_arrow(frozen.to_arrow())
+    >>> back.of, back.arrays["first"].tolist(), back.digest == frozen.digest
+    ('days', 14000, True)
+    """
+
+    of: str
+    """All that decides whether they serve, such as an encoder."""
+    arrays: Mapping[str, np.ndarray]
+    """By name."""
+
+    @cached_property
+    def digest(self) -> str:
+        """What they are named by in manifests, and found by."""
+        named = np.frombuffer(json.dumps([self.of, sorted(self.arrays)]).encode(), np.uint8)
+        return array_digest(named, *(self.arrays[name] for name in sorted(self.arrays)))[:24]
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row, an array a list; shapes are in the metadata."""
+        shapes = {name: array.shape for name, array in self.arrays.items()}
+        lists = {n: pa.LargeListArray.from_arrays([0, array.size], array.ravel()) for n, array in self.arrays.items()}
+        return pa.table(lists).replace_schema_metadata({"version": "1", "of": self.of, "shapes": json.dumps(shapes)})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Frozen:
+        """Rebuild them."""
+        metadata = table.schema.metadata
+        shapes = json.loads(metadata[b"shapes"])
+        values = {name: table.column(name).combine_chunks().flatten().to_numpy() for name in shapes}
+        return cls(metadata[b"of"].decode(), {name: values[name].reshape(shape) for name, shape in shapes.items()})
+
+
+def load_frozen(store: Store, digests: Mapping[str, str]) -> dict[str, Frozen]:
+    """Return what a manifest names that is still there."""
+    found = {}
+    for name, digest in digests.items():
+        try:
+            found[name] = Frozen.from_arrow(store.read_arrow(frozen_path(digest)))
+        except FileNotFoundError:
+            continue
+    return found

@@ -1,0 +1,64 @@
+"""Vectors placed by their principal directions and clusters: ``photo.direction_1`` and so on, and ``photo.cluster``.
+
+Stored. Cost: 4 bytes a number; d multiplications a direction and row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from featflow.columns.column import Column, Kind
+from featflow.columns.transform import Transform
+from featflow.summaries.vector_batch import vectors_of
+from featflow.transforms.projection.projection import Fit
+
+__all__ = ["Placing"]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Placing(Transform):
+    """Vectors to projections and clusters, null without a finite vector.
+
+    Examples
+    --------
+    >>> fit = Fit(np.zeros(2), np.eye(2)[:1], 1, np.array([[0.0], [4.0]]), np.array([0, 7]))
+    >>> made = Placing("v", Column("v.vector", "vector", Kind.VECTOR), fit)
+    >>> lists = pa.array([[3.0, 8.0], None], pa.list_(pa.float32(), 2))
+    >>> [array.to_pylist() for array in made.apply(pa.record_batch({"v.vector": lists}))]
+    [[3.0, None], [7, None]]
+    """
+
+    kind = "placing"
+    stored = True
+
+    name: str
+    """What the names of its columns begin with."""
+    vector: Column
+    """The vectors."""
+    fit: Fit
+    """Directions and clusters."""
+
+    @property
+    def inputs(self) -> tuple[Column, ...]:
+        """The vectors."""
+        return (self.vector,)
+
+    @property
+    def outputs(self) -> tuple[Column, ...]:
+        """A number a direction, and a category where there are clusters."""
+        names = [f"{self.name}.direction_{place + 1}" for place in range(self.fit.kept)]
+        directions = tuple(Column(name, "float32", Kind.NUMBER, derived=self) for name in names)
+        cluster = Column(f"{self.name}.cluster", "string", Kind.CATEGORY, derived=self)
+        return (*directions, cluster) if len(self.fit.centres) else directions
+
+    def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        """Return projections, float32, and the numbers of clusters, int32."""
+        found = vectors_of(batch, self.vector)
+        values = np.zeros((len(self.outputs), batch.num_rows))
+        values[:, found.finite] = self.fit.columns(found.values[found.finite]).T
+        arrays = [pa.array(each.astype(np.float32), mask=~found.finite) for each in values[: self.fit.kept]]
+        arrays += [pa.array(each.astype(np.int32), mask=~found.finite) for each in values[self.fit.kept :]]
+        return arrays
