@@ -54,6 +54,12 @@ class Column:
     """What makes it of other columns; None where it is read from files."""
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the columns of files that it is made of, or its own."""
+        inputs = self.derived.inputs if self.derived else ()
+        return tuple(dict.fromkeys(name for each in inputs for name in each.sources)) if self.derived else (self.name,)
+
+    @property
     def is_numeric(self) -> bool:
         """Whether its batches hold numbers."""
         return self.kind in {Kind.NUMBER, Kind.TIME}

@@ -87,6 +87,7 @@ class Record:
             "codebook": fitted.codebook.digest if fitted else None,
             "fitted": fitted.public() if fitted else None,
             "frozen": self.frozen,
+            "derived": {column.name: list(column.sources) for column in context.dataset.columns if column.derived},
             "assumptions": assumptions(self.assumptions, fitted.jackknife) if fitted else None,
             "rows": {"footers": self.dataset.rows, "read": self.rows_read, "quarantined": self.lost},
             "shards": {"total": len(shards), "computed": computed, "reused": len(shards) - computed},

@@ -12,9 +12,10 @@ from featflow.columns.column import Column, Role
 from featflow.dataset.dataset import Dataset, Quarantined
 from featflow.dataset.image_options import ImageOptions
 from featflow.dataset.options import DatasetOptions
-from featflow.dataset.transform_options import Fitting
+from featflow.dataset.transform_options import Derivation, Fitting
 from featflow.errors import SchemaError
 from featflow.execution import passes, state_store
+from featflow.execution.derived_columns import stored_layers
 from featflow.execution.merge_tree import whole_name
 from featflow.execution.passes import Workspace
 from featflow.storage.store import Store
@@ -22,7 +23,7 @@ from featflow.transforms.frozen import Frozen
 from featflow.transforms.images.columns import embedding, made_of_vectors, vector_moments
 from featflow.transforms.images.embeddings import Embedding
 
-__all__ = ["Derived", "Earlier", "derive", "derive_from_states", "embeddings_of"]
+__all__ = ["Derived", "Earlier", "derive", "derive_from_states", "embeddings_of", "inline_columns"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,21 @@ def derive_from_states(store: Store, dataset: Dataset, options: DatasetOptions, 
     return _derived(dataset, embeddings_of(dataset, options), _FromStates(earlier, store, dataset))
 
 
+def inline_columns(derivations: Sequence[Derivation], frozen: Mapping[str, Frozen]) -> tuple[Column, ...]:
+    """Return the made columns that a row of files says alone, by what a run has frozen: a feature store's."""
+    fitting, found = _Frozen(Earlier(frozen)), list[Column]()
+    for each in derivations:
+        if isinstance(each.options, ImageOptions):
+            continue
+        try:
+            built = {column.name: column for column in each.options.build(each.inputs, fitting).outputs}
+        except _NotThereError:
+            continue
+        columns = (column for wanted in each.outputs for column in _joined(wanted, built))
+        found += [column for column in columns if not stored_layers([column])]
+    return tuple(found)
+
+
 class _NotThereError(Exception):
     """States that a fit needs have not been made."""
 
@@ -111,6 +127,13 @@ class _Fits:
 
     def freeze(self, name: str, of: str, arrays: Mapping[str, np.ndarray]) -> None:
         self.kept[name] = Frozen(of, arrays)
+
+
+class _Frozen(_Fits):
+    """Nothing is fitted."""
+
+    def states(self, specs: Sequence[Any]) -> list[Any]:  # noqa: ARG002
+        raise _NotThereError
 
 
 @dataclass

@@ -20,6 +20,7 @@ from featflow.analyses.embedding.parts import key_column, key_type
 from featflow.dataset.batches import batch_rows, read_batches
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import InfrastructureError
+from featflow.execution.derived_columns import DerivedColumns, file_columns
 from featflow.export.feast.source import Source
 from featflow.export.feast.types import TIME, as_key_values, as_values, read_as
 from featflow.export.feast.views import View
@@ -102,11 +103,11 @@ def _of_columns(run: Run, source: Source, view: View) -> Iterator[Part]:
     columns = (*keys, read_as(source.time, TIME), *wanted)
 
     def rows(shard: Shard) -> pa.Table:
-        batches = []
-        for batch in read_batches(shard, columns, run.store.options, batch_rows(columns)):
+        batches, derived = list[pa.RecordBatch](), DerivedColumns(run.store, shard.digest, columns)
+        for batch in read_batches(shard, file_columns(columns), run.store.options, batch_rows(columns)):
             if isinstance(batch, Quarantined):
                 raise InfrastructureError(f"{batch.uri}: row group {batch.row_group} became unreadable; run again")
-            batches.append(batch)
+            batches.append(derived.of(batch, sum(each.num_rows for each in batches)))
         read = pa.Table.from_batches(batches)
         arrays = [as_key_values(read[key.name], key) for key in source.keys]
         arrays.append(as_values(read[source.time.name], TIME))

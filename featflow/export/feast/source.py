@@ -20,6 +20,8 @@ from featflow.errors import ConfigurationError, DatasetError
 from featflow.export.feast.types import DTYPES, TIME, feature_type, key_dtype
 from featflow.storage.run import Run
 from featflow.storage.store import is_local, resolve
+from featflow.transforms.derive import inline_columns
+from featflow.transforms.frozen import load_frozen
 
 __all__ = ["Source", "open_source"]
 
@@ -39,7 +41,7 @@ class Source:
     time: Column
     """Event time."""
     features: tuple[Column, ...]
-    """Columns of the files that are features, in their order."""
+    """Columns of the files that are features, in their order, and those that a row of the files says alone."""
     footers: tuple[Footer, ...]
     """Of all readable files that are there now."""
     others: tuple[str, ...]
@@ -78,6 +80,7 @@ class Source:
             Of the files' filesystem.
         """
         renamed = [column for column, name in names.items() if column != name]
+        made = [column.name for column in self.features if column.derived]
         source, kinds = self.options.source, self._types()
         unfit = sorted(f"{name} is {kind}" for name, kind in kinds.items() if not _fits(kind))
         wanted = {column.name: feature_type(column) for column in self.features}
@@ -85,6 +88,7 @@ class Source:
         absent = [name for name in (*wanted, self.time.name) if name not in kinds]
         other = [name for name, kind in wanted.items() if not _stands_for(kinds.get(name), kind)]
         reasons = {
+            f"'{(*made, '')[0]}' is made of other columns": bool(made),
             "there are several sources": len(source) > 1 or any(mark in source[0] for mark in "*?["),
             f"there is {(*self.others, '')[0]}, which is not of the dataset or cannot be read": bool(self.others),
             f"it has no name for {(*map(repr, renamed), '')[0]}": bool(renamed),
@@ -181,12 +185,18 @@ def open_source(run: Run) -> Source:
     if not known:
         raise DatasetError(f"{run.uri}: none of the files that it read is there any more; run again")
     inferred = infer_columns(known, options)
+    made = inline_columns(inferred.derivations, load_frozen(run.store, run.manifest.get("frozen", {})))
     unread = [name for name in options.entity if name not in {column.name for column in inferred.entity}]
     if unread:
         raise ConfigurationError(
             f"{run.uri}: join key {unread[0]!r} is neither words, numbers nor times; choose another"
         )
-    time = next(column for column in inferred.columns if column.role is Role.EVENT_TIME)
+    times = [column for column in inferred.columns if column.role is Role.EVENT_TIME]
+    if not times:
+        raise ConfigurationError(
+            f"{run.uri}: event time '{options.event_time}' is made of other columns; Feast needs one of the files"
+        )
+    (time,) = times
     if time.kind is not Kind.TIME:
         raise ConfigurationError(
             f"{run.uri}: event time '{time.name}' is {time.source_type} and Feast needs times; "
@@ -196,7 +206,7 @@ def open_source(run: Run) -> Source:
         options,
         inferred.entity,
         time,
-        tuple(column for column in inferred.columns if column.role is Role.FEATURE),
+        tuple(column for column in (*inferred.columns, *made) if column.role is Role.FEATURE),
         footers,
         tuple(_others(options.source, {footer.file.uri for footer in footers}, run.store.options)),
         inputs,

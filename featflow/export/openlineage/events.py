@@ -27,8 +27,6 @@ __all__ = ["complete_event", "dataset_name", "fail_event", "start_event"]
 PRODUCER = f"urn:featflow:{version('featflow')}"
 MOST_COLUMNS = 1000
 """Columns beyond which an event says of a table only what came from keys and images: it would be of many megabytes."""
-MADE = ("descriptor of an image", "principal direction of vectors", "cluster of vectors")
-"""Types of columns made of images, as the profile tells them."""
 
 
 def dataset_name(uri: str) -> tuple[str, str]:
@@ -71,7 +69,7 @@ def complete_event(run: Run) -> RunEvent:
     event = _event(config, run.run_id, RunState.COMPLETE, ended)
     names = ["column", "type", "kind", "rows", "missing", "distinct", "min", "max", "quantiles"]
     profiled = run.arrow("profile").select(names).to_pylist() if "profile" in run.tables else []
-    read = [row for row in profiled if row["type"] not in MADE]
+    read = [row for row in profiled if row["column"] not in manifest.get("derived", {})]
     for dataset in event.inputs:
         dataset.facets = {"schema": _schema(read, config)} if read else {}
     if len(event.inputs) == 1 and read:  # numbers are of all sources together
@@ -144,7 +142,7 @@ def _output(
         "version": facet_v2.dataset_version_dataset.DatasetVersionDatasetFacet(run.run_id, producer=PRODUCER),
         "symlinks": facet_v2.symlinks_dataset.SymlinksDatasetFacet([link], producer=PRODUCER),
     }
-    lineage = dict(_lineage(table, keys, inputs, profiled))
+    lineage = dict(_lineage(table, keys, inputs, profiled, run.manifest))
     if lineage:
         facets["columnLineage"] = facet_v2.column_lineage_dataset.ColumnLineageDatasetFacet(lineage, producer=PRODUCER)
     size = sum(each for path, each in sizes.items() if path == entry["path"] or path.startswith(f"{entry['path']}/"))
@@ -159,16 +157,22 @@ def _keys(config: Config) -> list[str]:
 
 
 def _lineage(
-    table: str, keys: list[str], inputs: list[InputDataset], profiled: list[dict[str, Any]]
+    table: str, keys: list[str], inputs: list[InputDataset], profiled: list[dict[str, Any]], manifest: dict[str, Any]
 ) -> Iterator[tuple[str, Any]]:
     """Yield of each output column the input columns that it is made of."""
-    images = dict.fromkeys(row["column"].rpartition(".")[0] for row in profiled if row["type"] in MADE)
-    read = dict.fromkeys([*(row["column"] for row in profiled if row["type"] not in MADE), *images])
+    derived = manifest.get("derived", {})
+    images = [each["column"] for each in manifest["config"]["dataset"]["images"]]
+    names = [row["column"] for row in profiled]
+    read = dict.fromkeys(name for name in names if name not in derived)
+    read |= dict.fromkeys(source for name in names for source in derived.get(name, ()))
     for key in keys:
         yield key, _fields(inputs, [key], "IDENTITY")
     if images:
         for column in TABLES[table].of_images:
-            yield column, _fields(inputs, images, "TRANSFORMATION" if table == "embedding" else "AGGREGATION")
+            yield (
+                column,
+                _fields(inputs, dict.fromkeys(images), "TRANSFORMATION" if table == "embedding" else "AGGREGATION"),
+            )
     if 0 < len(read) * len(inputs) <= MOST_COLUMNS:
         for column in TABLES[table].of_columns:
             yield column, _fields(inputs, read, "AGGREGATION")

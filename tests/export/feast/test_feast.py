@@ -338,6 +338,23 @@ def columns_copy(repository):
     return pq.read_table(sorted(Path(repository).rglob("*_columns-*/part-*.parquet")))
 
 
+def test_parts_of_times_are_features_and_are_copied(tmp_path):
+    """Of a run they are what a row of the files says; those of images lie in views of their own."""
+    settings = mixed_settings(tmp_path)
+    settings["dataset"]["derive"] = [{"parts": "when", "timezone": "Asia/Tokyo"}]
+    run = featflow.run(settings)
+    exported = export_feast(settings["output"], str(tmp_path / "repository"))
+    assert any("is made of other columns" in note for note in exported.repository.notes)
+    copy = columns_copy(tmp_path / "repository")
+    local = pl.from_arrow(copy)["when"].dt.convert_time_zone("Asia/Tokyo")
+    assert copy["when.hour"].to_pylist() == local.dt.hour().to_list()
+    assert copy["when.weekday"].to_pylist() == local.dt.weekday().to_list()
+    days = (local.dt.date() - local.dt.date().min()).dt.total_days().to_list()
+    assert copy["when.days"].to_pylist() == days
+    assert copy.schema.field("when.hour").type == pa.int64()
+    assert run.manifest["derived"]["when.hour"] == ["when"]
+
+
 def test_rows_are_copied_anew_when_they_are_read_another_way(tmp_path):
     settings = mixed_settings(tmp_path)
     featflow.run(settings)
