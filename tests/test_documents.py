@@ -130,6 +130,23 @@ def test_recipes(reader):
     assert json.loads(Path("changes.json").read_text())
 
 
+def test_made_columns(reader):
+    random = np.random.default_rng(4)
+    micros = np.sort(random.integers(0, 50 * 86_400_000_000, 3_000)) + 1_767_225_600_000_000
+    created = pl.Series(micros).cast(pl.Datetime("us", "UTC"))
+    busy = created.dt.convert_time_zone("Europe/Vienna").dt.hour().is_in([12, 13, 18, 19]).to_numpy()
+    Path("visits").mkdir()
+    columns = {"visit_id": np.arange(3_000), "created": created, "bought": busy ^ (random.random(3_000) < 0.1)}
+    pl.DataFrame(columns).write_parquet("visits/a.parquet")
+    found = reader("made-columns.md")
+    ranking = {row["feature"]: row for row in found["ranking"].to_dicts()}
+    assert ranking["created.hour"]["rank"] == 1
+    assert ranking["created.hour"]["corrected_mi"] > 10 * abs(ranking["created"]["corrected_mi"])
+    assert list(ranking).count("created.month") == 0
+    profile = {row["column"]: row["kind"] for row in found["run"].table("profile").to_dicts()}
+    assert profile["created.weekday"] == "category"
+
+
 def test_the_description_of_the_tables_is_fresh():
     generate = runpy.run_path(str(ROOT / "schemas" / "generate.py"))
     assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == generate["documented"](), "run 'make schemas'"

@@ -164,7 +164,7 @@ class _FromStates(_Fits):
     def states(self, specs: Sequence[Any]) -> list[Any]:
         shards = passes.readable(self.store, self.dataset.shards, specs)
         try:
-            name = whole_name([shard.digest for shard in shards])
+            name = whole_name(shards)
             return [state_store.load(self.store, spec, name) for spec in specs]
         except (FileNotFoundError, IndexError):
             raise _NotThereError from None
