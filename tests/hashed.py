@@ -13,10 +13,13 @@ from featflow.columns.hashing import DIGEST_BYTES
 from featflow.config import parse
 from featflow.dataset.dataset import open_dataset
 from featflow.execution import state_store
+from featflow.execution.context import Context
 from featflow.execution.engines.ray import RayEngine
 from featflow.execution.engines.serial import SerialEngine
 from featflow.execution.passes import Workspace
 from featflow.execution.progress import SilentProgress
+from featflow.measures.options import UncertaintyOptions
+from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
 from featflow.summaries import StoredSummarizer
 from featflow.transforms.images.embeddings import Embedding
@@ -26,7 +29,7 @@ PHOTO = Column("photo", "image", Kind.IMAGE, source_type="binary")
 
 
 def opened(folder, table, kind="serial", parts=3, **dataset):
-    """A dataset of so many files, and the workspace of a run over it."""
+    """A dataset of so many files, and the context of a run over it."""
     (folder / "data").mkdir()
     cuts = np.linspace(0, len(table), parts + 1).astype(int)
     for index, (start, end) in enumerate(pairwise(cuts)):
@@ -34,13 +37,15 @@ def opened(folder, table, kind="serial", parts=3, **dataset):
     config = parse({"dataset": {"source": str(folder / "data")} | dataset, "output": str(folder / "out")})
     engine = RayEngine(None, 2) if kind == "ray" else SerialEngine()
     workspace = Workspace(Store(config.output), engine, SilentProgress(), 2**24, 2**24)
-    return open_dataset(config.dataset), workspace, Embedding(PHOTO, DescriptorsSpec(), 10**8)
+    dataset = open_dataset(config.dataset)
+    context = Context(workspace, dataset, UncertaintyOptions(), RunWriter(workspace.store, "hashed"))
+    return dataset, context, Embedding(PHOTO, DescriptorsSpec(), 10**8)
 
 
 def of_hashes(folder, images, kind="serial"):
     """The same of images that are nothing but content, hash and part; content None is no picture."""
     table = pa.table({"x": np.arange(len(images)), "part": pa.array([part for *_, part in images], pa.string())})
-    dataset, workspace, made = opened(folder, table, kind)
+    dataset, context, made = opened(folder, table, kind)
     start, names = 0, [made.named(name).name for name in ("content", "likeness")]
     schema = pa.schema(list(zip(names, (pa.binary(DIGEST_BYTES), pa.uint64()), strict=True)))
     for shard in dataset.shards:
@@ -50,5 +55,5 @@ def of_hashes(folder, images, kind="serial"):
         ]
         start += shard.rows
         path = state_store.path(StoredSummarizer(made), shard.digest)
-        workspace.store.write_arrow(path, pa.Table.from_pylist(rows, schema))
-    return workspace, dataset.shards, made, next(c for c in dataset.columns if c.name == "part")
+        context.workspace.store.write_arrow(path, pa.Table.from_pylist(rows, schema))
+    return context, dataset.shards, made, next(c for c in dataset.columns if c.name == "part")

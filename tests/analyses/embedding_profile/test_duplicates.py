@@ -135,9 +135,9 @@ def test_planted_copies_and_what_the_split_leaks(tmp_path, engine_kind):
     part = ["train"] * 32 + ["test"] * 30
     order = np.random.default_rng(5).permutation(len(photos))
     table = pa.table({"photo": [photos[row] for row in order], "part": [part[row] for row in order]})
-    dataset, workspace, spec = opened(tmp_path, table, engine_kind, images=["photo"])
-    passes.compute(workspace, dataset.shards, (StoredSummarizer(spec),), "encoding images")
-    found = duplicates(workspace, dataset.shards, spec, dataset.columns[0])
+    dataset, context, made = opened(tmp_path, table, engine_kind, images=["photo"])
+    passes.compute(context.workspace, dataset.shards, (StoredSummarizer(made),), "encoding images")
+    found = duplicates(context, dataset.shards, made, dataset.columns[0])
     assert (found.images, found.exact, found.near, found.flat, found.crowded) == (62, 7, 30, 0, 0)
     assert found.parts == {"test": 30, "train": 32}
     assert found.leakage == (Leak("test", "train", 5, 5, 15), Leak("train", "test", 5, 5, 15))
