@@ -41,6 +41,22 @@ def mixed():
 
 
 @pytest.fixture(scope="session")
+def hostile_run(tmp_path_factory):
+    """A second run, of columns whose names are markup: it has every table."""
+    import reports
+
+    return reports.hostile_run(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def bare_run(tmp_path_factory):
+    """A run of nothing but a profile."""
+    import reports
+
+    return reports.bare_run(tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture(scope="session")
 def local_ray():
     """One Ray for all tests that run on it; the engine joins what is there."""
     import ray

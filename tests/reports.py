@@ -1,13 +1,18 @@
-"""What tests of reports share: a table whose names are markup, and a page as a browser sees it."""
+"""What tests of reports share: a table whose names are markup, runs of it, and a page as a browser sees it."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from featflow.config import parse
+from featflow.pipeline.job import run as run_job
+from featflow.storage.run import Run
 
 ROWS = 900
 HOSTILE = (
@@ -54,6 +59,40 @@ def damage(path) -> None:
     data = bytearray(path.read_bytes())
     data[start : start + 60] = b"\xff" * 60
     path.write_bytes(data)
+
+
+def hostile_run(root: Path) -> Run:
+    """A second run after a shift: it has drift, a quarantined row group, warnings and images."""
+    (root / "data").mkdir()
+    table = hostile_table()
+    pq.write_table(table.slice(0, 600), root / "data" / "a.parquet", row_group_size=300)
+    values = {
+        "dataset": {
+            "source": str(root / "data"),
+            "targets": ["</title><script>alert(4)</script>"],
+            "entity": ["key <i>"],
+            "event_time": "when",
+            "images": ["photo"],
+        },
+        "output": str(root / "out"),
+        "engine": {"kind": "serial"},
+        "budget": {"bad_rows": 0.5},
+    }
+    run_job(parse(values))
+    changed = table.slice(600).set_column(3, HOSTILE[3], pa.array(np.full(300, 9.0)))
+    pq.write_table(changed, root / "data" / "b.parquet", row_group_size=150)
+    damage(root / "data" / "b.parquet")
+    return run_job(parse(values))
+
+
+def bare_run(root: Path) -> Run:
+    """A run of nothing but a profile."""
+    pq.write_table(pa.table({"x": [1.0, 2.0, None], "word": ["a", "a", "b"]}), root / "a.parquet")
+    analyses = {"correlation": None, "ranking": None, "interaction": None, "drift": None}
+    dataset = {"source": str(root / "a.parquet")}
+    return run_job(
+        parse({"dataset": dataset, "output": str(root / "out"), "engine": {"kind": "serial"}, "analyses": analyses})
+    )
 
 
 class Looked:

@@ -10,11 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
+from rich.console import RenderableType
+
 from featflow.analyses.base_options import AnalysisOptions
 from featflow.analyses.change import Row
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section, section_of_tables
 from featflow.analyses.run_states import RunStates
 from featflow.execution.context import Context
 from featflow.execution.requests import Measurement, Request
+from featflow.storage.run import Run
 from featflow.storage.tables import TableSpec
 
 __all__ = ["Analysis"]
@@ -81,3 +86,13 @@ class Analysis(ABC, Generic[OptionsT]):
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:  # noqa: ARG002
         """Yield rows of the drift table: how figures of one run differ from another's; none by default."""
         yield from ()
+
+    @classmethod
+    def section(cls, run: Run, limits: PageLimits) -> Section | None:
+        """Return what it shows of a finished run in the report; by default a listing of each of its tables."""
+        return section_of_tables(cls.name, cls.tables, run, limits)
+
+    @classmethod
+    def shown(cls, run: Run, width: int) -> RenderableType | None:  # noqa: ARG003
+        """Return what is printed of a finished run onto a terminal of so many characters a line; nothing by default."""
+        return None

@@ -1,4 +1,4 @@
-"""Every analysis of the catalogue over odd data: tables fit their schemas, hold no NaN, and depend on no layout.
+"""Every analysis of the catalogue over odd data: tables fit their schemas, hold no NaN, depend on no layout, are shown.
 
 A new analysis is run here as soon as the catalogue names it.
 """
@@ -16,11 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from polars.testing import assert_frame_equal
+from rich.console import Console
 
 import featflow
 from featflow.analyses.catalogue import ANALYSES, TABLES
 from featflow.analyses.options import Analyses
+from featflow.analyses.reporting.limits import SIZES
 from featflow.errors import DatasetError
+from featflow.export.report.writing import report
 
 SKETCHES = {"profile": ["quantile_sketch", "distinct_sketch", "frequent_sketch"]}
 """Bytes of sketches depend on the order of merging; KLL's also flip coins that cannot be seeded."""
@@ -139,6 +142,15 @@ def check_tables(done) -> None:
                 check_values(chunk, f"{name}.{each}")
 
 
+def check_views(done) -> None:
+    """Raise AssertionError if the report lacks a section, or a terminal cannot show what is there."""
+    text = report(done)
+    for kind in ANALYSES:
+        section = kind.section(done, SIZES[0])
+        assert section is None or all(f'id="{each.name}-rows"' in text for each in section.listings), kind.name
+        Console(file=io.StringIO(), width=100).print(kind.shown(done, 100))
+
+
 def frame(done, name: str) -> pl.DataFrame:
     table = done.arrow(name).drop_columns(SKETCHES.get(name, []))
     found = pl.from_arrow(table)
@@ -159,6 +171,7 @@ def test_tables_fit_and_do_not_depend_on_shards(name, tmp_path):
     ours, theirs = (run(CASES[name], tmp_path / str(shards), shards) for shards in (1, 7))
     for done in (ours, theirs):
         check_tables(done)
+    check_views(ours)
     assert set(ours.tables) == set(theirs.tables)
     assert ours.manifest["rows"]["read"] == len(CASES[name].table)
     for table in set(ours.tables) - OF_OTHER_FOLDS:

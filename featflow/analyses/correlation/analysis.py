@@ -31,6 +31,8 @@ from featflow.analyses.correlation.strongest import merge_best, strongest
 from featflow.analyses.correlation.tables import CORRELATION
 from featflow.analyses.protocol import Analysis
 from featflow.analyses.recount import Bars, Pairs
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import (
     CodesOfColumns,
     ComomentsOfNumbers,
@@ -42,6 +44,7 @@ from featflow.analyses.run_states import RunStates
 from featflow.execution.context import Context
 from featflow.execution.requests import Measurement, Request
 from featflow.measures.p_values import PValues
+from featflow.storage.run import Run
 from featflow.storage.run_writer import PART_ROWS
 
 __all__ = ["Correlation"]
@@ -124,6 +127,13 @@ class Correlation(Analysis[CorrelationOptions]):
             numbers = sum(column.is_numeric for column in columns)
             old, new = before.run.table("correlation"), now.run.table("correlation")
             yield from correlation_drift(old, new, (before.degrees, now.degrees), (numbers, len(columns) - numbers))
+
+    @classmethod
+    def section(cls, run: Run, limits: PageLimits) -> Section | None:
+        """Return the heat map of each method and the strongest pairs."""
+        from featflow.analyses.correlation import report  # noqa: PLC0415  Bokeh takes a second to import
+
+        return report.section(run, limits)
 
 
 def _by_method(strongest_pairs: pa.Table) -> dict[str, Pairs]:

@@ -13,7 +13,7 @@ import polars as pl
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from featflow.analyses.reporting.limits import Limits
+from featflow.analyses.reporting.limits import PageLimits
 from featflow.errors import DatasetError
 from featflow.storage.run import Run
 
@@ -44,7 +44,7 @@ class HeatMap:
         return int((~known).sum())
 
 
-def heat_maps(run: Run, pairs: pl.DataFrame, limits: Limits) -> tuple[HeatMap, ...]:
+def heat_maps(run: Run, pairs: pl.DataFrame, limits: PageLimits) -> tuple[HeatMap, ...]:
     """Return a heat map for each method that has values of enough columns, of the columns of its strongest pairs.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Heat maps and graphs drawn."""
+"""Heat maps drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bokeh.models import (
 from bokeh.palettes import interp_palette
 
 from featflow.analyses.correlation.heat_maps import HeatMap
-from featflow.analyses.reporting.plots import FONT, NOISE, WARM, label, plot
+from featflow.analyses.reporting.plots import FONT, NOISE, WARM, label, narrow, plot
 
 __all__ = ["heat_plot"]
 
@@ -59,7 +59,8 @@ def heat_plot(heat: HeatMap) -> GridPlot:
     cursor = ColumnDataSource({"x": [], "y": []}, name="cursor")
     cells.rect("x", "y", width=1, height=1, fill_color=None, line_color=WARM, line_width=2, source=cursor)
     for axis in cells.axis:
-        axis.ticker = BasicTicker(desired_num_ticks=40, min_interval=1, num_minor_ticks=0)
+        fewer = narrow(desired_num_ticks=16)
+        axis.ticker = BasicTicker(desired_num_ticks=40, min_interval=1, num_minor_ticks=0, tags=fewer)
         axis.major_label_overrides = {place: label(name, 24) for place, name in enumerate(heat.names)}
         axis.major_label_text_font_size = "11px"
         axis.axis_line_color = None

@@ -12,10 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.analyses.change import Row
+from featflow.analyses.drift import report
 from featflow.analyses.drift.options import DriftOptions
 from featflow.analyses.drift.table import Limits, drift, streaks
 from featflow.analyses.drift.tables import DRIFT
 from featflow.analyses.protocol import Analysis
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section
 from featflow.analyses.run_states import RunStates
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.execution.context import Context
@@ -79,6 +82,11 @@ class Drift(Analysis[DriftOptions]):
             except DatasetError as error:
                 context.warn(f"drift: not compared with run {run_id}: {error}")
         context.write(DRIFT, tables)
+
+    @classmethod
+    def section(cls, run: Run, limits: PageLimits) -> Section:
+        """Return what changed."""
+        return report.section(run, limits)
 
 
 def _earlier_runs(store: Store, reference: str) -> Earlier:

@@ -8,8 +8,11 @@ from featflow.analyses.embedding.options import EmbeddingOptions
 from featflow.analyses.embedding.parts import EmbeddingWork, embedding_part
 from featflow.analyses.embedding.tables import EMBEDDING
 from featflow.analyses.protocol import Analysis
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section
 from featflow.columns.column import Role
 from featflow.execution.context import Context
+from featflow.storage.run import Run
 
 __all__ = ["Embedding"]
 
@@ -32,3 +35,10 @@ class Embedding(Analysis[EmbeddingOptions]):
             for column, counts in part.statuses.items():
                 statuses[column].update(counts)
         context.note(self.name, images={column: dict(counts) for column, counts in statuses.items()})
+
+    @classmethod
+    def section(cls, run: Run, limits: PageLimits) -> Section | None:
+        """Return the image columns with examples."""
+        from featflow.analyses.embedding import report  # noqa: PLC0415  images are read of few reports
+
+        return report.section(run, limits)

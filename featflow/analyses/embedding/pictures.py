@@ -40,7 +40,7 @@ class Piece:
     """URI of the part."""
 
 
-def pieces(run: Run, options: dict[str, Any]) -> tuple[list[Piece], int]:
+def pieces(run: Run) -> tuple[list[Piece], int]:
     """Return some shards of a run, spread evenly, and how many there are.
 
     Raises
@@ -54,7 +54,7 @@ def pieces(run: Run, options: dict[str, Any]) -> tuple[list[Piece], int]:
     if len(paths) != len(read):
         raise DatasetError(f"{len(paths)} parts of images and {len(read)} shards were read; run again")
     chosen = np.unique(np.linspace(0, len(paths) - 1, MOST_PIECES).astype(int))
-    return [Piece(_shard(read[i], options), run.store.uri(paths[i])) for i in chosen], len(paths)
+    return [Piece(_shard(read[i], run.store.options), run.store.uri(paths[i])) for i in chosen], len(paths)
 
 
 def _shard(entry: dict[str, Any], options: dict[str, Any]) -> Shard:

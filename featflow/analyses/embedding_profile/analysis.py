@@ -15,6 +15,8 @@ from featflow.analyses.embedding_profile.options import EmbeddingProfileOptions
 from featflow.analyses.embedding_profile.table import ImageStates, TargetStates, embedding_profile
 from featflow.analyses.embedding_profile.tables import EMBEDDING_PROFILE
 from featflow.analyses.protocol import Analysis
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section
 from featflow.analyses.run_states import RunStates
 from featflow.columns.codebook import CategoryCoding
 from featflow.columns.column import Role
@@ -24,6 +26,7 @@ from featflow.execution.requests import OneSpec
 from featflow.execution.state_store import AnySummarizer
 from featflow.measures.classification import Classification, classified, prefix_lengths
 from featflow.measures.frechet import frechet
+from featflow.storage.run import Run
 from featflow.summaries import ClassMoments, ClassMomentsSummarizer, VectorSampleSummarizer
 from featflow.summaries.class_moments import class_count
 from featflow.transforms.images.columns import vector_moments
@@ -82,6 +85,11 @@ class EmbeddingProfile(Analysis[EmbeddingProfileOptions]):
             if len(old.mean) == len(new.mean):
                 value, p_value = frechet(old, new)
                 yield {"feature": column, "method": encoder, "metric": "frechet", "value": value, "p_value": p_value}
+
+    @classmethod
+    def section(cls, run: Run, limits: PageLimits) -> Section | None:  # noqa: ARG003
+        """Return nothing: the images' own section says what is here."""
+        return None
 
 
 def _twins(found: Duplicates) -> dict[str, Any]:

@@ -17,11 +17,14 @@ from featflow.analyses.interaction.search import search
 from featflow.analyses.interaction.tables import INTERACTION
 from featflow.analyses.protocol import Analysis
 from featflow.analyses.recount import WHERE, Pairs
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import CodesOfColumns, CountsOfPairs
 from featflow.columns.column import Role
 from featflow.execution.context import Context
 from featflow.execution.requests import Measurement, Place, Request
 from featflow.measures.jackknife import FEWEST_GROUPS
+from featflow.storage.run import Run
 from featflow.summaries import PairCounts, PairCountsSummarizer
 
 __all__ = ["Interaction"]
@@ -69,6 +72,13 @@ class Interaction(Analysis[InteractionOptions]):
     def assumption(self) -> str:
         """Return what p-values of pairs rest on."""
         return "p-values of correlations and interactions: one row says nothing of another."
+
+    @classmethod
+    def section(cls, run: Run, limits: PageLimits) -> Section | None:
+        """Return the graph of each target's synergies and the pairs."""
+        from featflow.analyses.interaction import report  # noqa: PLC0415  Bokeh takes a second to import
+
+        return report.section(run, limits)
 
 
 def best_of_block(keep: int, place: Place, spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:  # noqa: ARG001

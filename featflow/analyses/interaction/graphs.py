@@ -9,9 +9,10 @@ import networkx as nx
 import numpy as np
 import polars as pl
 
-from featflow.analyses.reporting.limits import Limits
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.significance import significant_pairs
 
-__all__ = ["Graph", "graphs", "significant"]
+__all__ = ["Graph", "graphs"]
 
 MOST_EDGES, UNSURE_EDGES = 24, 6
 """Pairs drawn: of more, names lie over one another; and where none is significant."""
@@ -35,7 +36,9 @@ class Graph:
     """Pairs of the table whose synergy is surely above 0; of none, the strongest are drawn."""
 
 
-def graphs(interaction: pl.DataFrame, ranking: pl.DataFrame | None, rate: float, limits: Limits) -> tuple[Graph, ...]:
+def graphs(
+    interaction: pl.DataFrame, ranking: pl.DataFrame | None, rate: float, limits: PageLimits
+) -> tuple[Graph, ...]:
     """Return the graphs of the first targets that have a pair with a synergy above 0.
 
     Parameters
@@ -51,18 +54,11 @@ def graphs(interaction: pl.DataFrame, ranking: pl.DataFrame | None, rate: float,
     found = []
     for target in names:
         together = interaction.filter((pl.col("target") == target) & (pl.col("synergy") > 0)).sort("rank")
-        sure = significant(together, rate)
+        sure = significant_pairs(together, rate)
         if together.height:
             drawn = sure.head(MOST_EDGES) if sure.height else together.head(UNSURE_EDGES)
             found.append(_graph(target, tuple(drawn.to_dicts()), alone, sure.height))
     return tuple(found)
-
-
-def significant(interaction: pl.DataFrame, rate: float) -> pl.DataFrame:
-    """Return the pairs that are significant and whose synergy and its interval are above 0, most synergy first."""
-    positive = (pl.col("synergy") > 0) & (pl.col("ci_low").fill_null(0) > 0)
-    sure = interaction.filter((pl.col("q_value") <= rate) & positive)
-    return sure.sort("synergy", descending=True, maintain_order=True)
 
 
 def _graph(target: str, edges: tuple[dict[str, Any], ...], alone: dict[tuple[str, str], float], sure: int) -> Graph:

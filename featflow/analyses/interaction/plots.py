@@ -13,14 +13,16 @@ from bokeh.plotting import figure
 
 from featflow.analyses.interaction.graphs import Graph
 from featflow.analyses.reporting.labels import shown
-from featflow.analyses.reporting.plots import FONT, MARK, WARM, label, plot
+from featflow.analyses.reporting.plots import FONT, MARK, WARM, label, narrow, plot
 
 __all__ = ["graph_plot"]
 
 
 def graph_plot(graph: Graph) -> figure:
     """Return features as dots, what they say alone by size, and synergies as lines, what they say by width."""
-    made = plot(height=460, x_range=Range1d(-1.35, 1.35), y_range=Range1d(-1.2, 1.3))
+    made = plot(
+        height=460, x_range=Range1d(-1.35, 1.35, tags=narrow(start=-1.75, end=1.75)), y_range=Range1d(-1.2, 1.3)
+    )
     made.axis.visible = made.grid.visible = False
     place = dict(zip(graph.features, graph.places, strict=True))
     strongest = graph.edges[0]["synergy"]

@@ -6,17 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from featflow.analyses.change import Row
+from featflow.analyses.profile import report
 from featflow.analyses.profile.drift import column_drift
 from featflow.analyses.profile.options import ProfileOptions
 from featflow.analyses.profile.sketches import SketchesOfNumbers, with_sketches
 from featflow.analyses.profile.table import profile
 from featflow.analyses.profile.tables import PROFILE
 from featflow.analyses.protocol import Analysis
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import EqualRowsOfPairs
 from featflow.analyses.run_states import RunStates
 from featflow.execution.context import Context
 from featflow.execution.requests import Request
 from featflow.measures.codebook import CANDIDATES, duplicate_candidates
+from featflow.storage.run import Run
 
 __all__ = ["Profile"]
 
@@ -70,3 +74,8 @@ class Profile(Analysis[ProfileOptions]):
         for name in now.columns:
             if before.is_like(now, name):
                 yield from column_drift(before[name], now[name], codings.get(name))
+
+    @classmethod
+    def section(cls, run: Run, limits: PageLimits) -> Section | None:
+        """Return the columns."""
+        return report.section(run, limits)

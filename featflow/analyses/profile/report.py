@@ -1,16 +1,20 @@
-"""The profile table as rows with small pictures of how values are distributed."""
+"""The columns: when they are of, their alerts, and rows with small pictures of how values are distributed."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from featflow.analyses.reporting.labels import rounded
+from featflow.analyses.reporting.labels import rounded, time
+from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.listing import Field, Listing, listing
+from featflow.analyses.reporting.section import Section
+from featflow.storage.run import Run
 
-__all__ = ["profiles"]
+__all__ = ["profiles", "section"]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """Heights of bars, one character a bar: none to highest."""
@@ -28,7 +32,7 @@ FIELDS = (
     Field("missing_share", "missing", "share", "Share of rows in which the value is null."),
     Field("distinct", "distinct", "integer", "Distinct values; an estimate where sketches count."),
     Field("mean", "mean", "value", "Mean of the finite values."),
-    Field("std", "std", "value", "Standard deviation; of times, in days."),
+    Field("std", "std", "span", "Standard deviation; of times, in days."),
     Field("min", "min", "value", "Smallest finite value."),
     Field("median", "median", "value", "The 50% quantile."),
     Field("max", "max", "value", "Largest finite value."),
@@ -44,6 +48,29 @@ DAY = 86_400e6
 """Microseconds of a day."""
 
 
+def section(run: Run, limits: PageLimits) -> Section | None:
+    """Return the columns, in the part Data."""
+    if "profile" not in run.tables:
+        return None
+    profile = run.table("profile")
+    values = {"columns": profile.height, "event_time": _event_time(run, profile), "alerts": _alerts(profile)}
+    return Section("profile", "Columns", (profiles(profile, limits.rows),), {}, values, "profile/section.html")
+
+
+def _event_time(run: Run, profile: pl.DataFrame) -> str:
+    """Return the window that was asked for, and the event times that were read; empty if there are none."""
+    times = profile.filter((pl.col("role") == "event_time") & (pl.col("kind") == "time") & pl.col("min").is_not_null())
+    read = f"{time(times['min'][0])} to {time(times['max'][0])} UTC" if times.height else ""
+    return "; ".join(part for part in (run.manifest["config"]["dataset"]["window"] or "", read) if part)
+
+
+def _alerts(profile: pl.DataFrame) -> list[tuple[str, int]]:
+    """Return alerts and how many columns have each, most first."""
+    # duplicate_of:other is one alert, whatever the other is
+    names = profile["alerts"].explode().drop_nulls().str.split(":").list.first()
+    return list(names.value_counts(sort=True, name="n").iter_rows())
+
+
 def profiles(profile: pl.DataFrame, most: int) -> Listing:
     """Return the profile as a listing, columns with alerts where they stand in the dataset."""
     rows = [_row(row) for row in profile.head(most).iter_rows(named=True)]
@@ -52,8 +79,7 @@ def profiles(profile: pl.DataFrame, most: int) -> Listing:
     frame = pl.DataFrame(rows, schema=schema)
     found = listing("profile", "A row is a column.", frame, FIELDS, most)
     if profile.height > most:
-        caption = f"A row is a column. The first {most:,} of {profile.height:,} columns."
-        return Listing(found.name, caption, found.fields, found.rows, found.texts)
+        return replace(found, caption=f"A row is a column. The first {most:,} of {profile.height:,} columns.")
     return found
 
 

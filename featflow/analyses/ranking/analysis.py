@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+from rich.console import RenderableType
 
 from featflow.analyses.change import Row
 from featflow.analyses.protocol import Analysis
+from featflow.analyses.ranking import terminal
 from featflow.analyses.ranking.drift import ranking_drift
 from featflow.analyses.ranking.options import RankingOptions
 from featflow.analyses.ranking.ranks import ranked
@@ -16,11 +18,14 @@ from featflow.analyses.ranking.scores import RankingMeasure, measure_features, w
 from featflow.analyses.ranking.tables import RANKING, RANKING_WINDOW
 from featflow.analyses.ranking.time_unit import unit_of_windows
 from featflow.analyses.ranking.windows import Skills, measure_windows, rank_in_windows, with_skills
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import CountsOfFeatures, CountsOverTime
 from featflow.analyses.run_states import RunStates
 from featflow.columns.column import Role
 from featflow.execution.context import Context
 from featflow.execution.requests import Measurement, Request
+from featflow.storage.run import Run
 
 __all__ = ["Ranking"]
 
@@ -113,3 +118,15 @@ class Ranking(Analysis[RankingOptions]):
         if before.has("ranking") and now.has("ranking"):
             old, new = before.run.table("ranking"), now.run.table("ranking")
             yield from ranking_drift(old, new, (before.degrees, now.degrees))
+
+    @classmethod
+    def section(cls, run: Run, limits: PageLimits) -> Section | None:
+        """Return the ranking of each target, drawn and listed."""
+        from featflow.analyses.ranking import report  # noqa: PLC0415  Bokeh takes a second to import
+
+        return report.section(run, limits)
+
+    @classmethod
+    def shown(cls, run: Run, width: int) -> RenderableType | None:
+        """Return the first features of every target."""
+        return terminal.shown(run, width)

@@ -8,7 +8,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter, Range1d, Span
 from bokeh.plotting import figure
 
-from featflow.analyses.ranking.report import RankedTarget
+from featflow.analyses.ranking.ranked_targets import RankedTarget
 from featflow.analyses.reporting.labels import shown
 from featflow.analyses.reporting.plots import MARK, NOISE, WARM, name_axis, plot
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MOST_BYTES", "SIZES", "Limits"]
+__all__ = ["MOST_BYTES", "SIZES", "PageLimits"]
 
 MOST_BYTES = 8_000_000
 """Bytes of a page, whatever the number of columns."""
+PAIRS_SHARE = 0.4
+"""Of the rows of a page's tables that are pairs: two names a row, and three such tables a page."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class PageLimits:
     """Most of what is shown of each kind."""
 
     rows: int
@@ -23,6 +25,11 @@ class Limits:
     examples: int = 5
     """Images at each end and in the middle of a feature."""
 
+    @property
+    def pairs(self) -> int:
+        """Rows of a table that may have more rows than there are columns."""
+        return int(self.rows * PAIRS_SHARE)
 
-SIZES = (Limits(10_000), Limits(4_000), Limits(1_500, 80), Limits(400, 60, 4), Limits(80, 30, 2, 2))
+
+SIZES = (PageLimits(10_000), PageLimits(4_000), PageLimits(1_500, 80), PageLimits(400, 60, 4), PageLimits(80, 30, 2, 2))
 """Tried in turn, until a page has at most `MOST_BYTES`."""

@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from featflow.analyses.reporting.labels import plural, rounded, shown
+from featflow.storage.tables import TableSpec
 
-__all__ = ["Field", "Listing", "listing"]
+__all__ = ["Field", "Listing", "described", "listing"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Field:
     title: str
     """What stands above it."""
     kind: str = "number"
-    """number, integer, share, probability, text, words (a list), flag, picture, or value: a time where kind is time."""
+    """number, integer, share, probability, text, words (a list), flag or picture (of a distribution). Where the column
+    kind of the same row is time, a value is a time and a span is in days; else they are numbers."""
     said: str = ""
     """What it means."""
 
@@ -32,7 +34,7 @@ class Listing:
     """Rows to look through."""
 
     name: str
-    """Its place in the page."""
+    """Its id in the page."""
     caption: str
     """What a row is, and how many are shown."""
     fields: tuple[Field, ...]
@@ -45,6 +47,18 @@ class Listing:
     def payload(self) -> dict[str, Any]:
         """Return what the page's script reads."""
         return {"fields": [vars(field) for field in self.fields], "rows": self.rows, "texts": self.texts}
+
+
+def described(table: TableSpec, columns: Sequence[tuple[str, str, str]]) -> list[Field]:
+    """Return fields that mean what the table says of its columns.
+
+    Parameters
+    ----------
+    columns
+        Name, title and kind of each.
+    """
+    meaning = {field["name"]: field["description"] for field in table.describe()["fields"]}
+    return [Field(name, title, kind, meaning[name]) for name, title, kind in columns]
 
 
 def listing(name: str, said: str, frame: pl.DataFrame, fields: Sequence[Field], most: int) -> Listing:
@@ -81,6 +95,6 @@ def _cells(frame: pl.DataFrame, field: Field, texts: dict[str, int]) -> list[Any
         return [place(value) for value in values]
     if field.kind == "words":
         return [[place(word) for word in value or []] for value in values]
-    if field.kind == "value":
+    if field.kind == "value":  # microseconds since 1970, all of them
         return [rounded(value, 16) for value in values]
     return [rounded(value) if isinstance(value, float) else value for value in values]

@@ -10,7 +10,7 @@ from bokeh.plotting import figure
 
 from featflow.analyses.reporting.labels import shown
 
-__all__ = ["FONT", "MARK", "NOISE", "WARM", "label", "name_axis", "plot"]
+__all__ = ["FONT", "MARK", "NOISE", "WARM", "label", "name_axis", "narrow", "plot"]
 
 MARK, NOISE, WARM = "#3b7dd8", "#868e99", "#c9632a"
 """Of what is measured, of noise, and of a second thing: at least 3 to 1 on white and on the dark page."""
@@ -45,6 +45,11 @@ def plot(**options: Any) -> figure:
         axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
         axis.minor_tick_line_color = None
     return made
+
+
+def narrow(**properties: Any) -> list[Any]:
+    """Return tags of a model that say how its properties are set where the page is narrow, as on a phone."""
+    return [{"narrow": properties}]
 
 
 def name_axis(axis: Any, names: Sequence[str], most: int = 28) -> None:

@@ -1,32 +1,43 @@
-"""Figures to one HTML file that asks for nothing from outside."""
+"""A run's sections to one HTML file that asks for nothing from outside."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources as files
 from typing import Any
 
 from bokeh.embed import json_item
 from bokeh.resources import Resources
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from featflow.analyses.correlation.plots import heat_plot
-from featflow.analyses.interaction.plots import graph_plot
-from featflow.analyses.ranking.plots import curve_plot, information_plot, rank_plot
 from featflow.analyses.reporting.labels import plural, rounded, shown
-from featflow.export.report.figures import Figures
+from featflow.analyses.reporting.limits import PageLimits
+from featflow.analyses.reporting.section import Section
+from featflow.export.report.overview import overview, quarantine_listing
+from featflow.storage.run import Run
 
 __all__ = ["page"]
 
+OWN_IDS = ("main", "data", "run", "reading", "quarantine")
+"""Of the page's own parts and listings."""
 
-def page(figures: Figures) -> str:
-    """Return the page of a run's figures."""
-    plots = _plots(figures)
+
+def page(run: Run, sections: Sequence[Section], limits: PageLimits) -> str:
+    """Return the page of a run with its sections, in their order.
+
+    Raises
+    ------
+    ValueError
+        Two sections use the same id.
+    """
+    _check_ids(sections)
+    lost = quarantine_listing(run, limits)
     scripts = {"bokeh": _bokeh(), "report": _file("report.js")}
     hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts.values())
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
@@ -38,10 +49,9 @@ def page(figures: Figures) -> str:
         _environment()
         .get_template("report.html")
         .render(
-            figures=figures,
-            plots={name: _embedded(item) for name, item in plots.items()},
-            payloads={each.name: _embedded(each.payload) for each in figures.listings.values()},
-            names=[_embedded([shown(name) for name in heat.names]) for heat in figures.heats],
+            head=overview(run),
+            listings={} if lost is None else {lost.name: lost},
+            parts=[_part(section) for section in sections],
             policy=policy,
             style=Markup(_file("report.css")),  # noqa: S704  our own file
             scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  our own file, and Bokeh's
@@ -49,26 +59,31 @@ def page(figures: Figures) -> str:
     )
 
 
-def _plots(figures: Figures) -> dict[str, Any]:
-    """Return what Bokeh draws, by place in the page."""
-    found = {}
-    for index, ranked in enumerate(figures.rankings):
-        found[f"information-{index}"] = information_plot(ranked)
-        found[f"ranks-{index}"] = rank_plot(ranked)
-        if ranked.features > len(ranked.drawn):
-            found[f"curve-{index}"] = curve_plot(ranked)
-    found |= {f"heat-{index}": heat_plot(heat) for index, heat in enumerate(figures.heats)}
-    found |= {f"graph-{index}": graph_plot(graph) for index, graph in enumerate(figures.graphs)}
-    return {name: json_item(model) for name, model in found.items()}
+def _part(section: Section) -> dict[str, Any]:
+    """Return a section's text, and its template's macros that stand elsewhere in the page."""
+    listings = {each.name: each for each in section.listings}
+    template = _environment().get_template(section.template)
+    module = template.make_module({**section.values, "listings": listings, "plots": section.plots})
+    return {"name": section.name, "title": section.title, "text": escape(module).strip(), "macros": module}
+
+
+def _check_ids(sections: Iterable[Section]) -> None:
+    seen = set(OWN_IDS)
+    for section in sections:
+        # A section's own listing may bear its name: the ids of listings end in -rows and -caption.
+        for used in {section.name, *(each.name for each in section.listings), *section.plots}:
+            if used in seen:
+                raise ValueError(f"section {section.name}: the page has '{used}' already")
+            seen.add(used)
+
+
+def _json(value: Any, **_: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def _embedded(value: Any) -> Markup:
     """Return JSON that ends no script and opens no tag, whatever texts it holds."""
     return htmlsafe_json_dumps(value, dumps=_json)
-
-
-def _json(value: Any, **_: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 @lru_cache
@@ -84,12 +99,13 @@ def _file(name: str) -> str:
 
 @lru_cache
 def _environment() -> Environment:
+    """Return what renders the page's own templates, and those that lie in the folders of analyses."""
     environment = Environment(
-        loader=PackageLoader("featflow.export.report"),
-        autoescape=select_autoescape(default=True),
+        loader=ChoiceLoader([PackageLoader("featflow.export.report"), PackageLoader("featflow.analyses", "")]),
+        autoescape=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"shown": shown, "number": _number}
+    environment.filters |= {"drawn": json_item, "embedded": _embedded, "number": _number, "shown": shown}
     environment.globals |= {"plural": plural}
     return environment
 

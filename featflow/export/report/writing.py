@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from featflow.analyses.catalogue import ANALYSES
 from featflow.analyses.reporting.limits import MOST_BYTES, SIZES
+from featflow.analyses.reporting.section import Section
 from featflow.errors import ConfigurationError, InfrastructureError
-from featflow.export.report.figures import figures_of
 from featflow.export.report.page import page
 from featflow.storage.run import Run
 from featflow.storage.store import Store
@@ -17,23 +17,21 @@ __all__ = ["report", "write_report"]
 DEFAULT = "report.html"
 
 
-def report(run: Run, options: dict[str, Any] | None = None) -> str:
+def report(run: Run) -> str:
     """Return a run's report as HTML of at most `MOST_BYTES`.
-
-    Parameters
-    ----------
-    options
-        Of the dataset's filesystem, from which examples of images are read; by default those of the run's.
 
     Raises
     ------
     InfrastructureError
         The page does not fit.
     """
-    images = None
+    sections: list[Section | None] = [None] * len(ANALYSES)
     for limits in SIZES:
-        figures = figures_of(run, run.store.options if options is None else options, limits, images)
-        images, made = figures.images, page(figures)
+        sections = [
+            larger.fewer(limits) if larger and larger.fewer else analysis.section(run, limits)
+            for analysis, larger in zip(ANALYSES, sections, strict=True)
+        ]
+        made = page(run, [section for section in sections if section], limits)
         if len(made.encode()) <= MOST_BYTES:
             return made
     raise InfrastructureError(f"{run.uri}: its report is larger than {MOST_BYTES:,} bytes")

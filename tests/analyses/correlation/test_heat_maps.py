@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 
 from featflow.analyses.correlation.heat_maps import heat_maps, ordered
-from featflow.analyses.interaction.graphs import graphs, significant
-from featflow.analyses.reporting.limits import Limits
+from featflow.analyses.reporting.limits import PageLimits
 
 
 def test_columns_alike_stand_together():
@@ -40,11 +39,11 @@ def test_of_many_columns_those_of_the_strongest_pairs_are_shown():
     pairs = [(a, b, 0.9 if a < "c010" and b < "c010" else 0.01) for a in names for b in names if a < b]
     table = pl.DataFrame(pairs, schema=["feature_a", "feature_b", "value"], orient="row")
     table = table.with_columns(method=pl.lit("pearson"))
-    (heat,) = heat_maps(NoMatrices(), table, Limits(100, heat=10))
+    (heat,) = heat_maps(NoMatrices(), table, PageLimits(100, heat=10))
     assert set(heat.names) == set(names[:10])
     assert (heat.columns, heat.unknown) == (200, 0)
     kept = table.filter(pl.col("value") > 0.5).head(40)
-    (heat,) = heat_maps(NoMatrices(), kept, Limits(100))
+    (heat,) = heat_maps(NoMatrices(), kept, PageLimits(100))
     assert heat.unknown == 5
     assert np.isnan(heat.values).sum() == 10 + 2 * 5
 
@@ -65,7 +64,7 @@ def test_a_dense_run_fills_what_the_table_left_out(tmp_path):
     run = run_job(
         parse({"dataset": dataset, "output": str(tmp_path / "o"), "engine": {"kind": "serial"}, "analyses": analyses})
     )
-    (heat,) = heat_maps(run, run.table("correlation"), Limits(100))
+    (heat,) = heat_maps(run, run.table("correlation"), PageLimits(100))
     assert heat.unknown == 0
     truth = np.corrcoef([columns[name] for name in heat.names])
     off = ~np.eye(len(truth), dtype=bool)
@@ -73,19 +72,3 @@ def test_a_dense_run_fills_what_the_table_left_out(tmp_path):
     names, some = run.matrix("pearson", ["x4", "x1"])
     assert sorted(names) == ["x1", "x4"]
     assert some[0, 1] == pytest.approx(np.corrcoef(columns["x1"], columns["x4"])[0, 1])
-
-
-def test_a_pair_that_repeats_itself_is_no_synergy():
-    pairs = {"q_value": [0.0, 0.0, 0.0], "synergy": [-0.15, 0.1, 0.2], "ci_low": [0.003, 0.01, None]}
-    assert significant(pl.DataFrame(pairs), 0.05)["synergy"].to_list() == [0.1]
-
-
-def test_graphs_hold_what_is_significant(hostile_run):
-    (graph,) = graphs(hostile_run.table("interaction"), hostile_run.table("ranking"), 0.05, Limits(100))
-    assert graph.significant >= 1
-    assert {graph.edges[0]["feature_a"], graph.edges[0]["feature_b"]} == {"a", "b"}
-    assert all(edge["q_value"] <= 0.05 and edge["ci_low"] > 0 for edge in graph.edges)
-    assert np.abs(graph.places).max() <= 1 + 1e-9
-    (graph,) = graphs(hostile_run.table("interaction"), None, 0.0, Limits(100))
-    assert (graph.significant, len(graph.edges)) == (0, 6)
-    assert set(graph.alone) == {None}

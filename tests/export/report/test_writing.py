@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from featflow.analyses.catalogue import ANALYSES
 from featflow.analyses.correlation.tables import CORRELATION
 from featflow.analyses.profile.tables import PROFILE
 from featflow.analyses.ranking.tables import RANKING
-from featflow.analyses.reporting.limits import MOST_BYTES, Limits
+from featflow.analyses.reporting.limits import MOST_BYTES, PageLimits
 from featflow.errors import ConfigurationError
-from featflow.export.report.figures import figures_of
 from featflow.export.report.writing import report, write_report
 from featflow.storage.run import Run
 from featflow.storage.run_writer import RunWriter
@@ -90,13 +90,14 @@ def test_the_command_says_where_it_is(bare_run, tmp_path):
 
 
 def test_what_does_not_fit_is_cut_and_said(hostile_run):
-    limits = Limits(5)
-    figures = figures_of(hostile_run, {}, limits)
-    for name in ("profile", "ranking", "pairs", "interactions", "drift"):
-        made = figures.listings[name]
+    limits = PageLimits(5)
+    sections = [analysis.section(hostile_run, limits) for analysis in ANALYSES]
+    listings = {made.name: made for section in sections if section for made in section.listings}
+    assert set(listings) == {"profile", "ranking", "pairs", "interactions", "drift"}
+    for made in listings.values():
         assert 0 < len(made.rows) <= limits.rows
         assert "irst" in made.caption or "the strongest" in made.caption
-    assert {row[1] for row in figures.listings["ranking"].rows} == {1, 2, 3, 4, 5}
+    assert {row[1] for row in listings["ranking"].rows} == {1, 2, 3, 4, 5}
 
 
 def test_storage_takes_it_and_its_secrets_do_not_appear(bare_run, moto_options, tmp_path):

@@ -30,14 +30,17 @@
     flag: (value) => (value ? "yes" : "no"),
   };
 
+  const of_times = { value: moment, span: (value) => `${number(value)} days` };
+
   // Tables
 
-  const picture = (heights, row, at) => {
+  const is_time = (row, table) => table.texts[row[table.at.kind]] === "time";
+  const picture = (heights, row, table) => {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const wide = 96 / heights.length;
-    const time = row[at.kind_text] === "time";
-    const low = row[at.min], high = row[at.max];
-    const range = low == null ? "its most frequent values" : `${time ? moment(low) : number(low)} to ${time ? moment(high) : number(high)}`;
+    const write = is_time(row, table) ? moment : number;
+    const low = row[table.at.min], high = row[table.at.max];
+    const range = low == null ? "its most frequent values" : `${write(low)} to ${write(high)}`;
     svg.setAttribute("class", "picture");
     svg.setAttribute("viewBox", "0 0 96 24");
     svg.setAttribute("preserveAspectRatio", "none");
@@ -66,13 +69,12 @@
       made.classList.add("words");
       made.append(...value.map((word) => make("span", table.texts[word])));
     } else if (field.kind === "picture") {
-      made.append(picture(value, row, table.at));
+      made.append(picture(value, row, table));
     } else {
-      const time = field.kind === "value" && table.texts[row[table.at.kind]] === "time";
       made.classList.add("number");
       made.dataset.value = value;
-      if (time) made.textContent = field.name === "std" ? `${number(value)} days` : moment(value);
-      else made.textContent = (said[field.kind] || number)(value);
+      const write = (is_time(row, table) && of_times[field.kind]) || said[field.kind] || number;
+      made.textContent = write(value);
       if (field.kind === "flag" && value) made.classList.add("yes");
     }
     return made;
@@ -82,7 +84,8 @@
     const table = read(element.dataset.listing);
     const fields = table.fields;
     table.at = Object.fromEntries(fields.map((field, place) => [field.name, place]));
-    table.heading = ["column", "feature", "feature_a", "uri"].map((name) => table.at[name]).find((place) => place !== undefined);
+    const names = ["column", "feature", "feature_a", ...fields.filter((field) => field.kind === "text").map((field) => field.name)];
+    table.heading = names.map((name) => table.at[name]).find((place) => place !== undefined);
     const words = fields.map((field, place) => [field.kind, place]).filter(([kind]) => kind === "text" || kind === "words");
     const lower = table.texts.map((text) => text.toLowerCase());
     const [before, after] = element.querySelectorAll("[data-turn]");
@@ -168,18 +171,19 @@
     }
     if (element.clientWidth >= NARROW) return;
     for (const model of models(drawn)) {
+      for (const tag of model.tags) if (tag.narrow) model.setv(tag.narrow);
       if (model.type === "Label") model.text = cut(model.text);
-      if (model.type === "Figure" && element.id.startsWith("graph")) Object.assign(model.x_range, { start: -1.75, end: 1.75 });
       if (model.type === "Figure") model.min_border_left = Math.min(model.min_border_left || 0, 96);
-      if (model.type === "BasicTicker" && element.id.startsWith("heat")) model.desired_num_ticks = 16;
       if (!model.major_label_overrides || !model.major_label_overrides.size) continue;
       model.major_label_overrides = new Map([...model.major_label_overrides].map(([place, name]) => [place, cut(name)]));
     }
   };
 
+  // A square whose cells are read by pointer and keys: a figure with a line .cell, a box .cells, and names of its sides.
   const read_cells = (element, drawn) => {
-    const figure = element.closest(".heat");
-    if (!figure) return;
+    const box = element.closest(".cells");
+    if (!box) return;
+    const figure = box.closest("figure");
     const names = read(`${element.id}-names`);
     const cells = drawn.get_model_by_name("cells").get_column("image")[0];
     const cursor = drawn.get_model_by_name("cursor");
@@ -214,7 +218,7 @@
     if (figure.listens) return;
     figure.listens = true;
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    figure.querySelector(".cells").addEventListener("keydown", (event) => {
+    box.addEventListener("keydown", (event) => {
       const step = steps[event.key];
       if (!step || event.target !== event.currentTarget) return;
       event.preventDefault();
@@ -255,10 +259,9 @@
   };
 
   document.querySelectorAll("[data-listing]").forEach(list);
-  const methods = document.getElementById("methods");
-  if (methods) {
-    methods.addEventListener("change", () => {
-      for (const figure of document.querySelectorAll(".heat")) figure.hidden = !figure.querySelector(`#${methods.value}`);
+  for (const chooser of document.querySelectorAll("select[data-shows]")) {
+    chooser.addEventListener("change", () => {
+      for (const option of chooser.options) document.getElementById(option.value).closest("figure").hidden = !option.selected;
       draw_all();
     });
   }

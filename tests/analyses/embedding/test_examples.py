@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,17 +13,16 @@ from PIL import Image
 from reports import hostile_table
 from transforms.images import models
 
-from featflow.analyses.embedding import pictures
-from featflow.analyses.embedding import report as examples
-from featflow.analyses.embedding.report import Scores, image_columns
-from featflow.analyses.reporting.limits import SIZES, Limits
+from featflow.analyses.embedding import examples, pictures
+from featflow.analyses.embedding.examples import Scores, image_columns
+from featflow.analyses.embedding.report import section
+from featflow.analyses.reporting.limits import SIZES, PageLimits
 from featflow.config import parse
-from featflow.export.report.figures import figures_of
 from featflow.pipeline.job import run as run_job
 from featflow.storage.run import Run
 from featflow.transforms.images.descriptors import NAMES
 
-LIMITS, NOTHING = Limits(100), Scores(None, None)
+LIMITS, NOTHING = PageLimits(100), Scores(None, None)
 
 
 def brightness(uri: str) -> float:
@@ -33,7 +31,7 @@ def brightness(uri: str) -> float:
 
 
 def test_examples_look_as_they_are_said_to(hostile_run):
-    (column,) = image_columns(hostile_run, Scores(hostile_run.table("ranking"), None), {}, LIMITS)
+    (column,) = image_columns(hostile_run, Scores(hostile_run.table("ranking"), None), LIMITS)
     assert column.problem == ""
     moving = next(each for each in column.moving if each.feature == "photo.brightness")
     assert [row["feature"] for row in moving.ranks] == ["photo.brightness"]
@@ -47,26 +45,20 @@ def test_examples_look_as_they_are_said_to(hostile_run):
 
 
 def test_examples_are_named_by_their_keys(hostile_run):
-    (column,) = image_columns(hostile_run, Scores(hostile_run.table("ranking"), None), {}, LIMITS)
+    (column,) = image_columns(hostile_run, Scores(hostile_run.table("ranking"), None), LIMITS)
     said = [e.said for moving in column.moving for group in moving.groups.values() for e in group]
     assert all("key <i> k<u>" in each for each in said)
 
 
-def test_a_page_says_why_there_are_no_examples(hostile_run, look, tmp_path):
-    from featflow.export.report.writing import write_report
-
+def test_it_is_said_why_there_are_no_examples(hostile_run):
     gone = {**hostile_run.manifest, "inputs": [{**e, "size": e["size"] + 1} for e in hostile_run.manifest["inputs"]]}
-    run = Run(hostile_run.store, hostile_run.run_id, gone)
-    (column,) = image_columns(run, NOTHING, {}, LIMITS)
+    (column,) = image_columns(Run(hostile_run.store, hostile_run.run_id, gone), NOTHING, LIMITS)
     assert "changed" in column.problem
-    looked = look(write_report(run, str(tmp_path / "gone.html")))
-    assert "No examples:" in looked.page.locator("#images").inner_text()
-    assert Path(looked.url.removeprefix("file://")).exists()
 
 
 def test_shards_that_do_not_match_the_table_are_refused(hostile_run):
     fewer = {**hostile_run.manifest, "inputs": hostile_run.manifest["inputs"][:1]}
-    (column,) = image_columns(Run(hostile_run.store, hostile_run.run_id, fewer), NOTHING, {}, LIMITS)
+    (column,) = image_columns(Run(hostile_run.store, hostile_run.run_id, fewer), NOTHING, LIMITS)
     assert "run again" in column.problem
 
 
@@ -87,7 +79,7 @@ def test_examples_are_of_one_encoder(tmp_path):
             }
         )
     )
-    described, encoded = image_columns(run, NOTHING, {}, LIMITS)
+    described, encoded = image_columns(run, NOTHING, LIMITS)
     if described.profile["width"] != len(NAMES):
         described, encoded = encoded, described
     assert (described.problem, encoded.problem) == ("", "")
@@ -101,10 +93,10 @@ def test_examples_are_of_one_encoder(tmp_path):
 def test_of_many_images_the_first_of_each_shard_are_looked_at(hostile_run, monkeypatch):
     monkeypatch.setattr(pictures, "MOST_IMAGES", 100)
     monkeypatch.setattr(examples, "MOST_IMAGES", 100)
-    (column,) = image_columns(hostile_run, NOTHING, {}, LIMITS)
+    (column,) = image_columns(hostile_run, NOTHING, LIMITS)
     shards = len(hostile_run.inputs())
     assert column.looked_at == f"the first 100 images of each of {shards} of {shards} shards"
-    some, _ = pictures.pieces(hostile_run, {})
+    some, _ = pictures.pieces(hostile_run)
     image = column.profile["column"], column.profile["encoder"]
     for piece, path in zip(some, hostile_run.paths("embedding"), strict=True):
         whole = hostile_run.store.read_parquet(path)
@@ -115,10 +107,10 @@ def test_of_many_images_the_first_of_each_shard_are_looked_at(hostile_run, monke
 
 
 def test_smaller_pages_read_no_image_again(hostile_run, monkeypatch):
-    first = figures_of(hostile_run, {}, SIZES[0])
+    first = section(hostile_run, SIZES[0])
     monkeypatch.setattr(pictures, "read_batches", None)
-    last = figures_of(hostile_run, {}, SIZES[-1], first.images)
-    for larger, smaller in zip(first.images[0].moving, last.images[0].moving, strict=True):
+    last = first.fewer(SIZES[1]).fewer(SIZES[-1])
+    for larger, smaller in zip(*(made.values["images"][0].moving for made in (first, last)), strict=True):
         for group, found in larger.groups.items():
             assert smaller.groups[group] == (found[0], found[-1])
 

@@ -1,0 +1,58 @@
+"""What is drawn of each target's ranking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from featflow.analyses.reporting.limits import PageLimits
+
+__all__ = ["RankedTarget", "ranked_targets"]
+
+DRAWN, BESIDE_NOISE = 30, 4
+"""Features drawn one by one: the first, and those on either side of where noise begins."""
+CURVE = 600
+"""Points of the curve of all features."""
+
+
+@dataclass(frozen=True)
+class RankedTarget:
+    """What is drawn of a target's ranking."""
+
+    target: str
+    features: int
+    """All of them."""
+    significant: int
+    """Those that are."""
+    noise_rank: int | None
+    """Rank from which on nothing is significant; None where something is to the end."""
+    drawn: tuple[dict[str, Any], ...]
+    """Rows of the ranking that are drawn one by one, best first."""
+    curve: np.ndarray
+    """Rank, information, and both ends of its interval of features all along the ranking, shape (4, points)."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether some features are not drawn one by one."""
+        return self.features > len(self.drawn)
+
+
+def ranked_targets(ranking: pl.DataFrame, limits: PageLimits) -> tuple[RankedTarget, ...]:
+    """Return the rankings of the first targets."""
+    names = ranking["target"].unique(maintain_order=True).to_list()
+    return tuple(_ranked(name, ranking.filter(pl.col("target") == name)) for name in names[: limits.targets])
+
+
+def _ranked(name: str, rows: pl.DataFrame) -> RankedTarget:
+    rows = rows.sort("rank")
+    noise = rows["noise_rank"][0]
+    about = pl.col("rank").is_between(noise - BESIDE_NOISE, noise + BESIDE_NOISE - 1) if noise else pl.lit(value=False)
+    drawn = rows.filter((pl.col("rank") <= DRAWN) | about)
+    places = np.unique(np.geomspace(1, rows.height, CURVE).astype(int)) - 1
+    parts = [rows[part].to_numpy()[places] for part in ("rank", "corrected_mi", "ci_low", "ci_high")]
+    significant = int(rows["significant"].sum())
+    curve = np.array(parts, dtype=np.float64)
+    return RankedTarget(name, rows.height, significant, noise, tuple(drawn.to_dicts()), curve)
