@@ -80,7 +80,10 @@ def _places(graph: nx.Graph) -> dict[str, np.ndarray]:
     for part, width in zip(parts, widths, strict=True):
         if left and left + width > most:
             left, top, tallest = 0.0, top - tallest, width
-        own = nx.kamada_kawai_layout(graph.subgraph(sorted(part)), scale=(width - 1) / 2)
+        ordered = nx.Graph()  # a subgraph's nodes come in the order of a set of strings, which no two processes share
+        ordered.add_nodes_from(sorted(part))
+        ordered.add_edges_from(graph.subgraph(part).edges)
+        own = nx.kamada_kawai_layout(ordered, scale=(width - 1) / 2)
         # Of two, one stands above the other: their names need the width.
         own = {name: place[::-1] for name, place in own.items()} if len(own) == 2 else own
         middle = np.array([left + width / 2, top - width / 2])
