@@ -16,9 +16,9 @@ from featflow.analyses.reporting.labels import shown
 from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.significance import false_discovery_rate, significant_pairs
 from featflow.analyses.run_states import RunStates
+from featflow.dataset.image_options import DESCRIPTORS
 from featflow.errors import FeatflowError
 from featflow.storage.run import Run
-from featflow.dataset.image_options import DESCRIPTORS
 from featflow.transforms.projection.fit import principal_directions
 
 __all__ = ["Example", "ImageColumn", "Moving", "Scores", "image_columns"]
