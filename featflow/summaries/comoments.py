@@ -13,7 +13,6 @@ with groups of rows keeps as many for each group: what the jackknife needs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
@@ -27,6 +26,7 @@ from featflow.columns.column import Column
 from featflow.columns.encoding import centred_values, ranks
 from featflow.columns.jackknife_groups import Grouping, group_codes
 from featflow.columns.values import divisor, row_weights
+from featflow.summaries.array_state import ArrayState
 from featflow.summaries.moment_products import PairMoments, pair_moments
 from featflow.summaries.number_block import Values, block_columns
 from featflow.summaries.protocol import Spec
@@ -37,7 +37,7 @@ _Codings = tuple[NumberCoding, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CoMoments:
+class CoMoments(ArrayState):
     """Second moments of p left and q right columns over the rows where both are finite.
 
     What is the same beside every partner may stand once: arrays broadcast to shape (p, q), `full` gives them so.
@@ -59,8 +59,6 @@ class CoMoments:
     (3, 2, -2.0)
     """
 
-    rows: int
-    """Rows seen."""
     n: np.ndarray
     """Rows in which both columns are finite, int64, shape (1, 1), (p, 1), (1, q) or (p, q)."""
     weight: np.ndarray | None
@@ -135,26 +133,6 @@ class CoMoments:
             _sum(pull_right * right, self.right_m2, other.right_m2),
             _sum(pull_left * right, self.c, other.c),
         )
-
-    def to_arrow(self) -> pa.Table:
-        """Return one row, each array a list; shapes are in the metadata."""
-        arrays = dict(self._arrays())
-        metadata = {"version": "3", "rows": repr(self.rows), "heaviest": repr(self.heaviest)}
-        metadata["shapes"] = json.dumps({name: array.shape for name, array in arrays.items()})
-        lists = {n: pa.LargeListArray.from_arrays([0, array.size], array.ravel()) for n, array in arrays.items()}
-        return pa.table(lists).replace_schema_metadata(metadata)
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild the state."""
-        metadata = table.schema.metadata
-        shapes = json.loads(metadata[b"shapes"])
-        arrays = {
-            name: table.column(name).combine_chunks().flatten().to_numpy().reshape(shape)
-            for name, shape in shapes.items()
-        }
-        kept = arrays.pop("n"), arrays.pop("weight", None), float(metadata[b"heaviest"])
-        return cls(int(metadata[b"rows"]), *kept, **arrays)
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))

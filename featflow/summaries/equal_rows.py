@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featflow.columns.column import Column
+from featflow.summaries.array_state import ArrayState
 from featflow.summaries.protocol import Spec
 
 __all__ = ["Agreement", "AgreementSummarizer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Agreement:
+class Agreement(ArrayState):
     """Equal rows of every pair.
 
     Examples
@@ -32,23 +33,12 @@ class Agreement:
     [2]
     """
 
-    rows: int
-    """Rows seen."""
     equal: np.ndarray
     """Rows in which the pair agrees, shape (pairs,), int64."""
 
     def merge(self, other: Self) -> Self:
         """Return the counts of both operands' rows."""
         return type(self)(self.rows + other.rows, self.equal + other.equal)
-
-    def to_arrow(self) -> pa.Table:
-        """Return one row a pair."""
-        return pa.table({"equal": self.equal}).replace_schema_metadata({"version": "1", "rows": str(self.rows)})
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild the state."""
-        return cls(int(table.schema.metadata[b"rows"]), table.column("equal").to_numpy())
 
 
 @dataclass(frozen=True, slots=True)

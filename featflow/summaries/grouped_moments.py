@@ -7,7 +7,7 @@ additions a row, category and number, by sparse products: one-hot ones cost five
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from featflow.columns.codebook import CategoryCoding, NumberCoding, pair_cardina
 from featflow.columns.column import Column
 from featflow.columns.encoding import centred_values
 from featflow.columns.values import divisor, row_weights
+from featflow.summaries.array_state import ArrayState
 from featflow.summaries.protocol import Spec
 
 __all__ = ["GroupedMoments", "GroupedMomentsSummarizer"]
@@ -28,7 +29,7 @@ PRODUCT_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroupedMoments:
+class GroupedMoments(ArrayState):
     """Moments of q numbers in each of the levels of all categories, one category's levels after another's.
 
     Examples
@@ -45,8 +46,6 @@ class GroupedMoments:
     ([0, 2, 0, 0], 2.0, 2.0)
     """
 
-    rows: int
-    """Rows seen."""
     n: np.ndarray
     """Rows of the level in which the number is finite, shape (levels, q), int64."""
     mean: np.ndarray
@@ -72,21 +71,6 @@ class GroupedMoments:
         mean = np.where(ours == 0, other.mean, np.where(theirs == 0, self.mean, self.mean + delta * share))
         m2 = self.m2 + other.m2 + np.where((ours == 0) | (theirs == 0), 0.0, delta**2 * ours * share)
         return type(self)(self.rows + other.rows, n, mean, m2, None if self.weight is None else total)
-
-    def to_arrow(self) -> pa.Table:
-        """Return one row a level and number."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rows"}
-        arrays = {name: value.ravel() for name, value in values.items() if value is not None}
-        metadata = {"version": "1", "rows": str(self.rows), "levels": str(len(self.n))}
-        return pa.table(arrays).replace_schema_metadata(metadata)
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild the state."""
-        metadata = table.schema.metadata
-        levels = int(metadata[b"levels"])
-        shape = (levels, table.num_rows // levels if levels else 0)
-        return cls(int(metadata[b"rows"]), *(table.column(n).to_numpy().reshape(shape) for n in table.column_names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Weights take the place of counts in these sums; without weights every row weighs
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from featflow.columns.column import Column
 from featflow.columns.values import divisor, finite_values, row_weights, values_less
+from featflow.summaries.array_state import ArrayState
 from featflow.summaries.protocol import Spec
 
 __all__ = ["Moments", "MomentsSummarizer"]
@@ -25,7 +26,7 @@ PER_COLUMN = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moments:
+class Moments(ArrayState):
     """Centred sums of the finite values of p columns.
 
     Examples
@@ -38,8 +39,6 @@ class Moments:
     (3, 3.0, 14.0)
     """
 
-    rows: int
-    """Rows seen."""
     weight_sum: float
     """Sum of the weights of all rows."""
     weight_square_sum: float
@@ -106,19 +105,6 @@ class Moments:
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
         )
-
-    def to_arrow(self) -> pa.Table:
-        """Return one row a column; the sums over all rows as metadata."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        metadata = {name: repr(values.pop(name)) for name in ("rows", "weight_sum", "weight_square_sum")}
-        return pa.table(values).replace_schema_metadata({"version": "2"} | metadata)
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild the state."""
-        metadata = table.schema.metadata
-        rows, weights, squares = (float(metadata[name]) for name in (b"rows", b"weight_sum", b"weight_square_sum"))
-        return cls(int(rows), weights, squares, *(table.column(name).to_numpy() for name in table.column_names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from featflow.columns.codebook import Coding, pair_cardinality, target_classes
 from featflow.columns.column import Column
+from featflow.summaries.array_state import ArrayState
 from featflow.summaries.codes import WEIGHT_FIELD, column_field, target_field
 from featflow.summaries.joint_counts import CodedColumns, CodedRows, pair_tables
 from featflow.summaries.protocol import Spec
@@ -43,11 +44,9 @@ class RowCounts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PairCounts:
+class PairCounts(ArrayState):
     """Joint counts of every left level with every right level, by class of each target."""
 
-    rows: int
-    """Rows seen."""
     counts: tuple[np.ndarray, ...]
     """One array a target, or one in all if there is none: shape (classes, left levels, right levels), int64; with
     weights sums of them, float64."""
@@ -59,32 +58,6 @@ class PairCounts:
         counts = tuple(ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True))
         both = self.weighted.merge(other.weighted) if self.weighted and other.weighted else None
         return type(self)(self.rows + other.rows, counts, both)
-
-    def to_arrow(self) -> pa.Table:
-        """Return one row a cell, target by target; then the rows behind weights, as float64 beside the sums."""
-        arrays, more = list(self.counts), {}
-        if self.weighted is not None:
-            arrays += [self.weighted.present, *self.weighted.classes]
-            more = {"weight_sums": f"{self.weighted.weight_sum!r},{self.weighted.weight_square_sum!r}"}
-        shapes = ";".join(",".join(map(str, array.shape)) for array in arrays)
-        table = pa.table({"counts": np.concatenate([array.ravel() for array in arrays])})
-        return table.replace_schema_metadata({"version": "1", "rows": str(self.rows), "shapes": shapes} | more)
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild the state."""
-        metadata = table.schema.metadata
-        shapes = [tuple(map(int, text.split(","))) for text in metadata[b"shapes"].decode().split(";")]
-        cuts = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-        parts = np.split(table.column("counts").to_numpy(), cuts)
-        arrays = tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
-        rows = int(metadata[b"rows"])
-        if b"weight_sums" not in metadata:
-            return cls(rows, arrays)
-        targets = len(arrays) // 2  # counts of each, rows of both columns, rows by class of each
-        present, *classes = (array.astype(np.int64) for array in arrays[targets:])
-        sums = map(float, metadata[b"weight_sums"].split(b","))
-        return cls(rows, arrays[:targets], RowCounts(present, tuple(classes), *sums))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import torch
 
 from featflow.columns.codebook import Coding, pair_cardinality, target_classes
 from featflow.columns.column import Column
+from featflow.summaries.array_state import ArrayState
 from featflow.summaries.codes import GROUP_FIELD, WEIGHT_FIELD, column_field, target_field
 from featflow.summaries.joint_counts import TAIL_CELLS, Spares, histogram, in_threads
 from featflow.summaries.protocol import Spec
@@ -25,26 +26,15 @@ __all__ = ["KeptCounts", "KeptCountsSummarizer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptCounts:
+class KeptCounts(ArrayState):
     """Tables of kept pairs, one after another."""
 
-    rows: int
-    """Rows seen."""
     counts: np.ndarray
     """Rows of every cell, int64, or their weight, float64, shape (cells,); `KeptCountsSummarizer.tables` cuts it."""
 
     def merge(self, other: Self) -> Self:
         """Return the counts of both operands' rows."""
         return type(self)(self.rows + other.rows, self.counts + other.counts)
-
-    def to_arrow(self) -> pa.Table:
-        """Return one row a cell."""
-        return pa.table({"counts": self.counts}).replace_schema_metadata({"version": "1", "rows": str(self.rows)})
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild the state."""
-        return cls(int(table.schema.metadata[b"rows"]), table.column("counts").to_numpy())
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from featflow.columns.codebook import Coding, target_classes
 from featflow.columns.column import Column
 from featflow.columns.jackknife_groups import Grouping, group_codes
 from featflow.columns.values import row_weights
+from featflow.summaries.array_state import ArrayState
 from featflow.summaries.protocol import Spec
 
 __all__ = ["TargetCounts", "TargetCountsSummarizer"]
@@ -32,11 +33,9 @@ FEWEST_GROUPS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TargetCounts:
+class TargetCounts(ArrayState):
     """Contingency tables, one after another: feature by feature, target by target."""
 
-    rows: int
-    """Rows seen."""
     present: np.ndarray
     """Rows in which each target is present, shape (targets,), int64."""
     counts: np.ndarray
@@ -45,18 +44,6 @@ class TargetCounts:
     def merge(self, other: Self) -> Self:
         """Return the counts of both operands' rows."""
         return type(self)(self.rows + other.rows, self.present + other.present, self.counts + other.counts)
-
-    def to_arrow(self) -> pa.Table:
-        """Return one row a cell."""
-        metadata = {"version": "2", "rows": str(self.rows), "present": ",".join(map(str, self.present.tolist()))}
-        return pa.table({"counts": self.counts}).replace_schema_metadata(metadata)
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild the state."""
-        metadata = table.schema.metadata
-        present = np.array(metadata[b"present"].decode().split(","), np.int64)
-        return cls(int(metadata[b"rows"]), present, table.column("counts").to_numpy())
 
 
 @dataclass(frozen=True, slots=True)

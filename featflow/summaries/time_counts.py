@@ -18,6 +18,7 @@ from featflow.columns.batch_cache import classes_of, codes_of
 from featflow.columns.codebook import Coding, pair_cardinality, target_classes
 from featflow.columns.column import Column
 from featflow.columns.values import finite_values
+from featflow.summaries.array_state import ArrayState
 from featflow.summaries.protocol import Spec
 
 __all__ = ["TimeCounts", "TimeCountsSummarizer"]
@@ -29,11 +30,9 @@ FARTHEST = 2.0**62
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TimeCounts:
+class TimeCounts(ArrayState):
     """Contingency tables, one a unit of time, target by target and in it feature by feature."""
 
-    rows: int
-    """Rows seen."""
     undated: int
     """Rows without a finite time, which are in no unit."""
     level: int
@@ -57,20 +56,6 @@ class TimeCounts:
         for place, row in zip(np.searchsorted(units, self.units >> (level - self.level)), self.counts, strict=True):
             found[place] += row
         return found
-
-    def to_arrow(self) -> pa.Table:
-        """Return one row a unit."""
-        metadata = {"version": "1"} | {name: str(getattr(self, name)) for name in ("rows", "undated", "level")}
-        counts = pa.FixedSizeListArray.from_arrays(pa.array(self.counts.ravel()), self.counts.shape[1])
-        return pa.table({"unit": self.units, "counts": counts}).replace_schema_metadata(metadata)
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Rebuild the state."""
-        rows, undated, level = (int(table.schema.metadata[name]) for name in (b"rows", b"undated", b"level"))
-        counts = table.column("counts").combine_chunks().flatten().to_numpy()
-        cells = table.schema.field("counts").type.list_size
-        return cls(rows, undated, level, table.column("unit").to_numpy(), counts.reshape(table.num_rows, cells))
 
 
 @dataclass(frozen=True, slots=True)
