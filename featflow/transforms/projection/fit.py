@@ -8,9 +8,11 @@ directions and centroid are rounded, which leaves nothing of it but where two ei
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
+from scipy.cluster.vq import kmeans2
 from scipy.optimize import linear_sum_assignment
 
 from featflow.summaries.vector_moments import VectorMoments
@@ -27,8 +29,8 @@ CLUSTER_DIRECTIONS = 32
 """Most directions that clusters are looked for in."""
 CLUSTER_VARIANCE = 0.95
 """Share of the variance that is enough for them."""
-STARTS, MOST_ROUNDS = 8, 100
-"""Starts of k-means, and rounds of one."""
+STARTS, ROUNDS = 8, 100
+"""Starts of k-means, and rounds of one: with 30, sums of squares of noise are up to 0.3 % larger."""
 
 
 def principal_directions(moments: VectorMoments) -> tuple[np.ndarray, np.ndarray]:
@@ -121,28 +123,9 @@ def _centroid(moments: VectorMoments) -> np.ndarray:
 
 
 def _k_means(points: np.ndarray, clusters: int) -> np.ndarray:
-    """Return centres, shape (at most clusters, dimensions)."""
-    distinct = np.unique(points, axis=0)
-    random = np.random.default_rng(0)
-    runs = [_rounds(points, _start(distinct, clusters, random)) for _ in range(STARTS)]
-    return min(runs, key=lambda some: float(squared_distances(points, some).min(axis=1).sum()))
-
-
-def _start(points: np.ndarray, clusters: int, random: np.random.Generator) -> np.ndarray:
-    """Return points drawn one after another with a chance that rises as the squared distance from those drawn."""
-    chosen = [int(random.random() * len(points))]
-    for _ in range(min(clusters, len(points)) - 1):
-        chances = np.cumsum(squared_distances(points, points[chosen]).min(axis=1))
-        chosen.append(min(int(np.searchsorted(chances, random.random() * chances[-1], side="right")), len(points) - 1))
-    return np.asarray(points[chosen])
-
-
-def _rounds(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Return centres that are the means of the points nearest to them; one without points is dropped."""
-    for _ in range(MOST_ROUNDS):
-        labels = nearest(points, centres)
-        moved = np.stack([points[labels == label].mean(axis=0) for label in np.unique(labels)])
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
-    return centres
+    """Return centres, each nearest to some points, shape (at most clusters, dimensions)."""
+    random, most = np.random.default_rng(0), min(clusters, len(np.unique(points, axis=0)))
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # a centre may lose all of its points
+        runs = [kmeans2(points, most, ROUNDS, minit="++", rng=random)[0] for _ in range(STARTS)]
+    centres = min(runs, key=lambda some: float(squared_distances(points, some).min(axis=1).sum()))
+    return np.asarray(centres[np.unique(nearest(points, centres))])
