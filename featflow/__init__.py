@@ -1,4 +1,6 @@
-"""featflow: mergeable feature statistics of large Parquet datasets, on Ray.
+"""featflow: mergeable feature statistics of large Parquet datasets.
+
+What is named here is loaded once it is used: the command line's help waits for none of it.
 
 >>> import featflow
 >>> featflow.run  # doctest: +ELLIPSIS
@@ -8,12 +10,12 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from featflow import config as _config
 from featflow.errors import FeatflowError
-from featflow.pipeline import job as _job
-from featflow.storage.run import Run, list_runs
+
+if TYPE_CHECKING:
+    from featflow.storage.run import Run, list_runs
 
 __all__ = ["FeatflowError", "Run", "list_runs", "run"]
 
@@ -26,4 +28,15 @@ def run(config: dict[str, Any] | str | PurePath) -> Run:
     FeatflowError
         See `featflow.errors` for its kinds.
     """
-    return _job.run(_config.parse(config) if isinstance(config, dict) else _config.load(str(config)))
+    from featflow import config as options
+    from featflow.pipeline import job
+
+    return job.run(options.parse(config) if isinstance(config, dict) else options.load(str(config)))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in {"Run", "list_runs"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from featflow.storage import run as runs
+
+    return getattr(runs, name)

@@ -11,12 +11,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from PIL import Image
+from rich.markup import escape
+from rich.table import Table
 
 from featflow.config import Config, parse
 from featflow.storage.run import Run
 from featflow.storage.store import Store
 
-__all__ = ["PLANTED", "Finding", "configuration", "findings", "write_dataset"]
+__all__ = ["PLANTED", "Finding", "configuration", "findings", "shown_findings", "write_dataset"]
 
 FILES = 8
 SEED = 20260101
@@ -173,6 +175,15 @@ def findings(run: Run) -> list[Finding]:
     value = float(pair["value"][0])
     found.append(Finding("height_cm and height_in: one in two units", f"Pearson {value:.4f}", value > 0.99))
     return found
+
+
+def shown_findings(found: list[Finding]) -> Table:
+    """Return what was planted beside what was found."""
+    table = Table("", "planted", "found", title="Planted against found", title_justify="left")
+    for finding in found:
+        mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
+        table.add_row(mark, escape(finding.planted), escape(finding.found))
+    return table
 
 
 def _photo_findings(run: Run, ranked: dict[str, dict[str, Any]]) -> list[Finding]:

@@ -28,8 +28,8 @@ def feast_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")] = False,
 ) -> None:
     """Write a repository that 'feast apply' takes: entities, views, selected features, monitoring."""
-    from featflow.cli.feast_view import print_exported  # noqa: PLC0415  as above
-    from featflow.export.feast.repository import export_feast  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.cli.feast_view import print_exported
+    from featflow.export.feast.repository import export_feast
 
     found = export_feast(uri, to, data)
     if as_json:
@@ -44,7 +44,7 @@ def openlineage_command(
     to: Annotated[str | None, typer.Option(help="File; openlineage.jsonl beside the run's tables if left out.")] = None,
 ) -> None:
     """Write the events of a run's start and end, a JSON object a line."""
-    from featflow.export.openlineage.lineage import export_openlineage  # noqa: PLC0415  as above
-    from featflow.storage.run import open_run  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.export.openlineage.lineage import export_openlineage
+    from featflow.storage.run import open_run
 
     sys.stdout.write(export_openlineage(open_run(uri), to) + "\n")

@@ -1,4 +1,7 @@
-"""The command line: parse, build, call."""
+"""The command line: parse, build, call.
+
+A command imports what it needs once it is called: help and argument errors wait for none of it.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,18 @@ import json
 import signal
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from featflow.analyses.catalogue import TABLES, table_spec
-from featflow.analyses.drift.terminal import shown_drift
-from featflow.cli import demo as demonstration
 from featflow.cli.export_commands import exports
-from featflow.cli.garbage_view import shown_garbage
-from featflow.cli.plan_view import shown_plan
-from featflow.cli.run_view import print_run, shown_runs
-from featflow.config import Config, load
 from featflow.errors import FeatflowError
-from featflow.execution.progress import LogProgress, Reporter, TerminalProgress
-from featflow.pipeline import job
-from featflow.storage.run import Run, list_runs
+
+if TYPE_CHECKING:
+    from featflow.config import Config
+    from featflow.execution.progress import Reporter
 
 __all__ = ["app", "main"]
 
@@ -70,14 +66,17 @@ def run_command(
     as_json: AsJson = False,
 ) -> None:
     """Run the job: read the dataset, write the tables, publish the run."""
-    parsed = load(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])])
+    parsed = _loaded(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])])
     if only:
         names = [name.strip() for name in only.split(",")]
         parsed = parsed.model_copy(update={"analyses": parsed.analyses.only(names)})
+    from featflow.cli.run_view import print_run, summary
+    from featflow.pipeline import job
+
     with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
         finished = job.run(parsed, _reporter())
     if as_json:
-        _print_json(_summary(finished))
+        _print_json(summary(finished))
     else:
         print_run(finished, out)
 
@@ -94,11 +93,12 @@ def submit_command(
     as_json: AsJson = False,
 ) -> None:
     """Run the job on a Ray cluster, following its log; ends with the run's own exit code."""
-    from featflow.cli import submission_view  # noqa: PLC0415  seconds that other commands need not wait
-    from featflow.execution.engines.ray_jobs import RayJobs  # noqa: PLC0415
-    from featflow.pipeline import submission  # noqa: PLC0415  seconds that other commands need not wait
+    parsed = _loaded(config, overrides)
+    from featflow.cli import submission_view
+    from featflow.execution.engines.ray_jobs import RayJobs
+    from featflow.pipeline import submission
 
-    submitted = submission.submission(load(config, overrides), night)
+    submitted = submission.submission(parsed, night)
     jobs = RayJobs(address)
     outcome = submission.Outcome(*submission.place(jobs, submitted))
     submission_view.print_placed(outcome, err)
@@ -114,9 +114,10 @@ def submit_command(
 @app.command("plan")
 def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show what a run would read, compute and reuse; reads footers only."""
-    from featflow.pipeline.plan import plan  # noqa: PLC0415  seconds that other commands need not wait
+    parsed = _loaded(config, overrides)
+    from featflow.cli.plan_view import shown_plan
+    from featflow.pipeline.plan import plan
 
-    parsed = load(config, overrides)
     planned = plan(parsed)
     if as_json:
         _print_json(planned.public())
@@ -130,18 +131,19 @@ def demo_command(
     output: Annotated[str, typer.Option(help="Folder for the dataset and the results.")] = "featflow-demo",
 ) -> None:
     """Make a dataset with planted truths, run the job on it, and say what was found."""
+    from featflow.cli import demo as demonstration
+    from featflow.cli.run_view import print_run
+    from featflow.pipeline import job
+
     err.print(f"Writing {rows:,} rows with planted truths to {output}/data")
     source = demonstration.write_dataset(output, rows)
     finished = job.run(demonstration.configuration(source, f"{output}/results"), _reporter())
     print_run(finished, out)
     found = demonstration.findings(finished)
-    table = Table("", "planted", "found", title="Planted against found", title_justify="left")
-    for finding in found:
-        table.add_row(
-            "[green]✓[/green]" if finding.ok else "[red]✗[/red]", escape(finding.planted), escape(finding.found)
-        )
-    out.print(table)
-    _demo_report(finished, f"{output}/report.html")
+    out.print(demonstration.shown_findings(found))
+    from featflow.export.report.writing import write_report
+
+    out.print(f"Report: {escape(write_report(finished, f'{output}/report.html'))}", soft_wrap=True)
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)
 
@@ -151,6 +153,11 @@ def schema_command(
     table: Annotated[str | None, typer.Argument(help="Table name, or 'config'; all table names if left out.")] = None,
 ) -> None:
     """Print the published schema of a table or of the configuration."""
+    from rich.table import Table
+
+    from featflow.analyses.catalogue import TABLES, table_spec
+    from featflow.config import Config
+
     if table is None:
         listing = Table("table", "columns")
         for name, spec in TABLES.items():
@@ -163,9 +170,12 @@ def schema_command(
 @app.command("runs")
 def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_json: AsJson = False) -> None:
     """List the finished runs at an output, oldest first."""
+    from featflow.cli.run_view import shown_runs, summary
+    from featflow.storage.run import list_runs
+
     found = list_runs(output)
     if as_json:
-        _print_json([_summary(run) for run in found])
+        _print_json([summary(run) for run in found])
         return
     out.print(shown_runs(found) if found else f"no finished run at {output}")
 
@@ -180,8 +190,8 @@ def status_command(
     as_json: AsJson = False,
 ) -> None:
     """Say what the last runs at an output did, and whether one is under way; reads manifests only."""
-    from featflow.cli import status_view  # noqa: PLC0415  seconds that other commands need not wait
-    from featflow.pipeline import status  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.cli import status_view
+    from featflow.pipeline import status
 
     oldest = None if max_age is None else status.age(max_age)
     found = status.status(output, last)
@@ -200,7 +210,8 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Say what changed from one run to another, from what they have stored; reads no data."""
-    from featflow.pipeline.compare import differences  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.analyses.drift.terminal import shown_drift
+    from featflow.pipeline.compare import differences
 
     found = differences(reference, current)
     if as_json:
@@ -218,8 +229,8 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Write a run as one HTML file that works offline: tables, rankings, heat maps, graphs, images, drift."""
-    from featflow.export.report.writing import write_report  # noqa: PLC0415
-    from featflow.storage.run import open_run  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.export.report.writing import write_report
+    from featflow.storage.run import open_run
 
     written = write_report(open_run(run), to)
     if as_json:
@@ -236,7 +247,8 @@ def gc_command(
     as_json: AsJson = False,
 ) -> None:
     """List, or remove, the runs and states at an output that none of the newest runs rests on."""
-    from featflow.pipeline import garbage  # noqa: PLC0415  seconds that other commands need not wait
+    from featflow.cli.garbage_view import shown_garbage
+    from featflow.pipeline import garbage
 
     found = garbage.remove(output, keep) if delete else garbage.find(output, keep)
     if as_json:
@@ -271,31 +283,25 @@ def _end(number: int, _: object) -> NoReturn:
     sys.exit(128 + number)
 
 
+def _loaded(path: str, overrides: list[str] | None) -> Config:
+    """Return the configuration; what is wrong with it is said before anything is imported that takes longer."""
+    from featflow.config import load
+
+    return load(path, overrides)
+
+
 def _reporter() -> Reporter:
-    return TerminalProgress(err) if err.is_terminal else LogProgress()
+    if err.is_terminal:
+        from featflow.cli.terminal_progress import TerminalProgress
 
+        return TerminalProgress(err)
+    from featflow.execution.progress import LogProgress
 
-def _demo_report(finished: Run, to: str) -> None:
-    from featflow.export.report.writing import write_report  # noqa: PLC0415  seconds that --help need not wait
-
-    out.print(f"Report: {escape(write_report(finished, to))}", soft_wrap=True)
+    return LogProgress()
 
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
-
-
-def _summary(run: Run) -> dict[str, Any]:
-    manifest = run.manifest
-    return {
-        "status": manifest["status"],
-        "run": run.run_id,
-        "tables": run.tables,
-        "rows": manifest["rows"],
-        "shards": manifest["shards"],
-        "seconds": manifest["seconds"],
-        "warnings": manifest["warnings"],
-    }
 
 
 if __name__ == "__main__":

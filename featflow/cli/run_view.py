@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -9,7 +11,7 @@ from rich.table import Table
 from featflow.analyses.catalogue import ANALYSES
 from featflow.storage.run import Run
 
-__all__ = ["print_run", "shown_runs"]
+__all__ = ["print_run", "shown_runs", "summary"]
 
 
 def shown_runs(runs: list[Run]) -> Table:
@@ -44,3 +46,17 @@ def print_run(run: Run, out: Console) -> None:
     width = max(map(len, run.tables), default=0)
     for name, uri in run.tables.items():
         out.print(f"  {name:<{width}} {manifest['tables'][name]['rows']:>9,} rows  {escape(uri)}", soft_wrap=True)
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Return a run as JSON values."""
+    manifest = run.manifest
+    return {
+        "status": manifest["status"],
+        "run": run.run_id,
+        "tables": run.tables,
+        "rows": manifest["rows"],
+        "shards": manifest["shards"],
+        "seconds": manifest["seconds"],
+        "warnings": manifest["warnings"],
+    }

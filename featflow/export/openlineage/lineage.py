@@ -1,12 +1,13 @@
 """A run tells of its start, and of its end or failure: to a file, and to a server where one is configured.
 
 Told by a thread, so that a run waits for no server; what cannot be delivered is a warning, and the run goes on. Events
-go through the transport of OpenLineage's own client. Not through the client itself: that adds the address of the
-repository of whatever directory it is called in, which may hold a token.
+for a server go through the transport of OpenLineage's own client. Not through the client itself: that adds the address
+of the repository of whatever directory it is called in, which may hold a token.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -20,6 +21,7 @@ from typing import Any
 from featflow.config import Config, parse
 from featflow.errors import first_line
 from featflow.execution.options import LineageOptions
+from featflow.export.openlineage import events
 from featflow.storage.run import Run
 from featflow.storage.store import Store
 
@@ -72,18 +74,18 @@ class Lineage:
     def start(self, at: datetime) -> None:
         """Tell that the run has begun."""
         self._thread.start()
-        self._events.put(lambda: _events().start_event(self._config, self._run_id, at))
+        self._events.put(lambda: events.start_event(self._config, self._run_id, at))
 
     def complete(self, run: Run) -> None:
         """Tell that the run is done."""
-        self._events.put(lambda: _events().complete_event(run))
+        self._events.put(lambda: events.complete_event(run))
         self._finish()
 
     def fail(self, error: BaseException) -> None:
         """Tell that the run failed, or was stopped."""
         message = redacted(str(error) or type(error).__name__, self._config.dataset.storage_options)
         stopped = not isinstance(error, Exception)
-        self._events.put(lambda: _events().fail_event(self._config, self._run_id, message, stopped=stopped))
+        self._events.put(lambda: events.fail_event(self._config, self._run_id, message, stopped=stopped))
         self._finish()
 
     def _finish(self) -> None:
@@ -104,13 +106,13 @@ class Lineage:
             try:
                 self._post(event)
             except Exception as error:  # noqa: BLE001  as above
-                self._warn(f"{event.eventType.value} was not delivered to its server: {first_line(error)}")
+                self._warn(f"{event['eventType']} was not delivered to its server: {first_line(error)}")
 
-    def _post(self, event: Any) -> None:
+    def _post(self, event: events.Event) -> None:
         url = self._options.url or os.environ.get("OPENLINEAGE_URL")
         if not url:
             return
-        from openlineage.client.transport.http import (  # noqa: PLC0415  half a second, which no run needs to wait for
+        from openlineage.client.transport.http import (  # noqa: PLC0415  half a second, for those who have a server
             ApiKeyTokenProvider,
             HttpConfig,
             HttpTransport,
@@ -156,7 +158,7 @@ def export_openlineage(run: Run, to: str | None = None) -> str:
         File; by default `FILE` beside the run's tables.
     """
     config, began = parse(run.manifest["config"]), datetime.fromisoformat(run.manifest["started"])
-    found = [_events().start_event(config, run.run_id, began), _events().complete_event(run)]
+    found = [events.start_event(config, run.run_id, began), events.complete_event(run)]
     folder, name = run.store, f"runs/{run.run_id}/{FILE}"
     if to:
         parent, _, name = to.rpartition("/")
@@ -164,13 +166,5 @@ def export_openlineage(run: Run, to: str | None = None) -> str:
     return folder.write(name, "".join(map(_as_line, found)).encode())
 
 
-def _events() -> Any:
-    from featflow.export.openlineage import events  # noqa: PLC0415  half a second, which no run needs to wait for
-
-    return events
-
-
-def _as_line(event: Any) -> str:
-    from openlineage.client.serde import Serde  # noqa: PLC0415  as above
-
-    return str(Serde.to_json(event)) + "\n"
+def _as_line(event: events.Event) -> str:
+    return json.dumps(event, sort_keys=True) + "\n"

@@ -22,6 +22,7 @@ from servers import ACCESS_KEY, SECRET_KEY
 import featflow
 from featflow import config
 from featflow.errors import ConfigurationError, SchemaError
+from featflow.export.openlineage import events
 from featflow.export.openlineage.lineage import export_openlineage
 
 KEY = "lineage-key-71c0"
@@ -227,3 +228,14 @@ def test_a_url_holds_no_key(url):
     with pytest.raises(ConfigurationError, match=r"lineage\.url") as refused:
         config.parse({"dataset": {"source": "a"}, "output": "b", "lineage": {"url": url}})
     assert "@" not in url or "secret" not in str(refused.value)
+
+
+def test_events_follow_the_schemas_of_the_client():
+    from openlineage.client import facet_v2
+    from openlineage.client.event_v2 import RunEvent
+
+    modules = [module for module in vars(facet_v2).values() if isinstance(module, type(facet_v2))]
+    for name, version in events.FACETS.items():
+        facet = next(getattr(module, name) for module in modules if hasattr(module, name))
+        assert facet._get_schema() == f"{events.SPEC}/facets/{version}/{name}.json#/$defs/{name}"
+    assert RunEvent._get_schema() == events.EVENT
