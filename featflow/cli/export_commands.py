@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from featflow.cli.printing import AsJson, out, print_json
 
 __all__ = ["exports"]
 
-PIPED_WIDTH = 160
-"""Columns of a table that goes into a file or a pipe."""
 RunUri = Annotated[str, typer.Argument(metavar="RUN", help="URI of the run: OUTPUT/runs/ID, or OUTPUT for its latest.")]
 
 exports = typer.Typer(help="Write a run for a feature store, or as lineage.", no_args_is_help=True)
@@ -25,7 +23,7 @@ def feast_command(
     data: Annotated[
         str | None, typer.Option(help="Where rows are copied that Feast cannot read; TO/data if left out.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a repository that 'feast apply' takes: entities, views, selected features, monitoring."""
     from featflow.cli.feast_view import print_exported
@@ -33,9 +31,9 @@ def feast_command(
 
     found = export_feast(uri, to, data)
     if as_json:
-        sys.stdout.write(json.dumps(found.public()) + "\n")
+        print_json(found.public())
     else:
-        print_exported(found, Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH))
+        print_exported(found, out)
 
 
 @exports.command("openlineage")

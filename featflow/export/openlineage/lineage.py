@@ -16,14 +16,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featflow.config import Config, parse
 from featflow.errors import first_line
 from featflow.execution.options import LineageOptions
-from featflow.export.openlineage import events
 from featflow.storage.run import Run
 from featflow.storage.store import Store
+
+if TYPE_CHECKING:
+    from featflow.export.openlineage.events import Event
 
 __all__ = ["FILE", "Lineage", "export_openlineage", "redacted", "told"]
 
@@ -74,18 +76,18 @@ class Lineage:
     def start(self, at: datetime) -> None:
         """Tell that the run has begun."""
         self._thread.start()
-        self._events.put(lambda: events.start_event(self._config, self._run_id, at))
+        self._events.put(lambda: _events().start_event(self._config, self._run_id, at))
 
     def complete(self, run: Run) -> None:
         """Tell that the run is done."""
-        self._events.put(lambda: events.complete_event(run))
+        self._events.put(lambda: _events().complete_event(run))
         self._finish()
 
     def fail(self, error: BaseException) -> None:
         """Tell that the run failed, or was stopped."""
         message = redacted(str(error) or type(error).__name__, self._config.dataset.storage_options)
         stopped = not isinstance(error, Exception)
-        self._events.put(lambda: events.fail_event(self._config, self._run_id, message, stopped=stopped))
+        self._events.put(lambda: _events().fail_event(self._config, self._run_id, message, stopped=stopped))
         self._finish()
 
     def _finish(self) -> None:
@@ -108,7 +110,7 @@ class Lineage:
             except Exception as error:  # noqa: BLE001  as above
                 self._warn(f"{event['eventType']} was not delivered to its server: {first_line(error)}")
 
-    def _post(self, event: events.Event) -> None:
+    def _post(self, event: Event) -> None:
         url = self._options.url or os.environ.get("OPENLINEAGE_URL")
         if not url:
             return
@@ -158,7 +160,7 @@ def export_openlineage(run: Run, to: str | None = None) -> str:
         File; by default `FILE` beside the run's tables.
     """
     config, began = parse(run.manifest["config"]), datetime.fromisoformat(run.manifest["started"])
-    found = [events.start_event(config, run.run_id, began), events.complete_event(run)]
+    found = [_events().start_event(config, run.run_id, began), _events().complete_event(run)]
     folder, name = run.store, f"runs/{run.run_id}/{FILE}"
     if to:
         parent, _, name = to.rpartition("/")
@@ -166,5 +168,11 @@ def export_openlineage(run: Run, to: str | None = None) -> str:
     return folder.write(name, "".join(map(_as_line, found)).encode())
 
 
-def _as_line(event: events.Event) -> str:
+def _events() -> Any:
+    from featflow.export.openlineage import events  # noqa: PLC0415  all analyses, which bad input does not wait for
+
+    return events
+
+
+def _as_line(event: Event) -> str:
     return json.dumps(event, sort_keys=True) + "\n"
