@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from featflow.summaries.joint_counts import CodedColumns, CodedRows, choose_kernel, histogram_tables, product_tables
+from featflow.summaries.joint_counts import CodedColumns, CodedRows, choose_kernel, histogram_tables
+from featflow.summaries.joint_counts.matrix_products import product_tables
 
 LEVELS, COLUMNS, CLASSES = (2, 4, 8, 12, 17, 33, 64, 121), (20, 100, 400), (1, 3)
 SMALL_LEVELS, SMALL_COLUMNS, SMALL_ROWS = (2, 17, 121), (5, 20), 2_000

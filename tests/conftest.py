@@ -102,3 +102,12 @@ def rclone_options(tmp_path_factory):
 def free_port():
     """A port on which nothing listens."""
     return unused_port()
+
+
+@pytest.fixture(params=["torch", "numpy"])
+def with_and_without_torch(request, monkeypatch):
+    """Counts where torch is loaded, and where it is not and cannot be."""
+    import torch  # noqa: F401
+
+    if request.param == "numpy":
+        monkeypatch.setitem(sys.modules, "torch", None)

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from featflow.columns.codebook import Coding, target_classes
 from featflow.columns.column import Column
 from featflow.columns.encoding import encode
+from featflow.columns.loaded_torch import loaded_torch
 from featflow.columns.sort_keys import narrow_keys
 from featflow.columns.values import values_and_presence
 
@@ -31,8 +31,7 @@ __all__ = [
 Made = TypeVar("Made")
 
 RADIX_FROM = 2**15
-"""Keys from which on torch sorts by radix where it has fbgemm: 7 ns a narrow key against numpy's 25."""
-HAS_RADIX = "fbgemm" in torch.backends.quantized.supported_engines
+"""Keys from which on torch, where it is loaded and has fbgemm, sorts by radix: 7 ns a narrow key against numpy's 25."""
 
 
 class CodedBatch:
@@ -121,7 +120,8 @@ def finite_keys_of(batch: pa.RecordBatch | CodedBatch, column: Column) -> np.nda
 
 
 def _sorted(keys: np.ndarray) -> np.ndarray:
-    if len(keys) < RADIX_FROM or not HAS_RADIX:
+    torch = loaded_torch()
+    if len(keys) < RADIX_FROM or torch is None or "fbgemm" not in torch.backends.quantized.supported_engines:
         return np.sort(keys)
     sign = keys.dtype.type(1) << keys.dtype.type(8 * keys.itemsize - 1)
     threads = torch.get_num_threads()

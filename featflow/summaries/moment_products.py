@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
-from scipy.linalg.blas import dsyrk
 
 from featflow.columns.encoding import centred_values
 from featflow.columns.values import divisor
-from featflow.summaries.number_block import Columns, Piece, aligned, times
+from featflow.summaries.number_block import Columns, Piece, times
+from featflow.summaries.running_product import RunningProduct
 
 __all__ = ["PairMoments", "pair_moments"]
 
@@ -34,8 +33,6 @@ FIRST_ROWS = 2_048
 """Rows that say where a column lies."""
 LONG_PIECE = 4_096
 """Rows of a piece beyond which a product gains nothing."""
-NARROW = 2**13
-"""Entries of a product up to which its rows may be split between threads, so that bits depend on their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +58,6 @@ class PairMoments:
 # --- sums over the rows ---------------------------------------------------------------------------------------------
 
 
-class _Product:
-    """A running sum of x @ y.T over pieces of rows."""
-
-    def __init__(self, *shape: int) -> None:
-        self.sum = aligned(*shape)
-        self.sum[:] = 0.0
-        self.symmetric = False
-
-    def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        if not self.sum.size:
-            return
-        if x is y:
-            self.symmetric = True
-            dsyrk(1.0, x.T, beta=1.0, c=self.sum.T, trans=1, overwrite_c=1)  # one triangle, in place
-            return
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1 if self.sum.size <= NARROW else threads)
-        try:
-            torch.from_numpy(self.sum).addmm_(torch.from_numpy(x), torch.from_numpy(y).T)
-        finally:
-            torch.set_num_threads(threads)
-
-    def value(self) -> np.ndarray:
-        return np.tril(self.sum) + np.tril(self.sum, -1).T if self.symmetric else self.sum
-
-
 class _OneSide:
     """Running sums of one block's columns."""
 
@@ -97,7 +68,7 @@ class _OneSide:
         self.columns, self.partners = columns, partners
         self.own = np.zeros((2, width))
         """Sums of values and of their squares, over the rows in which the column is finite."""
-        self.beside = _Product(width, incomplete), _Product(width, incomplete)
+        self.beside = RunningProduct(width, incomplete), RunningProduct(width, incomplete)
         """The same over the rows in which an incomplete partner is finite, too."""
 
     def add(self, piece: Piece, heavy: Piece, partners: np.ndarray) -> None:
@@ -143,8 +114,8 @@ class _Sums:
     def __init__(self, left: Columns, right: Columns, weights: np.ndarray | None) -> None:
         rows = len(left.arrays[0])
         weight = float(rows if weights is None else weights.sum())
-        self.c = _Product(len(left.arrays), len(right.arrays))
-        self.n, self.total = (_Product(len(left.incomplete), len(right.incomplete)) for _ in range(2))
+        self.c = RunningProduct(len(left.arrays), len(right.arrays))
+        self.n, self.total = (RunningProduct(len(left.incomplete), len(right.incomplete)) for _ in range(2))
         self.left = _OneSide(left, right, rows, weight)
         self.right = self.left if left is right else _OneSide(right, left, rows, weight)
 
@@ -158,7 +129,7 @@ class _Sums:
         if right is not left:
             self.right.add(right, right.weighted(weights), left.present)
 
-    def of_pairs(self, left: np.ndarray, right: np.ndarray, both: _Product) -> np.ndarray:
+    def of_pairs(self, left: np.ndarray, right: np.ndarray, both: RunningProduct) -> np.ndarray:
         """Return a count of each pair, from those of its columns, and of both where both are incomplete."""
         of_left, of_right = self.left.columns.incomplete, self.right.columns.incomplete
         found = np.empty((len(left) if len(of_left) else 1, len(right) if len(of_right) else 1))

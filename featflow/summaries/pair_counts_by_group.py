@@ -13,13 +13,12 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from featflow.columns.codebook import Coding, pair_cardinality, target_classes
 from featflow.columns.column import Column
 from featflow.summaries.array_state import ArrayState
 from featflow.summaries.codes import GROUP_FIELD, WEIGHT_FIELD, column_field, target_field
-from featflow.summaries.joint_counts import TAIL_CELLS, Spares, histogram, in_threads
+from featflow.summaries.joint_counts import TAIL_CELLS, Spares, code_type, histogram, in_threads, join_codes
 from featflow.summaries.protocol import Spec
 
 __all__ = ["KeptCounts", "KeptCountsSummarizer"]
@@ -100,27 +99,27 @@ class KeptCountsSummarizer(Spec[KeptCounts]):
         """Return the counts of a batch of codes."""
         names = dict.fromkeys(coding.column.name for pair in self.pairs for coding in pair)
         columns = {name: _codes(batch, column_field(name)) for name in names}
-        none = torch.zeros(batch.num_rows, dtype=torch.int32)
-        apart = _codes(batch, GROUP_FIELD).to(torch.int32) if self.groups > 1 else none
+        apart = np.zeros(batch.num_rows, code_type())
+        if self.groups > 1:
+            apart[:] = _codes(batch, GROUP_FIELD)
         if self.target:
             classes = int(target_classes(self.target).max()) + 1
-            apart = torch.add(_codes(batch, target_field(self.target.column.name)), apart, alpha=classes)
-        weights = torch.from_numpy(np.array(batch.column(WEIGHT_FIELD))) if self.weight else None
+            join_codes(apart, _codes(batch, target_field(self.target.column.name)), classes, apart)
+        weights = np.array(batch.column(WEIGHT_FIELD)) if self.weight else None
         state, shapes = self.empty().counts, self.shapes()
         tables = list(self.tables(KeptCounts(0, state)))
-        spares = Spares(lambda: tuple(torch.empty(batch.num_rows, dtype=kind) for kind in (torch.int32, torch.int16)))
+        spares = Spares(lambda: tuple(np.empty(batch.num_rows, kind) for kind in (code_type(), np.int16)))
 
         def count(index: int) -> None:
             left, right = (columns[coding.column.name] for coding in self.pairs[index])
             groups, rows, width, classes = shapes[index]
             with spares.lent() as (code, short):
                 if rows * width <= TAIL_CELLS:
-                    code.copy_(torch.add(right, left, alpha=width, out=short))
+                    join_codes(apart, join_codes(left, right, width, short), rows * width, code)
                 else:
-                    code.copy_(left).mul_(width).add_(right)
-                code.add_(apart, alpha=rows * width)
-                table = histogram(code, weights, tables[index].size).view(groups, classes, rows, width)
-            tables[index][:] = table.permute(0, 2, 3, 1).numpy()
+                    join_codes(join_codes(apart, left, rows, code), right, width, code)
+                table = histogram(code, weights, tables[index].size).reshape(groups, classes, rows, width)
+            tables[index][:] = table.transpose(0, 2, 3, 1)
 
         in_threads(count, range(len(self.pairs)))
         return KeptCounts(batch.num_rows, state)
@@ -130,5 +129,5 @@ class KeptCountsSummarizer(Spec[KeptCounts]):
         return 8 * sum(prod(shape) for shape in self.shapes())
 
 
-def _codes(batch: pa.RecordBatch, field: str) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(batch.column(field).to_numpy()).astype(np.int16))
+def _codes(batch: pa.RecordBatch, field: str) -> np.ndarray:
+    return np.asarray(batch.column(field).to_numpy()).astype(np.int16)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from featflow.columns.binning import number_coding
 from featflow.columns.column import Column, Kind
@@ -163,7 +164,8 @@ def test_bits_do_not_depend_on_threads():
         spec, found = spec_of(left, right), []
         for count in (1, 2):
             torch.set_num_threads(count)
-            found.append(spec.summarize(batch).to_arrow())
+            with threadpool_limits(count):
+                found.append(spec.summarize(batch).to_arrow())
         torch.set_num_threads(threads)
         assert found[0].equals(found[1], check_metadata=True)
 

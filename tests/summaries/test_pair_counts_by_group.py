@@ -28,6 +28,7 @@ def batch():
     return pa.record_batch(columns | {"weight": pa.array(random.exponential(size=ROWS))})
 
 
+@pytest.mark.usefixtures("with_and_without_torch")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("weight", [None, Column("weight", "float64", Kind.NUMBER)])
 @pytest.mark.parametrize("target", ["t", None])

@@ -2,9 +2,9 @@
 
 from featflow.summaries.joint_counts.coded_rows import CodedColumns, CodedRows
 from featflow.summaries.joint_counts.histogram_plan import TAIL_CELLS
-from featflow.summaries.joint_counts.histograms import histogram, histogram_tables
+from featflow.summaries.joint_counts.histograms import histogram_tables
 from featflow.summaries.joint_counts.kernel_choice import Kernel, choose_kernel, default_device, pair_tables
-from featflow.summaries.joint_counts.matrix_products import one_hot_product, product_tables
+from featflow.summaries.joint_counts.packed_codes import code_type, histogram, join_codes
 from featflow.summaries.joint_counts.threads import Spares, in_threads
 
 __all__ = [
@@ -14,11 +14,11 @@ __all__ = [
     "Kernel",
     "Spares",
     "choose_kernel",
+    "code_type",
     "default_device",
     "histogram",
     "histogram_tables",
     "in_threads",
-    "one_hot_product",
+    "join_codes",
     "pair_tables",
-    "product_tables",
 ]

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-import torch
 
-__all__ = ["CodedColumns", "CodedRows", "as_tensor"]
+__all__ = ["CodedColumns", "CodedRows"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,14 +88,3 @@ class CodedRows:
     def zeros(self) -> np.ndarray:
         """Return the tables of no rows: int64, or float64 for sums of weights."""
         return np.zeros(self.shape, np.int64 if self.weights is None else np.float64)
-
-
-def as_tensor(array: np.ndarray) -> torch.Tensor:
-    """Return an array as a tensor, sharing its memory; a copy where that may only be read, of which torch would warn.
-
-    Examples
-    --------
-    >>> as_tensor(np.arange(3))
-    tensor([0, 1, 2])
-    """
-    return torch.from_numpy(array if array.flags.writeable else array.copy())

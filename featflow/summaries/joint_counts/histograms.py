@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import torch
 
-from featflow.summaries.joint_counts.coded_rows import CodedRows, as_tensor
+from featflow.summaries.joint_counts.coded_rows import CodedRows
 from featflow.summaries.joint_counts.histogram_plan import Plan, Run, plan
+from featflow.summaries.joint_counts.packed_codes import code_type, histogram, join_codes
 from featflow.summaries.joint_counts.threads import Spares, in_threads
 
-__all__ = ["histogram", "histogram_ns", "histogram_tables"]
+__all__ = ["histogram_ns", "histogram_tables"]
 
 PIECE_BYTES = 256 * 2**20
 """Bytes of a piece's codes as int16."""
@@ -26,25 +26,25 @@ PIECE_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
-    columns: list[torch.Tensor]
+    columns: list[np.ndarray]
     """Codes, int16, shape (rows,) each."""
     levels: tuple[int, ...]
-    target: torch.Tensor | None
+    target: np.ndarray | None
     """Class less ``classes.start``, int32."""
     classes: slice
     """Classes that occur, and those between."""
-    weights: torch.Tensor | None
+    weights: np.ndarray | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Buffers:
     """Codes of one thread, shape (rows of a piece,)."""
 
-    lead: torch.Tensor
-    """Class and leading columns, int32."""
-    code: torch.Tensor
-    """All of them, int32."""
-    tail: torch.Tensor
+    lead: np.ndarray
+    """Class and leading columns, `code_type`."""
+    code: np.ndarray
+    """All of them, `code_type`."""
+    tail: np.ndarray
     """The other columns, int16."""
 
 
@@ -56,8 +56,8 @@ def histogram_tables(work: CodedRows, out: np.ndarray) -> None:
     spans = [slice(start, start + level) for start, level in zip(starts, levels, strict=True)]
     rows = _piece_rows(work)
     runs = _plan(work).runs
-    kinds = torch.int32, torch.int32, torch.int16
-    spares = Spares(lambda: _Buffers(*(torch.empty(rows, dtype=kind) for kind in kinds)))
+    kinds = code_type(), code_type(), np.int16
+    spares = Spares(lambda: _Buffers(*(np.empty(rows, kind) for kind in kinds)))
 
     for first in range(0, work.rows, rows):
         piece = _piece(work, slice(first, first + rows), levels)
@@ -69,17 +69,6 @@ def histogram_tables(work: CodedRows, out: np.ndarray) -> None:
                     into[:, spans[a], spans[b]] += table
 
         in_threads(count, runs)
-
-
-def histogram(codes: torch.Tensor, weights: torch.Tensor | None, cells: int) -> torch.Tensor:
-    """Return the rows, int64, or the weight, float64, of every cell, shape (cells,); codes of any integer type.
-
-    Examples
-    --------
-    >>> histogram(torch.tensor([0, 2, 2]), None, 3).tolist()
-    [1, 0, 2]
-    """
-    return torch.bincount(codes, weights=weights, minlength=cells)
 
 
 def histogram_ns(work: CodedRows) -> float:
@@ -109,13 +98,13 @@ def _occurring(classes: np.ndarray) -> slice:
 
 def _piece(work: CodedRows, rows: slice, levels: tuple[int, ...]) -> _Piece:
     sides = [side for side in (work.left, work.right) if side is not None]
-    columns = [torch.from_numpy(column[rows].astype(np.int16)) for side in sides for column in side.codes]
-    weights = None if work.weights is None else as_tensor(work.weights[rows])
+    columns = [column[rows].astype(np.int16) for side in sides for column in side.codes]
+    weights = None if work.weights is None else work.weights[rows]
     if work.target is None:
         return _Piece(columns, levels, None, slice(0, 1), weights)
     codes = work.target.codes[0, rows]
     classes = _occurring(codes)
-    target = torch.from_numpy(codes.astype(np.int32) - classes.start) if classes.stop - classes.start > 1 else None
+    target = codes.astype(np.int32) - classes.start if classes.stop - classes.start > 1 else None
     return _Piece(columns, levels, target, classes, weights)
 
 
@@ -123,57 +112,73 @@ def _count(piece: _Piece, run: Run, buffers: _Buffers) -> Iterator[tuple[int, in
     """Yield the tables of a run of blocks: columns a and b, a not after b, and shape (classes, levels, levels)."""
     rows = len(piece.columns[0])
     lead, code, tail = (buffer[:rows] for buffer in (buffers.lead, buffers.code, buffers.tail))
-    lead.copy_(piece.columns[run.lead[0]])
+    lead[:] = piece.columns[run.lead[0]]
     if piece.target is not None:
-        lead.add_(piece.target, alpha=piece.levels[run.lead[0]])
+        join_codes(piece.target, piece.columns[run.lead[0]], piece.levels[run.lead[0]], lead)
     for column in run.lead[1:]:
-        torch.add(piece.columns[column], lead, alpha=piece.levels[column], out=lead)
+        join_codes(lead, piece.columns[column], piece.levels[column], lead)
     for columns, pairs in run.blocks:
-        rest = columns[len(run.lead) :]
-        code.copy_(_digits(piece, rest, tail) if rest else lead)
+        joined, rest = lead, columns[len(run.lead) :]
         if rest:
-            code.add_(lead, alpha=prod(piece.levels[column] for column in rest))
+            levels = prod(piece.levels[column] for column in rest)
+            joined = join_codes(lead, _digits(piece, rest, tail), levels, code)
         shape = (piece.classes.stop - piece.classes.start, *(piece.levels[column] for column in columns))
-        table = histogram(code, piece.weights, prod(shape)).view(shape)
+        table = histogram(joined, piece.weights, prod(shape)).reshape(shape)
         for i, j, counted in _margins(table, tuple(range(len(columns))), frozenset(pairs)):
             a, b = columns[i], columns[j]
-            yield (a, b, counted.numpy()) if a <= b else (b, a, counted.transpose(1, 2).numpy())
+            yield (a, b, counted) if a <= b else (b, a, counted.swapaxes(1, 2))
 
 
-def _digits(piece: _Piece, columns: tuple[int, ...], into: torch.Tensor) -> torch.Tensor:
+def _digits(piece: _Piece, columns: tuple[int, ...], into: np.ndarray) -> np.ndarray:
     found = piece.columns[columns[0]]
     for column in columns[1:]:
-        found = torch.add(piece.columns[column], found, alpha=piece.levels[column], out=into)
+        found = join_codes(found, piece.columns[column], piece.levels[column], into)
     return found
 
 
 def _margins(
-    table: torch.Tensor, axes: tuple[int, ...], pairs: frozenset[tuple[int, int]]
-) -> Iterator[tuple[int, int, torch.Tensor]]:
+    table: np.ndarray, axes: tuple[int, ...], pairs: frozenset[tuple[int, int]]
+) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield the margin of every wanted pair of axes; axis 0 of the table holds classes and stays."""
     first = axes[0]
     if len(axes) == 1:
         if pairs:
-            yield first, first, torch.diag_embed(table)
+            yield first, first, _on_diagonal(table)
         return
     within = frozenset(pair for pair in pairs if first not in pair)
     if within:
-        yield from _margins(table.sum(1), axes[1:], within)
+        yield from _margins(_summed(table, 1), axes[1:], within)
     with_first = pairs - within
     if with_first:
         yield from _margins_of_first(table, axes, with_first)
 
 
 def _margins_of_first(
-    table: torch.Tensor, axes: tuple[int, ...], pairs: frozenset[tuple[int, int]]
-) -> Iterator[tuple[int, int, torch.Tensor]]:
+    table: np.ndarray, axes: tuple[int, ...], pairs: frozenset[tuple[int, int]]
+) -> Iterator[tuple[int, int, np.ndarray]]:
     first, second, *others = axes
     mine = pairs & {(first, first), (first, second)}
     if mine:
-        both = table.flatten(3).sum(3) if others else table
+        both = _summed(table.reshape(*table.shape[:3], -1), 3) if others else table
         if (first, second) in mine:
             yield first, second, both
         if (first, first) in mine:
-            yield first, first, torch.diag_embed(both.sum(2))
+            yield first, first, _on_diagonal(_summed(both, 2))
     if pairs - mine:
-        yield from _margins_of_first(table.sum(2), (first, *others), pairs - mine)
+        yield from _margins_of_first(_summed(table, 2), (first, *others), pairs - mine)
+
+
+def _summed(table: np.ndarray, axis: int) -> np.ndarray:
+    """Return sums over an axis; of weights by torch, whose order of adding is that of all runs so far."""
+    if table.dtype.kind == "i":
+        return np.asarray(table.sum(axis=axis))
+    import torch  # noqa: PLC0415  for those who have weights
+
+    return np.asarray(torch.from_numpy(table).sum(axis).numpy())
+
+
+def _on_diagonal(table: np.ndarray) -> np.ndarray:
+    """Return matrices of what stands in the last axis, 0 beside their diagonals."""
+    full = np.zeros((*table.shape, table.shape[-1]), table.dtype)
+    np.einsum("...ii->...i", full)[...] = table
+    return full

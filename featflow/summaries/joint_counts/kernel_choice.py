@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from featflow.columns.loaded_torch import loaded_torch
 from featflow.summaries.joint_counts.coded_rows import CodedRows
 from featflow.summaries.joint_counts.histograms import histogram_ns, histogram_tables
-from featflow.summaries.joint_counts.matrix_products import product_shape, product_tables
 from featflow.summaries.joint_counts.threads import in_threads
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Kernel", "choose_kernel", "default_device", "pair_tables"]
 
@@ -21,6 +24,8 @@ HALF_RATE = 100
 """One-hot rows of a sub-block at which the product reaches half of that."""
 PRODUCT_CELL_NS, PRODUCT_CALL_NS = 6, 5e5
 """Nanoseconds a cell that a product gives, to add it up and to fill level 0; and nanoseconds a sub-block of a class."""
+LOADING_NS = 1.2e9
+"""Nanoseconds to load torch, which products need: a histogram that takes less is not worth it."""
 GROUPING_NS, ONE_HOT_NS = 0.8, 0.04
 """Nanoseconds to bring a code beside those of its class; and of one-hot codes, a row."""
 
@@ -66,7 +71,6 @@ def pair_tables(work: CodedRows, out: np.ndarray | None = None, device: torch.de
            [0, 1, 1, 0],
            [1, 1, 0, 2]])
     """
-    device = device or default_device()
     tables = work.zeros() if out is None else out
     if tables.shape != work.shape:
         raise ValueError(f"out has shape {tables.shape}, not {work.shape}")
@@ -74,7 +78,9 @@ def pair_tables(work: CodedRows, out: np.ndarray | None = None, device: torch.de
     if tables.dtype != kind:
         raise ValueError(f"out holds {tables.dtype}, not {kind}")
     if choose_kernel(work, device) is Kernel.PRODUCT:
-        product_tables(work, tables, device)
+        from featflow.summaries.joint_counts.matrix_products import product_tables  # noqa: PLC0415  torch
+
+        product_tables(work, tables, device or default_device())
     else:
         histogram_tables(work, tables)
     if work.right is None:
@@ -84,21 +90,26 @@ def pair_tables(work: CodedRows, out: np.ndarray | None = None, device: torch.de
 
 def default_device() -> torch.device:
     """Return the device that products run on: CUDA where there is one."""
+    import torch  # noqa: PLC0415  as above
+
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def choose_kernel(work: CodedRows, device: torch.device) -> Kernel:
+def choose_kernel(work: CodedRows, device: torch.device | None = None) -> Kernel:
     """Return the kernel that should be faster; weights are for the histogram, a CUDA device for the product.
 
     Examples
     --------
     >>> from featflow.summaries.joint_counts.coded_rows import CodedColumns
     >>> columns = CodedColumns(np.zeros((20, 10_000), np.uint8), (121,) * 20)
-    >>> choose_kernel(CodedRows(columns), torch.device("cpu")).value
+    >>> choose_kernel(CodedRows(columns)).value
     'histogram'
     """
     if work.weights is not None:
         return Kernel.HISTOGRAM
+    if device is None and loaded_torch() is None and histogram_ns(work) < LOADING_NS:
+        return Kernel.HISTOGRAM
+    device = device or default_device()
     if device.type != "cpu":
         return Kernel.PRODUCT
     return Kernel.HISTOGRAM if histogram_ns(work) < _product_ns(work) else Kernel.PRODUCT
@@ -106,6 +117,8 @@ def choose_kernel(work: CodedRows, device: torch.device) -> Kernel:
 
 def _product_ns(work: CodedRows) -> float:
     """Return the nanoseconds that `product_tables` should take one thread."""
+    from featflow.summaries.joint_counts.matrix_products import product_shape  # noqa: PLC0415  as above
+
     width, other, squares = product_shape(work)
     columns = len(work.left.levels) + (len(work.right.levels) if work.right else 0)
     narrow = min(width, other)
@@ -118,6 +131,8 @@ def _product_ns(work: CodedRows) -> float:
 
 def _rate() -> float:
     """Return the operations a second of one core; the names that tell of its instructions are private."""
+    import torch  # noqa: PLC0415  as above
+
     for name, rate in (("_is_amx_tile_supported", AMX_RATE), ("_is_vnni_supported", VNNI_RATE)):
         supported = getattr(torch.cpu, name, None)
         if supported is not None and supported():

@@ -15,7 +15,8 @@ from threading import Lock
 import numpy as np
 import torch
 
-from featflow.summaries.joint_counts.coded_rows import CodedColumns, CodedRows, as_tensor
+from featflow.summaries.joint_counts.coded_rows import CodedColumns, CodedRows
+from featflow.summaries.joint_counts.packed_codes import as_writable
 from featflow.summaries.joint_counts.threads import in_threads
 
 __all__ = ["one_hot_product", "product_shape", "product_tables"]
@@ -139,7 +140,7 @@ def _sub_width(width: int, device: str) -> int:
 
 
 def _sub_blocks(columns: CodedColumns, device: torch.device) -> list[_SubBlock]:
-    codes = as_tensor(columns.codes).to(device)
+    codes = torch.from_numpy(as_writable(columns.codes)).to(device)
     starts = columns.starts
     width = columns.width - len(columns.levels)
     wanted = max(1, round(width / _sub_width(width, device.type)))

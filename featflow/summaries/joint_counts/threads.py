@@ -1,4 +1,4 @@
-"""Independent pieces of work on as many threads as torch may use."""
+"""Independent pieces of work on as many threads as there may be."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-import torch
+from featflow.columns.loaded_torch import loaded_torch, thread_count
 
 __all__ = ["Spares", "in_threads"]
 
@@ -49,7 +49,7 @@ class Spares(Generic[Item]):
 
 
 def in_threads(function: Callable[[Item], None], items: Iterable[Item]) -> None:
-    """Call a function for every item, on ``torch.get_num_threads()`` threads; torch and numpy release the lock.
+    """Call a function for every item, on `featflow.columns.loaded_torch.thread_count` threads: numpy releases the lock.
 
     Within them torch runs on one thread: two teams of two threads on two cores are slower than one (0.79 ns a row of a
     histogram instead of 0.48).
@@ -61,14 +61,16 @@ def in_threads(function: Callable[[Item], None], items: Iterable[Item]) -> None:
     >>> sorted(found.items())
     [(0, 0), (1, 1), (2, 4)]
     """
-    threads = torch.get_num_threads()
+    threads, torch = thread_count(), loaded_torch()
     if threads == 1:
         for item in items:
             function(item)
         return
+    alone: dict[str, Any] = {} if torch is None else {"initializer": torch.set_num_threads, "initargs": (1,)}
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(threads, **alone) as pool:
             for _ in pool.map(function, items):
                 pass
     finally:
-        torch.set_num_threads(threads)  # the initializer set it for threads to come, too
+        if torch is not None:
+            torch.set_num_threads(threads)  # the initializer set it for threads to come, too

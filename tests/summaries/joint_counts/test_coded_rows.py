@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from featflow.summaries.joint_counts import CodedColumns, CodedRows
-from featflow.summaries.joint_counts.coded_rows import as_tensor
 
 CODES = np.array([[0, 1, 2], [0, 0, 1]], np.uint8)
 
@@ -34,10 +33,3 @@ def test_blocks_of_unequal_rows_are_refused():
         CodedRows(columns, CodedColumns(CODES[:, :2], (3, 2)))
     with pytest.raises(ValueError, match=r"differ in rows: \[3, 1\]"):
         CodedRows(columns, weights=np.ones(1))
-
-
-def test_a_tensor_shares_memory_that_may_be_written():
-    array = np.arange(3)
-    assert as_tensor(array).data_ptr() == array.ctypes.data
-    array.flags.writeable = False
-    assert as_tensor(array).data_ptr() != array.ctypes.data

@@ -9,6 +9,7 @@ from featflow.summaries.joint_counts import histogram_tables, histograms
 from featflow.summaries.joint_counts.histograms import histogram_ns
 
 
+@pytest.mark.usefixtures("with_and_without_torch")
 @pytest.mark.parametrize("classes", [None, 1, 5])
 @pytest.mark.parametrize("rows", [0, 1, 700])
 @pytest.mark.parametrize(("left", "right"), SHAPES)

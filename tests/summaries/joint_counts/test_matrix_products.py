@@ -5,7 +5,8 @@ import pytest
 import torch
 from counted import SHAPES, counted_by_loop, first_before_second, rows_of
 
-from featflow.summaries.joint_counts import matrix_products, one_hot_product, product_tables
+from featflow.summaries.joint_counts import matrix_products
+from featflow.summaries.joint_counts.matrix_products import one_hot_product, product_tables
 
 CPU = torch.device("cpu")
 
