@@ -50,6 +50,7 @@ def run_command(
     from featflow.cli.run_view import print_run, summary
     from featflow.pipeline import job
 
+    _without_pandas()
     with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
         finished = job.run(parsed, _reporter())
     if as_json:
@@ -95,6 +96,7 @@ def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJso
     from featflow.cli.plan_view import shown_plan
     from featflow.pipeline.plan import plan
 
+    _without_pandas()
     planned = plan(parsed)
     if as_json:
         print_json(planned.public())
@@ -130,6 +132,29 @@ def _loaded(path: str, overrides: list[str] | None) -> Config:
     from featflow.config import load
 
     return load(path, overrides)
+
+
+class _NoPandas:
+    """Finds no pandas."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+
+
+def _without_pandas() -> None:
+    """Let pyarrow look for pandas in vain, once: to know a series by sight it imports all of it, which takes 0.4 s.
+
+    Where a conversion to pandas is asked for, pyarrow looks again.
+    """
+    import pyarrow as pa
+
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(_NoPandas)
 
 
 def _reporter() -> Reporter:

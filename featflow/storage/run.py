@@ -10,14 +10,16 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 
 from featflow.errors import DatasetError
 from featflow.storage.store import Store
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["FAILURE", "Run", "list_runs", "new_run_id", "open_run", "part_paths"]
 
@@ -106,6 +108,8 @@ class Run:
 
     def table(self, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Return a table, or some of its columns, as a polars frame; errors as `arrow`."""
+        import polars as pl  # noqa: PLC0415  0.2 s, which a run need not wait for
+
         frame = pl.from_arrow(self.arrow(name, columns))
         assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is never a series
         return frame

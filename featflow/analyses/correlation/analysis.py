@@ -24,7 +24,6 @@ from featflow.analyses.correlation.blocks import (
     measure_ratios,
     write_part,
 )
-from featflow.analyses.correlation.drift import correlation_drift
 from featflow.analyses.correlation.error_bars import correlation_bars
 from featflow.analyses.correlation.options import CorrelationOptions, pairs_to_write
 from featflow.analyses.correlation.strongest import merge_best, strongest
@@ -123,6 +122,8 @@ class Correlation(Analysis[CorrelationOptions]):
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
         """Yield how correlations moved, method by method."""
         if before.has("correlation") and now.has("correlation"):
+            from featflow.analyses.correlation.drift import correlation_drift  # noqa: PLC0415  polars
+
             columns = now.columns.values()
             numbers = sum(column.is_numeric for column in columns)
             old, new = before.run.table("correlation"), now.run.table("correlation")

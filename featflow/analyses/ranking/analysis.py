@@ -11,7 +11,6 @@ from rich.console import RenderableType
 from featflow.analyses.change import Row
 from featflow.analyses.protocol import Analysis
 from featflow.analyses.ranking import terminal
-from featflow.analyses.ranking.drift import ranking_drift
 from featflow.analyses.ranking.options import RankingOptions
 from featflow.analyses.ranking.ranks import ranked
 from featflow.analyses.ranking.scores import RankingMeasure, measure_features, with_alerts
@@ -116,6 +115,8 @@ class Ranking(Analysis[RankingOptions]):
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
         """Yield how information and ranks moved."""
         if before.has("ranking") and now.has("ranking"):
+            from featflow.analyses.ranking.drift import ranking_drift  # noqa: PLC0415  polars
+
             old, new = before.run.table("ranking"), now.run.table("ranking")
             yield from ranking_drift(old, new, (before.degrees, now.degrees))
 
