@@ -29,6 +29,8 @@ class AnalysisOptions(Options):
 
     metrics: ClassVar[Mapping[str, Metric]] = {}
     """Figures of it that the drift table compares, by name."""
+    of_pairs: ClassVar[bool] = False
+    """Whether it looks at every pair of columns: what it costs grows with them."""
 
     def check(self, dataset: Dataset, uncertainty: UncertaintyOptions) -> None:
         """Raise SchemaError if a column is named that is not there or cannot serve; nothing was started or imported."""

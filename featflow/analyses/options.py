@@ -98,6 +98,11 @@ class Analyses(_Compared):
                 options.check(dataset, self.uncertainty)
         self.uncertainty.check(dataset, entity)
 
+    @property
+    def of_pairs(self) -> bool:
+        """Whether any analysis looks at every pair of columns."""
+        return any(getattr(getattr(self, name), "of_pairs", False) for name in type(self).model_fields)
+
     def only(self, names: Sequence[str]) -> Analyses:
         """Return the same with all analyses off but those named, which are on as configured or by default.
 

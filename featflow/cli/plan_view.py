@@ -12,7 +12,7 @@ from featflow.config import Config
 if TYPE_CHECKING:
     from featflow.pipeline.plan import Plan
 
-__all__ = ["shown_plan", "shown_size"]
+__all__ = ["shown_engine", "shown_plan", "shown_size"]
 
 SHOWN_STATES = 4
 """States shown one by one."""
@@ -43,10 +43,22 @@ def shown_plan(config: Config, planned: Plan) -> Table:
     table.add_row("pairs", "; ".join([f"{planned.pairs:,}", f"times rows {planned.pair_rows:.1e}", *said]))
     table.add_row("blocks", ", ".join(f"{name} {count:,}" for name, count in planned.blocks.items()))
     table.add_row("states at most", states)
+    table.add_row("engine", f"{shown_engine(planned.engine)}: {planned.engine_reason}")
     table.add_row("memory", f"about {shown_size(planned.memory_bytes)}; budget {shown_size(planned.memory_budget)}")
     for note in planned.notes:
         table.add_row("note", escape(note))
     return table
+
+
+def shown_engine(name: str) -> str:
+    """Return where work is done.
+
+    Examples
+    --------
+    >>> shown_engine("serial"), shown_engine("ray")
+    ('one process', 'Ray')
+    """
+    return {"serial": "one process", "ray": "Ray"}[name]
 
 
 def shown_size(nbytes: int) -> str:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from featflow.analyses.catalogue import ANALYSES
+from featflow.cli.plan_view import shown_engine
 from featflow.storage.run import Run
 
 __all__ = ["print_run", "shown_runs", "summary"]
@@ -38,6 +39,7 @@ def print_run(run: Run, out: Console) -> None:
         f"{manifest['seconds']['total']:.1f} s",
         soft_wrap=True,
     )
+    out.print(f"{shown_engine(manifest['engine'])}: {manifest['engine_reason']}", soft_wrap=True)
     for warning in manifest["warnings"]:
         out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
     for analysis in ANALYSES:
@@ -55,6 +57,7 @@ def summary(run: Run) -> dict[str, Any]:
         "status": manifest["status"],
         "run": run.run_id,
         "tables": run.tables,
+        "engine": manifest["engine"],
         "rows": manifest["rows"],
         "shards": manifest["shards"],
         "seconds": manifest["seconds"],

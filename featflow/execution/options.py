@@ -17,8 +17,14 @@ ENDPOINT = re.compile(r"https?://[^/?#\s]+[^?#\s]*")
 class EngineOptions(Options):
     """Where the work runs."""
 
-    kind: Literal["ray", "serial"] = "ray"
-    address: str | None = Field(default=None, description="Null starts a local Ray; 'auto' or a URL joins a cluster.")
+    kind: Literal["auto", "ray", "serial"] = Field(
+        default="auto",
+        description="serial works in one process, ray on Ray; auto in one process where all shards take it up to two "
+        "minutes, by rows, columns and pictures, and no address is given, else on Ray.",
+    )
+    address: str | None = Field(
+        default=None, description="Of the Ray that is used: null starts a local one; 'auto' or a URL joins a cluster."
+    )
     in_flight: int = Field(default=2, ge=1, description="Tasks submitted ahead for each core of the cluster.")
     gpus: float = Field(
         default=0.0, ge=0, le=1, description="Share of a GPU that a task reserves that counts pairs; 0 counts on CPUs."

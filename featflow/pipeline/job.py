@@ -17,9 +17,11 @@ from featflow.dataset.dataset import open_dataset
 from featflow.dataset.footers import Footers
 from featflow.errors import FeatflowError, InfrastructureError, first_line
 from featflow.execution.engines.base import Engine
+from featflow.execution.options import EngineOptions
 from featflow.execution.progress import Reporter, SilentProgress, Stopwatch
 from featflow.execution.telemetry import Sink, Telemetry
 from featflow.export.openlineage import lineage
+from featflow.pipeline.engine_choice import EngineChoice, choose_engine
 from featflow.storage import lock, retries
 from featflow.storage.run import FAILURE, Run, new_run_id
 from featflow.storage.run_writer import RunWriter
@@ -31,6 +33,8 @@ INTERRUPTED = 130
 """What the command line ends with after Ctrl-C."""
 PIPELINE = "featflow.pipeline.pipeline"
 """What the driver imports once there is work; tasks need most of it, too."""
+TORCH_SECONDS = 10.0
+"""Estimated seconds from which torch is loaded for what it sorts and counts faster: about a tenth of them."""
 
 
 def run(config: Config, progress: Reporter | None = None) -> Run:
@@ -59,15 +63,17 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         dataset = open_dataset(config.dataset, config.output, footers)
         config.analyses.check(dataset, config.dataset.entity)
         watch.lap("plan")
-        engine = open_engine(config)
+        chosen = choose_engine(config, dataset)
+        engine = open_engine(config.engine, chosen)
         try:
-            telemetry.load, telemetry.sink = engine.load, open_sink(config)
+            telemetry.load, telemetry.sink = engine.load, open_sink(chosen)
             pipeline = import_module(PIPELINE)
             watch.lap("start")
             writer = RunWriter(store, run_id)
             manifest = pipeline.write_tables(config, dataset, writer, engine, telemetry, watch)
         finally:
             engine.close()
+        manifest["engine_reason"] = chosen.reason
         footers.save()
         check_held()
         if told:
@@ -108,20 +114,22 @@ def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
         raise
 
 
-def open_engine(config: Config) -> Engine:
-    """Return the engine of the configuration; Ray is imported only where it is used."""
-    if config.engine.kind == "serial":
+def open_engine(options: EngineOptions, chosen: EngineChoice) -> Engine:
+    """Return the engine that was chosen; Ray is imported only where it is used, torch where it pays."""
+    if chosen.kind == "serial":
         from featflow.execution.engines.serial import SerialEngine  # noqa: PLC0415
 
+        if chosen.seconds > TORCH_SECONDS:
+            import_module("torch")
         return SerialEngine()
     from featflow.execution.engines.ray import RayEngine  # noqa: PLC0415
 
-    return RayEngine(config.engine.address, config.engine.in_flight, PIPELINE)
+    return RayEngine(options.address, options.in_flight, PIPELINE)
 
 
-def open_sink(config: Config) -> Sink | None:
+def open_sink(chosen: EngineChoice) -> Sink | None:
     """Return where figures are collected: Ray's metrics where Ray is used."""
-    if config.engine.kind == "serial":
+    if chosen.kind == "serial":
         return None
     from featflow.execution.engines.ray_metrics import RayMetrics  # noqa: PLC0415
 

@@ -20,6 +20,7 @@ from featflow.execution.merge_tree import whole_name
 from featflow.execution.state_store import AnySummarizer
 from featflow.measures.codebook import ColumnStates
 from featflow.pipeline.column_pass import ProfileSpecs
+from featflow.pipeline.engine_choice import choose_engine
 from featflow.pipeline.fitted import earlier_fits, fit
 from featflow.pipeline.rounds import begin, profile_round, relate_round
 from featflow.storage.run_writer import RunWriter
@@ -54,6 +55,10 @@ class Plan:
     """Pairs of columns: every one of them is in the correlation table's q-values."""
     pair_rows: int
     """Pairs times rows."""
+    engine: str
+    """Where the work is done: serial or ray."""
+    engine_reason: str
+    """Why there."""
     estimates: dict[str, Any]
     """What analyses say of themselves, such as how interactions are found: all (every pair on all rows) or sample."""
     state_bytes: dict[str, int]
@@ -107,7 +112,8 @@ def plan(config: Config) -> Plan:
     sizes: dict[str, int] = {}
     for spec in specs:
         sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
-    cores = (os.cpu_count() or 1) if config.engine.kind == "ray" else 1
+    chosen = choose_engine(config, dataset)
+    cores = (os.cpu_count() or 1) if chosen.kind == "ray" else 1
     kinds = [column.kind.value for column in context.dataset.columns]
     coded = [c for c in context.dataset.columns if c.kind is not Kind.TEXT and c.role is not Role.EVENT_TIME]
     pairs = len(coded) * (len(coded) - 1) // 2
@@ -123,6 +129,8 @@ def plan(config: Config) -> Plan:
         relation_shards=relation_shards,
         pairs=pairs,
         pair_rows=pairs * dataset.rows,
+        engine=chosen.kind,
+        engine_reason=chosen.reason,
         estimates={name: value for analysis in analyses for name, value in analysis.estimate(context).items()},
         state_bytes=sizes,
         blocks=dict(Counter(spec.name for spec in specs)),

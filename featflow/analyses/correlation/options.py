@@ -47,6 +47,7 @@ def _keep(value: object) -> object:
 class CorrelationOptions(AnalysisOptions):
     """The correlation table."""
 
+    of_pairs = True
     metrics: ClassVar[Mapping[str, Metric]] = {
         "correlation_rms": Metric(0.05, "Root mean square change of a method's values."),
         "correlation_largest": Metric(0.2, "Largest change of a method's values."),

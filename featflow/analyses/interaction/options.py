@@ -15,6 +15,8 @@ __all__ = ["InteractionOptions"]
 class InteractionOptions(AnalysisOptions):
     """The interaction table."""
 
+    of_pairs = True
+
     keep: int = Field(default=1000, ge=1, description="Pairs kept for each target, by synergy.")
     search: Literal["all", "sample"] | None = Field(
         default=None,

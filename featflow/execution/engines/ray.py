@@ -239,6 +239,7 @@ def _check_reachable(address: str | None) -> None:
 
 
 def _prepare(module: str) -> None:
+    import_module("torch")  # as `_call` does
     import_module(module)
 
 
