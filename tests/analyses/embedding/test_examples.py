@@ -18,9 +18,9 @@ from featflow.analyses.embedding.examples import Scores, image_columns
 from featflow.analyses.embedding.report import section
 from featflow.analyses.reporting.limits import SIZES, PageLimits
 from featflow.config import parse
+from featflow.dataset.image_options import DESCRIPTORS
 from featflow.pipeline.job import run as run_job
 from featflow.storage.run import Run
-from featflow.transforms.images.descriptors import NAMES
 
 LIMITS, NOTHING = PageLimits(100), Scores(None, None)
 
@@ -80,7 +80,7 @@ def test_examples_are_of_one_encoder(tmp_path):
         )
     )
     described, encoded = image_columns(run, NOTHING, LIMITS)
-    if described.profile["width"] != len(NAMES):
+    if described.profile["width"] != len(DESCRIPTORS):
         described, encoded = encoded, described
     assert (described.problem, encoded.problem) == ("", "")
     moving = next(each for each in described.moving if each.feature == "photo.brightness")
