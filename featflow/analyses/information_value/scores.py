@@ -46,7 +46,7 @@ def evidence(bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def figures(bins: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Return iv, ks and auc, shape (..., 3); NaN where one of the classes has no rows.
+    """Return iv, ks and auc, shape (..., 3); ks and auc are NaN where ordered levels lack one of the classes.
 
     Parameters
     ----------
@@ -68,9 +68,8 @@ def figures(bins: np.ndarray, ordered: np.ndarray) -> np.ndarray:
         ks = np.abs(before[..., 1] - before[..., 0]).max(axis=-1)
         auc = (shares[..., 1] * (before[..., 0] - shares[..., 0] / 2)).sum(axis=-1)
     iv = evidence(bins)[1].sum(axis=-1)
-    found = np.stack([iv, ks, auc], axis=-1)
-    found[(total == 0).any(axis=-1)] = np.nan
-    return found
+    unknown = (total == 0).any(axis=-1)
+    return np.stack([iv, np.where(unknown, np.nan, ks), np.where(unknown, np.nan, auc)], axis=-1)
 
 
 @dataclass(frozen=True)

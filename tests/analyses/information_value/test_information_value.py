@@ -136,4 +136,6 @@ def test_bins_of_one_class_are_finite_and_counts_order_splits():
     assert woe[:2] == pytest.approx(np.log(shares[:, 1] / shares[:, 0]))
     assert (woe[2], contribution[2]) == (0.0, 0.0)
     assert best_split(np.array([[3.0, 1.0]])) is None
-    assert np.isnan(figures(np.array([[3.0, 0.0]]), np.array([[3.0, 0.0]]))).all()
+    only_missing = figures(np.array([[0.0, 4.0], [6.0, 0.0]]), np.array([[6.0, 0.0]]))
+    assert only_missing[0] > 0
+    assert np.isnan(only_missing[1:]).all(), "no event has a value that could be compared"
