@@ -114,7 +114,7 @@ def test_images_of_which_no_column_is_made(name, others, vit, tmp_path):
     photos = pa.array([picture] * 40, pa.binary())
     source = write_parts(pa.table({"photo": photos} | others), tmp_path / "data", 2)
     config = configuration(source, tmp_path / "out", [by_model(vit)])
-    assert plan(parse(config)).notes == ["columns of 'photo' are known once it is encoded"]
+    assert plan(parse(config)).notes == ["columns made of 'photo' are known once a run has read it"]
     run = featflow.run(config)
     assert run.arrow("embedding").num_rows == run.table("embedding_profile")["rows"][0] == 40
     assert run.table("profile")["column"].to_list() == list(others)
