@@ -128,6 +128,8 @@ def _derivations(options: DatasetOptions, found: dict[str, Found]) -> list[Deriv
         for name in entry.inputs:
             if name not in (found if key in OF_FILES else [*found, *made]):
                 _refuse(key, name, [*found, *made])
+        if key == "images" and any(found[name][0] == "excluded" for name in entry.inputs):
+            continue  # which is said with all that is named twice
         inputs = tuple(made.get(name) or _as_base(name, found[name], options) for name in entry.inputs)
         outputs = entry.columns(inputs)
         for column in outputs:
