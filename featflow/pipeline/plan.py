@@ -26,7 +26,6 @@ from featflow.pipeline.rounds import begin, profile_round, relate_round
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
 from featflow.transforms.derive import derive_from_states
-from featflow.transforms.images.columns import vector_moments
 
 __all__ = ["Plan", "plan"]
 
@@ -90,7 +89,7 @@ def plan(config: Config) -> Plan:
     context, analyses = begin(config, derived.dataset, RunWriter(store, "plan"))
     context.derived = derived
     columns, wanted = profile_round(context, analyses, config)
-    vectors = [vector_moments(each) for each in derived.embeddings]
+    vectors = [each.moments for each in derived.embeddings]
     layers = passes.stored_before((*wanted, *vectors), dataset.shards)
     shards = passes.readable(store, dataset.shards, wanted)
     present, shard_bytes = state_store.Present(store), max(int(config.dataset.shard_bytes), passes.FREE_BYTES)

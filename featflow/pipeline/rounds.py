@@ -17,7 +17,7 @@ from featflow.execution.progress import Reporter, SilentProgress
 from featflow.execution.state_store import AnySummarizer
 from featflow.pipeline.column_pass import ProfileSpecs, profile_specs, state_bytes
 from featflow.storage.run_writer import RunWriter
-from featflow.transforms.images.columns import key_specs
+from featflow.transforms.derive import key_specs
 
 __all__ = ["begin", "profile_round", "relate_round"]
 

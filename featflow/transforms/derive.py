@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,11 +19,13 @@ from featflow.execution.derived_columns import stored_layers
 from featflow.execution.merge_tree import whole_name
 from featflow.execution.passes import Workspace
 from featflow.storage.store import Store
+from featflow.summaries import RowCountSummarizer
 from featflow.transforms.frozen import Frozen
-from featflow.transforms.images.columns import embedding, made_of_vectors, vector_moments
-from featflow.transforms.images.embeddings import Embedding
 
-__all__ = ["Derived", "Earlier", "derive", "derive_from_states", "embeddings_of", "inline_columns"]
+if TYPE_CHECKING:
+    from featflow.transforms.images.embeddings import Embedding  # torch, for those who have images
+
+__all__ = ["Derived", "Earlier", "derive", "derive_from_states", "embeddings_of", "inline_columns", "key_specs"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def derive(workspace: Workspace, dataset: Dataset, options: DatasetOptions, earl
         A column that is named somewhere cannot be made of this data.
     """
     embeddings = embeddings_of(dataset, options)
-    moments = [vector_moments(each) for each in embeddings]
+    moments = [each.moments for each in embeddings]
     done = passes.compute(workspace, dataset.shards, moments, "images: vectors") if moments else None
     if done:
         dataset = replace(dataset, shards=done.shards)
@@ -170,11 +172,19 @@ class _FromStates(_Fits):
             raise _NotThereError from None
 
 
+def key_specs(dataset: Dataset) -> tuple[state_store.AnySummarizer, ...]:
+    """Return what pass 1 makes of join keys: a row group that cannot be read then joins the others in quarantine."""
+    return (RowCountSummarizer(dataset.entity),) if dataset.images and dataset.entity else ()
+
+
 def embeddings_of(dataset: Dataset, options: DatasetOptions) -> tuple[Embedding, ...]:
     """Return what makes vectors of a dataset's images, in the order of `dataset.images`."""
-    return tuple(
-        embedding(each, each.options, options) for each in dataset.derivations if isinstance(each.options, ImageOptions)
-    )
+    images = [(each, each.options) for each in dataset.derivations if isinstance(each.options, ImageOptions)]
+    if not images:
+        return ()
+    from featflow.transforms.images.columns import embedding  # noqa: PLC0415  torch, for those who have images
+
+    return tuple(embedding(each, image, options) for each, image in images)
 
 
 def _derived(dataset: Dataset, embeddings: tuple[Embedding, ...], fitting: Fitting) -> Derived:
@@ -184,6 +194,8 @@ def _derived(dataset: Dataset, embeddings: tuple[Embedding, ...], fitting: Fitti
         each = replace(each, inputs=tuple(built.get(column.name, column) for column in each.inputs))  # noqa: PLW2901
         try:
             if isinstance(each.options, ImageOptions):
+                from featflow.transforms.images.columns import made_of_vectors  # noqa: PLC0415  torch
+
                 outputs = made_of_vectors(next(coming), each.options, fitting)
             else:
                 outputs = each.options.build(each.inputs, fitting).outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,7 +18,9 @@ from featflow.execution import state_store
 from featflow.storage.run_writer import Written
 from featflow.storage.store import Store
 from featflow.summaries import StoredSummarizer
-from featflow.transforms.images.embeddings import Embedding
+
+if TYPE_CHECKING:
+    from featflow.transforms.images.embeddings import Embedding  # torch, for those who have images
 
 __all__ = [
     "WHOLE_NUMBERS",

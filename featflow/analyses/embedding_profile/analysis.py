@@ -29,7 +29,6 @@ from featflow.measures.frechet import frechet
 from featflow.storage.run import Run
 from featflow.summaries import ClassMoments, ClassMomentsSummarizer, VectorSampleSummarizer
 from featflow.summaries.class_moments import class_count
-from featflow.transforms.images.columns import vector_moments
 
 __all__ = ["EmbeddingProfile", "folds_of"]
 
@@ -56,7 +55,7 @@ class EmbeddingProfile(Analysis[EmbeddingProfileOptions]):
             )
         found, vectors, folds = [], [], folds_of(dataset.shards)
         for made, split_name in zip(embeddings, context.derived.splits, strict=True):
-            of_vectors = vector_moments(made)
+            of_vectors = made.moments
             moments = _whole(context, of_vectors)
             vectors.append({"column": made.column.name, "encoder": made.encoder_id, "path": context.path(of_vectors)})
             sample = VectorSampleSummarizer(made.named("vector"), made.named("content"), made.width, tuple(targets))

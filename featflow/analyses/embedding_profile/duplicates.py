@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,9 @@ from featflow.columns.column import Column
 from featflow.columns.hashing import hash_numbers
 from featflow.dataset.dataset import Shard
 from featflow.execution.context import Context
-from featflow.transforms.images.embeddings import Embedding
+
+if TYPE_CHECKING:
+    from featflow.transforms.images.embeddings import Embedding  # torch, for those who have images
 
 __all__ = ["Duplicates", "Leak", "duplicates"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,9 @@ from featflow.execution.context import Context
 from featflow.execution.derived_columns import stored_rows
 from featflow.storage.store import Store
 from featflow.summaries import StoredSummarizer
-from featflow.transforms.images.embeddings import Embedding
+
+if TYPE_CHECKING:
+    from featflow.transforms.images.embeddings import Embedding  # torch, for those who have images
 
 __all__ = ["MOST_PARTS", "HashStream", "leading", "split_values"]
 

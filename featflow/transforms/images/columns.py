@@ -7,13 +7,11 @@ which are fitted to them once and then frozen.
 from __future__ import annotations
 
 from featflow.columns.column import Column
-from featflow.dataset.dataset import Dataset
 from featflow.dataset.image_options import ImageOptions
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import Derivation, Fitting
 from featflow.errors import ConfigurationError
-from featflow.execution.state_store import AnySummarizer
-from featflow.summaries import RowCountSummarizer, VectorMomentsSummarizer, VectorSampleSummarizer
+from featflow.summaries import VectorSampleSummarizer
 from featflow.transforms.images.descriptor_columns import DescriptorColumns
 from featflow.transforms.images.embeddings import Embedding
 from featflow.transforms.images.encoders import DescriptorsSpec
@@ -23,7 +21,7 @@ from featflow.transforms.projection.fit import fit
 from featflow.transforms.projection.placing import Placing
 from featflow.transforms.projection.projection import Fit
 
-__all__ = ["embedding", "key_specs", "made_of_vectors", "vector_moments"]
+__all__ = ["embedding", "made_of_vectors"]
 
 
 def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOptions) -> Embedding:
@@ -55,7 +53,7 @@ def made_of_vectors(made: Embedding, options: ImageOptions, fitting: Fitting) ->
     arrays = fitting.frozen(frozen_as, of)
     if arrays is None:
         sample = VectorSampleSummarizer(vector, made.named("content"), made.width)
-        moments, vectors = fitting.states([vector_moments(made), sample])
+        moments, vectors = fitting.states([made.moments, sample])
         before = fitting.earlier(frozen_as)
         earlier = Fit.from_arrays(before) if before else None
         fitted = fit(moments, vectors, options.directions, options.clusters, earlier)
@@ -63,13 +61,3 @@ def made_of_vectors(made: Embedding, options: ImageOptions, fitting: Fitting) ->
             fitting.freeze(frozen_as, of, fitted.arrays())
         return Placing(name, vector, fitted).outputs
     return Placing(name, vector, Fit.from_arrays(arrays)).outputs
-
-
-def key_specs(dataset: Dataset) -> tuple[AnySummarizer, ...]:
-    """Return what pass 1 makes of join keys: a row group that cannot be read then joins the others in quarantine."""
-    return (RowCountSummarizer(dataset.entity),) if dataset.images and dataset.entity else ()
-
-
-def vector_moments(made: Embedding) -> VectorMomentsSummarizer:
-    """Return the spec of the moments of an image column's vectors."""
-    return VectorMomentsSummarizer(made.named("vector"), made.width)

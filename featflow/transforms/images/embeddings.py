@@ -16,6 +16,7 @@ from featflow.columns.column import Column, Kind
 from featflow.columns.hashing import DIGEST_BYTES
 from featflow.columns.transform import Transform, Worker
 from featflow.dataset.batches import IMAGE_BYTES
+from featflow.summaries import VectorMomentsSummarizer
 from featflow.transforms.images.decoders import ApartDecoder, Decoder
 from featflow.transforms.images.encoders import DescriptorsSpec, EncoderSpec, load
 from featflow.transforms.images.encoding import encode_images
@@ -101,6 +102,11 @@ class Embedding(Transform):
         }
         before = f"{self.column.name}.descriptors" if self.of_pixels else self.column.name
         return Column(f"{before}.{what}", *types[what], derived=self)
+
+    @property
+    def moments(self) -> VectorMomentsSummarizer:
+        """The spec of the moments of its vectors."""
+        return VectorMomentsSummarizer(self.named("vector"), self.width)
 
     @property
     def outputs(self) -> tuple[Column, ...]:

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from scipy.optimize import linear_sum_assignment
 
 from featflow.summaries.vector_moments import VectorMoments
 from featflow.summaries.vector_sample import VectorSample
@@ -100,6 +99,8 @@ def _numbered(found: Fit, before: Fit | None) -> Fit:
     """
     labels = np.full(len(found.centres), -1)
     if before and len(before.centres):
+        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  only a second fit needs it
+
         old, new = before.places(), found.places()
         way, apart = np.sqrt(squared_distances(old, new)), np.sqrt(squared_distances(old, old))
         np.fill_diagonal(apart, np.inf)
