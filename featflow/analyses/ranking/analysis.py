@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -16,15 +17,16 @@ from featflow.analyses.ranking.ranks import ranked
 from featflow.analyses.ranking.scores import RankingMeasure, measure_features, with_alerts
 from featflow.analyses.ranking.tables import RANKING, RANKING_WINDOW
 from featflow.analyses.ranking.time_unit import unit_of_windows
-from featflow.analyses.ranking.windows import Skills, measure_windows, rank_in_windows, with_skills
+from featflow.analyses.ranking.windows import Skills, rank_in_windows, score_windows, with_skills
 from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import CountsOfFeatures, CountsOverTime
 from featflow.analyses.run_states import RunStates
 from featflow.columns.column import Role
 from featflow.execution.context import Context
-from featflow.execution.requests import Measurement, Request
+from featflow.execution.requests import Measurement, Place, Request
 from featflow.storage.run import Run
+from featflow.summaries import TimeCounts, TimeCountsSummarizer
 
 __all__ = ["Ranking"]
 
@@ -131,3 +133,25 @@ class Ranking(Analysis[RankingOptions]):
     def shown(cls, run: Run, width: int) -> RenderableType | None:
         """Return the first features of every target."""
         return terminal.shown(run, width)
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """What a block of features' counts over time say."""
+
+    table: pa.Table
+    """Rows of ranking_window, unranked."""
+    skills: Skills
+    warnings: list[str]
+    undated: int
+    """Rows without a time, which are in no window."""
+
+
+def measure_windows(
+    windows: int,
+    place: Place,  # noqa: ARG001
+    spec: TimeCountsSummarizer,
+    state: TimeCounts,
+) -> WindowScores:
+    """Return `score_windows` of a block of features, where its state lies."""
+    return WindowScores(*score_windows(spec, state, windows), state.undated)

@@ -20,16 +20,13 @@ import pyarrow as pa
 from scipy.special import betaln, xlog1py, xlogy
 
 from featflow.analyses.ranking.tables import RANKING_WINDOW
-from featflow.execution.requests import Place
 from featflow.measures.information import stacked_information
 from featflow.summaries import TimeCounts, TimeCountsSummarizer
 
 __all__ = [
     "Skill",
     "Skills",
-    "WindowScores",
     "expected_log",
-    "measure_windows",
     "rank_in_windows",
     "score_windows",
     "window_starts",
@@ -83,28 +80,6 @@ def score_windows(spec: TimeCountsSummarizer, state: TimeCounts, windows: int) -
         tables.append(RANKING_WINDOW.build(columns | {"feature": names * len(scored.rows)}))
         skills |= {(target, name): skill for name, skill in zip(names, scored.skills(), strict=True)}
     return pa.concat_tables(tables), skills, warnings
-
-
-@dataclass(frozen=True)
-class WindowScores:
-    """What a block of features' counts over time say."""
-
-    table: pa.Table
-    """Rows of ranking_window, unranked."""
-    skills: Skills
-    warnings: list[str]
-    undated: int
-    """Rows without a time, which are in no window."""
-
-
-def measure_windows(
-    windows: int,
-    place: Place,  # noqa: ARG001
-    spec: TimeCountsSummarizer,
-    state: TimeCounts,
-) -> WindowScores:
-    """Return `score_windows` of a block of features, where its state lies."""
-    return WindowScores(*score_windows(spec, state, windows), state.undated)
 
 
 def window_starts(rows: np.ndarray, windows: int) -> np.ndarray:
