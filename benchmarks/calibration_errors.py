@@ -22,7 +22,7 @@ from scipy.special import entr, expit
 
 from featflow.analyses.ranking.scores import RankingMeasure, ranking
 from featflow.columns.column import Column, Kind
-from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.summaries import TargetCountsSummarizer
 
 DRAWS, SMALL_DRAWS, CHUNK = 1_000, 100, 50
@@ -99,7 +99,7 @@ def numbered(batch: pa.RecordBatch, entity: np.ndarray) -> pa.RecordBatch:
 def target_counts(levels: int, column: Column, groups: int) -> TargetCountsSummarizer:
     """Return the spec of x against y, with groups by a column's values."""
     return TargetCountsSummarizer(
-        (levels_of("x", levels),), (levels_of("y", 2),), grouping=Grouping("value", (column,), groups)
+        (levels_of("x", levels),), (levels_of("y", 2),), jackknife=JackknifeGroups("value", (column,), groups)
     )
 
 

@@ -18,9 +18,9 @@ from measured import Check
 from featflow.analyses.correlation.jackknife import moment_errors
 from featflow.columns.binning import number_coding
 from featflow.columns.column import Column, Kind
-from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.columns.sort_keys import sortable_keys
-from featflow.summaries.pair_moments_by_group import KeptMomentsSummarizer
+from featflow.summaries.pair_moments_by_group import PairMomentsByGroupSummarizer
 
 LINE = "3b"
 DRAWS, SMALL_DRAWS, CHUNK = 1_000, 100, 50
@@ -74,7 +74,7 @@ def intervals(item: tuple[Case, int]) -> np.ndarray:
     case, chunk = item
     random = np.random.default_rng((SEED, CASES.index(case), chunk))
     x, y = (number_coding(column, sortable_keys(np.zeros(1)), np.array([1]), 0, (64, 16)) for column in (X, Y))
-    spec = KeptMomentsSummarizer(((x, y),), Grouping("value", (case.column,), GROUPS))
+    spec = PairMomentsByGroupSummarizer(((x, y),), JackknifeGroups("value", (case.column,), GROUPS))
     found = []
     for _ in range(CHUNK):
         bars = moment_errors(spec.summarize(case.draw(random)), 0.95)

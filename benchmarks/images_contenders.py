@@ -136,7 +136,7 @@ class Job:
         """Read, decode, hash, encode and write; return where."""
         store = Store(str(self.output / uuid.uuid4().hex))
         workspace = passes.Workspace(store, SerialEngine(), SilentProgress(), 2**32, 2**27)
-        passes.compute(workspace, self.dataset.shards, [StoredSummarizer(self.made)], "images")
+        passes.summarize_shards(workspace, self.dataset.shards, [StoredSummarizer(self.made)], "images")
         return store
 
     def check(self, encoded: list[bytes]) -> tuple[np.ndarray, list[Check]]:

@@ -27,7 +27,7 @@ from featflow.analyses.correlation.moments import pearson, spearman
 from featflow.columns.binning import number_coding
 from featflow.columns.codebook import NumberCoding
 from featflow.columns.column import Column, Kind
-from featflow.summaries import CoMoments, CoMomentsSummarizer, QuantilesSummarizer, RankCoMomentsSummarizer
+from featflow.summaries import CoMoments, CoMomentsSummarizer, RankCoMomentsSummarizer, ValueHistogramsSummarizer
 
 SEED = 20260301
 REPEATS, LONG = 5, 10.0
@@ -89,7 +89,7 @@ def columns_of(x: np.ndarray) -> tuple[Column, ...]:
 
 def codebook(x: np.ndarray, data: list[pa.RecordBatch]) -> tuple[NumberCoding, ...]:
     """Return the codings of all columns, from their histograms."""
-    spec = QuantilesSummarizer(columns_of(x), CELLS)
+    spec = ValueHistogramsSummarizer(columns_of(x), CELLS)
     state = spec.empty()
     for batch in data:
         state = state.merge(spec.summarize(batch))

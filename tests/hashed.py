@@ -46,12 +46,12 @@ def of_hashes(folder, images, kind="serial"):
     """The same of images that are nothing but content, hash and part; content None is no picture."""
     table = pa.table({"x": np.arange(len(images)), "part": pa.array([part for *_, part in images], pa.string())})
     dataset, context, made = opened(folder, table, kind)
-    start, names = 0, [made.named(name).name for name in ("content", "likeness")]
+    start, names = 0, [made.named(name).name for name in ("content", "perceptual_hash")]
     schema = pa.schema(list(zip(names, (pa.binary(DIGEST_BYTES), pa.uint64()), strict=True)))
     for shard in dataset.shards:
         rows = [
-            dict(zip(names, (content, None if content is None else likeness), strict=True))
-            for content, likeness, _ in images[start : start + shard.rows]
+            dict(zip(names, (content, None if content is None else perceptual_hash), strict=True))
+            for content, perceptual_hash, _ in images[start : start + shard.rows]
         ]
         start += shard.rows
         path = state_store.path(StoredSummarizer(made), shard.digest)

@@ -18,24 +18,23 @@ from PIL import Image
 from featflow.columns.binning import category_coding, number_coding
 from featflow.columns.column import Column, Kind
 from featflow.columns.hashing import DIGEST_BYTES
-from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.dataset.image_bytes import IMAGE_TYPE
 from featflow.summaries import (
     SUMMARIZERS,
-    AgreementSummarizer,
     ClassMomentsSummarizer,
     CodesSummarizer,
     CoMoments,
     CoMomentsSummarizer,
+    EqualRowsSummarizer,
     GroupedMomentsSummarizer,
-    KeptCountsSummarizer,
-    KeptMomentsSummarizer,
-    KeptRankMomentsSummarizer,
     LevelsSummarizer,
     MomentsSummarizer,
+    PairCountsByGroupSummarizer,
     PairCountsSummarizer,
+    PairMomentsByGroupSummarizer,
+    PairRankMomentsByGroupSummarizer,
     QuantileSketchSummarizer,
-    QuantilesSummarizer,
     RankCoMomentsSummarizer,
     RowCountSummarizer,
     RowsSpec,
@@ -43,15 +42,16 @@ from featflow.summaries import (
     Summary,
     TargetCountsSummarizer,
     TimeCountsSummarizer,
+    ValueHistogramsSummarizer,
     VectorMomentsSummarizer,
     VectorSampleSummarizer,
     digest,
 )
-from featflow.summaries.value_histograms import QuantilesSummarizer as _Quantiles
+from featflow.summaries.value_histograms import ValueHistogramsSummarizer as _Quantiles
 from featflow.transforms.images.embeddings import Embedding
 from featflow.transforms.images.encoders import DescriptorsSpec
 from featflow.transforms.projection.placing import Placing
-from featflow.transforms.projection.projection import Fit
+from featflow.transforms.projection.projection import Projection
 
 ROWS = 4_000
 FLOAT_TOLERANCE = 1e-9
@@ -123,7 +123,7 @@ def _codings():
 NUMBER_CODINGS, CATEGORY_CODINGS = _codings()
 ALL_CODINGS = NUMBER_CODINGS + CATEGORY_CODINGS
 CODES = CodesSummarizer(ALL_CODINGS, CATEGORY_CODINGS[1:], ROWS)
-GROUPING = Grouping("value", CATEGORIES, 12)
+GROUPING = JackknifeGroups("value", CATEGORIES, 12)
 WEIGHTED_CODES = CodesSummarizer(ALL_CODINGS, CATEGORY_CODINGS[1:], ROWS, WEIGHT, GROUPING)
 CODE_BATCH = WEIGHTED_CODES.summarize(BATCH).to_arrow().combine_chunks().to_batches()[0]
 
@@ -148,11 +148,13 @@ def _fits():
     directions, centroid = random.normal(size=(3, WIDTH)), np.full(WIDTH, 1e3)
     none = np.empty((0, 2))
     centres = random.normal(size=(4, 3))
-    return Fit(centroid, directions, 2, centres, np.arange(4)), Fit(centroid, directions, 3, none, np.arange(0))
+    return Projection(centroid, directions, 2, centres, np.arange(4)), Projection(
+        centroid, directions, 3, none, np.arange(0)
+    )
 
 
 SPECS = {
-    AgreementSummarizer: [AgreementSummarizer(((NUMBERS[0], NUMBERS[1]), (NUMBERS[0], NUMBERS[0])))],
+    EqualRowsSummarizer: [EqualRowsSummarizer(((NUMBERS[0], NUMBERS[1]), (NUMBERS[0], NUMBERS[0])))],
     ClassMomentsSummarizer: [ClassMomentsSummarizer(VECTOR, WIDTH, coding) for coding in ALL_CODINGS[2:]],
     CodesSummarizer: [CODES, WEIGHTED_CODES, CodesSummarizer((), (), ROWS, WEIGHT)],
     CoMomentsSummarizer: [
@@ -166,15 +168,17 @@ SPECS = {
         GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS),
         GroupedMomentsSummarizer(CATEGORY_CODINGS, NUMBER_CODINGS, WEIGHT),
     ],
-    KeptCountsSummarizer: [
-        KeptCountsSummarizer((ALL_CODINGS[:2], ALL_CODINGS[2:4]), CATEGORY_CODINGS[1], 12),
-        KeptCountsSummarizer((ALL_CODINGS[:2],), None, 12, WEIGHT),
+    PairCountsByGroupSummarizer: [
+        PairCountsByGroupSummarizer((ALL_CODINGS[:2], ALL_CODINGS[2:4]), CATEGORY_CODINGS[1], 12),
+        PairCountsByGroupSummarizer((ALL_CODINGS[:2],), None, 12, WEIGHT),
     ],
-    KeptMomentsSummarizer: [
-        KeptMomentsSummarizer((NUMBER_CODINGS[:2], NUMBER_CODINGS[1:]), GROUPING),
-        KeptMomentsSummarizer((NUMBER_CODINGS[:2],), GROUPING, WEIGHT),
+    PairMomentsByGroupSummarizer: [
+        PairMomentsByGroupSummarizer((NUMBER_CODINGS[:2], NUMBER_CODINGS[1:]), GROUPING),
+        PairMomentsByGroupSummarizer((NUMBER_CODINGS[:2],), GROUPING, WEIGHT),
     ],
-    KeptRankMomentsSummarizer: [KeptRankMomentsSummarizer((NUMBER_CODINGS[:2], NUMBER_CODINGS[1:]), GROUPING)],
+    PairRankMomentsByGroupSummarizer: [
+        PairRankMomentsByGroupSummarizer((NUMBER_CODINGS[:2], NUMBER_CODINGS[1:]), GROUPING)
+    ],
     LevelsSummarizer: [LevelsSummarizer(CATEGORIES, 10_000), LevelsSummarizer(CATEGORIES, 50)],
     MomentsSummarizer: [MomentsSummarizer(NUMBERS), MomentsSummarizer(NUMBERS, WEIGHT), MomentsSummarizer((), WEIGHT)],
     PairCountsSummarizer: [
@@ -184,7 +188,7 @@ SPECS = {
         PairCountsSummarizer(ALL_CODINGS[:2], ALL_CODINGS[2:], (), WEIGHT),
     ],
     QuantileSketchSummarizer: [QuantileSketchSummarizer(NUMBERS)],
-    QuantilesSummarizer: [QuantilesSummarizer(NUMBERS, 10_000), QuantilesSummarizer(NUMBERS, 100)],
+    ValueHistogramsSummarizer: [ValueHistogramsSummarizer(NUMBERS, 10_000), ValueHistogramsSummarizer(NUMBERS, 100)],
     RankCoMomentsSummarizer: [
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS),
         RankCoMomentsSummarizer(NUMBER_CODINGS, NUMBER_CODINGS, WEIGHT),
@@ -226,7 +230,7 @@ specs = pytest.mark.parametrize(
 def source(spec) -> pa.RecordBatch:
     if isinstance(spec, StoredSummarizer) and IMAGE in spec.columns:
         return IMAGES
-    return CODE_BATCH if isinstance(spec, PairCountsSummarizer | KeptCountsSummarizer) else BATCH
+    return CODE_BATCH if isinstance(spec, PairCountsSummarizer | PairCountsByGroupSummarizer) else BATCH
 
 
 def canonical(spec, state):
@@ -348,7 +352,7 @@ def test_arrow_round_trip_is_exact(spec, rows):
 def test_absorbing_batches_is_merging_them(spec):
     batch, total = source(spec), spec.empty()
     for start in range(0, ROWS, 1_300):
-        total = spec.absorb(total, batch.slice(start, 1_300))
+        total = spec.update(total, batch.slice(start, 1_300))
     assert_same(spec, total, spec.summarize(batch), FLOAT_TOLERANCE)
 
 
@@ -382,10 +386,10 @@ def test_digest_names_the_spec(spec):
 def test_integers_do_not_depend_on_order_by_a_bit():
     """The specs whose states are integers alone give the same bytes, not only values within a tolerance."""
     exact = (
-        AgreementSummarizer,
+        EqualRowsSummarizer,
         LevelsSummarizer,
         PairCountsSummarizer,
-        QuantilesSummarizer,
+        ValueHistogramsSummarizer,
         TargetCountsSummarizer,
         TimeCountsSummarizer,
         VectorSampleSummarizer,  # floats, but copied

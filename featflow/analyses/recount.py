@@ -9,8 +9,8 @@ from typing import Any
 from featflow.analyses.requests import counts_by_group
 from featflow.execution import state_store
 from featflow.execution.context import Context
-from featflow.execution.stored_columns import CodeStream
-from featflow.summaries import KeptCounts, KeptCountsSummarizer
+from featflow.execution.stored_columns import StoredColumns
+from featflow.summaries import PairCountsByGroup, PairCountsByGroupSummarizer
 
 __all__ = ["WHERE", "Bars", "Pairs", "look_again"]
 
@@ -24,9 +24,9 @@ WHERE = "see analyses.uncertainty.group_by"
 
 @dataclass(frozen=True)
 class _Look:
-    codes: CodeStream
-    specs: tuple[KeptCountsSummarizer, ...]
-    measure: Callable[[KeptCountsSummarizer, KeptCounts], Any]
+    codes: StoredColumns
+    specs: tuple[PairCountsByGroupSummarizer, ...]
+    measure: Callable[[PairCountsByGroupSummarizer, PairCountsByGroup], Any]
 
 
 def look_again(

@@ -16,14 +16,14 @@ from featflow.columns.column import Column, Role
 from featflow.execution.column_blocks import blocks
 from featflow.execution.context import Context
 from featflow.summaries import (
-    AgreementSummarizer,
     CodesSummarizer,
     CoMomentsSummarizer,
+    EqualRowsSummarizer,
     GroupedMomentsSummarizer,
-    KeptCountsSummarizer,
-    KeptMomentsSummarizer,
-    KeptRankMomentsSummarizer,
+    PairCountsByGroupSummarizer,
     PairCountsSummarizer,
+    PairMomentsByGroupSummarizer,
+    PairRankMomentsByGroupSummarizer,
     RankCoMomentsSummarizer,
     TargetCountsSummarizer,
     TimeCountsSummarizer,
@@ -123,8 +123,8 @@ class RanksOfNumbers(_Every):
 
 def _of_numbers(kind: Callable[..., Any], context: Context) -> tuple[Any, ...]:
     numbers = _numbers(context)
-    grouping = context.jackknife if len(numbers) <= NUMBERS_BY_GROUP else None
-    return context.block_pairs(partial(kind, weight=context.dataset.weight, grouping=grouping), numbers)
+    jackknife = context.jackknife if len(numbers) <= NUMBERS_BY_GROUP else None
+    return context.block_pairs(partial(kind, weight=context.dataset.weight, jackknife=jackknife), numbers)
 
 
 def _numbers(context: Context) -> tuple[NumberCoding, ...]:
@@ -160,9 +160,9 @@ class EqualRowsOfPairs:
         """Return the pairs of both."""
         return type(self)(tuple(dict.fromkeys(self.pairs + other.pairs)))
 
-    def specs(self, context: Context) -> tuple[AgreementSummarizer, ...]:  # noqa: ARG002
+    def specs(self, context: Context) -> tuple[EqualRowsSummarizer, ...]:  # noqa: ARG002
         """Return one spec of all pairs."""
-        return (AgreementSummarizer(self.pairs),) if self.pairs else ()
+        return (EqualRowsSummarizer(self.pairs),) if self.pairs else ()
 
 
 @dataclass(frozen=True)
@@ -216,16 +216,16 @@ class MomentsOfPairs:
         """Return the pairs of both."""
         return replace(self, pairs=tuple(dict.fromkeys(self.pairs + other.pairs)))
 
-    def specs(self, context: Context) -> tuple[KeptMomentsSummarizer | KeptRankMomentsSummarizer, ...]:
+    def specs(self, context: Context) -> tuple[PairMomentsByGroupSummarizer | PairRankMomentsByGroupSummarizer, ...]:
         """Return a spec a block of pairs."""
-        kind = KeptRankMomentsSummarizer if self.ranks else KeptMomentsSummarizer
-        make = partial(kind, grouping=context.jackknife, weight=context.dataset.weight)
+        kind = PairRankMomentsByGroupSummarizer if self.ranks else PairMomentsByGroupSummarizer
+        make = partial(kind, jackknife=context.jackknife, weight=context.dataset.weight)
         return context.blocks(make, tuple((context.codebook[a], context.codebook[b]) for a, b in self.pairs))
 
 
 def counts_by_group(
     context: Context, pairs: list[tuple[str, str]], target: str | None
-) -> tuple[KeptCountsSummarizer, ...]:
+) -> tuple[PairCountsByGroupSummarizer, ...]:
     """Return the specs of a further look at the codes of pairs, few pairs each, so that many run at once.
 
     Parameters
@@ -234,7 +234,7 @@ def counts_by_group(
         By whose classes rows are counted apart; None for none.
     """
     make = partial(
-        KeptCountsSummarizer,
+        PairCountsByGroupSummarizer,
         target=context.codebook[target] if target else None,
         groups=context.jackknife.groups,
         weight=context.dataset.weight,

@@ -79,7 +79,7 @@ class RunStates:
             levels, index = self._block("levels", name)
             return ColumnState(column, levels.rows, levels.columns[index].missing, levels.columns[index])
         moments, index = self._block("moments", name)
-        quantiles, place = self._block("quantiles", name)
+        quantiles, place = self._block("value_histograms", name)
         weight, missing = moments.weight[index], moments.rows - int(moments.n[index])
         with np.errstate(all="ignore"):  # what does not exist is NaN
             std = np.sqrt(moments.m2[index] / (weight - moments.weight_square[index] / weight))
@@ -94,7 +94,7 @@ class RunStates:
     @property
     def degrees(self) -> int:
         """Degrees of freedom of the run's jackknife errors."""
-        return max(int(self.run.manifest["fitted"]["grouping"]["groups"]) - 1, 1)
+        return max(int(self.run.manifest["fitted"]["jackknife"]["groups"]) - 1, 1)
 
     def has(self, table: str) -> bool:
         """Return whether the run wrote a table."""

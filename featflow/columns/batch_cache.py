@@ -17,14 +17,14 @@ from featflow.columns.sort_keys import narrow_keys
 from featflow.columns.values import values_and_presence
 
 __all__ = [
-    "CodedBatch",
+    "CachedBatch",
+    "cached",
     "classes_of",
     "codes_of",
     "finite_keys_of",
     "group_levels",
     "keys_of",
     "levels_of",
-    "once",
     "pair_codes_of",
 ]
 
@@ -34,13 +34,13 @@ RADIX_FROM = 2**15
 """Keys from which on torch, where it is loaded and has fbgemm, sorts by radix: 7 ns a narrow key against numpy's 25."""
 
 
-class CodedBatch:
+class CachedBatch:
     """A record batch that keeps what is made of it. What is kept is read by all who ask and written by none.
 
     Examples
     --------
-    >>> batch = CodedBatch(pa.record_batch({"x": [3.0, 1.0]}))
-    >>> batch.num_rows, once(batch, "x", list) is once(batch, "x", list)
+    >>> batch = CachedBatch(pa.record_batch({"x": [3.0, 1.0]}))
+    >>> batch.num_rows, cached(batch, "x", list) is cached(batch, "x", list)
     (2, True)
     """
 
@@ -62,7 +62,7 @@ class CodedBatch:
         """Return a column by its name."""
         return self._batch.column(name)
 
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+    def cached(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """Return what was made under a key, and make it if it was not."""
         if key not in self._made:
             self._made[key] = make()
@@ -70,37 +70,37 @@ class CodedBatch:
         return made
 
 
-def once(batch: pa.RecordBatch | CodedBatch, key: Hashable, make: Callable[[], Made]) -> Made:
+def cached(batch: pa.RecordBatch | CachedBatch, key: Hashable, make: Callable[[], Made]) -> Made:
     """Return what was made of a batch under a key; of a plain record batch, which keeps nothing, make it."""
-    return batch.once(key, make) if isinstance(batch, CodedBatch) else make()
+    return batch.cached(key, make) if isinstance(batch, CachedBatch) else make()
 
 
-def codes_of(batch: pa.RecordBatch | CodedBatch, coding: Coding) -> np.ndarray:
+def codes_of(batch: pa.RecordBatch | CachedBatch, coding: Coding) -> np.ndarray:
     """Return the fine code of every row, shape (rows,), int32 (see `featflow.columns.encoding.encode`)."""
-    return once(batch, ("codes", coding), lambda: encode(batch.column(coding.column.name), coding))
+    return cached(batch, ("codes", coding), lambda: encode(batch.column(coding.column.name), coding))
 
 
-def pair_codes_of(batch: pa.RecordBatch | CodedBatch, coding: Coding) -> np.ndarray:
+def pair_codes_of(batch: pa.RecordBatch | CachedBatch, coding: Coding) -> np.ndarray:
     """Return the pair code of every row, shape (rows,), uint8."""
     return np.asarray(coding.groups.take(codes_of(batch, coding)))
 
 
-def classes_of(batch: pa.RecordBatch | CodedBatch, target: Coding) -> np.ndarray:
+def classes_of(batch: pa.RecordBatch | CachedBatch, target: Coding) -> np.ndarray:
     """Return the class of every row, shape (rows,), uint8; 0 is missing."""
     return np.asarray(target_classes(target).take(codes_of(batch, target)))
 
 
-def keys_of(batch: pa.RecordBatch | CodedBatch, column: Column) -> np.ndarray:
+def keys_of(batch: pa.RecordBatch | CachedBatch, column: Column) -> np.ndarray:
     """Return the keys (see `narrow_keys` of sort_keys.py) of a number that is neither null nor NaN, ascending."""
 
     def make() -> np.ndarray:
         values, present = values_and_presence(batch.column(column.name))
         return _sorted(narrow_keys(values if present.all() else values[present]))
 
-    return once(batch, ("keys", column), make)
+    return cached(batch, ("keys", column), make)
 
 
-def finite_keys_of(batch: pa.RecordBatch | CodedBatch, column: Column) -> np.ndarray:
+def finite_keys_of(batch: pa.RecordBatch | CachedBatch, column: Column) -> np.ndarray:
     """Return the keys of a number's finite values, ascending.
 
     Examples
@@ -133,7 +133,7 @@ def _sorted(keys: np.ndarray) -> np.ndarray:
     return np.asarray(values.numpy().view(keys.dtype) ^ sign)
 
 
-def levels_of(batch: pa.RecordBatch | CodedBatch, column: Column) -> tuple[pa.Array, np.ndarray]:
+def levels_of(batch: pa.RecordBatch | CachedBatch, column: Column) -> tuple[pa.Array, np.ndarray]:
     """Return the levels of a category that occur, ascending, and the rows of each, int64.
 
     Examples
@@ -151,7 +151,7 @@ def levels_of(batch: pa.RecordBatch | CodedBatch, column: Column) -> tuple[pa.Ar
         used = np.flatnonzero(rows)
         return group_levels(array.dictionary.take(pa.array(used)), rows[used])
 
-    return once(batch, ("levels", column), make)
+    return cached(batch, ("levels", column), make)
 
 
 def group_levels(levels: pa.Array, rows: np.ndarray) -> tuple[pa.Array, np.ndarray]:

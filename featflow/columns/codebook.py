@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.columns.column import Column, Kind, Role
-from featflow.columns.key_lookup import NumberSteps
+from featflow.columns.key_lookup import KeyLookup
 
 __all__ = ["MISSING", "CategoryCoding", "Codebook", "Coding", "NumberCoding", "pair_cardinality", "target_classes"]
 
@@ -72,9 +72,9 @@ class NumberCoding:
         return len(self.edges) + 2
 
     @cached_property
-    def steps(self) -> NumberSteps:
+    def key_lookup(self) -> KeyLookup:
         """Its codes and ranks as functions of keys."""
-        return NumberSteps(self.edges, self.cells, self.ranks)
+        return KeyLookup(self.edges, self.cells, self.ranks)
 
     @cached_property
     def digest(self) -> str:
@@ -85,7 +85,7 @@ class NumberCoding:
         return f"NumberCoding({self.column.name!r}, {self.digest})"
 
     def __getstate__(self) -> dict[str, object]:  # tables are sooner made than sent
-        return {name: value for name, value in vars(self).items() if not isinstance(value, NumberSteps)}
+        return {name: value for name, value in vars(self).items() if not isinstance(value, KeyLookup)}
 
 
 @dataclass(frozen=True, repr=False, eq=False)

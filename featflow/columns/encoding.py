@@ -24,7 +24,7 @@ def encode(array: pa.Array, coding: Coding) -> np.ndarray:
     """Return the fine code of every row, shape (rows,), int32: 0 missing, infinities in the outer bins."""
     if isinstance(coding, NumberCoding):
         values, present = values_and_presence(array)
-        return np.asarray(coding.steps.codes(narrow_keys(values)) * present)
+        return np.asarray(coding.key_lookup.codes(narrow_keys(values)) * present)
     if len(array.dictionary) > len(array):  # a file's dictionary may be as long as the file
         array = array.dictionary_decode().dictionary_encode()
     dictionary = array.dictionary
@@ -54,4 +54,4 @@ def _unknown(values: pa.Array, coding: CategoryCoding) -> np.ndarray:
 def ranks(array: pa.Array, coding: NumberCoding) -> tuple[np.ndarray, np.ndarray]:
     """Return the rank of every value as a share of the codebook's values, and a mask of finite ones, shape (rows,)."""
     values, present = finite_values(array)
-    return coding.steps.ranks(narrow_keys(values)) * present, present
+    return coding.key_lookup.ranks(narrow_keys(values)) * present, present

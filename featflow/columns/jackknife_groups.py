@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featflow.columns.batch_cache import once
+from featflow.columns.batch_cache import cached
 from featflow.columns.column import Column, Kind
 from featflow.columns.hashing import hash64, hash_numbers
 from featflow.columns.sort_keys import sortable_keys
 from featflow.columns.values import finite_values
 
-__all__ = ["Grouping", "group_codes", "positions", "time_unit", "unit_groups"]
+__all__ = ["JackknifeGroups", "group_codes", "positions", "time_unit", "unit_groups"]
 
 POSITION_BITS = np.uint64(16)
 
@@ -67,31 +67,31 @@ def unit_groups(most: int) -> int:
     return next(p for p in range(most, 0, -1) if p < 4 or all(p % q for q in range(2, int(p**0.5) + 1)))
 
 
-def group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
-    """Return the group of every row, shape (rows,), int64, below ``grouping.groups``.
+def group_codes(batch: pa.RecordBatch, jackknife: JackknifeGroups) -> np.ndarray:
+    """Return the group of every row, shape (rows,), int64, below ``jackknife.groups``.
 
     Examples
     --------
-    >>> grouping = Grouping("unit", (Column("t", "int64", Kind.NUMBER),), groups=4, unit=10.0)
-    >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), grouping).tolist()
+    >>> jackknife = JackknifeGroups("unit", (Column("t", "int64", Kind.NUMBER),), groups=4, unit=10.0)
+    >>> group_codes(pa.record_batch({"t": [0, 9, 10, 45, None]}), jackknife).tolist()
     [0, 0, 1, 0, 0]
     """
-    return once(batch, grouping, lambda: _group_codes(batch, grouping))
+    return cached(batch, jackknife, lambda: _group_codes(batch, jackknife))
 
 
-def _group_codes(batch: pa.RecordBatch, grouping: Grouping) -> np.ndarray:
-    if grouping.kind == "value":
+def _group_codes(batch: pa.RecordBatch, jackknife: JackknifeGroups) -> np.ndarray:
+    if jackknife.kind == "value":
         hashed = np.zeros(batch.num_rows, np.uint64)
-        for column in grouping.columns:
+        for column in jackknife.columns:
             hashed = hash_numbers(hashed ^ _hashed(batch.column(column.name)))
-        return ((hashed >> np.uint64(33)) % np.uint64(grouping.groups)).astype(np.int64)
-    values, present = finite_values(batch.column(grouping.columns[0].name))
-    if grouping.kind == "unit":
-        units = np.floor_divide(np.where(present, values, 0), np.asarray(grouping.unit).astype(values.dtype))
-        return np.where(present, np.mod(units, grouping.groups), 0).astype(np.int64)
+        return ((hashed >> np.uint64(33)) % np.uint64(jackknife.groups)).astype(np.int64)
+    values, present = finite_values(batch.column(jackknife.columns[0].name))
+    if jackknife.kind == "unit":
+        units = np.floor_divide(np.where(present, values, 0), np.asarray(jackknife.unit).astype(values.dtype))
+        return np.where(present, np.mod(units, jackknife.groups), 0).astype(np.int64)
     shard, down = values >> POSITION_BITS, values & np.uint64(2**16 - 1)
-    run = down * np.uint64(grouping.groups) >> POSITION_BITS
-    return (run if grouping.kind == "run" else shard % np.uint64(grouping.groups)).astype(np.int64)
+    run = down * np.uint64(jackknife.groups) >> POSITION_BITS
+    return (run if jackknife.kind == "run" else shard % np.uint64(jackknife.groups)).astype(np.int64)
 
 
 def _hashed(array: pa.Array) -> np.ndarray:
@@ -104,7 +104,7 @@ def _hashed(array: pa.Array) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Grouping:
+class JackknifeGroups:
     """Which rows the jackknife deletes together."""
 
     kind: str

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["NumberSteps", "Steps"]
+__all__ = ["KeyLookup", "Steps"]
 
 PAGE_BITS = range(2, 10)
 """Bits of a slot within its page: the number that makes the least table is taken."""
@@ -56,7 +56,7 @@ class Steps:
     Examples
     --------
     >>> steps = Steps(np.array([8, 24], np.uint64))
-    >>> steps.passed(np.array([0, 7, 8, 23, 24, 2**60], np.uint64)).tolist()
+    >>> steps.rank(np.array([0, 7, 8, 23, 24, 2**60], np.uint64)).tolist()
     [0, 0, 1, 1, 2, 2]
     """
 
@@ -71,7 +71,7 @@ class Steps:
         """Whether there is a table: not where steps lie so far apart that it would take too much memory."""
         return self._pages is not None
 
-    def passed(self, keys: np.ndarray) -> np.ndarray:
+    def rank(self, keys: np.ndarray) -> np.ndarray:
         """Return the number of steps at or below every key, shape (keys,), of an integer type.
 
         Keys are uint64, or uint32 of the narrow type whose keys the steps are.
@@ -83,7 +83,7 @@ class Steps:
         return np.asarray(self._table.take(self._pages.places(keys)))
 
 
-class NumberSteps:
+class KeyLookup:
     """Fine codes and ranks of a number as functions of its keys.
 
     Parameters
@@ -98,11 +98,11 @@ class NumberSteps:
     def codes(self, keys: np.ndarray) -> np.ndarray:
         """Return the fine code of every key, shape (keys,), int32, 1 or more."""
         steps, codes = self._codes
-        return np.asarray(codes.take(steps.passed(keys)))
+        return np.asarray(codes.take(steps.rank(keys)))
 
     def ranks(self, keys: np.ndarray) -> np.ndarray:
         """Return the rank of every key, shape (keys,), float64: the first cell's below it, 0 without cells."""
-        return np.asarray(self._values.take(self._both.passed(keys)))
+        return np.asarray(self._values.take(self._both.rank(keys)))
 
     @cached_property
     def _codes(self) -> tuple[Steps, np.ndarray]:

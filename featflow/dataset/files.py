@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.errors import DatasetError, InfrastructureError
-from featflow.storage.retries import patiently
+from featflow.storage.retries import with_retries
 from featflow.storage.store import is_local, matching, reason, resolve
 
 __all__ = ["DataFile", "check_unchanged", "is_corruption", "list_data_files", "open_parquet", "read_object"]
@@ -47,7 +47,7 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
     """Raise InfrastructureError if a file is not what it was when listed: what was read of it may be a mixture."""
     filesystem, path = resolve(file.uri, options)
     try:
-        info = patiently(lambda: filesystem.info(path))
+        info = with_retries(lambda: filesystem.info(path))
     except FileNotFoundError:
         raise InfrastructureError(f"{file.uri}: gone while it was read; run again") from None
     except Exception as error:
@@ -96,7 +96,7 @@ def _list_source(source: str, options: dict[str, Any]) -> tuple[str, list[DataFi
     """Return the URI of the folder that a source names, or in which it is, and its files."""
     filesystem, path = resolve(source, options)
     try:
-        root, infos = patiently(lambda: _found(filesystem, path))
+        root, infos = with_retries(lambda: _found(filesystem, path))
     except FileNotFoundError:
         raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
     except Exception as error:
@@ -148,7 +148,7 @@ def _uri(filesystem: Any, path: str) -> str:
 def read_object(uri: str, options: dict[str, Any]) -> bytes:
     """Return the bytes at a URI; raises what the filesystem raises."""
     filesystem, path = resolve(uri, options)
-    return bytes(patiently(lambda: filesystem.cat_file(path)))
+    return bytes(with_retries(lambda: filesystem.cat_file(path)))
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] 
         how: dict[str, Any] = {"buffer_size": STREAM_BYTES}
         if not is_local(filesystem):
             # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
-            opened = patiently(lambda: filesystem.open(path, "rb", cache_type="none"))
+            opened = with_retries(lambda: filesystem.open(path, "rb", cache_type="none"))
             source, how = _PatientFile(stack.enter_context(opened), uri), {"pre_buffer": True}
         if categories:
             metadata = pq.read_metadata(source)
@@ -192,7 +192,7 @@ class _PatientFile:
             return data
 
         try:
-            return patiently(attempt)
+            return with_retries(attempt)
         except OSError as error:
             if type(error).__name__ == "FileExpired":  # s3fs asks for the version that it opened
                 raise _changed(self._uri) from error

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from featflow.columns.codebook import Codebook, Coding
 from featflow.columns.column import Kind, Role
-from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.dataset.dataset import Dataset, Quarantined, Shard
 from featflow.errors import InfrastructureError
 from featflow.execution import passes, progress, state_store
@@ -26,7 +26,7 @@ from featflow.execution.measuring import MeasureWork, measure_state
 from featflow.execution.passes import Workspace
 from featflow.execution.requests import Measurement, Place, Request
 from featflow.execution.state_store import COLUMNS_AT_ONCE, AnySummarizer
-from featflow.execution.stored_columns import CodeStream, code_stream, count_totals
+from featflow.execution.stored_columns import StoredColumns, count_totals, stored_columns_of
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.options import EXHAUSTIVE_UP_TO, UncertaintyOptions
 from featflow.storage.run import Run
@@ -74,7 +74,7 @@ class Context:
     columns: ColumnStates = field(init=False)
     """Whole states of all columns."""
     codebook: Codebook = field(init=False)
-    jackknife: Grouping = field(init=False)
+    jackknife: JackknifeGroups = field(init=False)
     """Rows that the jackknife deletes together."""
     fitted: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """What each analysis froze, by its name."""
@@ -129,7 +129,7 @@ class Context:
         of_stored = [spec for spec in specs if spec.of_stored]
         shards = self.dataset.shards
         if of_shards:
-            done = passes.compute(self.workspace, shards, of_shards, f"reading: {stage}")
+            done = passes.summarize_shards(self.workspace, shards, of_shards, f"reading: {stage}")
             self.passes.append(Pass(stage, len(done.shards), done.computed))
             self.quarantined += done.quarantined
             shards = done.shards
@@ -156,7 +156,7 @@ class Context:
         if lacking:
             some = self.dataset.shards if shards is None else shards
             stage = stage or lacking[0].name
-            done = passes.compute(self.workspace, some, lacking, f"reading: {stage}")
+            done = passes.summarize_shards(self.workspace, some, lacking, f"reading: {stage}")
             self.passes.append(Pass(stage, len(done.shards), done.computed))
             if done.quarantined:
                 raise InfrastructureError(f"{done.quarantined[0].uri}: became unreadable during the run; run again")
@@ -176,10 +176,10 @@ class Context:
         return state_store.path(spec, self._whole[spec])
 
     @cached_property
-    def codes(self) -> CodeStream:
+    def codes(self) -> StoredColumns:
         """The stored codes of all columns, to be looked at again and again, or on a share of the rows."""
         codes: tuple[Any, ...] = tuple(spec for _, specs in self._declared.values() for spec in specs if spec.by_shard)
-        return code_stream(self.workspace, self.dataset.shards, codes)
+        return stored_columns_of(self.workspace, self.dataset.shards, codes)
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 

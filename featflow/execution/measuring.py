@@ -9,7 +9,7 @@ from typing import Any
 from featflow.execution import state_store
 from featflow.execution.requests import Place
 from featflow.execution.state_store import AnySummarizer
-from featflow.execution.stored_columns import CodeStream
+from featflow.execution.stored_columns import StoredColumns
 from featflow.storage.store import Store
 
 __all__ = ["MeasureWork", "measure_state"]
@@ -30,7 +30,7 @@ class MeasureWork:
     """What is asked of each spec's state."""
     shared: dict[int, Any]
     """What functions share, by key."""
-    codes: CodeStream | None
+    codes: StoredColumns | None
     """What states without a name are counted from."""
 
 

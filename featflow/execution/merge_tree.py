@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from featflow.dataset.dataset import Shard
 
-__all__ = ["FAN_IN", "MOST_MEMBERS", "Node", "levels", "span_level", "spans", "whole_name"]
+__all__ = ["FAN_IN", "MOST_MEMBERS", "Node", "levels", "subtree_level", "subtrees", "whole_name"]
 
 FAN_IN = 8
 """States merged by one task, in the mean."""
@@ -63,7 +63,7 @@ def whole_name(shards: Sequence[Shard]) -> str:
     return tree[-1][0][1] if tree else shards[0].digest
 
 
-def span_level(state_bytes: int, shard_bytes: int, shards: int) -> int:
+def subtree_level(state_bytes: int, shard_bytes: int, shards: int) -> int:
     """Return at which level of the tree a state stands for enough shards to be outweighed by them, or for all.
 
     Parameters
@@ -75,7 +75,7 @@ def span_level(state_bytes: int, shard_bytes: int, shards: int) -> int:
 
     Examples
     --------
-    >>> span_level(1, 100, 50), span_level(300, 100, 50), span_level(10**9, 100, 50)
+    >>> subtree_level(1, 100, 50), subtree_level(300, 100, 50), subtree_level(10**9, 100, 50)
     (0, 1, 2)
     """
     level = 0
@@ -84,7 +84,7 @@ def span_level(state_bytes: int, shard_bytes: int, shards: int) -> int:
     return level
 
 
-def spans(shards: Sequence[Shard], level: int) -> list[tuple[tuple[Shard, ...], str]]:
+def subtrees(shards: Sequence[Shard], level: int) -> list[tuple[tuple[Shard, ...], str]]:
     """Return the shards below each node of a level, 0 being the shards themselves, and the node's name."""
     found: list[tuple[tuple[Shard, ...], str]] = [((shard,), shard.digest) for shard in shards]
     for nodes in levels(shards)[:level]:

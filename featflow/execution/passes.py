@@ -22,7 +22,16 @@ from featflow.execution.state_store import AnySummarizer
 from featflow.storage.store import Store
 from featflow.summaries import StoredSummarizer
 
-__all__ = ["FREE_BYTES", "Computed", "Workspace", "compute", "merge", "merge_spans", "readable", "stored_before"]
+__all__ = [
+    "FREE_BYTES",
+    "Computed",
+    "Workspace",
+    "merge",
+    "merge_states",
+    "readable",
+    "stored_before",
+    "summarize_shards",
+]
 
 FREE_BYTES = 64 * 2**20
 """Bytes of states that are worth writing whatever the shard."""
@@ -41,20 +50,20 @@ class Workspace:
     state_bytes: int
     """Bytes that the states of one task may take."""
     shard_bytes: int
-    """Bytes of a shard, for the shards that make one state (see `featflow.execution.merge_tree.span_level`)."""
+    """Bytes of a shard, for the shards that make one state (see `featflow.execution.merge_tree.subtree_level`)."""
     source_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the dataset's filesystem."""
     gpus: float = 0.0
     """Share of a GPU that a task reserves that counts pairs."""
     encoder_gpus: float | None = None
     """Share of a GPU that an actor reserves that encodes images; None takes a whole one where there is any."""
-    used: state_store.Used = field(default_factory=state_store.Used)
+    used: state_store.StateReferences = field(default_factory=state_store.StateReferences)
     """States that the run has taken so far."""
 
     @cached_property
-    def present(self) -> state_store.Present:
+    def present(self) -> state_store.StateIndex:
         """States that are there already."""
-        return state_store.Present(self.store)
+        return state_store.StateIndex(self.store)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,9 @@ class Computed:
 # --- shards x summaries ---------------------------------------------------------------------------------------------
 
 
-def compute(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> Computed:
+def summarize_shards(
+    workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str
+) -> Computed:
     """Make the states of all spans of shards that are not there yet, and before them the stored columns that they read.
 
     A shard with unreadable row groups leaves no state: it goes on as another shard without them.
@@ -116,7 +127,7 @@ def _readable(
 ) -> tuple[list[Shard], list[Quarantined]]:
     found: list[Quarantined] = []
     for some in groups[::-1]:
-        shards, bad = state_store.sound(store, shards, some)
+        shards, bad = state_store.readable(store, shards, some)
         found += bad
     return shards, found
 
@@ -131,7 +142,7 @@ def _make(
     done
         Digests of the shards that were read; gets more.
     """
-    store, present, sound = workspace.store, workspace.present.names(specs), True
+    store, present, readable = workspace.store, workspace.present.names(specs), True
     shard_bytes = max(workspace.shard_bytes, FREE_BYTES)
     items = [
         Item(span, name, group)
@@ -145,19 +156,19 @@ def _make(
     with progress.stage(workspace.progress, stage, len(items)):
         if any(spec.worker.resident for spec in specs):
             gpus = workspace.encoder_gpus if any(spec.worker.gpus for spec in specs) else 0.0
-            reports = workspace.engine.map_resident(summarize_again, work, items, Resources(gpus, memory, Item.lighter))
+            reports = workspace.engine.map_actors(summarize_again, work, items, Resources(gpus, memory, Item.lighter))
         else:
             reports = workspace.engine.map(summarize, work, items, Resources(memory=memory, lighter=Item.lighter))
         for item, unreadable in zip(items, reports, strict=True):
             rows, nbytes = sum(shard.rows for shard in item.shards), sum(shard.nbytes for shard in item.shards)
             workspace.progress.advance(rows, len(item.shards), nbytes)
             done |= {shard.digest for shard in item.shards}
-            sound &= not unreadable
+            readable &= not unreadable
             for digest, entries in unreadable.items():
                 state_store.quarantine(store, digest, specs, entries)
             for i in item.specs if not unreadable else ():
                 present[i].add(item.name)
-    return sound
+    return readable
 
 
 def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> Iterator[tuple[int, ...]]:
@@ -187,10 +198,10 @@ class _MergeWork:
 
 def merge(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> list[str]:
     """Merge the states of every spec; return the name of each spec's whole state."""
-    return merge_spans(workspace, shards, specs, stage) * len(specs)
+    return merge_states(workspace, shards, specs, stage) * len(specs)
 
 
-def merge_spans(
+def merge_states(
     workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str, level: int | None = None
 ) -> list[str]:
     """Merge the states of every spec up to a level of the tree, or into one; return the level's names, in order."""

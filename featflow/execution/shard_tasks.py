@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from featflow.columns.batch_cache import CodedBatch
+from featflow.columns.batch_cache import CachedBatch
 from featflow.columns.column import Column, Kind
 from featflow.columns.values import row_weights, weight_faults
 from featflow.dataset.batches import batch_rows, read_batches
@@ -82,8 +82,8 @@ def summarize(work: ShardWork, item: Item) -> dict[str, list[Quarantined]]:
                 batch, start = derived.of(batch, start), start + batch.num_rows  # noqa: PLW2901
                 faults += weight_faults(row_weights(batch, weight))
                 if not faults.any():
-                    coded = CodedBatch(batch)
-                    found = [spec.absorb(state, coded) for spec, state in zip(specs, found, strict=True)]
+                    coded = CachedBatch(batch)
+                    found = [spec.update(state, coded) for spec, state in zip(specs, found, strict=True)]
         check_unchanged(shard.file, work.options)
         if not bad:
             _check_weights(shard, weight, faults)

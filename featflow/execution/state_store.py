@@ -20,7 +20,7 @@ from typing import Any
 from featflow.dataset.batches import batch_rows
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import ConfigurationError
-from featflow.execution.merge_tree import levels, span_level, spans
+from featflow.execution.merge_tree import levels, subtree_level, subtrees
 from featflow.storage.store import Store
 from featflow.summaries import Summarizer, digest
 
@@ -28,8 +28,8 @@ __all__ = [
     "COLUMNS_AT_ONCE",
     "QUARANTINE",
     "AnySummarizer",
-    "Present",
-    "Used",
+    "StateIndex",
+    "StateReferences",
     "check_sizes",
     "codebook_path",
     "folder",
@@ -39,7 +39,7 @@ __all__ = [
     "missing",
     "path",
     "quarantine",
-    "sound",
+    "readable",
     "task_bytes",
 ]
 
@@ -64,7 +64,7 @@ QUARANTINE = "states/quarantine"
 AnySummarizer = Summarizer[Any]
 
 
-class Used:
+class StateReferences:
     """The states that a run rests on: specs, and the shards of which it took theirs."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def _names(shards: Sequence[Shard]) -> list[str]:
     return list(dict.fromkeys([*(shard.digest for shard in shards), *merged]))
 
 
-class Present:
+class StateIndex:
     """The states of an output. Each folder is listed once; who makes states adds them."""
 
     def __init__(self, store: Store) -> None:
@@ -136,7 +136,7 @@ def task_bytes(specs: Sequence[AnySummarizer]) -> int:
 
 
 def missing(
-    present: Present, shards: Sequence[Shard], specs: Sequence[AnySummarizer], shard_bytes: int
+    present: StateIndex, shards: Sequence[Shard], specs: Sequence[AnySummarizer], shard_bytes: int
 ) -> list[tuple[tuple[Shard, ...], str, list[int]]]:
     """Return the spans of shards that lack a state: their shards, the name of their states, which specs lack it.
 
@@ -149,10 +149,10 @@ def missing(
     kinds: Counter[str] = Counter()
     for spec in specs:
         kinds[spec.name] += spec.nbytes()
-    heights = [0 if spec.by_shard else span_level(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
+    heights = [0 if spec.by_shard else subtree_level(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
     found = []
     for height in sorted(set(heights)):
-        for span, name in spans(shards, height):
+        for span, name in subtrees(shards, height):
             lacking = [i for i, names in enumerate(there) if heights[i] == height and name not in names]
             if lacking:
                 found.append((span, name, lacking))
@@ -160,7 +160,7 @@ def missing(
 
 
 def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
-    """Raise ConfigurationError if a state cannot fit a task; `compute` calls it before it reads."""
+    """Raise ConfigurationError if a state cannot fit a task; `summarize_shards` calls it before it reads."""
     for spec in specs:
         if spec.nbytes() > limit:
             times = math.ceil(10 * spec.nbytes() / limit) / 10
@@ -177,7 +177,7 @@ def quarantine(store: Store, shard: str, specs: Sequence[AnySummarizer], unreada
     store.write(f"{_quarantine(specs)}/{shard}.json", entries.encode())
 
 
-def sound(
+def readable(
     store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
 ) -> tuple[list[Shard], list[Quarantined]]:
     """Return the shards less the row groups known to be unreadable in the columns of these specs, and those."""

@@ -16,11 +16,11 @@ from featflow.dataset.dataset import Shard
 from featflow.execution import merge_tree, progress, state_store
 from featflow.execution.derived_columns import stored_rows
 from featflow.execution.engines.base import Resources
-from featflow.execution.passes import Workspace, merge, merge_spans
+from featflow.execution.passes import Workspace, merge, merge_states
 from featflow.storage.store import Store
 from featflow.summaries import PairCountsSummarizer, RowsSpec
 
-__all__ = ["PIECE_BYTES", "CodeStream", "code_stream", "count_totals"]
+__all__ = ["PIECE_BYTES", "StoredColumns", "count_totals", "stored_columns_of"]
 
 PIECE_BYTES = 64 * 2**20
 """Codes counted at once."""
@@ -33,7 +33,7 @@ VALUE_BYTES = 8
 
 
 @dataclass(frozen=True)
-class CodeStream:
+class StoredColumns:
     """The stored columns of a dataset, such as its codes."""
 
     store: Store
@@ -57,7 +57,7 @@ class CodeStream:
         """
         state = spec.empty()
         for piece in self.pieces(list(spec.fields), share):
-            state = spec.absorb(state, piece)
+            state = spec.update(state, piece)
             del piece  # before the next one is read
         return state
 
@@ -103,7 +103,7 @@ class CodeStream:
         yield from stored_rows(self.store, self.specs, name, fields)
 
 
-def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[RowsSpec, ...]) -> CodeStream:
+def stored_columns_of(workspace: Workspace, shards: Sequence[Shard], codes: tuple[RowsSpec, ...]) -> StoredColumns:
     """Return the codes of all shards, to be looked at again and again.
 
     Where they are one piece, those of small neighbours are joined first, and kept joined: reading a file a shard would
@@ -111,10 +111,10 @@ def code_stream(workspace: Workspace, shards: Sequence[Shard], codes: tuple[Rows
     """
     nbytes = sum(shard.rows for shard in shards) * sum(spec.row_bytes for spec in codes)
     if nbytes > PIECE_BYTES:
-        return CodeStream(workspace.store, codes, tuple(shards))
-    level = merge_tree.span_level(JOINED_BYTES, nbytes // len(shards), len(shards))
-    joined = tuple(merge_spans(workspace, shards, codes, "joining", level))
-    return CodeStream(workspace.store, codes, tuple(shards), joined)
+        return StoredColumns(workspace.store, codes, tuple(shards))
+    level = merge_tree.subtree_level(JOINED_BYTES, nbytes // len(shards), len(shards))
+    joined = tuple(merge_states(workspace, shards, codes, "joining", level))
+    return StoredColumns(workspace.store, codes, tuple(shards), joined)
 
 
 def _row_hashes(shard: Shard) -> np.ndarray:
@@ -165,7 +165,7 @@ def count_totals(
 def _count_span(work: _Totals, item: tuple[int, tuple[Shard, ...], str]) -> int:
     index, shards, name = item
     spec = work.specs[index]
-    state = CodeStream(work.store, work.codes, shards).count(spec)
+    state = StoredColumns(work.store, work.codes, shards).count(spec)
     work.store.write_arrow(state_store.path(spec, name), state.to_arrow())
     return int(state.rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from featflow.columns.column import POSITION, Kind, Role
-from featflow.columns.jackknife_groups import Grouping, time_unit, unit_groups
+from featflow.columns.jackknife_groups import JackknifeGroups, time_unit, unit_groups
 from featflow.dataset.dataset import Dataset
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.options import UncertaintyOptions
@@ -16,47 +16,49 @@ FEWEST_UNITS = 8
 __all__ = ["assumptions", "incomplete", "row_grouping"]
 
 
-def row_grouping(options: UncertaintyOptions, clusters: str | None, dataset: Dataset, states: ColumnStates) -> Grouping:
+def row_grouping(
+    options: UncertaintyOptions, clusters: str | None, dataset: Dataset, states: ColumnStates
+) -> JackknifeGroups:
     """Return which rows the jackknife deletes together: clusters, else event time, else entity, else shards."""
     if clusters:
         columns = {column.name: column for column in (*dataset.entity, *dataset.columns)}
-        return Grouping("value", (columns[clusters],), options.groups)
+        return JackknifeGroups("value", (columns[clusters],), options.groups)
     times = dataset.with_role(Role.EVENT_TIME)
     group_by = options.group_by or ("event_time" if times else "entity" if dataset.entity else "shard")
     if group_by == "event_time":
         at = states.numbers.index(times[0])
         low, high = float(states.moments.low[at]), float(states.moments.high[at])
-        return Grouping("unit", times, unit_groups(options.groups), time_unit(times[0], low, high, FEWEST_UNITS))
+        return JackknifeGroups("unit", times, unit_groups(options.groups), time_unit(times[0], low, high, FEWEST_UNITS))
     if group_by == "entity":
-        return Grouping("value", dataset.entity, options.groups)
-    return Grouping("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
+        return JackknifeGroups("value", dataset.entity, options.groups)
+    return JackknifeGroups("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
 
 
-def incomplete(grouping: Grouping, states: ColumnStates) -> list[str]:
+def incomplete(jackknife: JackknifeGroups, states: ColumnStates) -> list[str]:
     """Return what to warn of where event times that decide the groups are missing."""
-    if grouping.kind != "unit":
+    if jackknife.kind != "unit":
         return []
-    name = grouping.columns[0].name
-    missing = states.rows - int(states.moments.n[states.numbers.index(grouping.columns[0])])
+    name = jackknife.columns[0].name
+    missing = states.rows - int(states.moments.n[states.numbers.index(jackknife.columns[0])])
     said = f"dataset.event_time: '{name}' is missing in {missing:,} of {states.rows:,} rows; they share a group of rows"
     return [f"{said} in the jackknife"] if missing else []
 
 
-def assumptions(of_analyses: Iterable[str], grouping: Grouping) -> str:
+def assumptions(of_analyses: Iterable[str], jackknife: JackknifeGroups) -> str:
     """Return what the nulls and error bars of a run take for granted, in sentences."""
     by = {
-        "value": f"equal {' and '.join(column.name for column in grouping.columns)}",
-        "unit": f"{grouping.columns[0].name} in units of {_unit(grouping)}",
+        "value": f"equal {' and '.join(column.name for column in jackknife.columns)}",
+        "unit": f"{jackknife.columns[0].name} in units of {_unit(jackknife)}",
         "run": "neighbouring rows of a shard",
         "shard": "shard",
     }
-    bars = f"Error bars: {grouping.groups} groups of rows, by {by[grouping.kind]}, are independent and alike."
+    bars = f"Error bars: {jackknife.groups} groups of rows, by {by[jackknife.kind]}, are independent and alike."
     return " ".join(dict.fromkeys([*filter(None, of_analyses), bars]))
 
 
-def _unit(grouping: Grouping) -> str:
+def _unit(jackknife: JackknifeGroups) -> str:
     """Return a unit of time as people say it."""
-    if grouping.columns[0].kind is not Kind.TIME:
-        return f"{grouping.unit:,.12g}"
+    if jackknife.columns[0].kind is not Kind.TIME:
+        return f"{jackknife.unit:,.12g}"
     named = {86_400_000_000: "a day", 3_600_000_000: "an hour", 60_000_000: "a minute", 1_000_000: "a second"}
-    return named.get(int(grouping.unit), f"{grouping.unit:,.0f} microseconds")
+    return named.get(int(jackknife.unit), f"{jackknife.unit:,.0f} microseconds")

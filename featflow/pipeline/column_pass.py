@@ -21,9 +21,9 @@ from featflow.summaries import (
     LevelsSummarizer,
     Moments,
     MomentsSummarizer,
-    QuantilesSummarizer,
     RowCountSummarizer,
     Summarizer,
+    ValueHistogramsSummarizer,
 )
 
 __all__ = ["ProfileSpecs", "profile_specs", "state_bytes"]
@@ -44,7 +44,7 @@ class ProfileSpecs:
     numbers: tuple[Column, ...]
     categories: tuple[Column, ...]
     moments: tuple[MomentsSummarizer, ...]
-    quantiles: tuple[QuantilesSummarizer, ...]
+    quantiles: tuple[ValueHistogramsSummarizer, ...]
     levels: tuple[LevelsSummarizer, ...]
     rows: tuple[RowCountSummarizer, ...]
 
@@ -82,7 +82,7 @@ def profile_specs(columns: Sequence[Column], config: Config, weight: Column | No
         numbers,
         categories,
         moments or ((MomentsSummarizer((), weight),) if weight else ()),
-        column_blocks(partial(QuantilesSummarizer, cells=cells), numbers, limit),
+        column_blocks(partial(ValueHistogramsSummarizer, cells=cells), numbers, limit),
         column_blocks(partial(LevelsSummarizer, limit=config.codebook.levels), categories, limit),
         () if columns else (RowCountSummarizer(()),),
     )

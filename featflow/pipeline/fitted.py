@@ -17,7 +17,7 @@ import numpy as np
 from featflow.analyses.protocol import Analysis
 from featflow.columns.codebook import CategoryCoding, Codebook, Coding, NumberCoding
 from featflow.columns.column import POSITION, Column, Role
-from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.errors import ConfigurationError
@@ -48,7 +48,7 @@ class Fitted:
 
     codebook: Codebook
     """Codings of all columns that can be coded."""
-    jackknife: Grouping
+    jackknife: JackknifeGroups
     """Rows that the jackknife deletes together."""
     kept: frozenset[str] = frozenset()
     """Columns whose codings are those of an earlier run."""
@@ -57,13 +57,13 @@ class Fitted:
 
     def public(self) -> dict[str, Any]:
         """Return what a manifest keeps of it beside the codebook's digest, as JSON values."""
-        grouping = {
+        jackknife = {
             "kind": self.jackknife.kind,
             "columns": [column.name for column in self.jackknife.columns],
             "groups": self.jackknife.groups,
             "unit": self.jackknife.unit,
         }
-        return {"grouping": grouping, "analyses": self.analyses}
+        return {"jackknife": jackknife, "analyses": self.analyses}
 
 
 def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | None:
@@ -94,7 +94,7 @@ def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | N
     codings = tuple(replace(coding, column=by_name[coding.column.name]) for coding in known)
     return Fitted(
         Codebook(codings),
-        _grouping(public.get("grouping"), by_name),
+        _grouping(public.get("jackknife"), by_name),
         frozenset(coding.column.name for coding in codings),
         public.get("analyses", {}),
     )
@@ -126,11 +126,11 @@ def _is_same(column: Column, other: Column | None) -> bool:
     )
 
 
-def _grouping(public: dict[str, Any] | None, by_name: dict[str, Column]) -> Grouping:
+def _grouping(public: dict[str, Any] | None, by_name: dict[str, Column]) -> JackknifeGroups:
     if public is None or not all(name in by_name for name in public["columns"]):
-        return Grouping("none", (), 0)
+        return JackknifeGroups("none", (), 0)
     columns = tuple(by_name[name] for name in public["columns"])
-    return Grouping(public["kind"], columns, public["groups"], public["unit"])
+    return JackknifeGroups(public["kind"], columns, public["groups"], public["unit"])
 
 
 def fit(context: Context, analyses: Sequence[Analysis[Any]], config: Config) -> Fitted:
@@ -140,9 +140,9 @@ def fit(context: Context, analyses: Sequence[Analysis[Any]], config: Config) -> 
     """
     dataset, states = context.dataset, context.columns
     clusters = next((analysis.clusters for analysis in analyses if analysis.clusters), None)
-    grouping = row_grouping(context.uncertainty, clusters, dataset, states)
+    jackknife = row_grouping(context.uncertainty, clusters, dataset, states)
     earlier = earlier_fitted(context.workspace.store, config, dataset)
-    found = make_fitted(dataset, states, config, grouping, earlier)
+    found = make_fitted(dataset, states, config, jackknife, earlier)
     context.codebook, context.jackknife = found.codebook, found.jackknife
     for analysis in analyses:
         frozen = earlier.analyses.get(analysis.name) if earlier else None
@@ -151,7 +151,7 @@ def fit(context: Context, analyses: Sequence[Analysis[Any]], config: Config) -> 
 
 
 def make_fitted(
-    dataset: Dataset, states: ColumnStates, config: Config, grouping: Grouping, earlier: Fitted | None
+    dataset: Dataset, states: ColumnStates, config: Config, jackknife: JackknifeGroups, earlier: Fitted | None
 ) -> Fitted:
     """Return codings and groups of a run: earlier ones where they serve, made of the data where they do not.
 
@@ -164,16 +164,16 @@ def make_fitted(
     """
     built = build_codebook(dataset.columns, states, config.codebook)
     if earlier is None:
-        return Fitted(built, grouping)
+        return Fitted(built, jackknife)
     old = {coding.column.name: coding for coding in earlier.codebook.codings}
     codebook = Codebook(tuple(old.get(coding.column.name, coding) for coding in built.codings))
-    same = _kind(earlier.jackknife) == _kind(grouping)
-    return Fitted(codebook, earlier.jackknife if same else grouping, earlier.kept)
+    same = _kind(earlier.jackknife) == _kind(jackknife)
+    return Fitted(codebook, earlier.jackknife if same else jackknife, earlier.kept)
 
 
-def _kind(grouping: Grouping) -> tuple[object, ...]:
-    anywhere = grouping.kind in ROWS_ANYWHERE
-    return "anywhere" if anywhere else grouping.kind, grouping.columns, grouping.groups
+def _kind(jackknife: JackknifeGroups) -> tuple[object, ...]:
+    anywhere = jackknife.kind in ROWS_ANYWHERE
+    return "anywhere" if anywhere else jackknife.kind, jackknife.columns, jackknife.groups
 
 
 def stale(fitted: Fitted, states: ColumnStates) -> list[str]:

@@ -1,9 +1,9 @@
 """What is at an output that none of its newest runs rests on: old and unfinished runs, states of other data or specs.
 
 A state is kept where a kept run used its spec's folder and names it: of a shard, or of some merged
-(`featflow.execution.state_store.Used`, written into every manifest). Codebooks of kept runs stay, notes of what cannot
-be read of their files, footers, and the runs that they are compared with. Nothing but ``runs`` and ``states`` is
-looked at.
+(`StateReferences` of execution/state_store.py, written into every manifest). Codebooks of kept runs stay, notes of
+what cannot be read of their files, footers, and the runs that they are compared with. Nothing but ``runs`` and
+``states`` is looked at.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ def _found(store: Store, keep: int) -> Garbage:
         for path, nbytes in store.sizes("runs").items()
         if _name(path) not in kept or PurePosixPath(path).parts[2] == "pending"
     }
-    silent = [run.run_id for run in runs if any("names" not in used for used in run.manifest.get("rests_on", [{}]))]
+    silent = [
+        run.run_id for run in runs if any("names" not in used for used in run.manifest.get("state_references", [{}]))
+    ]
     notes: tuple[str, ...] = ()
     if not runs:
         notes = ("no run has finished: states stay, for one that goes on where another ended",)
@@ -147,7 +149,7 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
     states = {
         f"{folder}/{name}.arrow"
         for run in runs
-        for used in run.manifest["rests_on"]
+        for used in run.manifest["state_references"]
         for name in used["names"]
         for folder in used["folders"]
     }

@@ -117,6 +117,6 @@ class Record:
                 for s in self.dataset.shards
             ],
             "states": self.states,
-            "rests_on": context.workspace.used.public(),
+            "state_references": context.workspace.used.public(),
             "software": {"python": platform.python_version(), **{name: version(name) for name in SOFTWARE}},
         }

@@ -92,7 +92,7 @@ def plan(config: Config) -> Plan:
     vectors = [each.moments for each in derived.embeddings]
     layers = passes.stored_before((*wanted, *vectors), dataset.shards)
     shards = passes.readable(store, dataset.shards, wanted)
-    present, shard_bytes = state_store.Present(store), max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
+    present, shard_bytes = state_store.StateIndex(store), max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
     lacking = state_store.missing(present, shards, wanted, shard_bytes)
     specs: list[AnySummarizer] = [*(spec for layer in layers for spec in layer), *wanted]
     state_store.check_sizes(wanted, context.workspace.state_bytes)

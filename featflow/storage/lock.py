@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from featflow.errors import ConfigurationError, InfrastructureError, LockedError
-from featflow.storage.retries import is_passing
+from featflow.storage.retries import is_transient
 from featflow.storage.store import Store, reason
 
 __all__ = ["FOLDER", "Claim", "claim", "hold", "holder"]
@@ -102,7 +102,7 @@ def _acquire(store: Store, asking: Claim) -> None:
         store.write(_path(token), asking.dump())
     except InfrastructureError as error:
         cause = error.__cause__
-        if cause is None or is_passing(cause):
+        if cause is None or is_transient(cause):
             raise
         if isinstance(cause, NotADirectoryError | FileExistsError):
             raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None

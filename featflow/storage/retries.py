@@ -28,9 +28,9 @@ __all__ = [
     "count",
     "count_request",
     "counts",
-    "is_passing",
-    "patiently",
+    "is_transient",
     "reset",
+    "with_retries",
 ]
 
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0
 """Seconds: bounds of the first wait and of any."""
 RESERVE, REFILL = 50.0, 0.2
 """Retries that a process may make at once, and by how much of one each operation that succeeds refills them."""
-LASTING = (
+PERMANENT = (
     FeatflowError,
     FileExistsError,
     FileNotFoundError,
@@ -65,22 +65,22 @@ _counts: Counter[str] = Counter()
 _budget = RESERVE
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Return whether another attempt may do better: all but what is known to last.
 
     Examples
     --------
-    >>> is_passing(ConnectionResetError()), is_passing(OSError(errno.EBUSY, "SlowDown"))
+    >>> is_transient(ConnectionResetError()), is_transient(OSError(errno.EBUSY, "SlowDown"))
     (True, True)
-    >>> is_passing(FileNotFoundError()), is_passing(OSError(errno.ENOSPC, "disk full"))
+    >>> is_transient(FileNotFoundError()), is_transient(OSError(errno.ENOSPC, "disk full"))
     (False, False)
     """
-    if isinstance(error, LASTING) or type(error).__name__ in LASTING_NAMES:
+    if isinstance(error, PERMANENT) or type(error).__name__ in LASTING_NAMES:
         return False
     return not (isinstance(error, OSError) and error.errno in LASTING_NUMBERS)
 
 
-def patiently(operation: Callable[[], Result]) -> Result:
+def with_retries(operation: Callable[[], Result]) -> Result:
     """Return what an operation returns, trying it again where it fails for reasons that pass; it must bear repetition.
 
     Raises what the last attempt raised.
@@ -91,7 +91,7 @@ def patiently(operation: Callable[[], Result]) -> Result:
         try:
             result = operation()
         except Exception as error:
-            if attempt == ATTEMPTS or _budget <= 0 or not is_passing(error):
+            if attempt == ATTEMPTS or _budget <= 0 or not is_transient(error):
                 raise
         else:
             _pay(-REFILL)

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
-from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, patiently
+from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, with_retries
 
 __all__ = ["Store", "is_local", "matching", "reason", "resolve"]
 
@@ -119,7 +119,7 @@ class Store:
     def _try(self, path: str, verb: str, operation: Callable[[], Result]) -> Result:
         """Return what an operation returns; FileNotFoundError as it is, all else an InfrastructureError."""
         try:
-            return patiently(operation)
+            return with_retries(operation)
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -222,7 +222,7 @@ class Store:
         filesystem, location = self._locate(path)
         if not is_local(filesystem):
             # An attempt that is repeated may meet what the one before it wrote: that, too, is found by reading back.
-            patiently(lambda: filesystem.pipe_file(location, data, mode="create"))
+            with_retries(lambda: filesystem.pipe_file(location, data, mode="create"))
             return
         Path(location).parent.mkdir(parents=True, exist_ok=True)
         partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")

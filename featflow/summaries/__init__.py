@@ -3,48 +3,46 @@
 from featflow.summaries.class_moments import ClassMoments, ClassMomentsSummarizer
 from featflow.summaries.codes import CodesSummarizer
 from featflow.summaries.comoments import CoMoments, CoMomentsSummarizer, RankCoMomentsSummarizer
-from featflow.summaries.equal_rows import Agreement, AgreementSummarizer
+from featflow.summaries.equal_rows import EqualRows, EqualRowsSummarizer
 from featflow.summaries.grouped_moments import GroupedMoments, GroupedMomentsSummarizer
 from featflow.summaries.levels import Levels, LevelsSummarizer
 from featflow.summaries.moments import Moments, MomentsSummarizer
 from featflow.summaries.pair_counts import PairCounts, PairCountsSummarizer
-from featflow.summaries.pair_counts_by_group import KeptCounts, KeptCountsSummarizer
-from featflow.summaries.pair_moments_by_group import KeptMomentsSummarizer, KeptRankMomentsSummarizer
+from featflow.summaries.pair_counts_by_group import PairCountsByGroup, PairCountsByGroupSummarizer
+from featflow.summaries.pair_moments_by_group import PairMomentsByGroupSummarizer, PairRankMomentsByGroupSummarizer
 from featflow.summaries.protocol import Spec, Summarizer, Summary, Worker, digest
 from featflow.summaries.row_counts import RowCount, RowCountSummarizer
 from featflow.summaries.rows import Rows, RowsSpec, StoredSummarizer
 from featflow.summaries.sketches.quantile_sketches import QuantileSketches, QuantileSketchSummarizer
 from featflow.summaries.target_counts import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.time_counts import TimeCounts, TimeCountsSummarizer
-from featflow.summaries.value_histograms import Quantiles, QuantilesSummarizer
+from featflow.summaries.value_histograms import ValueHistograms, ValueHistogramsSummarizer
 from featflow.summaries.vector_moments import VectorMoments, VectorMomentsSummarizer
 from featflow.summaries.vector_sample import VectorSample, VectorSampleSummarizer
 
 __all__ = [
     "SUMMARIZERS",
-    "Agreement",
-    "AgreementSummarizer",
     "ClassMoments",
     "ClassMomentsSummarizer",
     "CoMoments",
     "CoMomentsSummarizer",
     "CodesSummarizer",
+    "EqualRows",
+    "EqualRowsSummarizer",
     "GroupedMoments",
     "GroupedMomentsSummarizer",
-    "KeptCounts",
-    "KeptCountsSummarizer",
-    "KeptMomentsSummarizer",
-    "KeptRankMomentsSummarizer",
     "Levels",
     "LevelsSummarizer",
     "Moments",
     "MomentsSummarizer",
     "PairCounts",
+    "PairCountsByGroup",
+    "PairCountsByGroupSummarizer",
     "PairCountsSummarizer",
+    "PairMomentsByGroupSummarizer",
+    "PairRankMomentsByGroupSummarizer",
     "QuantileSketchSummarizer",
     "QuantileSketches",
-    "Quantiles",
-    "QuantilesSummarizer",
     "RankCoMomentsSummarizer",
     "RowCount",
     "RowCountSummarizer",
@@ -58,6 +56,8 @@ __all__ = [
     "TargetCountsSummarizer",
     "TimeCounts",
     "TimeCountsSummarizer",
+    "ValueHistograms",
+    "ValueHistogramsSummarizer",
     "VectorMoments",
     "VectorMomentsSummarizer",
     "VectorSample",
@@ -67,19 +67,19 @@ __all__ = [
 ]
 
 SUMMARIZERS = (
-    AgreementSummarizer,
+    EqualRowsSummarizer,
     ClassMomentsSummarizer,
     CodesSummarizer,
     CoMomentsSummarizer,
     GroupedMomentsSummarizer,
-    KeptCountsSummarizer,
-    KeptMomentsSummarizer,
-    KeptRankMomentsSummarizer,
+    PairCountsByGroupSummarizer,
+    PairMomentsByGroupSummarizer,
+    PairRankMomentsByGroupSummarizer,
     LevelsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,
     QuantileSketchSummarizer,
-    QuantilesSummarizer,
+    ValueHistogramsSummarizer,
     RankCoMomentsSummarizer,
     RowCountSummarizer,
     StoredSummarizer,

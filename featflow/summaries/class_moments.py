@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns.batch_cache import CodedBatch, classes_of
+from featflow.columns.batch_cache import CachedBatch, classes_of
 from featflow.columns.codebook import Coding, target_classes
 from featflow.columns.column import Column
 from featflow.summaries.array_state import ArrayState
@@ -27,7 +27,7 @@ def class_count(target: Coding) -> int:
     return int(target_classes(target).max())
 
 
-def labelled(batch: pa.RecordBatch | CodedBatch, vector: Column, target: Coding) -> tuple[np.ndarray, np.ndarray]:
+def labelled(batch: pa.RecordBatch | CachedBatch, vector: Column, target: Coding) -> tuple[np.ndarray, np.ndarray]:
     """Return the finite vectors of rows whose target is present, shape (n, d), float64, and their classes from 0."""
     found, classes = vectors_of(batch, vector), classes_of(batch, target)
     used = found.finite & (classes > 0)

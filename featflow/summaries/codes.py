@@ -15,7 +15,7 @@ import pyarrow as pa
 from featflow.columns.batch_cache import classes_of, pair_codes_of
 from featflow.columns.codebook import Coding
 from featflow.columns.column import Column
-from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.jackknife_groups import JackknifeGroups, group_codes
 from featflow.columns.values import row_weights
 from featflow.summaries.rows import RowsSpec
 
@@ -61,14 +61,14 @@ class CodesSummarizer(RowsSpec):
     """Rows of the largest shard, for `nbytes`."""
     weight: Column | None = None
     """Row weights, where they are to be kept."""
-    grouping: Grouping | None = None
+    jackknife: JackknifeGroups | None = None
     """Groups of rows, where they are to be kept; at most 256."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All of the columns."""
         columns = dict.fromkeys(coding.column for coding in self.codings + self.targets)
-        columns |= dict.fromkeys(self.grouping.columns if self.grouping else ())
+        columns |= dict.fromkeys(self.jackknife.columns if self.jackknife else ())
         return tuple(columns) + ((self.weight,) if self.weight else ())
 
     @property
@@ -76,7 +76,7 @@ class CodesSummarizer(RowsSpec):
         """`column_field` of every column, `target_field` of every target, then groups and weights."""
         columns = tuple(column_field(coding.column.name) for coding in self.codings)
         targets = tuple(target_field(target.column.name) for target in self.targets)
-        beside = ((GROUP_FIELD,) if self.grouping else ()) + ((WEIGHT_FIELD,) if self.weight else ())
+        beside = ((GROUP_FIELD,) if self.jackknife else ()) + ((WEIGHT_FIELD,) if self.weight else ())
         return columns + targets + beside
 
     @property
@@ -88,6 +88,6 @@ class CodesSummarizer(RowsSpec):
         """Return the codes of a batch."""
         rows = [pair_codes_of(batch, coding) for coding in self.codings]
         rows += [classes_of(batch, target) for target in self.targets]
-        rows += [group_codes(batch, self.grouping).astype(np.uint8)] if self.grouping else []
+        rows += [group_codes(batch, self.jackknife).astype(np.uint8)] if self.jackknife else []
         weights = row_weights(batch, self.weight)
         return [pa.array(each) for each in (*rows, *([] if weights is None else [weights]))]

@@ -24,7 +24,7 @@ import pyarrow as pa
 from featflow.columns.codebook import NumberCoding
 from featflow.columns.column import Column
 from featflow.columns.encoding import centred_values, ranks
-from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.jackknife_groups import JackknifeGroups, group_codes
 from featflow.columns.values import divisor, row_weights
 from featflow.summaries.array_state import ArrayState
 from featflow.summaries.moment_products import PairMoments, pair_moments
@@ -159,18 +159,18 @@ class _BlockPair(Spec[CoMoments]):
     """Codings of the second block; the same for a diagonal block."""
     weight: Column | None = None
     """Row weights."""
-    grouping: Grouping | None = None
+    jackknife: JackknifeGroups | None = None
     """Groups of rows that are kept apart; None for none."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns of both blocks, the weight, and what groups the rows."""
-        beside = (*([self.weight] if self.weight else []), *(self.grouping.columns if self.grouping else ()))
+        beside = (*([self.weight] if self.weight else []), *(self.jackknife.columns if self.jackknife else ()))
         return tuple(dict.fromkeys([*(coding.column for coding in self.left + self.right), *beside]))
 
     def empty(self) -> CoMoments:
         """Return the moments of no rows."""
-        first = (self.grouping.groups,) if self.grouping else ()
+        first = (self.jackknife.groups,) if self.jackknife else ()
         shapes = (len(self.left), 1), (1, len(self.right)), (1, 1)
         left, right, one = (np.zeros((*first, *shape)) for shape in shapes)
         weight, heaviest = (one, 0.0) if self.weight else (None, 1.0)
@@ -178,14 +178,14 @@ class _BlockPair(Spec[CoMoments]):
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        groups = self.grouping.groups if self.grouping else 1
+        groups = self.jackknife.groups if self.jackknife else 1
         return 8 * ((7 if self.weight else 6) * groups * len(self.left) * len(self.right) + 1)
 
     def _by_group(
-        self, batch: pa.RecordBatch, weights: np.ndarray | None, values: Values, grouping: Grouping
+        self, batch: pa.RecordBatch, weights: np.ndarray | None, values: Values, jackknife: JackknifeGroups
     ) -> PairMoments:
         """Return the moments of every group, shape (groups, p, q) each."""
-        groups = group_codes(batch, grouping)
+        groups = group_codes(batch, jackknife)
         order = None if (groups[1:] >= groups[:-1]).all() else np.argsort(groups, kind="stable")
         if weights is not None and order is not None:
             weights = weights[order]
@@ -195,10 +195,10 @@ class _BlockPair(Spec[CoMoments]):
             if not present.all():
                 x = np.where(present, x, np.nan)
             taken[coding.column.name] = pa.array(x if order is None else x[order])
-        rows, ends = pa.record_batch(taken), np.cumsum(np.bincount(groups, minlength=grouping.groups)).tolist()
+        rows, ends = pa.record_batch(taken), np.cumsum(np.bincount(groups, minlength=jackknife.groups)).tolist()
         left, right = (tuple(replace(coding, centre=0.0) for coding in side) for side in (self.left, self.right))
         right = left if self.right == self.left else right
-        found = {name: np.zeros((grouping.groups, len(left), len(right))) for name in PairMoments.__slots__}
+        found = {name: np.zeros((jackknife.groups, len(left), len(right))) for name in PairMoments.__slots__}
         for group, (start, end) in enumerate(pairwise([0, *ends])):
             if end > start:
                 part = rows.slice(start, end - start)
@@ -210,9 +210,9 @@ class _BlockPair(Spec[CoMoments]):
     def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
         if not batch.num_rows:
             return self.empty()
-        weights, grouping = row_weights(batch, self.weight), self.grouping
-        if grouping:
-            found = self._by_group(batch, weights, values, grouping)
+        weights, jackknife = row_weights(batch, self.weight), self.jackknife
+        if jackknife:
+            found = self._by_group(batch, weights, values, jackknife)
         else:
             found = _moments(batch, self.left, self.right, weights, values)
         return CoMoments(

@@ -17,18 +17,18 @@ from featflow.columns.column import Column
 from featflow.summaries.array_state import ArrayState
 from featflow.summaries.protocol import Spec
 
-__all__ = ["Agreement", "AgreementSummarizer"]
+__all__ = ["EqualRows", "EqualRowsSummarizer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Agreement(ArrayState):
+class EqualRows(ArrayState):
     """Equal rows of every pair.
 
     Examples
     --------
     >>> from featflow.columns.column import Column, Kind
     >>> x, y = (Column(name, "int64", Kind.NUMBER) for name in "xy")
-    >>> spec = AgreementSummarizer(((x, y),))
+    >>> spec = EqualRowsSummarizer(((x, y),))
     >>> spec.summarize(pa.record_batch({"x": [1, None, 3], "y": [1, None, 4]})).equal.tolist()
     [2]
     """
@@ -42,11 +42,11 @@ class Agreement(ArrayState):
 
 
 @dataclass(frozen=True, slots=True)
-class AgreementSummarizer(Spec[Agreement]):
-    """Spec of `Agreement`."""
+class EqualRowsSummarizer(Spec[EqualRows]):
+    """Spec of `EqualRows`."""
 
-    name = "agreement"
-    state = Agreement
+    name = "equal_rows"
+    state = EqualRows
 
     pairs: tuple[tuple[Column, Column], ...]
     """Pairs of columns of one canonical type."""
@@ -56,14 +56,14 @@ class AgreementSummarizer(Spec[Agreement]):
         """Columns of all pairs."""
         return tuple(dict.fromkeys(column for pair in self.pairs for column in pair))
 
-    def empty(self) -> Agreement:
+    def empty(self) -> EqualRows:
         """Return the counts of no rows."""
-        return Agreement(0, np.zeros(len(self.pairs), np.int64))
+        return EqualRows(0, np.zeros(len(self.pairs), np.int64))
 
-    def summarize(self, batch: pa.RecordBatch) -> Agreement:
+    def summarize(self, batch: pa.RecordBatch) -> EqualRows:
         """Return the counts of a batch."""
         equal = [_equal(batch.column(left.name), batch.column(right.name)) for left, right in self.pairs]
-        return Agreement(batch.num_rows, np.array(equal, np.int64))
+        return EqualRows(batch.num_rows, np.array(equal, np.int64))
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""

@@ -21,15 +21,15 @@ from featflow.summaries.codes import GROUP_FIELD, WEIGHT_FIELD, column_field, ta
 from featflow.summaries.joint_counts import TAIL_CELLS, Spares, code_type, histogram, in_threads, join_codes
 from featflow.summaries.protocol import Spec
 
-__all__ = ["KeptCounts", "KeptCountsSummarizer"]
+__all__ = ["PairCountsByGroup", "PairCountsByGroupSummarizer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptCounts(ArrayState):
+class PairCountsByGroup(ArrayState):
     """Tables of kept pairs, one after another."""
 
     counts: np.ndarray
-    """Rows of every cell, int64, or their weight, float64, shape (cells,); `KeptCountsSummarizer.tables` cuts it."""
+    """Rows of every cell, int64, or their weight, float64, shape (cells,); the spec's `tables` cuts it."""
 
     def merge(self, other: Self) -> Self:
         """Return the counts of both operands' rows."""
@@ -37,23 +37,23 @@ class KeptCounts(ArrayState):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptCountsSummarizer(Spec[KeptCounts]):
-    """Spec of `KeptCounts`; its batches hold codes (see `featflow.summaries.codes`), not values.
+class PairCountsByGroupSummarizer(Spec[PairCountsByGroup]):
+    """Spec of `PairCountsByGroup`; its batches hold codes (see `featflow.summaries.codes`), not values.
 
     Examples
     --------
     >>> from featflow.columns.binning import category_coding
     >>> from featflow.columns.column import Column, Kind
     >>> x, y = (category_coding(Column(n, "string", Kind.CATEGORY), ["a", "b"], [2, 1], 16) for n in "xy")
-    >>> spec = KeptCountsSummarizer(((x, y),), None, groups=2)
+    >>> spec = PairCountsByGroupSummarizer(((x, y),), None, groups=2)
     >>> codes = {"column:x": [1, 1, 2], "column:y": [1, 2, 1], "group": [0, 1, 1]}
     >>> batch = pa.record_batch({name: pa.array(values, pa.uint8()) for name, values in codes.items()})
     >>> next(spec.tables(spec.summarize(batch)))[1, 1:3, 1:3, 0].tolist()
     [[0, 1], [1, 0]]
     """
 
-    name = "kept_counts"
-    state = KeptCounts
+    name = "pair_counts_by_group"
+    state = PairCountsByGroup
     of_stored = True
 
     pairs: tuple[tuple[Coding, Coding], ...]
@@ -84,18 +84,18 @@ class KeptCountsSummarizer(Spec[KeptCounts]):
         classes = int(target_classes(self.target).max()) + 1 if self.target else 1
         return [(self.groups, pair_cardinality(left), pair_cardinality(right), classes) for left, right in self.pairs]
 
-    def tables(self, state: KeptCounts) -> Iterator[np.ndarray]:
+    def tables(self, state: PairCountsByGroup) -> Iterator[np.ndarray]:
         """Yield every pair's table, shape (groups, left levels, right levels, classes); code 0 is missing."""
         start = 0
         for shape in self.shapes():
             yield state.counts[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
 
-    def empty(self) -> KeptCounts:
+    def empty(self) -> PairCountsByGroup:
         """Return the counts of no rows."""
-        return KeptCounts(0, np.zeros(self.nbytes() // 8, np.int64 if self.weight is None else np.float64))
+        return PairCountsByGroup(0, np.zeros(self.nbytes() // 8, np.int64 if self.weight is None else np.float64))
 
-    def summarize(self, batch: pa.RecordBatch) -> KeptCounts:
+    def summarize(self, batch: pa.RecordBatch) -> PairCountsByGroup:
         """Return the counts of a batch of codes."""
         names = dict.fromkeys(coding.column.name for pair in self.pairs for coding in pair)
         columns = {name: _codes(batch, column_field(name)) for name in names}
@@ -107,7 +107,7 @@ class KeptCountsSummarizer(Spec[KeptCounts]):
             join_codes(apart, _codes(batch, target_field(self.target.column.name)), classes, apart)
         weights = np.array(batch.column(WEIGHT_FIELD)) if self.weight else None
         state, shapes = self.empty().counts, self.shapes()
-        tables = list(self.tables(KeptCounts(0, state)))
+        tables = list(self.tables(PairCountsByGroup(0, state)))
         spares = Spares(lambda: tuple(np.empty(batch.num_rows, kind) for kind in (code_type(), np.int16)))
 
         def count(index: int) -> None:
@@ -122,7 +122,7 @@ class KeptCountsSummarizer(Spec[KeptCounts]):
             tables[index][:] = table.transpose(0, 2, 3, 1)
 
         in_threads(count, range(len(self.pairs)))
-        return KeptCounts(batch.num_rows, state)
+        return PairCountsByGroup(batch.num_rows, state)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""

@@ -18,13 +18,13 @@ import pyarrow as pa
 from featflow.columns.codebook import NumberCoding
 from featflow.columns.column import Column
 from featflow.columns.encoding import centred_values, ranks
-from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.jackknife_groups import JackknifeGroups, group_codes
 from featflow.columns.values import divisor, row_weights
 from featflow.summaries.comoments import CoMoments
 from featflow.summaries.number_block import Values
 from featflow.summaries.protocol import Spec
 
-__all__ = ["KeptMomentsSummarizer", "KeptRankMomentsSummarizer"]
+__all__ = ["PairMomentsByGroupSummarizer", "PairRankMomentsByGroupSummarizer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Kept(Spec[CoMoments]):
 
     pairs: tuple[tuple[NumberCoding, NumberCoding], ...]
     """Codings of the pairs."""
-    grouping: Grouping
+    jackknife: JackknifeGroups
     """Groups of rows."""
     weight: Column | None = None
     """Row weights."""
@@ -56,32 +56,32 @@ class _Kept(Spec[CoMoments]):
     def columns(self) -> tuple[Column, ...]:
         """All that is read."""
         columns = dict.fromkeys(coding.column for pair in self.pairs for coding in pair)
-        return tuple(columns | dict.fromkeys((*self.grouping.columns, *([self.weight] if self.weight else []))))
+        return tuple(columns | dict.fromkeys((*self.jackknife.columns, *([self.weight] if self.weight else []))))
 
     def empty(self) -> CoMoments:
         """Return the moments of no rows."""
-        shape = (self.grouping.groups, len(self.pairs))
+        shape = (self.jackknife.groups, len(self.pairs))
         zero = np.zeros(shape)
         weight, heaviest = (zero, 0.0) if self.weight else (None, 1.0)
         return CoMoments(0, np.zeros(shape, np.int64), weight, heaviest, zero, zero, zero, zero, zero)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
-        return 8 * ((7 if self.weight else 6) * self.grouping.groups * len(self.pairs) + 1)
+        return 8 * ((7 if self.weight else 6) * self.jackknife.groups * len(self.pairs) + 1)
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
     def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
         if not batch.num_rows:
             return self.empty()
-        groups, weights = group_codes(batch, self.grouping), row_weights(batch, self.weight)
+        groups, weights = group_codes(batch, self.jackknife), row_weights(batch, self.weight)
         order = np.argsort(groups, kind="stable")
-        rows = np.bincount(groups, minlength=self.grouping.groups)
+        rows = np.bincount(groups, minlength=self.jackknife.groups)
         with_rows = np.flatnonzero(rows)
         starts = (np.cumsum(rows) - rows)[with_rows]
         weights = None if weights is None else weights[order]
 
         def sums(x: np.ndarray) -> np.ndarray:
-            found = np.zeros(self.grouping.groups)
+            found = np.zeros(self.jackknife.groups)
             found[with_rows] = np.add.reduceat(x, starts)
             return found
 
@@ -123,7 +123,7 @@ class _Kept(Spec[CoMoments]):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptMomentsSummarizer(_Kept):
+class PairMomentsByGroupSummarizer(_Kept):
     """Spec of `CoMoments` of values, by group and pair.
 
     Examples
@@ -133,13 +133,13 @@ class KeptMomentsSummarizer(_Kept):
     >>> from featflow.columns.column import Kind
     >>> x, y, g = (Column(n, "float64", Kind.NUMBER) for n in "xyg")
     >>> codings = tuple(number_coding(c, sortable_keys(np.zeros(1)), np.array([1]), 0, (64, 16)) for c in (x, y))
-    >>> spec = KeptMomentsSummarizer((codings,), Grouping("unit", (g,), 2))
+    >>> spec = PairMomentsByGroupSummarizer((codings,), JackknifeGroups("unit", (g,), 2))
     >>> batch = pa.record_batch({"x": [1.0, 3.0, 5.0], "y": [2.0, 0.0, 7.0], "g": [0.0, 0.0, 1.0]})
     >>> spec.summarize(batch).c.tolist()
     [[-2.0], [0.0]]
     """
 
-    name = "kept_moments"
+    name = "pair_moments_by_group"
 
     def summarize(self, batch: pa.RecordBatch) -> CoMoments:
         """Return the moments of a batch."""
@@ -147,10 +147,10 @@ class KeptMomentsSummarizer(_Kept):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptRankMomentsSummarizer(_Kept):
+class PairRankMomentsByGroupSummarizer(_Kept):
     """Spec of `CoMoments` of ranks, by group and pair."""
 
-    name = "kept_rank_moments"
+    name = "pair_rank_moments_by_group"
 
     def summarize(self, batch: pa.RecordBatch) -> CoMoments:
         """Return the moments of a batch's ranks."""

@@ -84,7 +84,7 @@ class Summarizer(Protocol[S]):
         """Return the summary of a batch of canonical types (see `featflow.dataset.batches`)."""
         ...
 
-    def absorb(self, state: S, batch: pa.RecordBatch) -> S:
+    def update(self, state: S, batch: pa.RecordBatch) -> S:
         """Return the summary of a state's rows and a batch's; the state is used up."""
         ...
 
@@ -114,7 +114,7 @@ class Spec(Generic[S]):
         """Nothing beside the states and a batch."""
         return Worker()
 
-    def absorb(self: Summarizer[S], state: S, batch: pa.RecordBatch) -> S:
+    def update(self: Summarizer[S], state: S, batch: pa.RecordBatch) -> S:
         """Merge the batch's summary; a spec whose states outweigh batches writes into the state's arrays instead."""
         found = self.summarize(batch)
         return state.merge(found) if state.rows else found
@@ -125,5 +125,6 @@ class Spec(Generic[S]):
 
 
 def digest(summarizer: Summarizer[Any]) -> str:
-    """Return the name of a spec: SHA-256 of its ``repr`` and of what states mean in this release."""
-    return hashlib.sha256(f"{STATE_VERSION}:{summarizer!r}".encode()).hexdigest()[:24]
+    """Return the name of a spec: SHA-256 of its name, of the fields in its ``repr``, and of what states mean here."""
+    fields = repr(summarizer).partition("(")[2]  # without the name of the class, which may change
+    return hashlib.sha256(f"{STATE_VERSION}:{summarizer.name}:{fields}".encode()).hexdigest()[:24]

@@ -19,7 +19,7 @@ import pyarrow as pa
 from featflow.columns.batch_cache import classes_of, codes_of
 from featflow.columns.codebook import Coding, target_classes
 from featflow.columns.column import Column
-from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.jackknife_groups import JackknifeGroups, group_codes
 from featflow.columns.values import row_weights
 from featflow.summaries.array_state import ArrayState
 from featflow.summaries.protocol import Spec
@@ -73,7 +73,7 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
     """Codings of the targets."""
     strata: tuple[Coding, ...] = ()
     """Codings of columns whose joint levels are kept apart."""
-    grouping: Grouping | None = None
+    jackknife: JackknifeGroups | None = None
     """Groups that are kept apart."""
     weight: Column | None = None
     """Row weights."""
@@ -83,7 +83,7 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
         """All that is read."""
         codings = (coding.column for coding in self.features + self.targets + self.strata)
         weight = () if self.weight is None else (self.weight,)
-        return tuple(dict.fromkeys((*codings, *(self.grouping.columns if self.grouping else ()), *weight)))
+        return tuple(dict.fromkeys((*codings, *(self.jackknife.columns if self.jackknife else ()), *weight)))
 
     def shapes(self) -> list[list[tuple[int, int, int, int]]]:
         """Return groups, levels, strata and classes of every table, by feature and target."""
@@ -95,9 +95,9 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
         ]
 
     def _groups(self, cells: int) -> int:
-        if self.grouping is None:
+        if self.jackknife is None:
             return 1
-        return min(self.grouping.groups, max(FEWEST_GROUPS, TABLE_BYTES // (8 * cells)))
+        return min(self.jackknife.groups, max(FEWEST_GROUPS, TABLE_BYTES // (8 * cells)))
 
     def tables(self, state: TargetCounts, target: int) -> Iterator[np.ndarray]:
         """Yield every feature's table, shape (groups, levels, strata, classes); level 0 and class 0 are missing."""
@@ -115,12 +115,12 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
 
     def summarize(self, batch: pa.RecordBatch) -> TargetCounts:
         """Return the counts of a batch."""
-        return self.absorb(self.empty(), batch)
+        return self.update(self.empty(), batch)
 
-    def absorb(self, state: TargetCounts, batch: pa.RecordBatch) -> TargetCounts:
+    def update(self, state: TargetCounts, batch: pa.RecordBatch) -> TargetCounts:
         """Return the counts of a state's rows and a batch's, in the state's own array: tables outweigh batches."""
         weights = row_weights(batch, self.weight)
-        groups = group_codes(batch, self.grouping) if self.grouping else np.zeros(batch.num_rows, np.int64)
+        groups = group_codes(batch, self.jackknife) if self.jackknife else np.zeros(batch.num_rows, np.int64)
         classes = [classes_of(batch, target) for target in self.targets]
         stratum = np.zeros(batch.num_rows, np.int64)
         for coding in self.strata:

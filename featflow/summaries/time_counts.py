@@ -108,9 +108,9 @@ class TimeCountsSummarizer(Spec[TimeCounts]):
 
     def summarize(self, batch: pa.RecordBatch) -> TimeCounts:
         """Return the counts of a batch."""
-        return self.absorb(self.empty(), batch)
+        return self.update(self.empty(), batch)
 
-    def absorb(self, state: TimeCounts, batch: pa.RecordBatch) -> TimeCounts:
+    def update(self, state: TimeCounts, batch: pa.RecordBatch) -> TimeCounts:
         """Return the counts of a state's rows and a batch's, in the state's own array if it has all units."""
         values, dated = finite_values(batch.column(self.time.name))
         rows: np.ndarray | slice = slice(None) if dated.all() else np.flatnonzero(dated)

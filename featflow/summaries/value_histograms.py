@@ -21,7 +21,7 @@ from featflow.columns.column import Column
 from featflow.summaries.protocol import Spec
 from featflow.summaries.sketches.hll import REGISTERS, no_registers, number_registers
 
-__all__ = ["Histogram", "Quantiles", "QuantilesSummarizer"]
+__all__ = ["Histogram", "ValueHistograms", "ValueHistogramsSummarizer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,13 +97,13 @@ def _lowest(keys: np.ndarray, shift: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Quantiles:
+class ValueHistograms:
     """Histograms of p columns.
 
     Examples
     --------
     >>> from featflow.columns.column import Column, Kind
-    >>> spec = QuantilesSummarizer((Column("x", "int64", Kind.NUMBER),), cells=64)
+    >>> spec = ValueHistogramsSummarizer((Column("x", "int64", Kind.NUMBER),), cells=64)
     >>> left, right = (spec.summarize(pa.record_batch({"x": x})) for x in ([3, 1], [3, None]))
     >>> left.merge(right).histograms[0].counts.tolist()
     [1, 2]
@@ -148,11 +148,11 @@ class Quantiles:
 
 
 @dataclass(frozen=True, slots=True)
-class QuantilesSummarizer(Spec[Quantiles]):
-    """Spec of `Quantiles`."""
+class ValueHistogramsSummarizer(Spec[ValueHistograms]):
+    """Spec of `ValueHistograms`."""
 
-    name = "quantiles"
-    state = Quantiles
+    name = "value_histograms"
+    state = ValueHistograms
     remedy = "lower codebook.cells, or exclude columns"
 
     columns: tuple[Column, ...]
@@ -160,17 +160,17 @@ class QuantilesSummarizer(Spec[Quantiles]):
     cells: int
     """Cells allowed a column, at least 2: one a sign."""
 
-    def empty(self) -> Quantiles:
+    def empty(self) -> ValueHistograms:
         """Return the histograms of no rows."""
         nothing = np.empty(0, np.uint64), np.empty(0, np.int64)
-        return Quantiles(0, self.cells, tuple(Histogram(column.type, 0, *nothing) for column in self.columns))
+        return ValueHistograms(0, self.cells, tuple(Histogram(column.type, 0, *nothing) for column in self.columns))
 
-    def summarize(self, batch: pa.RecordBatch) -> Quantiles:
+    def summarize(self, batch: pa.RecordBatch) -> ValueHistograms:
         """Return the histograms of a batch."""
         histograms = (
             Histogram.of_keys(finite_keys_of(batch, column), column.type, self.cells) for column in self.columns
         )
-        return Quantiles(batch.num_rows, self.cells, tuple(histograms))
+        return ValueHistograms(batch.num_rows, self.cells, tuple(histograms))
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns.batch_cache import CodedBatch, once
+from featflow.columns.batch_cache import CachedBatch, cached
 from featflow.columns.column import Column
 
 __all__ = ["Vectors", "vectors_of"]
@@ -25,7 +25,7 @@ class Vectors:
     """Rows whose vector is finite in every dimension, shape (rows,), bool."""
 
 
-def vectors_of(batch: pa.RecordBatch | CodedBatch, column: Column) -> Vectors:
+def vectors_of(batch: pa.RecordBatch | CachedBatch, column: Column) -> Vectors:
     """Return the vectors of a column of fixed-size lists of float32.
 
     Examples
@@ -45,4 +45,4 @@ def vectors_of(batch: pa.RecordBatch | CodedBatch, column: Column) -> Vectors:
         present = array.is_valid().to_numpy(zero_copy_only=False)
         return Vectors(values, present, present & np.isfinite(values).all(axis=1))
 
-    return once(batch, ("vectors", column), make)
+    return cached(batch, ("vectors", column), make)

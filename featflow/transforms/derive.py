@@ -76,7 +76,7 @@ def derive(workspace: Workspace, dataset: Dataset, options: DatasetOptions, earl
     """
     embeddings = embeddings_of(dataset, options)
     moments = [each.moments for each in embeddings]
-    done = passes.compute(workspace, dataset.shards, moments, "images: vectors") if moments else None
+    done = passes.summarize_shards(workspace, dataset.shards, moments, "images: vectors") if moments else None
     if done:
         dataset = replace(dataset, shards=done.shards)
     fitting = _FromData(earlier, workspace, dataset)
@@ -147,7 +147,7 @@ class _FromData(_Fits):
     computed: set[str] = field(default_factory=set, init=False)
 
     def states(self, specs: Sequence[Any]) -> list[Any]:
-        done = passes.compute(self.workspace, self.dataset.shards, specs, "reading: what columns are made by")
+        done = passes.summarize_shards(self.workspace, self.dataset.shards, specs, "reading: what columns are made by")
         self.computed |= done.computed
         if not done.shards:
             return [spec.empty() for spec in specs]

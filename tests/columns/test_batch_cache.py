@@ -10,21 +10,21 @@ import pytest
 
 from featflow.columns.batch_cache import (
     RADIX_FROM,
-    CodedBatch,
+    CachedBatch,
+    cached,
     classes_of,
     codes_of,
     finite_keys_of,
     group_levels,
     keys_of,
     levels_of,
-    once,
     pair_codes_of,
 )
 from featflow.columns.binning import category_coding, number_coding
 from featflow.columns.codebook import target_classes
 from featflow.columns.column import Column, Kind
 from featflow.columns.encoding import encode
-from featflow.columns.jackknife_groups import Grouping, group_codes
+from featflow.columns.jackknife_groups import JackknifeGroups, group_codes
 from featflow.columns.sort_keys import sortable_keys
 
 ROWS = RADIX_FROM + 1_000
@@ -46,14 +46,14 @@ CATEGORY = Column("c", "string", Kind.CATEGORY)
 
 
 def made_or_not(batch):
-    return pytest.mark.parametrize("batch", [batch, CodedBatch(batch)], ids=["plain", "coded"])
+    return pytest.mark.parametrize("batch", [batch, CachedBatch(batch)], ids=["plain", "coded"])
 
 
 def test_what_is_made_is_kept_by_a_coded_batch_alone():
     calls = []
-    coded = CodedBatch(BATCH)
+    coded = CachedBatch(BATCH)
     for batch in (BATCH, BATCH, coded, coded):
-        once(batch, "key", lambda: calls.append(1))
+        cached(batch, "key", lambda: calls.append(1))
     assert len(calls) == 3
     assert (coded.num_rows, coded.schema) == (BATCH.num_rows, BATCH.schema)
     assert coded.column("c").equals(BATCH.column("c"))
@@ -109,6 +109,6 @@ def test_codes(batch):
 @made_or_not(BATCH)
 def test_groups_of_rows(batch):
     for groups in (8, 32):
-        grouping = Grouping("value", (CATEGORY,), groups)
-        assert int(group_codes(batch, grouping).max()) == groups - 1
-        np.testing.assert_array_equal(group_codes(batch, grouping), group_codes(BATCH, grouping))
+        jackknife = JackknifeGroups("value", (CATEGORY,), groups)
+        assert int(group_codes(batch, jackknife).max()) == groups - 1
+        np.testing.assert_array_equal(group_codes(batch, jackknife), group_codes(BATCH, jackknife))

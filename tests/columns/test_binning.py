@@ -13,7 +13,7 @@ from featflow.columns.codebook import Codebook, pair_cardinality, target_classes
 from featflow.columns.column import Column, Kind
 from featflow.columns.encoding import encode, ranks
 from featflow.columns.sort_keys import key_values, sortable_keys
-from featflow.summaries import QuantilesSummarizer
+from featflow.summaries import ValueHistogramsSummarizer
 
 FLOATS = st.floats(allow_nan=False)
 
@@ -21,7 +21,7 @@ FLOATS = st.floats(allow_nan=False)
 def coding_of(values: pa.Array, bins=(64, 16), cells=65_536):
     kind = {pa.float64(): "float64", pa.float32(): "float32", pa.uint64(): "uint64"}.get(values.type, "int64")
     column = Column("x", kind, Kind.NUMBER)
-    histogram = QuantilesSummarizer((column,), cells).summarize(pa.record_batch({"x": values})).histograms[0]
+    histogram = ValueHistogramsSummarizer((column,), cells).summarize(pa.record_batch({"x": values})).histograms[0]
     return number_coding(column, histogram.cells, histogram.counts, histogram.shift, bins)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from featflow.columns.binning import number_coding
 from featflow.columns.column import Column, Kind
 from featflow.columns.encoding import encode, ranks
-from featflow.columns.key_lookup import MOST_SLOTS, MOST_SLOTS_A_STEP, NumberSteps, Steps
+from featflow.columns.key_lookup import MOST_SLOTS, MOST_SLOTS_A_STEP, KeyLookup, Steps
 from featflow.columns.sort_keys import sortable_keys
 from featflow.summaries.value_histograms import Histogram
 
@@ -34,18 +34,18 @@ VALUES = {
 
 
 @given(st.lists(KEYS, max_size=40, unique=True), st.integers(0, 63), st.lists(KEYS, max_size=40))
-def test_passed_is_a_search(steps, shift, keys):
+def test_rank_is_a_search(steps, shift, keys):
     steps = np.unique(np.array(steps, np.uint64) >> np.uint64(shift) << np.uint64(shift))
     near = np.concatenate([steps, steps - np.uint64(1), steps + np.uint64(1)])
     keys = np.concatenate([np.array(keys, np.uint64), near])
-    np.testing.assert_array_equal(Steps(steps).passed(keys), np.searchsorted(steps, keys, side="right"))
+    np.testing.assert_array_equal(Steps(steps).rank(keys), np.searchsorted(steps, keys, side="right"))
 
 
 @given(st.lists(st.integers(0, 2**33), max_size=40, unique=True), st.lists(st.integers(0, 2**32 - 1), max_size=40))
 def test_narrow_keys(steps, keys):
     steps, keys = np.sort(np.array(steps, np.uint64)), np.array(keys, np.uint32)
     expected = np.searchsorted(steps, keys.astype(np.uint64), side="right")
-    np.testing.assert_array_equal(Steps(steps).passed(keys), expected)
+    np.testing.assert_array_equal(Steps(steps).rank(keys), expected)
 
 
 def test_steps_too_far_apart_are_searched():
@@ -66,8 +66,8 @@ def test_codes_and_ranks_are_those_of_a_search(name, cells):
     keys = sortable_keys(looked_up.astype(values.dtype))
     codes = 1 + np.searchsorted(coding.edges, keys, side="right")
     cell = np.searchsorted(coding.cells, keys, side="right") - 1
-    np.testing.assert_array_equal(coding.steps.codes(keys), codes)
-    np.testing.assert_array_equal(coding.steps.ranks(keys), coding.ranks[np.maximum(cell, 0)])
+    np.testing.assert_array_equal(coding.key_lookup.codes(keys), codes)
+    np.testing.assert_array_equal(coding.key_lookup.ranks(keys), coding.ranks[np.maximum(cell, 0)])
 
 
 def test_tables_are_bounded():
@@ -79,7 +79,7 @@ def test_tables_are_bounded():
 
 
 def test_a_column_without_values():
-    empty = NumberSteps(np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0))
+    empty = KeyLookup(np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0))
     keys = np.array([0, 2**64 - 1], np.uint64)
     assert empty.codes(keys).tolist() == [1, 1]
     assert empty.ranks(keys).tolist() == [0.0, 0.0]

@@ -9,7 +9,7 @@ import pytest
 
 from featflow.dataset.dataset import Shard
 from featflow.dataset.files import DataFile
-from featflow.execution.merge_tree import FAN_IN, MOST_MEMBERS, levels, span_level, spans, whole_name
+from featflow.execution.merge_tree import FAN_IN, MOST_MEMBERS, levels, subtree_level, subtrees, whole_name
 
 
 def shard(place, version="1"):
@@ -28,7 +28,7 @@ def names(leaves):
 @pytest.mark.parametrize("level", [0, 1, 2, 9])
 def test_spans_are_nodes_of_the_tree(count, level):
     leaves = shards(count)
-    runs = spans(leaves, level)
+    runs = subtrees(leaves, level)
     assert [leaf for run, _ in runs for leaf in run] == leaves
     assert {name for _, name in runs} <= names(leaves) | {leaf.digest for leaf in leaves}
     assert len(runs) == (count if level == 0 else 1 if level == 9 else len(runs))
@@ -89,7 +89,7 @@ def test_trees_are_low():
 def test_a_span_outweighs_its_state_where_it_can():
     for state in (1, 99, 100, 101, 6_400, 6_401, 10**9):
         for count in (1, 5, 100):
-            level = span_level(state, 100, count)
+            level = subtree_level(state, 100, count)
             assert FAN_IN**level * 100 >= state or FAN_IN**level >= count
             assert level == 0 or FAN_IN ** (level - 1) * 100 < state
             assert level == 0 or FAN_IN ** (level - 1) < count

@@ -20,7 +20,7 @@ from featflow.config import DatasetOptions
 from featflow.dataset.dataset import Shard, open_dataset
 from featflow.dataset.files import DataFile
 from featflow.execution import merge_tree, state_store, stored_columns
-from featflow.execution.stored_columns import CodeStream, _row_hashes
+from featflow.execution.stored_columns import StoredColumns, _row_hashes
 from featflow.storage.store import Store
 from featflow.summaries import CodesSummarizer
 
@@ -136,7 +136,7 @@ def test_pieces_count_the_bytes_of_weights(tmp_path, monkeypatch):
     for shard, some in zip(shards, weights, strict=True):
         state = spec.summarize(pa.record_batch({"weight": some}))
         store.write_arrow(state_store.path(spec, shard.digest), state.to_arrow())
-    stream = CodeStream(store, (spec,), shards)
+    stream = StoredColumns(store, (spec,), shards)
     pieces = list(stream.pieces(list(spec.fields)))
     assert {piece.nbytes for piece in pieces[:-1]} == {1_200}, "three states: the first two have 800 bytes"
     assert np.array_equal(np.concatenate([piece["weight"] for piece in pieces]), weights.ravel())

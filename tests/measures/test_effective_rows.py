@@ -23,8 +23,8 @@ from featflow.summaries import (
     GroupedMomentsSummarizer,
     MomentsSummarizer,
     PairCountsSummarizer,
-    QuantilesSummarizer,
     RankCoMomentsSummarizer,
+    ValueHistogramsSummarizer,
 )
 
 N = 5_000
@@ -62,7 +62,7 @@ BATCH, REPEATED_BATCH = batch_of(FRAME), batch_of(REPEATED)
 
 
 def number_codings(cells: int):
-    histograms = QuantilesSummarizer(NUMBERS, cells).summarize(BATCH).histograms
+    histograms = ValueHistogramsSummarizer(NUMBERS, cells).summarize(BATCH).histograms
     pairs = zip(NUMBERS, histograms, strict=True)
     return tuple(number_coding(c, h.cells, h.counts, h.shift, (64, 16)) for c, h in pairs)
 

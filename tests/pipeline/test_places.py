@@ -101,7 +101,7 @@ def test_files_that_are_copied_and_touched_change_no_table(first, tmp_path):
         assert np.array_equal(after.matrix(method)[1], before.matrix(method)[1], equal_nan=True)
     for key in ("codebook", "fitted", "shards", "warnings"):
         assert after.manifest[key] == before.manifest[key]
-    names = [{name for used in each.manifest["rests_on"] for name in used["names"]} for each in (before, after)]
+    names = [{name for used in each.manifest["state_references"] for name in used["names"]} for each in (before, after)]
     assert names[0].isdisjoint(names[1]), "states go on being named by their content"
 
 

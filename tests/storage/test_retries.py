@@ -37,11 +37,11 @@ class Failing:
 
 @pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError(), OSError(errno.EBUSY, "SlowDown")])
 def test_what_passes_is_tried_again_and_counted(error):
-    assert retries.patiently(Failing(retries.ATTEMPTS - 1, error)) == retries.ATTEMPTS
+    assert retries.with_retries(Failing(retries.ATTEMPTS - 1, error)) == retries.ATTEMPTS
     assert retries.counts() == {"storage": retries.ATTEMPTS - 1, "tasks": 0}
     operation = Failing(retries.ATTEMPTS, error)
     with pytest.raises(type(error)):
-        retries.patiently(operation)
+        retries.with_retries(operation)
     assert operation.calls == retries.ATTEMPTS
 
 
@@ -49,7 +49,7 @@ def test_what_passes_is_tried_again_and_counted(error):
 def test_what_lasts_is_not_tried_again(error):
     operation = Failing(1, error)
     with pytest.raises(type(error)):
-        retries.patiently(operation)
+        retries.with_retries(operation)
     assert operation.calls == 1
     assert retries.counts()["storage"] == 0
 
@@ -60,7 +60,7 @@ def test_waits_are_spread_below_a_bound_that_doubles(monkeypatch):
     monkeypatch.setattr(retries.time, "sleep", waits.append)
     for _ in range(200):
         retries.reset()
-        retries.patiently(Failing(3, TimeoutError()))
+        retries.with_retries(Failing(3, TimeoutError()))
     for attempt in range(3):
         drawn, bound = waits[attempt::3], 0.5 * 2**attempt
         assert max(drawn) <= bound
@@ -72,14 +72,14 @@ def test_a_budget_ends_retries_where_most_operations_fail():
     saved = 0
     for _ in range(200):
         try:
-            retries.patiently(Failing(3, TimeoutError()))
+            retries.with_retries(Failing(3, TimeoutError()))
             saved += 1
         except TimeoutError:
             break
     assert saved == pytest.approx(retries.RESERVE / (3 - retries.REFILL), abs=1)
     for _ in range(int(retries.RESERVE / retries.REFILL) + 1):
-        retries.patiently(Failing(0, TimeoutError()))
-    assert retries.patiently(Failing(3, TimeoutError())) == 4
+        retries.with_retries(Failing(0, TimeoutError()))
+    assert retries.with_retries(Failing(3, TimeoutError())) == 4
 
 
 def test_each_operation_of_a_store_survives_faults_or_says_so(moto_options):

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from featflow.columns.binning import number_coding
 from featflow.columns.column import Column, Kind
-from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.columns.sort_keys import sortable_keys
 from featflow.summaries import CoMoments, CoMomentsSummarizer, moment_products
 
@@ -192,7 +192,7 @@ def test_moments_by_group_are_those_of_each_groups_rows(left, right, weighted, o
     weights = np.random.default_rng(1).exponential(size=ROWS) if weighted else None
     key = Column("g", "int64", Kind.NUMBER)
     plain = spec_of(left, right, WEIGHT if weighted else None)
-    spec = replace(plain, grouping=Grouping("unit", (key,), 7))
+    spec = replace(plain, jackknife=JackknifeGroups("unit", (key,), 7))
     batch = batch_of(x, weights).append_column("g", pa.array(groups))
     state = spec.summarize(batch.slice(0, 800)).merge(spec.summarize(batch.slice(800)))
     assert_true(state.over_groups(), x, left, right, weights=weights, tolerance=1e-10)

@@ -8,7 +8,7 @@ import torch
 from featflow.columns.binning import category_coding
 from featflow.columns.codebook import pair_cardinality
 from featflow.columns.column import Column, Kind
-from featflow.summaries import KeptCountsSummarizer
+from featflow.summaries import PairCountsByGroupSummarizer
 
 LEVELS = {"x": 250, "y": 2, "z": 5, "t": 2}
 CODINGS = {
@@ -35,7 +35,7 @@ def batch():
 def test_tables_are_pandas_by_group_and_class(target, weight, threads):
     names = [("x", "y"), ("y", "z"), ("z", "y")]
     pairs = tuple((CODINGS[a], CODINGS[b]) for a, b in names)
-    spec = KeptCountsSummarizer(pairs, target and CODINGS[target], GROUPS, weight)
+    spec = PairCountsByGroupSummarizer(pairs, target and CODINGS[target], GROUPS, weight)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     state = spec.summarize(batch())
@@ -51,6 +51,6 @@ def test_tables_are_pandas_by_group_and_class(target, weight, threads):
 
 
 def test_no_pairs_have_no_tables():
-    state = KeptCountsSummarizer((), None, GROUPS).summarize(batch())
+    state = PairCountsByGroupSummarizer((), None, GROUPS).summarize(batch())
     assert state.rows == ROWS
     assert state.counts.size == 0

@@ -103,7 +103,7 @@ def test_rows_without_a_time_are_in_no_unit():
 
 def test_absorbing_writes_into_the_state_where_it_has_the_units():
     spec, batch = spec_of("int64", 1.0), batch_of(np.arange(ROWS) % 50)
-    state = spec.absorb(spec.empty(), batch)
+    state = spec.update(spec.empty(), batch)
     counts = state.counts
-    assert spec.absorb(state, batch).counts is counts
+    assert spec.update(state, batch).counts is counts
     np.testing.assert_array_equal(counts, 2 * spec.summarize(batch).counts)

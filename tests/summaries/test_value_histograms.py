@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featflow.columns.column import Column, Kind
-from featflow.summaries import QuantilesSummarizer
+from featflow.summaries import ValueHistogramsSummarizer
 
 
 def summarize(values, cells, kind="float64"):
-    spec = QuantilesSummarizer((Column("x", kind, Kind.NUMBER),), cells)
+    spec = ValueHistogramsSummarizer((Column("x", kind, Kind.NUMBER),), cells)
     return spec, [spec.summarize(pa.record_batch({"x": part})) for part in values]
 
 

@@ -106,7 +106,7 @@ def measure_ranks(work: PairMeasure, place: Place, spec: RankCoMomentsSummarizer
 
 
 def _whole(spec: CoMomentsSummarizer | RankCoMomentsSummarizer, state: CoMoments) -> CoMoments:
-    return state.over_groups() if spec.grouping else state
+    return state.over_groups() if spec.jackknife else state
 
 
 def measure_ratios(work: PairMeasure, place: Place, spec: GroupedMomentsSummarizer, state: GroupedMoments) -> Block:

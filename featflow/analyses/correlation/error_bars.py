@@ -14,7 +14,7 @@ from featflow.analyses.recount import WHERE, Bars, Pairs, look_again
 from featflow.analyses.requests import ComomentsOfNumbers, MomentsOfPairs, RanksOfNumbers
 from featflow.execution.context import Context
 from featflow.measures.jackknife import FEWEST_GROUPS
-from featflow.summaries import CoMoments, KeptCounts, KeptCountsSummarizer
+from featflow.summaries import CoMoments, PairCountsByGroup, PairCountsByGroupSummarizer
 
 __all__ = ["correlation_bars"]
 
@@ -64,7 +64,7 @@ def _moments(context: Context, wanted: dict[str, Pairs]) -> Iterator[tuple[str, 
     for method, pairs in wanted.items():
         request = RanksOfNumbers() if method == "spearman" else ComomentsOfNumbers()
         specs = context.specs(request)
-        if not all(spec.grouping for spec in specs):
+        if not all(spec.jackknife for spec in specs):
             again[method] = MomentsOfPairs(tuple(pairs), method == "spearman")
             continue
         for spec in specs:
@@ -91,7 +91,11 @@ def _of_counts(context: Context, kept: dict[str, Pairs]) -> Iterator[Of]:
 
 
 def _count_errors(
-    function: Callable[..., Any], scale: float, confidence: float, spec: KeptCountsSummarizer, state: KeptCounts
+    function: Callable[..., Any],
+    scale: float,
+    confidence: float,
+    spec: PairCountsByGroupSummarizer,
+    state: PairCountsByGroup,
 ) -> list[tuple[float, float, float, int]]:
     bars = [function(table[..., 0], scale, confidence) for table in spec.tables(state)]
     return [(float(b.standard_error), float(b.low), float(b.high), b.degrees + 1) for b in bars]

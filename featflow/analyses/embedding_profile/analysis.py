@@ -62,10 +62,10 @@ class EmbeddingProfile(Analysis[EmbeddingProfileOptions]):
             of_targets = tuple(_target(context, folds, sample, place) for place in range(len(targets)))
             split = by_name[split_name] if split_name else None
             twins = duplicates(context, dataset.shards, made, split)
-            if twins.crowded:
+            if twins.saturated:
                 context.warn(
-                    f"{made.column.name}: {twins.crowded} images look like so many others that they were not compared "
-                    "with all of them; near_duplicates and leakage are lower bounds"
+                    f"{made.column.name}: {twins.saturated} images look like so many others that they were not "
+                    "compared with all of them; near_duplicates and leakage are lower bounds"
                 )
             found.append(ImageStates(made.column.name, made.encoder_id, moments, of_targets, _twins(twins)))
         context.note(self.name, vectors=vectors)

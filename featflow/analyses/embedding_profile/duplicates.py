@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from featflow.analyses.embedding_profile.hash_distance import SLOT_BITS, LikenessTables, slots, telling
+from featflow.analyses.embedding_profile.hash_distance import SLOT_BITS, LikenessTables, informative, slots
 from featflow.analyses.embedding_profile.image_hashes import HashStream, leading, split_values
 from featflow.columns.column import Column
 from featflow.columns.hashing import hash_numbers
@@ -69,7 +69,7 @@ class Duplicates:
     """Images that look like an image of another content."""
     flat: int
     """Images that are like none: their hash says nothing, as no pixel, or every one, is brighter than its neighbour."""
-    crowded: int
+    saturated: int
     """Images not compared with all others: too many hashes are similar (`MOST_ALIKE`), so ``near`` is a lower bound."""
     parts: dict[str, int]
     """Images in each part of the split; of those without a value there are more in ``images``."""
@@ -90,7 +90,7 @@ class _Work:
 
 @dataclass(frozen=True)
 class _AlikeWork(_Work):
-    crowded: np.ndarray
+    saturated: np.ndarray
     """Slots of every mask that hold too many hashes, shape (masks, 2^SLOT_BITS)."""
 
 
@@ -123,13 +123,13 @@ def duplicates(context: Context, shards: Sequence[Shard], made: Embedding, split
     chance = int(by_slot[0].sum()) >> SLOT_BITS  # hashes that share a slot and nothing else
     alike_work = _AlikeWork(work.stream, ranges, by_slot > MOST_ALIKE + 2 * chance)
     alike = _total(context, _count_alike, alike_work, "images: alike", memory)
-    near = alike["by_part"] - equal["telling"]
+    near = alike["by_part"] - equal["informative"]
     return Duplicates(
         images=int(equal["images"]),
         exact=int(equal["copies"]),
         near=int(alike["near"]),
         flat=int(equal["flat"]),
-        crowded=int(alike["crowded"]),
+        saturated=int(alike["saturated"]),
         parts={part: int(equal["exact"][place, place]) for place, part in enumerate(parts)},
         leakage=tuple(
             Leak(first, second, *(int(counts[a, b]) for counts in (equal["contents"], equal["exact"], near)))
@@ -178,12 +178,12 @@ def _count_equal(work: _Work, index: int) -> Counts:
     def pieces() -> Iterator[pa.Table]:
         for content, hashes, places in work.stream.images():
             inside = _within(leading(content), index, work.ranges)
-            arrays = [content.filter(pa.array(inside)), places[inside], telling(hashes[inside])]
-            yield pa.table([*arrays, np.ones(inside.sum(), np.int64)], ["content", "place", "telling", "images"])
+            arrays = [content.filter(pa.array(inside)), places[inside], informative(hashes[inside])]
+            yield pa.table([*arrays, np.ones(inside.sum(), np.int64)], ["content", "place", "informative", "images"])
 
-    found = _grouped(pieces(), ["content", "place", "telling"], {"images": "sum"})
+    found = _grouped(pieces(), ["content", "place", "informative"], {"images": "sum"})
     contents = found["content"].combine_chunks().dictionary_encode()
-    places, says, images = (found[name].to_numpy() for name in ("place", "telling", "images"))
+    places, says, images = (found[name].to_numpy() for name in ("place", "informative", "images"))
     total, parts = images.sum(), max(len(work.stream.parts), 1)
     counts = {"images": total, "copies": total - len(contents.dictionary), "flat": images[~says].sum()}
     there, rows = places >= 0, contents.indices.to_numpy()
@@ -192,7 +192,7 @@ def _count_equal(work: _Work, index: int) -> Counts:
         for weights in (np.ones_like(images), np.ones_like(images), images, images * says)
     )
     shared = ((present.T @ each).toarray() for each in weighted)
-    return counts | dict(zip(("contents", "exact", "telling"), shared, strict=True))
+    return counts | dict(zip(("contents", "exact", "informative"), shared, strict=True))
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class _Hashes:
 def _hashes(work: _Work, index: int) -> _Hashes:
     def pieces() -> Iterator[pa.Table]:
         for content, hashes, places in work.stream.images():
-            inside = telling(hashes) & _within(hash_numbers(hashes), index, work.ranges)
+            inside = informative(hashes) & _within(hash_numbers(hashes), index, work.ranges)
             low = leading(content)[inside]  # 64 bits tell contents apart that share a hash
             ones = np.ones(len(low), np.int64)
             yield pa.table([hashes[inside], places[inside], ones, low, low], ["hash", "place", "images", "low", "high"])
@@ -254,11 +254,11 @@ def _count_slots(work: _Work, index: int) -> Counts:
 def _count_alike(work: _AlikeWork, index: int) -> Counts:
     """Count the images whose hash lies in a range and that look like others, wherever these lie."""
     held = _hashes(work, index)
-    crowded = np.stack([full[of] for full, of in zip(work.crowded, slots(held.hashes), strict=True)])
-    tables = LikenessTables(held.hashes, ~crowded)
+    saturated = np.stack([full[of] for full, of in zip(work.saturated, slots(held.hashes), strict=True)])
+    tables = LikenessTables(held.hashes, ~saturated)
     near, parts = held.varied.copy(), held.parts.copy()
     for _, hashes, places in work.stream.images():
-        says = telling(hashes)
+        says = informative(hashes)
         order = np.argsort(hashes[says])
         others = hashes[says][order]
         first = _starts(others)
@@ -269,4 +269,4 @@ def _count_alike(work: _AlikeWork, index: int) -> Counts:
                 np.bitwise_or.at(parts[:, word], mine, bits[theirs, word])
     beside = ((parts[:, part // 64] >> np.uint64(part % 64)) & np.uint64(1) for part in range(held.by_part.shape[1]))
     by_part = np.stack([held.by_part.T @ each.astype(np.int64) for each in beside])
-    return {"near": held.images[near].sum(), "crowded": held.images[crowded.any(axis=0)].sum(), "by_part": by_part}
+    return {"near": held.images[near].sum(), "saturated": held.images[saturated.any(axis=0)].sum(), "by_part": by_part}

@@ -14,7 +14,7 @@ import numpy as np
 
 from featflow.columns.hashing import hash_numbers
 
-__all__ = ["DISTANCE", "SLOT_BITS", "LikenessTables", "slots", "telling"]
+__all__ = ["DISTANCE", "SLOT_BITS", "LikenessTables", "informative", "slots"]
 
 DISTANCE = 3
 """Bits in which the hashes of images that look alike differ at most."""
@@ -30,12 +30,12 @@ PAIRS_AT_ONCE = 2**20
 """Pairs compared at once."""
 
 
-def telling(hashes: np.ndarray) -> np.ndarray:
+def informative(hashes: np.ndarray) -> np.ndarray:
     """Return which hashes say something: those of flat pictures, and of evenly falling ones, are all the same.
 
     Examples
     --------
-    >>> telling(np.array([0, 5, 2**64 - 1], np.uint64)).tolist()
+    >>> informative(np.array([0, 5, 2**64 - 1], np.uint64)).tolist()
     [False, True, False]
     """
     return np.asarray((hashes != 0) & (hashes != np.uint64(2**64 - 1)))

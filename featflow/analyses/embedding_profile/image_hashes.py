@@ -55,7 +55,7 @@ class HashStream:
         InfrastructureError
             There are more or fewer images than rows, or the split column cannot be read.
         """
-        fields = [self.made.named(name).name for name in ("content", "likeness")]
+        fields = [self.made.named(name).name for name in ("content", "perceptual_hash")]
         for shard in self.shards:
             places, start = self._places(shard), 0
             for batch in stored_rows(self.store, [StoredSummarizer(self.made)], shard.digest, fields):

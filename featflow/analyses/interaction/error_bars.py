@@ -9,7 +9,7 @@ import numpy as np
 from featflow.analyses.interaction.jackknife import interaction_errors
 from featflow.analyses.recount import Pairs, look_again
 from featflow.execution.context import Context
-from featflow.summaries import KeptCounts, KeptCountsSummarizer
+from featflow.summaries import PairCountsByGroup, PairCountsByGroupSummarizer
 
 __all__ = ["interaction_bars"]
 
@@ -23,6 +23,6 @@ def interaction_bars(context: Context, pairs: Pairs, target: str) -> dict[str, n
 
 
 def _interaction_errors(
-    scale: float, confidence: float, spec: KeptCountsSummarizer, state: KeptCounts
+    scale: float, confidence: float, spec: PairCountsByGroupSummarizer, state: PairCountsByGroup
 ) -> dict[str, np.ndarray]:
     return interaction_errors([table[..., 1:] for table in spec.tables(state)], scale, confidence)

@@ -22,10 +22,10 @@ from featflow.columns.codebook import pair_cardinality
 from featflow.columns.column import Role
 from featflow.execution import state_store
 from featflow.execution.context import Context
-from featflow.execution.stored_columns import CodeStream
+from featflow.execution.stored_columns import StoredColumns
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.information import entropy
-from featflow.summaries import KeptCountsSummarizer, PairCountsSummarizer
+from featflow.summaries import PairCountsByGroupSummarizer, PairCountsSummarizer
 
 __all__ = ["Searched", "search"]
 
@@ -78,7 +78,7 @@ class _Candidates:
 class _Screen:
     """What the tasks of the first round share."""
 
-    stream: CodeStream
+    stream: StoredColumns
     specs: tuple[PairCountsSummarizer, ...]
     features: dict[str, int]
     keep: int
@@ -89,8 +89,8 @@ class _Screen:
 class _Chunks:
     """What the tasks of a later round share."""
 
-    stream: CodeStream
-    specs: tuple[KeptCountsSummarizer, ...]
+    stream: StoredColumns
+    specs: tuple[PairCountsByGroupSummarizer, ...]
     scale: float
     share: float
     rows: int
@@ -185,7 +185,7 @@ def _again(context: Context, target: str, candidates: _Candidates, share: float)
     order = np.lexsort((candidates.b, candidates.a, candidates.b // TILE, candidates.a // TILE))
     pairs = [(codings[a], codings[b]) for a, b in zip(candidates.a[order], candidates.b[order], strict=True)]
     specs = tuple(
-        KeptCountsSummarizer(
+        PairCountsByGroupSummarizer(
             tuple(pairs[start : start + PAIRS_OF_A_TASK]), context.codebook[target], 1, context.dataset.weight
         )
         for start in range(0, len(pairs), PAIRS_OF_A_TASK)

@@ -81,7 +81,7 @@ class Engine(Protocol):
         """
         ...
 
-    def map_resident(
+    def map_actors(
         self,
         function: Callable[[Shared, Item, int], Result],
         shared: Shared,

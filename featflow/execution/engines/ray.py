@@ -117,7 +117,7 @@ class RayEngine:
             for leftover, _ in pending:
                 ray.cancel(leftover, force=False)
 
-    def map_resident(
+    def map_actors(
         self,
         function: Callable[[Shared, Item, int], Result],
         shared: Shared,

@@ -39,7 +39,7 @@ class SerialEngine:
         for item in items:
             yield function(shared, item)
 
-    def map_resident(
+    def map_actors(
         self,
         function: Callable[[Shared, Item, int], Result],
         shared: Shared,

@@ -53,7 +53,7 @@ def histogram_tables(work: CodedRows, out: np.ndarray) -> None:
     sides = [side for side in (work.left, work.right) if side is not None]
     levels = tuple(level for side in sides for level in side.levels)
     starts = [start for side in sides for start in side.starts[:-1]]
-    spans = [slice(start, start + level) for start, level in zip(starts, levels, strict=True)]
+    subtrees = [slice(start, start + level) for start, level in zip(starts, levels, strict=True)]
     rows = _piece_rows(work)
     runs = _plan(work).runs
     kinds = code_type(), code_type(), np.int16
@@ -66,7 +66,7 @@ def histogram_tables(work: CodedRows, out: np.ndarray) -> None:
         def count(run: Run, piece: _Piece = piece, into: np.ndarray = into) -> None:
             with spares.lent() as buffers:
                 for a, b, table in _count(piece, run, buffers):
-                    into[:, spans[a], spans[b]] += table
+                    into[:, subtrees[a], subtrees[b]] += table
 
         in_threads(count, runs)
 

@@ -125,8 +125,8 @@ def _product_ns(work: CodedRows) -> float:
     operations = 2 * work.rows * squares * width * other
     speed = _rate() * narrow / (narrow + HALF_RATE)
     around = squares * work.classes * (PRODUCT_CELL_NS * width * other + PRODUCT_CALL_NS)
-    grouping = GROUPING_NS * work.rows * columns if work.classes > 1 else 0.0
-    return 1e9 * operations / speed + around + grouping + ONE_HOT_NS * work.rows * squares * (width + other)
+    jackknife = GROUPING_NS * work.rows * columns if work.classes > 1 else 0.0
+    return 1e9 * operations / speed + around + jackknife + ONE_HOT_NS * work.rows * squares * (width + other)
 
 
 def _rate() -> float:

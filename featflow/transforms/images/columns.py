@@ -15,11 +15,11 @@ from featflow.summaries import VectorSampleSummarizer
 from featflow.transforms.images.descriptor_columns import DescriptorColumns
 from featflow.transforms.images.embeddings import Embedding
 from featflow.transforms.images.encoders import DescriptorsSpec
-from featflow.transforms.images.form import VectorForm
+from featflow.transforms.images.postprocessing import Postprocessing
 from featflow.transforms.images.vision import vision_spec
 from featflow.transforms.projection.fit import fit
 from featflow.transforms.projection.placing import Placing
-from featflow.transforms.projection.projection import Fit
+from featflow.transforms.projection.projection import Projection
 
 __all__ = ["embedding", "made_of_vectors"]
 
@@ -38,8 +38,8 @@ def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOpt
         raise ConfigurationError(
             f"dataset.images: prefix is {options.prefix}, and vectors of '{image.name}' have {encoder.width}"
         )
-    form = VectorForm(options.prefix, options.normalize, options.dtype)
-    return Embedding(image, encoder, options.most_pixels, form)
+    postprocessing = Postprocessing(options.prefix, options.normalize, options.dtype)
+    return Embedding(image, encoder, options.most_pixels, postprocessing)
 
 
 def made_of_vectors(made: Embedding, options: ImageOptions, fitting: Fitting) -> tuple[Column, ...]:
@@ -55,9 +55,9 @@ def made_of_vectors(made: Embedding, options: ImageOptions, fitting: Fitting) ->
         sample = VectorSampleSummarizer(vector, made.named("content"), made.width)
         moments, vectors = fitting.states([made.moments, sample])
         before = fitting.earlier(frozen_as)
-        earlier = Fit.from_arrays(before) if before else None
+        earlier = Projection.from_arrays(before) if before else None
         fitted = fit(moments, vectors, options.directions, options.clusters, earlier)
         if fitted.width:  # else there was nothing to fit to
             fitting.freeze(frozen_as, of, fitted.arrays())
         return Placing(name, vector, fitted).outputs
-    return Placing(name, vector, Fit.from_arrays(arrays)).outputs
+    return Placing(name, vector, Projection.from_arrays(arrays)).outputs

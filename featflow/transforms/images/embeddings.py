@@ -20,12 +20,12 @@ from featflow.summaries import VectorMomentsSummarizer
 from featflow.transforms.images.decoders import ApartDecoder, Decoder
 from featflow.transforms.images.encoders import DescriptorsSpec, EncoderSpec, load
 from featflow.transforms.images.encoding import encode_images
-from featflow.transforms.images.form import VectorForm
 from featflow.transforms.images.pictures import THUMBNAIL, Status
+from featflow.transforms.images.postprocessing import Postprocessing
 
 __all__ = ["Embedding"]
 
-AS_THEY_ARE = VectorForm()
+AS_THEY_ARE = Postprocessing()
 IMAGE_COPIES = 5
 """Encoded images as Arrow, joined, as Python's bytes; and those of the next batch, as Arrow and joined."""
 ROW_BYTES = 128
@@ -57,7 +57,7 @@ class Embedding(Transform):
     """What makes vectors of them."""
     most_pixels: int
     """Pixels beyond which an image is not decoded."""
-    form: VectorForm = AS_THEY_ARE
+    postprocessing: Postprocessing = AS_THEY_ARE
     """What is done to a vector before it is kept."""
     thumbnail: int = THUMBNAIL
     """Longest side of what perceptual hashes are made of; those made of other thumbnails are not like them."""
@@ -72,17 +72,17 @@ class Embedding(Transform):
     @property
     def width(self) -> int:
         """Dimensions of a vector."""
-        return self.form.width(self.encoder.width)
+        return self.postprocessing.width(self.encoder.width)
 
     @property
     def encoder_id(self) -> str:
         """What makes the vectors, and what is done to them."""
-        return self.encoder.id + self.form.name
+        return self.encoder.id + self.postprocessing.name
 
     @property
     def space(self) -> str:
         """Digest of what decides what a vector means: those of one space may be compared."""
-        return hashlib.sha256(repr((self.encoder, self.form)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((self.encoder, self.postprocessing)).encode()).hexdigest()[:16]
 
     @property
     def inputs(self) -> tuple[Column, ...]:
@@ -90,14 +90,14 @@ class Embedding(Transform):
         return (self.column,)
 
     def named(self, what: str) -> Column:
-        """Return one of the columns that it makes: status, error, width, height, content, likeness or vector."""
+        """Return one of the columns that it makes: status, error, width, height, content, perceptual_hash or vector."""
         types = {
             "status": ("string", Kind.CATEGORY),
             "error": ("string", Kind.TEXT),
             "width": ("int64", Kind.NUMBER),
             "height": ("int64", Kind.NUMBER),
             "content": ("binary", Kind.VECTOR),
-            "likeness": ("uint64", Kind.NUMBER),
+            "perceptual_hash": ("uint64", Kind.NUMBER),
             "vector": ("vector", Kind.VECTOR),
         }
         before = f"{self.column.name}.descriptors" if self.of_pixels else self.column.name
@@ -111,7 +111,7 @@ class Embedding(Transform):
     @property
     def outputs(self) -> tuple[Column, ...]:
         """All columns."""
-        return tuple(map(self.named, ("status", "error", "width", "height", "content", "likeness", "vector")))
+        return tuple(map(self.named, ("status", "error", "width", "height", "content", "perceptual_hash", "vector")))
 
     @property
     def row_bytes(self) -> int:
@@ -136,14 +136,14 @@ class Embedding(Transform):
         pairs = list(zip(data, errors, strict=True))
         with ApartDecoder(self.most_pixels) if self.apart else Decoder(self.most_pixels) as decoder:
             found = encode_images(pairs, load(self.encoder), decoder)
-        vectors = self.form.apply(found.vectors)
+        vectors = self.postprocessing.apply(found.vectors)
         absent = np.array([status is not Status.OK for status in found.statuses], bool)
         return [
             pa.array([status.value for status in found.statuses], pa.string()),
             pa.array([error or None for error in found.errors], pa.string()),
             *(pa.array(sides, pa.int32(), mask=absent) for sides in found.sizes.T),
             pa.array(found.contents, pa.binary(DIGEST_BYTES)),
-            pa.array(found.likenesses, pa.uint64(), mask=absent),
+            pa.array(found.perceptual_hashes, pa.uint64(), mask=absent),
             pa.FixedSizeListArray.from_arrays(
                 pa.array(vectors.ravel(), pa.float32()), vectors.shape[1], mask=pa.array(absent)
             ),

@@ -48,7 +48,7 @@ class Encoded:
     """Width and height in pixels, upright, shape (images, 2), int32; 0 without a picture."""
     contents: list[bytes | None]
     """Digests of the encoded bytes; None without a picture."""
-    likenesses: np.ndarray
+    perceptual_hashes: np.ndarray
     """Perceptual hashes, shape (images,), uint64; 0 without a picture."""
     vectors: np.ndarray
     """Shape (images, width of the encoder), float32; finite or not, as the encoder gave it; 0 without a picture."""
@@ -61,7 +61,7 @@ class _Decoded:
     pictures: list[Picture]
     sizes: np.ndarray
     contents: list[bytes | None]
-    likenesses: np.ndarray
+    perceptual_hashes: np.ndarray
     prepared: list[Any]
 
 
@@ -159,7 +159,7 @@ def _encoded(pieces: list[_Decoded], encoder: Encoder) -> Encoded:
         [picture.error for picture in pictures],
         sizes,
         [content for piece in pieces for content in piece.contents],
-        np.concatenate([piece.likenesses for piece in pieces]),
+        np.concatenate([piece.perceptual_hashes for piece in pieces]),
         vectors,
     )
 
@@ -171,6 +171,6 @@ def _joined(found: list[Encoded], width: int) -> Encoded:
         list(chain.from_iterable(each.errors for each in found)),
         np.concatenate([nothing[0], *(each.sizes for each in found)]),
         list(chain.from_iterable(each.contents for each in found)),
-        np.concatenate([nothing[1], *(each.likenesses for each in found)]),
+        np.concatenate([nothing[1], *(each.perceptual_hashes for each in found)]),
         np.concatenate([nothing[2], *(each.vectors for each in found)]),
     )

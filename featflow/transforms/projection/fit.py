@@ -16,7 +16,7 @@ from scipy.cluster.vq import kmeans2
 
 from featflow.summaries.vector_moments import VectorMoments
 from featflow.summaries.vector_sample import VectorSample
-from featflow.transforms.projection.projection import Fit, nearest, squared_distances
+from featflow.transforms.projection.projection import Projection, nearest, squared_distances
 
 __all__ = ["fit", "principal_directions"]
 
@@ -60,7 +60,9 @@ def principal_directions(moments: VectorMoments) -> tuple[np.ndarray, np.ndarray
     return np.ldexp(directions, -ROUNDING_BITS) + 0.0, values[:rank]
 
 
-def fit(moments: VectorMoments, sample: VectorSample, directions: int, clusters: int, before: Fit | None = None) -> Fit:
+def fit(
+    moments: VectorMoments, sample: VectorSample, directions: int, clusters: int, before: Projection | None = None
+) -> Projection:
     """Return principal directions and clusters of vectors.
 
     Parameters
@@ -79,18 +81,18 @@ def fit(moments: VectorMoments, sample: VectorSample, directions: int, clusters:
     enough = 1 + int(np.searchsorted(np.cumsum(variances), CLUSTER_VARIANCE * variances.sum()))
     used = min(enough, CLUSTER_DIRECTIONS, len(axes)) if clusters else 0
     none = np.empty(0, np.int64)
-    found = Fit(_centroid(moments), axes[: max(kept, used)], kept, np.empty((0, used)), none, _numbers(before))
+    found = Projection(_centroid(moments), axes[: max(kept, used)], kept, np.empty((0, used)), none, _numbers(before))
     if not used or not len(sample.vectors):
         return found
     centres = _k_means(found.project(sample.vectors)[:, :used], clusters)
     return _numbered(replace(found, centres=centres[np.lexsort(centres.T[::-1])]), before)
 
 
-def _numbers(before: Fit | None) -> int:
+def _numbers(before: Projection | None) -> int:
     return before.numbers if before else 0
 
 
-def _numbered(found: Fit, before: Fit | None) -> Fit:
+def _numbered(found: Projection, before: Projection | None) -> Projection:
     """Return the fit with numbers for its clusters: those of before where they are found again, then new ones.
 
     First numbers go by the centres' coordinates, the leading direction first: sizes may be equal, and change places

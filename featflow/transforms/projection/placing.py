@@ -13,7 +13,7 @@ import pyarrow as pa
 from featflow.columns.column import Column, Kind
 from featflow.columns.transform import Transform
 from featflow.summaries.vector_batch import vectors_of
-from featflow.transforms.projection.projection import Fit
+from featflow.transforms.projection.projection import Projection
 
 __all__ = ["Placing"]
 
@@ -24,7 +24,7 @@ class Placing(Transform):
 
     Examples
     --------
-    >>> fit = Fit(np.zeros(2), np.eye(2)[:1], 1, np.array([[0.0], [4.0]]), np.array([0, 7]))
+    >>> fit = Projection(np.zeros(2), np.eye(2)[:1], 1, np.array([[0.0], [4.0]]), np.array([0, 7]))
     >>> made = Placing("v", Column("v.vector", "vector", Kind.VECTOR), fit)
     >>> lists = pa.array([[3.0, 8.0], None], pa.list_(pa.float32(), 2))
     >>> [array.to_pylist() for array in made.apply(pa.record_batch({"v.vector": lists}))]
@@ -38,7 +38,7 @@ class Placing(Transform):
     """What the names of its columns begin with."""
     vector: Column
     """The vectors."""
-    fit: Fit
+    fit: Projection
     """Directions and clusters."""
 
     @property

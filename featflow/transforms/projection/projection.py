@@ -15,17 +15,17 @@ import numpy as np
 
 from featflow.columns.hashing import array_digest
 
-__all__ = ["Fit", "nearest", "squared_distances"]
+__all__ = ["Projection", "nearest", "squared_distances"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Fit:
+class Projection:
     """A centroid, principal directions and cluster centres.
 
     Examples
     --------
     >>> axes, centres = np.eye(2)[::-1], np.array([[0.0, 0.0], [5.0, 0.0]])
-    >>> fit = Fit(np.array([1.0, 1.0]), axes, 1, centres, np.array([0, 1]))
+    >>> fit = Projection(np.array([1.0, 1.0]), axes, 1, centres, np.array([0, 1]))
     >>> fit.columns(np.array([[1, 1], [9, 5]], np.float32)).tolist()
     [[0.0, 0.0], [4.0, 1.0]]
     """
@@ -61,7 +61,7 @@ class Fit:
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Fit:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Projection:
         """Rebuild it from `arrays`."""
         values: dict[str, Any] = {name: array if array.ndim else int(array) for name, array in arrays.items()}
         return cls(**values)

@@ -18,8 +18,8 @@ from featflow.columns.sort_keys import sortable_keys
 from featflow.summaries import (
     CoMomentsSummarizer,
     GroupedMomentsSummarizer,
-    QuantilesSummarizer,
     RankCoMomentsSummarizer,
+    ValueHistogramsSummarizer,
 )
 
 N = 20_000
@@ -56,7 +56,7 @@ def matrix(table: pa.Table) -> dict[tuple[str, str], dict]:
 
 def codings(table: pd.DataFrame, cells: int = 65_536):
     batch = pa.RecordBatch.from_pandas(table, preserve_index=False)
-    histograms = QuantilesSummarizer(COLUMNS, cells).summarize(batch).histograms
+    histograms = ValueHistogramsSummarizer(COLUMNS, cells).summarize(batch).histograms
     return tuple(
         number_coding(c, h.cells, h.counts, h.shift, (64, 16)) for c, h in zip(COLUMNS, histograms, strict=True)
     )
@@ -195,7 +195,7 @@ def test_the_interval_of_spearman_covers():
         x = random.normal(size=60)
         table = pd.DataFrame({"u": x, "v": 0.6 * x + 0.8 * random.normal(size=60)})
         batch = pa.RecordBatch.from_pandas(table, preserve_index=False)
-        histograms = QuantilesSummarizer(columns, 65_536).summarize(batch).histograms
+        histograms = ValueHistogramsSummarizer(columns, 65_536).summarize(batch).histograms
         codes = tuple(
             number_coding(c, h.cells, h.counts, h.shift, (64, 16)) for c, h in zip(columns, histograms, strict=True)
         )

@@ -217,7 +217,7 @@ def test_drift_can_be_switched_off(tmp_path):
 
 def test_states_that_are_gone_cost_the_comparison_and_not_the_run(tmp_path):
     first = night(shifted(0, 1), tmp_path, "first")
-    shutil.rmtree(tmp_path / "out" / "states" / "quantiles")
+    shutil.rmtree(tmp_path / "out" / "states" / "value_histograms")
     second = night(shifted(0, 2), tmp_path, "second")
     assert second.table("drift").is_empty()
     assert any("the run's state is not there any more" in warning for warning in second.manifest["warnings"])
@@ -227,7 +227,7 @@ def test_states_that_are_gone_cost_the_comparison_and_not_the_run(tmp_path):
 
 def test_damaged_states_of_an_earlier_run_cost_the_comparison_and_not_the_run(tmp_path):
     first = night(shifted(0, 1), tmp_path, "first")
-    for path in (tmp_path / "out/states/quantiles").rglob("*.arrow"):
+    for path in (tmp_path / "out/states/value_histograms").rglob("*.arrow"):
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     second = night(shifted(0, 2), tmp_path, "second")
     assert second.table("drift").is_empty()

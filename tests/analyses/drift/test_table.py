@@ -15,7 +15,7 @@ from featflow.columns.column import Column, Kind, Role
 from featflow.columns.encoding import encode
 from featflow.columns.options import CodebookOptions
 from featflow.measures.codebook import ColumnStates, build_codebook
-from featflow.summaries import LevelsSummarizer, MomentsSummarizer, QuantilesSummarizer
+from featflow.summaries import LevelsSummarizer, MomentsSummarizer, ValueHistogramsSummarizer
 
 NUMBER = Column("x", "float64", Kind.NUMBER)
 CATEGORY = Column("c", "string", Kind.CATEGORY)
@@ -32,7 +32,7 @@ def states(array, column, cells=65_536, levels=4_096):
         numbers,
         categories,
         MomentsSummarizer(numbers).summarize(batch),
-        QuantilesSummarizer(numbers, cells).summarize(batch).histograms,
+        ValueHistogramsSummarizer(numbers, cells).summarize(batch).histograms,
         LevelsSummarizer(categories, levels).summarize(batch).columns,
     )
 

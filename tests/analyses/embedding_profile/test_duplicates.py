@@ -28,8 +28,8 @@ def compared(images):
     copies = Counter(content for content, *_ in images)
 
     def alike(one, other):
-        telling = not {one[1], other[1]} & FLAT
-        return one[0] != other[0] and telling and (one[1] ^ other[1]).bit_count() <= DISTANCE
+        informative = not {one[1], other[1]} & FLAT
+        return one[0] != other[0] and informative and (one[1] ^ other[1]).bit_count() <= DISTANCE
 
     by_part = {part: [image for image in images if image[2] == part] for part in parts}
     leaks = []
@@ -55,12 +55,14 @@ def some_images(count, parts, seed=3):
     bases = [int(base) for base in random.integers(1, 2**64 - 1, count // 8, np.uint64)] + [0, 2**64 - 1]
     images = []
     for _ in range(count):
-        likeness = bases[random.integers(len(bases))]
-        if likeness not in FLAT:
+        perceptual_hash = bases[random.integers(len(bases))]
+        if perceptual_hash not in FLAT:
             for bit in random.integers(0, 64, random.integers(0, 4)):
-                likeness ^= 1 << int(bit)
-        content = hashlib.blake2b(f"{likeness} {random.integers(2)}".encode(), digest_size=16).digest()
-        images.append((content if random.random() < 0.97 else None, likeness, parts[random.integers(len(parts))]))
+                perceptual_hash ^= 1 << int(bit)
+        content = hashlib.blake2b(f"{perceptual_hash} {random.integers(2)}".encode(), digest_size=16).digest()
+        images.append(
+            (content if random.random() < 0.97 else None, perceptual_hash, parts[random.integers(len(parts))])
+        )
     return images
 
 
@@ -74,7 +76,7 @@ def test_as_if_every_pair_were_compared(most, parts, tmp_path, monkeypatch, engi
     assert expected["exact"] > 20
     assert expected["near"] > 20
     assert {name: getattr(found, name) for name in expected} == expected
-    assert found.crowded == 0
+    assert found.saturated == 0
 
 
 def test_rows_are_counted_in_pieces(tmp_path, monkeypatch):
@@ -92,7 +94,7 @@ def test_no_split_no_leakage(tmp_path):
 
 def test_no_picture_at_all(tmp_path):
     found = duplicates(*of_hashes(tmp_path, [(None, 0, "a")] * 5 + [(None, 0, "b")]))
-    assert (found.images, found.exact, found.near, found.flat, found.crowded) == (0, 0, 0, 0, 0)
+    assert (found.images, found.exact, found.near, found.flat, found.saturated) == (0, 0, 0, 0, 0)
     assert found.leakage == (Leak("a", "b", 0, 0, 0), Leak("b", "a", 0, 0, 0))
 
 
@@ -111,7 +113,7 @@ def test_too_many_similar_hashes_are_counted_and_not_compared(most, tmp_path, mo
     images = [(hashlib.blake2b(str(each).encode(), digest_size=16).digest(), each, "a") for each in hashes]
     found, expected = duplicates(*of_hashes(tmp_path, images)), compared(images)
     assert expected["near"] == 80
-    assert (found.near, found.crowded) == (40, 80)
+    assert (found.near, found.saturated) == (40, 80)
 
 
 def picture(grid, size=(144, 128), kind="PNG", **options):
@@ -136,9 +138,9 @@ def test_planted_copies_and_what_the_split_leaks(tmp_path, engine_kind):
     order = np.random.default_rng(5).permutation(len(photos))
     table = pa.table({"photo": [photos[row] for row in order], "part": [part[row] for row in order]})
     dataset, context, made = opened(tmp_path, table, engine_kind, images=["photo"])
-    passes.compute(context.workspace, dataset.shards, (StoredSummarizer(made),), "encoding images")
+    passes.summarize_shards(context.workspace, dataset.shards, (StoredSummarizer(made),), "encoding images")
     found = duplicates(context, dataset.shards, made, dataset.columns[0])
-    assert (found.images, found.exact, found.near, found.flat, found.crowded) == (62, 7, 30, 0, 0)
+    assert (found.images, found.exact, found.near, found.flat, found.saturated) == (62, 7, 30, 0, 0)
     assert found.parts == {"test": 30, "train": 32}
     assert found.leakage == (Leak("test", "train", 5, 5, 15), Leak("train", "test", 5, 5, 15))
 

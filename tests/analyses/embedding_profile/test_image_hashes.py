@@ -29,7 +29,7 @@ def test_rows_keep_their_parts(tmp_path, monkeypatch):
     batches = list(HashStream(context.workspace.store, spec, shards, split, parts).images())
     assert len(batches) > len(shards)
     rows = [row for batch in batches for row in zip(*(each.tolist() for each in batch), strict=True)]
-    assert [(content, likeness, (*parts, None)[place]) for content, likeness, place in rows] == expected
+    assert [(content, perceptual_hash, (*parts, None)[place]) for content, perceptual_hash, place in rows] == expected
     for content, *_ in batches:
         assert leading(content).tolist() == [int.from_bytes(each[:8], "big") for each in content.to_pylist()]
     without = list(HashStream(context.workspace.store, spec, shards, None).images())

@@ -12,11 +12,11 @@ from featflow.analyses.interaction.jackknife import interaction_errors, with_int
 from featflow.analyses.interaction.tables import INTERACTION
 from featflow.columns.binning import number_coding
 from featflow.columns.column import Column, Kind
-from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.columns.sort_keys import sortable_keys
 from featflow.measures.information import corrected_mutual_information
 from featflow.measures.options import UncertaintyOptions
-from featflow.summaries import KeptMomentsSummarizer
+from featflow.summaries import PairMomentsByGroupSummarizer
 
 GROUPS = 32
 
@@ -116,7 +116,9 @@ def pearson_errors(x, y, group):
         number_coding(column, sortable_keys(np.array([np.nanmedian(values)])), np.array([1]), 0, (64, 16))
         for column, values in ((X, x), (Y, y))
     )
-    spec = KeptMomentsSummarizer((codings,), Grouping("unit", (G,), 37))  # a prime: no groups fall together
+    spec = PairMomentsByGroupSummarizer(
+        (codings,), JackknifeGroups("unit", (G,), 37)
+    )  # a prime: no groups fall together
     return moment_errors(spec.summarize(pa.record_batch({"x": x, "y": y, "g": group.astype(float)})), 0.95)
 
 
@@ -155,11 +157,11 @@ def test_pearson_intervals_cover_and_clusters_need_their_groups():
         of_entity = random.normal(size=(2, 300))
         entity = np.repeat(np.arange(300), 10)
         x, y = of_entity[0][entity], of_entity[1][entity] + random.normal(size=3_000)
-        for grouping, code in (("entity", entity % GROUPS), ("row", groups(random, 3_000))):
+        for jackknife, code in (("entity", entity % GROUPS), ("row", groups(random, 3_000))):
             bars = pearson_errors(x, y, code)
             inside = bars.low[0] <= 0 <= bars.high[0]
-            by_entity += inside and grouping == "entity"
-            by_row += inside and grouping == "row"
+            by_entity += inside and jackknife == "entity"
+            by_row += inside and jackknife == "row"
     assert 0.9 <= heavy / 200 <= 0.99
     assert 0.9 <= by_entity / 200 <= 0.99
     assert by_row / 200 < 0.75

@@ -11,7 +11,7 @@ from featflow.analyses.ranking.ranks import ranked
 from featflow.analyses.ranking.scores import RankingMeasure, ranking
 from featflow.columns.binning import category_coding, hashed_coding
 from featflow.columns.column import Column, Kind, Role
-from featflow.columns.jackknife_groups import Grouping
+from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.measures.design_effect import design_effect
 from featflow.measures.effective_rows import whole_rows
 from featflow.measures.information import corrected_mutual_information, mutual_information
@@ -83,7 +83,7 @@ def test_scores_are_those_of_each_table_alone():
 def test_jackknife_is_a_leave_one_group_out_by_hand():
     y, group = RANDOM.integers(0, 2, N), RANDOM.integers(0, 12, N)
     x = noisy(y, 0.3)
-    rows, _ = scored({"y": y, "x": x, "entity": group}, grouping=Grouping("value", (ENTITY,), 2**16))
+    rows, _ = scored({"y": y, "x": x, "entity": group}, jackknife=JackknifeGroups("value", (ENTITY,), 2**16))
     thetas, sizes = [], []
     for g in range(12):
         kept = group != g
@@ -105,7 +105,7 @@ def test_rank_intervals_hold_what_the_error_bars_leave_open():
     values |= {f"alike_{i}": noisy(y, 0.3) for i in range(4)} | {
         f"noise_{i}": RANDOM.integers(0, 9, N) for i in range(3)
     }
-    rows, _ = scored(values, grouping=Grouping("value", (ENTITY,), 32))
+    rows, _ = scored(values, jackknife=JackknifeGroups("value", (ENTITY,), 32))
     assert (rows["strong"]["rank_low"], rows["strong"]["rank_high"]) == (1, 1)
     for i in range(4):
         assert rows[f"alike_{i}"]["rank_low"] == 2
@@ -161,7 +161,7 @@ def test_more_classes_than_rows_allow_are_told():
 def test_too_few_groups_are_told_and_give_no_interval():
     y = RANDOM.integers(0, 2, N)
     values = {"y": y, "x": noisy(y, 0.3), "entity": np.arange(N) % 3}
-    rows, warnings = scored(values, grouping=Grouping("value", (ENTITY,), 32))
+    rows, warnings = scored(values, jackknife=JackknifeGroups("value", (ENTITY,), 32))
     assert "fall into 3 group(s)" in warnings[0]
     for name in ("standard_error", "ci_low", "ci_high", "rank_low", "rank_high"):
         assert rows["x"][name] is None
@@ -178,7 +178,7 @@ def test_clusters_deflate_what_they_inflate(levels):
         x = random.integers(0, levels, 200)[user]
         y = (random.random(len(user)) < random.beta(2, 2, 200)[user]).astype(int)
         values = {"y": y, "x": x, "entity": user}
-        counts = counted(values, grouping=Grouping("value", (ENTITY,), 64))
+        counts = counted(values, jackknife=JackknifeGroups("value", (ENTITY,), 64))
         plain.append(measured(counts)[0]["x"]["p_value"])
         row = measured(counts, RankingMeasure(clustered=True))[0]["x"]
         deflated.append(row["p_value"])

@@ -69,7 +69,7 @@ def flaky(shared, item):
             raise error
         return item
 
-    return retries.patiently(operation)
+    return retries.with_retries(operation)
 
 
 def halved(item):
@@ -146,7 +146,7 @@ def test_an_item_that_takes_too_much_memory_is_given_once_more_and_lighter(local
     retries.reset()
     engine, resources = RayEngine(None, 2), Resources(lighter=halved)
     assert list(engine.map(hungry, 10, [1, 20, 3], resources)) == [1, 10, 3]
-    assert list(engine.map_resident(hungry_resident, 10, [1, 20, 3], resources)) == [(1, 0), (10, 1), (3, 0)]
+    assert list(engine.map_actors(hungry_resident, 10, [1, 20, 3], resources)) == [(1, 0), (10, 1), (3, 0)]
     assert retries.counts() == {"storage": 0, "tasks": 2}
     for lighter in (halved, None):
         with pytest.raises(InfrastructureError, match="killed for memory, and again"):
@@ -173,8 +173,8 @@ def test_more_memory_than_there_is_does_not_hang(local_ray):
 
 
 def test_residents_give_results_in_the_order_of_items(engine):
-    assert list(engine.map_resident(add_resident, 100, range(50), Resources())) == [100 + i for i in range(50)]
-    assert list(engine.map_resident(add_resident, 100, [], Resources())) == []
+    assert list(engine.map_actors(add_resident, 100, range(50), Resources())) == [100 + i for i in range(50)]
+    assert list(engine.map_actors(add_resident, 100, [], Resources())) == []
 
 
 def test_residents_take_items_only_as_results_are_taken(engine):
@@ -185,29 +185,29 @@ def test_residents_take_items_only_as_results_are_taken(engine):
             taken.append(i)
             yield i
 
-    results = engine.map_resident(add_resident, 0, items(), Resources(gpus=None))
+    results = engine.map_actors(add_resident, 0, items(), Resources(gpus=None))
     assert next(results) == 0
     assert len(taken) <= 8
     results.close()
 
 
 def test_residents_stay(engine):
-    found = list(engine.map_resident(process, None, range(20), Resources()))
+    found = list(engine.map_actors(process, None, range(20), Resources()))
     assert len({pid for pid, _ in found}) <= 2
     assert {attempt for _, attempt in found} == {0}
 
 
 def test_errors_of_residents_arrive_as_they_are(engine):
     with pytest.raises(SchemaError, match=r"^column .3. is refused$"):
-        list(engine.map_resident(refuse_resident, 3, range(10), Resources()))
+        list(engine.map_actors(refuse_resident, 3, range(10), Resources()))
     with pytest.raises(TypeError):
-        list(engine.map_resident(add_resident, "text", [1], Resources()))
+        list(engine.map_actors(add_resident, "text", [1], Resources()))
 
 
 def test_a_resident_that_dies_is_replaced_and_its_item_given_again(local_ray):
     from featflow.execution.engines.ray import RayEngine
 
-    found = list(RayEngine(None, 2).map_resident(crash_twice, {2, 5, 6}, range(9), Resources()))
+    found = list(RayEngine(None, 2).map_actors(crash_twice, {2, 5, 6}, range(9), Resources()))
     assert found == [(i, 2 if i in {2, 5, 6} else 0) for i in range(9)]
 
 
@@ -215,7 +215,7 @@ def test_an_item_that_always_kills_is_given_up(local_ray):
     from featflow.execution.engines.ray import RayEngine
 
     with pytest.raises(InfrastructureError, match="retry"):
-        list(RayEngine(None, 2).map_resident(always_crash_resident, None, [1], Resources()))
+        list(RayEngine(None, 2).map_actors(always_crash_resident, None, [1], Resources()))
 
 
 def test_no_cluster_is_an_infrastructure_error():

@@ -8,13 +8,15 @@ from vectors import VECTOR, batch_of, merged
 
 from featflow.summaries import Rows, StoredSummarizer
 from featflow.transforms.projection.placing import Placing
-from featflow.transforms.projection.projection import Fit
+from featflow.transforms.projection.projection import Projection
 
 
 def fit_of(kept, centres):
     random = np.random.default_rng(0)
     directions, _ = np.linalg.qr(random.normal(size=(30, 4)))
-    return Fit(random.normal(size=30), directions.T, kept, 5 * random.normal(size=(centres, 3)), 2 + np.arange(centres))
+    return Projection(
+        random.normal(size=30), directions.T, kept, 5 * random.normal(size=(centres, 3)), 2 + np.arange(centres)
+    )
 
 
 def spec_of(kept, centres, shard_rows=0):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from featflow.columns.hashing import array_digest
-from featflow.transforms.projection.projection import Fit, nearest
+from featflow.transforms.projection.projection import Projection, nearest
 
 
 def fit_of(seed=0, kept=2, centres=3):
     random = np.random.default_rng(seed)
-    return Fit(
+    return Projection(
         random.normal(size=8), random.normal(size=(4, 8)), kept, random.normal(size=(centres, 3)), np.arange(centres)
     )
 

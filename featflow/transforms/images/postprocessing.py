@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["VectorForm"]
+__all__ = ["Postprocessing"]
 
 
 @dataclass(frozen=True, slots=True)
-class VectorForm:
+class Postprocessing:
     """What is done to vectors, in the order of its fields.
 
     Examples
     --------
-    >>> form = VectorForm(prefix=2, normalize=True)
-    >>> form.apply(np.array([[3.0, 4.0, 9.0]], np.float32)).tolist(), form.name
+    >>> postprocessing = Postprocessing(prefix=2, normalize=True)
+    >>> postprocessing.apply(np.array([[3.0, 4.0, 9.0]], np.float32)).tolist(), postprocessing.name
     ([[0.6000000238418579, 0.800000011920929]], ';prefix=2;normalized')
     """
 
