@@ -82,15 +82,22 @@ class Job:
         return row
 
 
-def run_job(folder: Path, values: dict[str, Any]) -> Job:
-    """Run a configuration in a process of its own and watch its memory; the folder takes its files."""
+def run_job(folder: Path, values: dict[str, Any], loaded: str = "sys") -> Job:
+    """Run a configuration in a process of its own and watch its memory; the folder takes its files.
+
+    Parameters
+    ----------
+    loaded
+        Module that the process imports first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config, answer = folder / "config.yaml", folder / "answer.json"
     values = {"output": str(folder / "results")} | values
     config.write_text(json.dumps(values), encoding="utf-8")
     began = time.monotonic()
     with answer.open("w") as stdout:
-        process = subprocess.Popen([sys.executable, "-m", "featflow", "run", str(config), "--json"], stdout=stdout)
+        start = f"import sys, {loaded}; from featflow.cli import main; main(sys.argv[1:])"
+        process = subprocess.Popen([sys.executable, "-c", start, "run", str(config), "--json"], stdout=stdout)
         at_peak = watch(process.pid, lambda: process.poll() is not None)
     seconds = time.monotonic() - began
     text = answer.read_text(encoding="utf-8")
