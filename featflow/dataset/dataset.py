@@ -58,30 +58,30 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """Name of its content: URI, size, version, partition values and place of the file, and row groups."""
+        """Hash of what it holds: URI, size, version, partition values and place of the file, and row groups."""
         return _hash((self.file, self.row_groups))
 
     @property
     def place(self) -> str:
-        """Hash of where it lies in the dataset, which no touch and no copy of the file changes.
+        """Hash of its position in the dataset; touching or copying the file does not change it.
 
         Rows are grouped, sampled and merged by it; states are named by `digest`.
         """
         return _hash((self.file.place, self.row_groups))
 
     def without(self, row_groups: set[int]) -> Shard:
-        """Return the shard less some row groups; another shard with another name."""
-        kept = [
+        """Return the shard less some row groups: a shard with a digest of its own."""
+        remaining = [
             (group, rows)
             for group, rows in zip(self.row_groups, self.group_rows, strict=True)
             if group not in row_groups
         ]
-        return replace(self, row_groups=tuple(g for g, _ in kept), group_rows=tuple(r for _, r in kept))
+        return replace(self, row_groups=tuple(g for g, _ in remaining), group_rows=tuple(r for _, r in remaining))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Columns and shards of everything that was found."""
+    """Columns and shards of all files of the sources."""
 
     columns: tuple[Column, ...]
     """Columns to analyse, in the order of the first file that has them."""
@@ -90,7 +90,7 @@ class Dataset:
     weight: Column | None
     """Row weights."""
     images: tuple[Column, ...]
-    """Images: what is made of them joins the columns once they are encoded."""
+    """Columns of images; columns derived from them are added once the images are encoded."""
     shards: tuple[Shard, ...]
     """Shards in the order of files and row groups."""
     files: int
@@ -102,7 +102,7 @@ class Dataset:
     notes: tuple[str, ...]
     """Columns skipped or widened, for the run's warnings."""
     derivations: tuple[Derivation, ...] = ()
-    """What is made of columns, until it joins them."""
+    """Columns to be derived from others, until they are added to `columns`."""
 
     @property
     def rows(self) -> int:
@@ -111,7 +111,7 @@ class Dataset:
 
     @property
     def named(self) -> tuple[Column, ...]:
-        """Columns to analyse, and those to be made of others, of which names, kinds and roles alone are known."""
+        """Columns to analyse, and those to be derived, of which only names, kinds and roles are known."""
         return (*self.columns, *(column for each in self.derivations for column in each.outputs))
 
     def with_role(self, role: Role) -> tuple[Column, ...]:
@@ -120,6 +120,7 @@ class Dataset:
 
 
 def _hash(value: object) -> str:
+    # 96 bits: among a billion names the chance that any two are equal is below 1e-10.
     return hashlib.sha256(repr(value).encode()).hexdigest()[:24]
 
 
@@ -129,9 +130,9 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     Parameters
     ----------
     output
-        Where runs are written: what lies below it is no input.
+        Where runs are written; files below it are not read as input.
     footers
-        What is known of files.
+        Footers known from earlier runs.
 
     Raises
     ------
@@ -142,24 +143,24 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     """
     files = list_data_files(options.source, options.storage_options, output)
     outcomes = (footers or Footers(None)).read(files, options.storage_options)
-    sound = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
+    readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     quarantined = tuple(
         Quarantined(fault.file.uri, "unreadable_file", fault.detail, nbytes=fault.file.size)
         for fault in outcomes
         if isinstance(fault, FooterFault)
     )
-    if not sound:
+    if not readable:
         first = quarantined[0]
         raise DatasetError(
             f"{first.uri}: not a readable Parquet file: {first.detail} "
             f"({len(files)} of {len(files)} files); check dataset.source"
         )
-    window = window_of(options, sound)
+    window = window_of(options, readable)
     if window:
-        sound = in_window(sound, window, str(options.event_time))
-    inferred = infer_columns([(footer.file, footer.schema) for footer in sound], options)
+        readable = in_window(readable, window, str(options.event_time))
+    inferred = infer_columns([(footer.file, footer.schema) for footer in readable], options)
     width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
-    shards = tuple(shard for footer in sound for shard in _shards(footer, width, size))
+    shards = tuple(shard for footer in readable for shard in _shards(footer, width, size))
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(
@@ -181,6 +182,7 @@ def _shards(footer: Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:
     groups: list[tuple[int, int, int]] = []
     for index, (rows, stored) in enumerate(zip(footer.group_rows, footer.group_bytes, strict=True)):
         if rows:
+            # Footers give encoded sizes, far below decoded ones for dictionaries: at least eight bytes a value.
             groups.append((index, rows, max(int(stored * share), rows * 8 * columns)))
         if groups and (sum(size for _, _, size in groups) >= shard_bytes or index == len(footer.group_rows) - 1):
             indices, group_rows, sizes = zip(*groups, strict=True)

@@ -1,4 +1,7 @@
-"""A window of event time, and which row groups lie in it: a night's run over the last days merges what is there."""
+"""A window of event time, and the row groups that lie in it.
+
+A window chooses whole row groups, so a nightly run over the last days merges states that exist already.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ class Window:
     """A stretch of event time, in microseconds since 1970 UTC."""
 
     start: int
-    """The first that lies in it."""
+    """First microsecond in it."""
     end: int
-    """The first beyond it."""
+    """First microsecond after it."""
 
     def __str__(self) -> str:
         low, high = (datetime.fromtimestamp(at / 1e6, UTC).isoformat(" ") for at in (self.start, self.end))
@@ -37,30 +40,30 @@ def window_of(options: DatasetOptions, footers: Sequence[Footer]) -> Window | No
     Parameters
     ----------
     footers
-        Of all files: without ``as_of`` a window ends with the last day (or hour) that they hold.
+        Footers of all files: without ``as_of`` a window ends with the last day (or hour) that they hold.
 
     Raises
     ------
     SchemaError
-        The times of no file are known.
+        No file has statistics of its event times.
     """
     if options.window is None:
         return None
     count, unit = re.fullmatch(r"last (\d+) (hour|day|week)s?", options.window).groups()  # type: ignore[union-attr]
     width = int(count) * WIDTHS[unit] // timedelta(microseconds=1)
     if options.as_of is not None:
-        end = _end(options.as_of)
+        end = _end_of(options.as_of)
     else:
         name = str(options.event_time)
-        known = [high for footer in footers for _, high in footer.times(name) if high is not None]
-        if not known:
+        latest_times = [high for footer in footers for _, high in footer.times(name) if high is not None]
+        if not latest_times:
             raise SchemaError(f"dataset.window: no file says when its rows of '{name}' are; write statistics, or as_of")
         step = WIDTHS["hour" if unit == "hour" else "day"] // timedelta(microseconds=1)
-        end = (max(known) // step + 1) * step
+        end = (max(latest_times) // step + 1) * step
     return Window(end - width, end)
 
 
-def _end(as_of: date | datetime) -> int:
+def _end_of(as_of: date | datetime) -> int:
     """Return the first microsecond after a day, or a moment."""
     return microseconds(as_of) + (1 if isinstance(as_of, datetime) else DAY)
 
@@ -71,23 +74,24 @@ def in_window(footers: Sequence[Footer], window: Window, name: str) -> list[Foot
     Parameters
     ----------
     name
-        Column of event times.
+        Name of the column of event times.
 
     Raises
     ------
     SchemaError
-        A row group holds rows on both sides of an edge, or does not say.
+        A row group holds rows on both sides of an edge, or has no statistics of its times.
     DatasetError
         No row lies in the window.
     """
-    found = [_within(footer, window, name) for footer in footers]
-    kept = [footer for footer in found if sum(footer.group_rows)]
-    if not kept:
+    restricted = [_restrict(footer, window, name) for footer in footers]
+    inside = [footer for footer in restricted if sum(footer.group_rows)]
+    if not inside:
         raise DatasetError(f"dataset.window: no rows from {window}; check dataset.window and dataset.as_of")
-    return kept
+    return inside
 
 
-def _within(footer: Footer, window: Window, name: str) -> Footer:
+def _restrict(footer: Footer, window: Window, name: str) -> Footer:
+    """Return a footer in which row groups outside the window have no rows; raise SchemaError where one is cut."""
     rows = []
     for group, (count, (low, high)) in enumerate(zip(footer.group_rows, footer.times(name), strict=True)):
         if count and (low is None or high is None):

@@ -1,4 +1,4 @@
-"""The columns of files, and what they are over all files of a dataset."""
+"""The columns of single files, and their common types over all files of a dataset."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import pyarrow as pa
 from featflow.dataset.files import DataFile
 from featflow.errors import SchemaError
 
-__all__ = ["HIVE_NULL", "FileSchema", "Found", "leaves", "unify"]
+__all__ = ["HIVE_NULL", "FileColumn", "FileSchema", "leaves", "unify"]
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+"""Folder that Hive and Spark write for rows whose partition value is null."""
 
 FileSchema = tuple[DataFile, pa.Schema]
-Found = tuple[str, str, str, str]
+FileColumn = tuple[str, str, str, str]
 """Family, canonical type, source type and first file of a column."""
 
 
-def _family(kind: pa.DataType) -> tuple[str, str]:
-    """Return what types may stand for one another, and the canonical type of numbers."""
+def _family_and_type(kind: pa.DataType) -> tuple[str, str]:
+    """Return the family of a type, whose members may be mixed over files, and the canonical type of its numbers."""
     if pa.types.is_dictionary(kind):
-        return _family(kind.value_type)
+        return _family_and_type(kind.value_type)
     if pa.types.is_integer(kind):
         return "number", "uint64" if kind == pa.uint64() else "int64"
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -45,11 +46,11 @@ def leaves(
 ) -> Iterator[tuple[str, tuple[str, ...], pa.DataType]]:
     """Yield name, path and type of every column of a file, those of structs dotted."""
     for field in fields:
-        here = (*path, field.name)
+        full_path = (*path, field.name)
         if pa.types.is_struct(field.type) and field.type.num_fields and not _is_image(field.type):
-            yield from leaves(field.type, here)
+            yield from leaves(field.type, full_path)
         else:
-            yield ".".join(here), here, field.type
+            yield ".".join(full_path), full_path, field.type
 
 
 def _is_image(kind: pa.DataType) -> bool:
@@ -58,39 +59,41 @@ def _is_image(kind: pa.DataType) -> bool:
     return names == {"bytes", "path"}
 
 
-def unify(schemas: Sequence[FileSchema], excluded: Callable[[str], bool]) -> dict[str, Found]:
+def unify(schemas: Sequence[FileSchema], excluded: Callable[[str], bool]) -> dict[str, FileColumn]:
     """Return family, canonical type, source type and first file of every column over all files."""
-    found: dict[str, Found] = {}
+    columns: dict[str, FileColumn] = {}
     for file, schema in schemas:
-        here: set[str] = set()
+        names_in_file: set[str] = set()
         for name, _, kind in leaves(schema):
             if excluded(name):
-                found.setdefault(name, ("excluded", "", str(kind), file.uri))
+                columns.setdefault(name, ("excluded", "", str(kind), file.uri))
                 continue
-            if name in here:
+            if name in names_in_file:
                 raise SchemaError(f"{file.uri}: column name '{name}' is duplicated; rename one of them")
-            here.add(name)
-            family, canonical = _family(kind)
-            found[name] = _widen(name, found.get(name), (family, canonical, str(kind), file.uri))
+            names_in_file.add(name)
+            family, canonical = _family_and_type(kind)
+            columns[name] = _widen(name, columns.get(name), (family, canonical, str(kind), file.uri))
     partitions: dict[str, set[str]] = {}
     for file, _ in schemas:
         for key, value in file.partitions:
             partitions.setdefault(key, set()).add(value)
     for key, values in partitions.items():
-        if key in found:
+        if key in columns:
             raise SchemaError(
-                f"column '{key}' is both in {found[key][3]} and a partition folder; exclude is no help, rename one"
+                f"column '{key}' is both in {columns[key][3]} and a partition folder; exclude is no help, rename one"
             )
         values.discard(HIVE_NULL)
+        # Any number of 18 digits fits int64.
         if values and all(re.fullmatch(r"-?\d{1,18}", value) for value in values):
-            found[key] = ("number", "int64", "int64", "")
+            columns[key] = ("number", "int64", "int64", "")
         else:
             dates = bool(values) and all(ISO_DATE.match(value) for value in values)
-            found[key] = ("time" if dates else "string", "int64", "string", "")
-    return found
+            columns[key] = ("time" if dates else "string", "int64", "string", "")
+    return columns
 
 
-def _widen(name: str, left: Found | None, right: Found) -> Found:
+def _widen(name: str, left: FileColumn | None, right: FileColumn) -> FileColumn:
+    """Return a type that holds a column's values of earlier files and of one more; raise SchemaError if none does."""
     if left is None or left[0] == "null":
         return right
     if right[0] == "null" or left[2] == right[2]:

@@ -1,4 +1,4 @@
-"""What is read of a dataset: files found and opened, and whether they still are what they were."""
+"""The files of a dataset: listed, opened, and checked for changes while they are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["DataFile", "check_unchanged", "is_corruption", "list_data_files", "o
 
 PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
 STREAM_BYTES = 2**20
-"""Read-ahead of one column chunk; keeps a row group out of memory while its batches are made."""
+"""Read-ahead of one column chunk: without a buffer a whole row group's chunks are in memory while batches are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class DataFile:
     size: int
     """Bytes."""
     version: str
-    """ETag, or time of modification: changes when the content does."""
+    """ETag, or time of modification; changes when the content does."""
     partitions: tuple[tuple[str, str], ...] = ()
     """Hive partition keys and values, from the path below the source."""
     place: str = ""
-    """Path below the folder that lies above all sources: that of a copy is the same, wherever the copy lies."""
+    """Path below the deepest folder that holds all sources; a copy of the dataset has the same places."""
 
 
 def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
-    """Raise InfrastructureError if a file is not what it was when listed: what was read of it may be a mixture."""
+    """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions."""
     filesystem, path = resolve(file.uri, options)
     try:
         info = with_retries(lambda: filesystem.info(path))
@@ -53,10 +53,10 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
     except Exception as error:
         raise InfrastructureError(f"{file.uri}: cannot look at it: {reason(error)}; retry") from error
     if (int(info["size"] or 0), _version(info)) != (file.size, file.version):
-        raise _changed(file.uri)
+        raise _changed_error(file.uri)
 
 
-def _changed(uri: str) -> InfrastructureError:
+def _changed_error(uri: str) -> InfrastructureError:
     return InfrastructureError(f"{uri}: the input changed while it was read; run again")
 
 
@@ -66,7 +66,7 @@ def list_data_files(sources: list[str], options: dict[str, Any], output: str | N
     Parameters
     ----------
     output
-        Where runs are written: what lies below it is no input.
+        Where runs are written; files below it are not read as input.
 
     Raises
     ------
@@ -79,24 +79,24 @@ def list_data_files(sources: list[str], options: dict[str, Any], output: str | N
     roots = []
     for source in sources:
         root, listed = _list_source(source, options)
-        found = [file for file in listed if not _below(file.uri, output, options)]
-        if not found:
+        inputs = [file for file in listed if not _is_below(file.uri, output, options)]
+        if not inputs:
             suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
             raise DatasetError(
                 f"{source}: no Parquet files there ({suffixes}); check dataset.source. Other formats are not read: "
                 "polars converts CSV in a line, pl.scan_csv(...).sink_parquet(...)"
             )
-        files.update({file.uri: file for file in found})
+        files.update({file.uri: file for file in inputs})
         roots.append(root.rstrip("/").split("/"))
-    above = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))
-    return [replace(file, place="/".join(file.uri.split("/")[above:])) for file in files.values()]
+    common_depth = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))
+    return [replace(file, place="/".join(file.uri.split("/")[common_depth:])) for file in files.values()]
 
 
 def _list_source(source: str, options: dict[str, Any]) -> tuple[str, list[DataFile]]:
     """Return the URI of the folder that a source names, or in which it is, and its files."""
     filesystem, path = resolve(source, options)
     try:
-        root, infos = with_retries(lambda: _found(filesystem, path))
+        root, infos = with_retries(lambda: _folder_and_infos(filesystem, path))
     except FileNotFoundError:
         raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
     except Exception as error:
@@ -104,12 +104,12 @@ def _list_source(source: str, options: dict[str, Any]) -> tuple[str, list[DataFi
     return _uri(filesystem, root), [
         _data_file(filesystem, key, info, root)
         for key, info in sorted(infos.items())
-        if key == path or (key.endswith(PARQUET_SUFFIXES) and not _hidden(key.removeprefix(root)))
+        if key == path or (key.endswith(PARQUET_SUFFIXES) and not _is_hidden(key.removeprefix(root)))
     ]
 
 
-def _found(filesystem: Any, path: str) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Return the folder below which partitions are named, and what is known of the files of a source, by path."""
+def _folder_and_infos(filesystem: Any, path: str) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the folder below which paths name partitions, and the filesystem's entries of its files, by path."""
     if any(character in path for character in "*?["):
         return re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0], matching(filesystem, path)
     if filesystem.isdir(path):
@@ -117,7 +117,7 @@ def _found(filesystem: Any, path: str) -> tuple[str, dict[str, dict[str, Any]]]:
     return path.rpartition("/")[0], {path: filesystem.info(path)}
 
 
-def _below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
+def _is_below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
     if output is None:
         return False
     (filesystem, root), (other, path) = resolve(output, options), resolve(uri, options)
@@ -125,13 +125,14 @@ def _below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
 
 
 def _version(info: dict[str, Any]) -> str:
-    found = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
-    # A listing may give seconds where a look at the file gives a time.
-    text = str(found.timestamp() if isinstance(found, datetime) else found)
+    value = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
+    # Some filesystems list seconds, and give a datetime for a single file: both must give the same text.
+    text = str(value.timestamp() if isinstance(value, datetime) else value)
     return text.strip('"')
 
 
-def _hidden(path: str) -> bool:
+def _is_hidden(path: str) -> bool:
+    """Whether Hive and Spark pass over a path: temporary files, markers and checksums begin with _ or a dot."""
     return any(part.startswith(("_", ".")) for part in PurePosixPath(path).parts)
 
 
@@ -153,28 +154,29 @@ def read_object(uri: str, options: dict[str, Any]) -> bytes:
 
 @contextmanager
 def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] = ()) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file for streaming reads; local files without Python in between.
+    """Open a Parquet file for streaming reads; Arrow reads local files itself.
 
-    Strings in the columns ``categories``, dotted, come as dictionaries: they are not decoded to be encoded again.
+    Strings in the columns ``categories`` (dotted names) are read as dictionaries, as files store them: what would be
+    decoded would only be encoded again.
     """
     filesystem, path = resolve(uri, options)
     source: Any = path
     with ExitStack() as stack:
-        how: dict[str, Any] = {"buffer_size": STREAM_BYTES}
+        reader_options: dict[str, Any] = {"buffer_size": STREAM_BYTES}
         if not is_local(filesystem):
             # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
             opened = with_retries(lambda: filesystem.open(path, "rb", cache_type="none"))
-            source, how = _PatientFile(stack.enter_context(opened), uri), {"pre_buffer": True}
+            source, reader_options = _RetryingFile(stack.enter_context(opened), uri), {"pre_buffer": True}
         if categories:
             metadata = pq.read_metadata(source)
             columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
-            texts = [c.path for c in columns if c.path in categories and c.logical_type.type == "STRING"]
-            how |= {"metadata": metadata, "read_dictionary": texts}
-        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True, **how))
+            text_columns = [c.path for c in columns if c.path in categories and c.logical_type.type == "STRING"]
+            reader_options |= {"metadata": metadata, "read_dictionary": text_columns}
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True, **reader_options))
 
 
-class _PatientFile:
-    """A remote file, any range of which is read again where the reading failed or came short."""
+class _RetryingFile:
+    """A remote file whose reads are retried where they fail or return too few bytes."""
 
     def __init__(self, file: Any, uri: str) -> None:
         self._file, self._uri = file, uri
@@ -182,20 +184,20 @@ class _PatientFile:
     def read(self, size: int = -1) -> bytes:
         start = self._file.tell()
         left = self._file.size - start
-        wanted = left if size < 0 else min(size, left)
+        requested = left if size < 0 else min(size, left)
 
         def attempt() -> bytes:
             self._file.seek(start)
-            data = bytes(self._file.read(wanted))
-            if len(data) < wanted:
-                raise OSError(errno.EIO, f"{len(data)} of {wanted} bytes came")
+            data = bytes(self._file.read(requested))
+            if len(data) < requested:
+                raise OSError(errno.EIO, f"{len(data)} of {requested} bytes came")
             return data
 
         try:
             return with_retries(attempt)
         except OSError as error:
             if type(error).__name__ == "FileExpired":  # s3fs asks for the version that it opened
-                raise _changed(self._uri) from error
+                raise _changed_error(self._uri) from error
             raise
 
     def __getattr__(self, name: str) -> Any:
@@ -203,5 +205,5 @@ class _PatientFile:
 
 
 def is_corruption(error: Exception) -> bool:
-    """Return whether the bytes are at fault: Arrow reports those without an errno, networks and disks with one."""
+    """Return whether the file's bytes are at fault: Arrow's errors have no errno, networks' and disks' have."""
     return isinstance(error, pa.ArrowException | UnicodeDecodeError) or (type(error) is OSError and error.errno is None)

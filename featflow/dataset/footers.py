@@ -1,4 +1,4 @@
-"""Footers of Parquet files, read once: a nightly run over thousands of files reads those of the new ones."""
+"""Footers of Parquet files, read once and kept: a nightly run over thousands of files reads those of new files only."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ __all__ = ["PATH", "Footer", "FooterFault", "Footers", "microseconds"]
 
 PATH = "states/footers.arrow"
 THREADS = 8
+"""Footers read at once: on object stores a footer is a wait for some requests, with hardly any work."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEMA = pa.schema(
     [
@@ -39,7 +40,7 @@ Range = tuple[int | None, int | None]
 
 
 def microseconds(time: date | datetime) -> int:
-    """Return a time since 1970 UTC; one without a zone is in UTC.
+    """Return microseconds since 1970 UTC; a time without a zone is taken as UTC.
 
     Examples
     --------
@@ -52,7 +53,7 @@ def microseconds(time: date | datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What a file's footer says."""
+    """Schema, row groups and ranges of times of a file, from its footer."""
 
     file: DataFile
     """The file."""
@@ -66,7 +67,7 @@ class Footer:
     """First and last time in each row group, of every column of times, in microseconds since 1970 UTC."""
 
     def times(self, column: str) -> tuple[Range, ...]:
-        """Return the first and last time in each row group, as statistics or a partition by day say; else None."""
+        """Return the first and last time in each row group, by statistics or a partition by day; None where unknown."""
         unknown = ((None, None),) * len(self.group_rows)
         day = dict(self.file.partitions).get(column)
         if day is None:
@@ -80,7 +81,7 @@ class Footer:
 
 @dataclass(frozen=True, slots=True)
 class FooterFault:
-    """Why a file's footer cannot be read, whatever storage does."""
+    """A footer that cannot be read because the file's bytes are at fault, not storage."""
 
     file: DataFile
     """The file."""
@@ -100,11 +101,11 @@ class Footers:
     def __init__(self, store: Store | None) -> None:
         self._store, self._known, self._new = store, {}, list[Footer]()
         if store:
-            with suppress(FileNotFoundError, DamagedError):  # then all are read again, and kept anew
-                self._known = {footer.file.uri: footer for footer in _loaded(store.read_arrow(PATH))}
+            with suppress(FileNotFoundError, DamagedError):  # all footers are then read and stored again
+                self._known = {footer.file.uri: footer for footer in _from_table(store.read_arrow(PATH))}
 
     def read(self, files: Sequence[DataFile], options: dict[str, Any]) -> list[Footer | FooterFault]:
-        """Return the footers of files, in order; those that are known and have not changed are not read.
+        """Return the footers of files, in order; a known footer of an unchanged file is not read again.
 
         Raises
         ------
@@ -112,56 +113,56 @@ class Footers:
             Storage did not answer.
         """
         with ThreadPoolExecutor(THREADS) as pool:
-            found = list(pool.map(lambda file: self._find(file) or _read(file, options), files))
-        known = [footer for footer in found if isinstance(footer, Footer)]
-        self._new = [footer for footer in known if self._find(footer.file) is None]
-        self._known = {footer.file.uri: footer for footer in known}
-        return found
+            outcomes = list(pool.map(lambda file: self._unchanged(file) or _read_footer(file, options), files))
+        footers = [footer for footer in outcomes if isinstance(footer, Footer)]
+        self._new = [footer for footer in footers if self._unchanged(footer.file) is None]
+        self._known = {footer.file.uri: footer for footer in footers}
+        return outcomes
 
     def save(self) -> None:
-        """Keep what was read, for the next run; files that are gone are forgotten."""
+        """Store the footers for the next run, if any was read; drop those of files that are gone."""
         if self._store and self._new:
-            self._store.write_arrow(PATH, _table(list(self._known.values())))
+            self._store.write_arrow(PATH, _to_table(list(self._known.values())))
 
-    def _find(self, file: DataFile) -> Footer | None:
+    def _unchanged(self, file: DataFile) -> Footer | None:
         footer = self._known.get(file.uri)
         same = footer and (footer.file.size, footer.file.version) == (file.size, file.version)
         return replace(footer, file=file) if footer and same else None
 
 
-def _read(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault:
+def _read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault:
     if file.size == 0:
         return FooterFault(file, "the file is empty (0 bytes)")
     try:
         with open_parquet(file.uri, options) as source:
             groups = [source.metadata.row_group(index) for index in range(source.metadata.num_row_groups)]
             rows, sizes = (tuple(getattr(g, name) for g in groups) for name in ("num_rows", "total_byte_size"))
-            return Footer(file, source.schema_arrow, rows, sizes, _ranges(source))
+            return Footer(file, source.schema_arrow, rows, sizes, _time_ranges(source))
     except Exception as error:
         if not is_corruption(error):
             raise InfrastructureError(f"{file.uri}: cannot read its footer: {first_line(error)}") from error
         return FooterFault(file, first_line(error))
 
 
-def _ranges(source: Any) -> dict[str, tuple[Range, ...]]:
+def _time_ranges(source: Any) -> dict[str, tuple[Range, ...]]:
     """Return the first and last time in each row group of every column of times that has statistics."""
-    found = {}
+    ranges = {}
     for name, kind in zip(source.schema_arrow.names, source.schema_arrow.types, strict=True):
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            found[name] = tuple(_range(source, group, name) for group in range(source.metadata.num_row_groups))
-    return found
+            ranges[name] = tuple(_time_range(source, group, name) for group in range(source.metadata.num_row_groups))
+    return ranges
 
 
-def _range(source: Any, group: int, name: str) -> Range:
+def _time_range(source: Any, group: int, name: str) -> Range:
     columns = source.metadata.row_group(group)
-    at = next(i for i in range(columns.num_columns) if columns.column(i).path_in_schema == name)
-    statistics = columns.column(at).statistics
+    index = next(i for i in range(columns.num_columns) if columns.column(i).path_in_schema == name)
+    statistics = columns.column(index).statistics
     if statistics is None or not statistics.has_min_max:
         return None, None
     return microseconds(statistics.min), microseconds(statistics.max)
 
 
-def _table(footers: list[Footer]) -> pa.Table:
+def _to_table(footers: list[Footer]) -> pa.Table:
     schemas = pa.array([footer.schema.serialize().to_pybytes() for footer in footers], pa.binary())
     columns = [
         pa.array([footer.file.uri for footer in footers]),
@@ -175,16 +176,18 @@ def _table(footers: list[Footer]) -> pa.Table:
     return pa.table(columns, SCHEMA)
 
 
-def _loaded(table: pa.Table) -> list[Footer]:
+def _from_table(table: pa.Table) -> list[Footer]:
     encoded = table["schema"].combine_chunks()
     schemas = [pa.ipc.read_schema(pa.py_buffer(each)) for each in encoded.dictionary.to_pylist()]
     names = ("uri", "size", "version", "group_rows", "group_bytes", "ranges")
     rows = zip(encoded.indices.to_pylist(), *(table[name].to_pylist() for name in names), strict=True)
     return [
-        Footer(DataFile(uri, size, version), schemas[index], tuple(group_rows), tuple(group_bytes), _times(ranges))
+        Footer(
+            DataFile(uri, size, version), schemas[index], tuple(group_rows), tuple(group_bytes), _parse_ranges(ranges)
+        )
         for index, uri, size, version, group_rows, group_bytes, ranges in rows
     ]
 
 
-def _times(text: str) -> dict[str, tuple[Range, ...]]:
+def _parse_ranges(text: str) -> dict[str, tuple[Range, ...]]:
     return {name: tuple((low, high) for low, high in ranges) for name, ranges in json.loads(text).items()}

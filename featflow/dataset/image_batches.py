@@ -20,15 +20,16 @@ Batch: TypeAlias = pa.RecordBatch | Quarantined
 def image_batches(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
     """Yield neighbouring batches as one, while together they are within the limits of one; read one ahead.
 
-    Threads that decode would else wait, at the end of every small row group, for the one with the largest image, and
-    for storage. Beside the batch that is yielded and the next one, the first piece of that after it is held.
+    Without this, decoding threads would wait at the end of every small row group for the thread with the largest image,
+    and for storage: photographs of 224 x 224 on two threads reached 0.50 to 0.57 of bare decoding, against 0.61 to 0.72
+    (docs/benchmarks.md). Memory holds the batch that is yielded, the next one, and the first piece of that after it.
 
     Parameters
     ----------
     batches
         As `featflow.dataset.batches.read_batches` yields them.
     rows
-        Of a batch at most.
+        Most rows of a batch.
 
     Examples
     --------
@@ -36,20 +37,21 @@ def image_batches(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
     >>> [batch.num_rows for batch in image_batches(iter(ones), 2)]
     [2, 2, 1]
     """
-    joined = _joined(batches, rows)
+    joined = _join_small(batches, rows)
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(_next, joined)
-        while found := coming.result():
-            coming = reader.submit(_next, joined)
-            yield found.pop()
+        upcoming = reader.submit(_take_one, joined)
+        while taken := upcoming.result():
+            upcoming = reader.submit(_take_one, joined)
+            yield taken.pop()
 
 
-def _next(batches: Iterator[Batch]) -> list[Batch]:
-    """Return the next one; none at the end."""
+def _take_one(batches: Iterator[Batch]) -> list[Batch]:
+    """Return a list of the next batch, empty at the end."""
     return list(islice(batches, 1))
 
 
-def _joined(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
+def _join_small(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
+    """Yield neighbouring batches concatenated up to `rows` and `IMAGE_BYTES`; `Quarantined` pass in their order."""
     waiting: list[pa.RecordBatch] = []
     held_rows = held_bytes = 0
     for batch in batches:
@@ -57,7 +59,7 @@ def _joined(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
             held_rows + batch.num_rows > rows or held_bytes + batch.nbytes > IMAGE_BYTES
         )
         if full and waiting:
-            yield _one(waiting)
+            yield _concatenated(waiting)
             waiting, held_rows, held_bytes = [], 0, 0
         if isinstance(batch, Quarantined):
             yield batch
@@ -65,9 +67,9 @@ def _joined(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
             waiting.append(batch)
             held_rows, held_bytes = held_rows + batch.num_rows, held_bytes + batch.nbytes
     if waiting:
-        yield _one(waiting)
+        yield _concatenated(waiting)
 
 
-def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Return batches as one; a single one is not copied."""
+def _concatenated(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Return batches as one; a single batch is not copied."""
     return pa.concat_batches(batches) if len(batches) > 1 else batches[0]

@@ -1,7 +1,8 @@
 """The values of an image column as encoded bytes: bytes, structs of bytes and path, or URIs.
 
-A struct's fields go by name, either may be null; where there are no bytes its path is read. Paths that are relative lie
-beside the Parquet file. Only the storage that holds the dataset is read: a row cannot name another.
+A struct has the fields ``bytes`` and ``path``; either may be null, and the path is read where there are no bytes.
+Relative paths are resolved against the Parquet file's folder. Only the dataset's own storage is read: a row of data
+must not make a job read from any other.
 """
 
 from __future__ import annotations
@@ -14,24 +15,25 @@ import pyarrow as pa
 from featflow.dataset.files import read_object
 from featflow.errors import InfrastructureError, first_line
 
-__all__ = ["IMAGE_TYPE", "elsewhere", "images_of"]
+__all__ = ["IMAGE_TYPE", "images_of", "stored_by_path"]
 
 IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("error", pa.string())])
 """Canonical type of an image: its encoded bytes, or why they could not be read; both null where there is none."""
 READS_AT_ONCE = 16
+"""Files read at once: reads of small files wait for storage most of their time, so more than there are cores."""
 ROW_AT_FAULT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
-"""What reading raises where the path is at fault, and not the storage."""
+"""Errors of reading that are the path's fault, not the storage's: the image counts as unreadable, the run goes on."""
 
 
-def elsewhere(array: pa.Array) -> pa.BooleanArray:
+def stored_by_path(array: pa.Array) -> pa.BooleanArray:
     """Return which images of a column are read from their paths.
 
     Examples
     --------
-    >>> elsewhere(pa.array(["a.png", None])).to_pylist(), elsewhere(pa.array([b"data"])).to_pylist()
+    >>> stored_by_path(pa.array(["a.png", None])).to_pylist(), stored_by_path(pa.array([b"data"])).to_pylist()
     ([True, False], [False])
     """
-    data, paths = _parts(array)
+    data, paths = _bytes_and_paths(array)
     return pa.compute.and_(array.is_valid(), pa.compute.and_(data.is_null(), paths.is_valid()))
 
 
@@ -45,38 +47,38 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
     file
         URI of the file that holds the column.
     options
-        Of the dataset's filesystem.
+        Options of the dataset's filesystem.
 
     Raises
     ------
     InfrastructureError
         Storage failed; the image may be sound.
     """
-    data, paths = _parts(array)
+    data, paths = _bytes_and_paths(array)
     data = (pa.compute.if_else(array.is_valid(), data, None) if array.null_count else data).cast(pa.large_binary())
-    lacking = elsewhere(array)
-    if not pa.compute.any(lacking).as_py():
+    by_path = stored_by_path(array)
+    if not pa.compute.any(by_path).as_py():
         return pa.StructArray.from_arrays([data, pa.nulls(len(array), pa.string())], fields=list(IMAGE_TYPE))
-    found, wanted = data.to_pylist(), paths.to_pylist()
-    errors: list[str | None] = [None] * len(found)
+    contents, locations = data.to_pylist(), paths.to_pylist()
+    errors: list[str | None] = [None] * len(contents)
 
     def read(row: int) -> None:
         try:
-            found[row] = read_object(_located(wanted[row], file), options)
+            contents[row] = read_object(_resolve_path(locations[row], file), options)
         except ROW_AT_FAULT as error:
             errors[row] = first_line(error)
-        except Exception as error:  # what may be gone tomorrow must not stay in a state
-            raise InfrastructureError(f"{wanted[row]}: cannot read it: {first_line(error)}; retry") from error
+        except Exception as error:  # an outage may be over tomorrow: it must not be stored in a state
+            raise InfrastructureError(f"{locations[row]}: cannot read it: {first_line(error)}; retry") from error
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        list(pool.map(read, [row for row, lacks in enumerate(lacking.to_pylist()) if lacks]))
+        list(pool.map(read, [row for row, reads in enumerate(by_path.to_pylist()) if reads]))
     return pa.StructArray.from_arrays(
-        [pa.array(found, pa.large_binary()), pa.array(errors, pa.string())], fields=list(IMAGE_TYPE)
+        [pa.array(contents, pa.large_binary()), pa.array(errors, pa.string())], fields=list(IMAGE_TYPE)
     )
 
 
-def _parts(array: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Return bytes and paths of a column's images; of a struct that is null, they say nothing."""
+def _bytes_and_paths(array: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return bytes and paths of a column's images; where a struct itself is null, both are meaningless."""
     kind = array.type
     if pa.types.is_struct(kind):
         return array.field(kind.get_field_index("bytes")), array.field(kind.get_field_index("path"))
@@ -85,12 +87,12 @@ def _parts(array: pa.Array) -> tuple[pa.Array, pa.Array]:
     return pa.nulls(len(array), pa.large_binary()), array
 
 
-def _located(path: str, file: str) -> str:
-    """Return the URI that a path of a file's row means.
+def _resolve_path(path: str, file: str) -> str:
+    """Return the URI of a path that a row of a file holds; raise PermissionError where it names other storage.
 
     Examples
     --------
-    >>> _located("cat.png", "s3://lake/pets/a.parquet")
+    >>> _resolve_path("cat.png", "s3://lake/pets/a.parquet")
     's3://lake/pets/cat.png'
     """
     protocol, other = (uri.partition("://")[0] if "://" in uri else "file" for uri in (file, path))

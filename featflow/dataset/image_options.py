@@ -1,4 +1,4 @@
-"""What a configuration may say of a column of images."""
+"""Options of a column of images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from featflow.option_types import Options, without_credentials
 __all__ = ["DESCRIPTORS", "MODEL", "ImageOptions"]
 
 MODEL = "transformers:"
-"""What goes before the directory or URI of a model."""
-
-
-OF_MODELS = {"sha256", "pooling", "bfloat16", "prefix", "normalize", "dtype", "directions", "clusters"}
-"""Keys that say something of a model's vectors."""
+"""Prefix of an encoder that is the directory or URI of a model."""
+MODEL_KEYS = {"sha256", "pooling", "bfloat16", "prefix", "normalize", "dtype", "directions", "clusters"}
+"""Options that apply to a model's vectors only."""
 
 
 def _encoder(value: str) -> str:
@@ -53,7 +51,7 @@ DESCRIPTORS = (
 
 
 class ImageOptions(Options):
-    """A column of images, and what is made of them."""
+    """A column of images, how they are encoded, and which columns are derived from them."""
 
     column: str = Field(description="Column of encoded bytes, of structs of bytes and path, or of URIs.")
     encoder: Annotated[str, AfterValidator(_encoder)] = Field(
@@ -87,7 +85,7 @@ class ImageOptions(Options):
 
     @model_validator(mode="after")
     def _of_this_encoder(self) -> Self:
-        meaningless = sorted(OF_MODELS & self.model_fields_set)
+        meaningless = sorted(MODEL_KEYS & self.model_fields_set)
         if not self.model and any(getattr(self, key) != type(self).model_fields[key].default for key in meaningless):
             raise ValueError(f"{', '.join(meaningless)} are of {MODEL}<directory or URI>, not of descriptors")
         return self
@@ -103,13 +101,13 @@ class ImageOptions(Options):
         return (self.column,)
 
     def columns(self, inputs: tuple[Column, ...]) -> tuple[Column, ...]:
-        """Return the columns that are made of the images: of a model's directions as many as are asked for."""
+        """Return the columns derived from the images: descriptors, or a model's directions and its clusters."""
         (image,) = inputs
         names: tuple[str, ...] = DESCRIPTORS
-        said = "descriptor of an image"
+        meaning = "descriptor of an image"
         if self.model:
             names = tuple(f"direction_{place + 1}" for place in range(self.directions))
-            said = "principal direction of vectors"
-        numbers = tuple(Column(f"{image.name}.{name}", "float32", Kind.NUMBER, source_type=said) for name in names)
+            meaning = "principal direction of vectors"
+        numbers = tuple(Column(f"{image.name}.{name}", "float32", Kind.NUMBER, source_type=meaning) for name in names)
         cluster = Column(f"{image.name}.cluster", "string", Kind.CATEGORY, source_type="cluster of vectors")
         return (*numbers, cluster) if self.model and self.clusters else numbers

@@ -16,10 +16,10 @@ __all__ = ["DatasetOptions"]
 
 
 def _each_once(images: list[ImageOptions]) -> list[ImageOptions]:
-    made = [(image.column, "a model" if image.model else "descriptors") for image in images]
-    twice = sorted({each for each in made if made.count(each) > 1})
-    if twice:
-        raise ValueError(f"names {' and '.join(f'{column} twice with {encoder}' for column, encoder in twice)}")
+    encodings = [(image.column, "a model" if image.model else "descriptors") for image in images]
+    repeated = sorted({each for each in encodings if encodings.count(each) > 1})
+    if repeated:
+        raise ValueError(f"names {' and '.join(f'{column} twice with {encoder}' for column, encoder in repeated)}")
     return images
 
 
@@ -34,7 +34,7 @@ def _columns_as_images(value: object) -> object:
 
 
 class DatasetOptions(Options):
-    """What to read."""
+    """Which files are read, and the roles and kinds of their columns."""
 
     source: Uris = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
     entity: Names = Field(default=[], description="Join keys: kept out of the statistics.")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from featflow.columns.column import Column, Kind, Role
-from featflow.dataset.file_schemas import FileSchema, Found, unify
+from featflow.dataset.file_schemas import FileColumn, FileSchema, unify
 from featflow.dataset.image_options import ImageOptions
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import Derivation, TransformOptions
@@ -15,22 +15,22 @@ from featflow.errors import ConfigurationError, SchemaError
 
 __all__ = ["Inferred", "infer_columns"]
 
-WHOLE = {"int64"}
-
-OF_FILES = {"entity", "images"}
-"""Keys that name columns of files: rows are joined by them, or pictures read from them."""
+TIME_NUMBERS = {"int64"}
+"""Canonical types of numbers that may be read as time, in microseconds since 1970 UTC."""
+FILE_KEYS = {"entity", "images"}
+"""Keys whose columns must be in files, not derived: rows are joined by them, or pictures read from them."""
 UNREAD = {"other", "image"}
-"""Families that are no column of numbers or words."""
+"""Families of types that are neither numbers nor words, so that columns of them are skipped."""
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """What the schemas say."""
+    """The dataset's columns, as inferred from schemas and options."""
 
     columns: tuple[Column, ...]
     """Columns to analyse."""
     entity: tuple[Column, ...]
-    """Join keys, read as strings: rows are told apart by them, nothing more."""
+    """Join keys, read as strings: they identify rows and are not analysed."""
     weight: Column | None
     """Row weights."""
     images: tuple[Column, ...]
@@ -38,7 +38,7 @@ class Inferred:
     notes: tuple[str, ...]
     """Columns skipped or widened."""
     derivations: tuple[Derivation, ...] = ()
-    """What is made of columns."""
+    """Columns to be derived from others."""
 
 
 def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inferred:
@@ -51,16 +51,20 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
     ConfigurationError
         A column is configured for two roles.
     """
-    bases = {name for entry in options.derive for name in entry.inputs}
-    found = unify(schemas, lambda name: name not in bases and _named(name, options.exclude))
-    derivations = _derivations(options, found)
-    made = {column.name: column for each in derivations for column in each.outputs}
-    _check_names(options, list(found), list(made))
+    derive_inputs = {name for entry in options.derive for name in entry.inputs}
+    file_columns = unify(schemas, lambda name: name not in derive_inputs and _is_named(name, options.exclude))
+    derivations = _derivations(options, file_columns)
+    derived = {column.name: column for each in derivations for column in each.outputs}
+    _check_names(options, list(file_columns), list(derived))
     images = {image.column for image in options.images}
-    columns, notes, kept_apart = [], [], {*options.entity, options.weight, *images}
-    for name, (family, canonical, source_type, _) in (found | _as_found(made)).items():
-        excluded = name in options.exclude and name not in found if name in made else _named(name, options.exclude)
-        if excluded or name in kept_apart:
+    columns, notes, set_apart = [], [], {*options.entity, options.weight, *images}
+    for name, (family, canonical, source_type, _) in (file_columns | _as_file_columns(derived)).items():
+        excluded = (
+            name in options.exclude and name not in file_columns
+            if name in derived
+            else _is_named(name, options.exclude)
+        )
+        if excluded or name in set_apart:
             continue
         if family in UNREAD:
             key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
@@ -75,15 +79,15 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
         else:
             role = Role.TARGET if name in options.targets else Role.FEATURE
         if kind is Kind.TIME and not (
-            family in {"time", "clock", "string", "null"} or (canonical in WHOLE and family == "number")
+            family in {"time", "clock", "string", "null"} or (canonical in TIME_NUMBERS and family == "number")
         ):
             raise SchemaError(f"column '{name}' is {source_type} and cannot be read as time; check dataset.kinds")
         if kind is Kind.TEXT and role is Role.TARGET:
             raise SchemaError(
                 f"dataset.targets: '{name}' is text, which has no levels to tell apart; check dataset.kinds"
             )
-        read_as = _read_as(kind, family, canonical)
-        null_values = tuple(options.null_values) if family == "string" and name not in made else ()
+        read_as = _canonical_type(kind, family, canonical)
+        null_values = tuple(options.null_values) if family == "string" and name not in derived else ()
         columns.append(Column(name, read_as, kind, null_values, role, source_type))
         if "|" in source_type:
             notes.append(
@@ -92,82 +96,82 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
     if not images and not any(column.role is not Role.EVENT_TIME for column in columns):
         raise SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
     notes += [
-        f"dataset.entity: '{name}' is {found[name][2]}, which cannot group rows for error bars"
+        f"dataset.entity: '{name}' is {file_columns[name][2]}, which cannot group rows for error bars"
         for name in options.entity
-        if found[name][0] in UNREAD
+        if file_columns[name][0] in UNREAD
     ]
     entity = (
-        Column(name, "string", Kind.CATEGORY, source_type=found[name][2])
+        Column(name, "string", Kind.CATEGORY, source_type=file_columns[name][2])
         for name in options.entity
-        if found[name][0] not in UNREAD
+        if file_columns[name][0] not in UNREAD
     )
-    of_images = tuple(_image(name, found[name]) for name in found if name in images)
-    _check_splits(options, [*(column.name for column in columns if column.name not in made), *options.entity])
-    weight = _weight(found | _as_found(made), options.weight)
+    image_columns = tuple(_image_column(name, file_columns[name]) for name in file_columns if name in images)
+    _check_splits(options, [*(column.name for column in columns if column.name not in derived), *options.entity])
+    weight = _weight_column(file_columns | _as_file_columns(derived), options.weight)
     derivations = [
         replace(each, outputs=tuple(column for column in columns if column.name in {out.name for out in each.outputs}))
         for each in derivations
     ]
-    files = tuple(column for column in columns if column.name not in made)
-    return Inferred(files, tuple(entity), weight, of_images, tuple(notes), tuple(derivations))
+    from_files = tuple(column for column in columns if column.name not in derived)
+    return Inferred(from_files, tuple(entity), weight, image_columns, tuple(notes), tuple(derivations))
 
 
-def _derivations(options: DatasetOptions, found: dict[str, Found]) -> list[Derivation]:
-    """Return what is to be made of columns, as it is called before anything else is said of it.
+def _derivations(options: DatasetOptions, file_columns: dict[str, FileColumn]) -> list[Derivation]:
+    """Return the columns to be derived, with the names and kinds that their transforms give them.
 
     Raises
     ------
     SchemaError
-        It is to be made of a column that is not there or cannot serve, or has the name of one that is.
+        An input does not exist or cannot serve, or a derived column has the name of another column.
     """
     derivations: list[Derivation] = []
     makers: dict[str, str] = {}
-    made: dict[str, Column] = {}
+    derived: dict[str, Column] = {}
     entries: list[tuple[str, TransformOptions | ImageOptions]] = [("images", entry) for entry in options.images]
     for key, entry in [*entries, *(("derive", entry) for entry in options.derive)]:
         for name in entry.inputs:
-            if name not in (found if key in OF_FILES else [*found, *made]):
-                _refuse(key, name, [*found, *made])
-        if key == "images" and any(found[name][0] == "excluded" for name in entry.inputs):
-            continue  # which is said with all that is named twice
-        inputs = tuple(made.get(name) or _as_base(name, found[name], options) for name in entry.inputs)
+            if name not in (file_columns if key in FILE_KEYS else [*file_columns, *derived]):
+                _raise_unknown(key, name, [*file_columns, *derived])
+        if key == "images" and any(file_columns[name][0] == "excluded" for name in entry.inputs):
+            continue  # `_check_names` reports a column that is both excluded and configured
+        inputs = tuple(derived.get(name) or _input_column(name, file_columns[name], options) for name in entry.inputs)
         outputs = entry.columns(inputs)
         for column in outputs:
-            if column.name in found and found[column.name][0] != "excluded":
+            if column.name in file_columns and file_columns[column.name][0] != "excluded":
                 raise SchemaError(f"column '{column.name}' is what dataset.{key} makes; rename it, or exclude it")
-            if column.name in made:
+            if column.name in derived:
                 before = makers[column.name]
                 raise SchemaError(
                     f"dataset.{key}: column '{column.name}' is what dataset.{before} makes; leave one out"
                 )
-            made[column.name], makers[column.name] = column, key
+            derived[column.name], makers[column.name] = column, key
         derivations.append(Derivation(entry, inputs, outputs))
     return derivations
 
 
-def _as_base(name: str, found: Found, options: DatasetOptions) -> Column:
-    """Return the column that others are made of; as words, numbers or times, whatever it is analysed as."""
-    family, canonical, source_type, _ = found
+def _input_column(name: str, file_column: FileColumn, options: DatasetOptions) -> Column:
+    """Return a column as transforms read it: as words, numbers or times, whatever kind it is analysed as."""
+    family, canonical, source_type, _ = file_column
     if family == "image" or name in {image.column for image in options.images}:
-        return _image(name, found)
+        return _image_column(name, file_column)
     kind = GUESSED_KIND.get(family, Kind.CATEGORY)
     if options.kinds.get(name) == "time":
         kind = Kind.TIME
     null_values = tuple(options.null_values) if family == "string" else ()
-    return Column(name, _read_as(kind, family, canonical), kind, null_values, source_type=source_type)
+    return Column(name, _canonical_type(kind, family, canonical), kind, null_values, source_type=source_type)
 
 
-def _as_found(made: dict[str, Column]) -> dict[str, Found]:
-    """Return what is known of made columns as if they were read from files."""
+def _as_file_columns(derived: dict[str, Column]) -> dict[str, FileColumn]:
+    """Return families and types of derived columns as if they were read from files."""
     families = {Kind.NUMBER: "number", Kind.TIME: "time"}
     return {
         name: (families.get(column.kind, "string"), column.type, column.source_type, "")
-        for name, column in made.items()
+        for name, column in derived.items()
     }
 
 
-def _image(name: str, found: Found) -> Column:
-    family, _, source_type, uri = found
+def _image_column(name: str, file_column: FileColumn) -> Column:
+    family, _, source_type, uri = file_column
     if family not in {"image", "string"}:
         raise SchemaError(
             f"dataset.images: '{name}' is {source_type} in {uri}; images are bytes, structs of bytes and path, or URIs"
@@ -175,43 +179,43 @@ def _image(name: str, found: Found) -> Column:
     return Column(name, "image", Kind.IMAGE, source_type=source_type)
 
 
-def _weight(found: dict[str, Found], name: str | None) -> Column | None:
+def _weight_column(file_columns: dict[str, FileColumn], name: str | None) -> Column | None:
     if name is None:
         return None
-    if found[name][0] not in {"number", "boolean"}:
-        raise SchemaError(f"dataset.weight: '{name}' is {found[name][2]}; weights are numbers")
+    if file_columns[name][0] not in {"number", "boolean"}:
+        raise SchemaError(f"dataset.weight: '{name}' is {file_columns[name][2]}; weights are numbers")
     return Column(name, "float64", Kind.NUMBER)
 
 
-def _named(name: str, names: Collection[str]) -> bool:
-    """Whether a column, or a struct that holds it, is among the names."""
+def _is_named(name: str, names: Collection[str]) -> bool:
+    """Whether the names hold a column, or a struct that contains it."""
     parts = name.split(".")
     return any(".".join(parts[:count]) in names for count in range(1, len(parts) + 1))
 
 
-def _read_as(kind: Kind, family: str, canonical: str) -> str:
+def _canonical_type(kind: Kind, family: str, canonical: str) -> str:
     """Return the canonical type of a column's batches."""
     if kind in {Kind.CATEGORY, Kind.TEXT}:
         return "string"
-    if kind is Kind.NUMBER and family == "string":  # a number by the user's word
+    if kind is Kind.NUMBER and family == "string":  # dataset.kinds says that the text holds numbers
         return "float64"
     return canonical if kind is Kind.NUMBER and family == "number" else "int64"
 
 
-def _check_names(options: DatasetOptions, files: list[str], made: list[str]) -> None:
+def _check_names(options: DatasetOptions, files: list[str], derived: list[str]) -> None:
     event_time = [options.event_time] if options.event_time else []
     weight = [options.weight] if options.weight else []
     keys = {"entity": options.entity, "event_time": event_time, "targets": options.targets, "weight": weight}
     keys |= {"exclude": options.exclude, "images": [image.column for image in options.images]}
-    for key, wanted in (keys | {"kinds": list(options.kinds)}).items():
-        names = files if key in OF_FILES else [*files, *made]
-        for name in wanted:
-            if name not in names and not (key == "exclude" and any(_named(known, [name]) for known in files)):
-                _refuse(key, name, names)
-    _check_once(options, keys, made)
+    for key, configured in (keys | {"kinds": list(options.kinds)}).items():
+        names = files if key in FILE_KEYS else [*files, *derived]
+        for name in configured:
+            if name not in names and not (key == "exclude" and any(_is_named(known, [name]) for known in files)):
+                _raise_unknown(key, name, names)
+    _check_roles(options, keys, derived)
 
 
-def _refuse(key: str, name: str, names: list[str]) -> None:
+def _raise_unknown(key: str, name: str, names: list[str]) -> None:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"the nearest is '{near[0]}'" if near else f"columns are {', '.join(names[:20])}"
     raise SchemaError(f"dataset.{key}: no column '{name}'; {hint}")
@@ -225,17 +229,17 @@ def _check_splits(options: DatasetOptions, names: list[str]) -> None:
             raise SchemaError(f"dataset.images: split of '{image.column}': no column '{image.split}'; {hint}")
 
 
-def _check_once(options: DatasetOptions, keys: dict[str, list[str]], made: list[str]) -> None:
-    """Raise ConfigurationError where a column is to be two things."""
+def _check_roles(options: DatasetOptions, keys: dict[str, list[str]], derived: list[str]) -> None:
+    """Raise ConfigurationError where a column is configured for two roles."""
     seen: dict[str, str] = {}
-    for key, wanted in keys.items():
-        for name in wanted:
+    for key, configured in keys.items():
+        for name in configured:
             if seen.setdefault(name, key) != key:
                 raise ConfigurationError(
                     f"column '{name}' stands in dataset.{seen[name]} and in dataset.{key}; take it out of one"
                 )
     for name, key in seen.items():
-        if key != "exclude" and name not in made and _named(name, options.exclude):
+        if key != "exclude" and name not in derived and _is_named(name, options.exclude):
             raise ConfigurationError(f"dataset.{key}: dataset.exclude leaves out what '{name}' is a field of")
     for name in keys["images"]:
         kind = options.kinds.get(name, "image")

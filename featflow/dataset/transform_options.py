@@ -1,6 +1,6 @@
-"""What an entry of ``dataset.derive`` is: the options of columns that are made of other columns.
+"""The base of all entries of ``dataset.derive``, which derive columns from other columns.
 
-Each kind has its file in `featflow.transforms`, and its line in the catalogue there.
+Each kind of entry has a file in `featflow.transforms` and a line in the catalogue there.
 """
 
 from __future__ import annotations
@@ -22,63 +22,63 @@ __all__ = ["Derivation", "Fitting", "TransformOptions"]
 
 
 class Fitting(Protocol):
-    """What a transform may use of a run while it is built: states of the data, and what earlier runs have frozen."""
+    """What building a transform may use of a run: states of the data, and arrays that earlier runs have frozen."""
 
     def states(self, specs: Sequence[Any]) -> list[Any]:
-        """Return the whole states of specs over all shards."""
+        """Return the states of specs, merged over all shards."""
         ...
 
     def frozen(self, name: str, of: str) -> Mapping[str, np.ndarray] | None:
-        """Return what was frozen under a name for the same purpose; None where it is to be fitted (anew).
+        """Return arrays frozen under a name for the same purpose; None where they are to be fitted, or fitted again.
 
         Parameters
         ----------
         of
-            All that decides whether it serves, such as an encoder.
+            All that the arrays depend on beside the data, such as an encoder.
         """
         ...
 
     def earlier(self, name: str) -> Mapping[str, np.ndarray] | None:
-        """Return what was frozen under a name, whether or not it serves."""
+        """Return arrays frozen under a name by the run before, whatever they were fitted for."""
         ...
 
     def freeze(self, name: str, of: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep what was fitted for the runs that follow."""
+        """Store fitted arrays for the runs that follow."""
         ...
 
 
 class TransformOptions(Options, ABC):
-    """One entry of ``dataset.derive``; its kind is the key that names what it is made of."""
+    """One entry of ``dataset.derive``; its kind is the key under which it names its inputs."""
 
     kind: ClassVar[str]
 
     @property
     @abstractmethod
     def inputs(self) -> tuple[str, ...]:
-        """Names of the columns that it is made of."""
+        """Names of the columns that it reads."""
 
     @abstractmethod
     def columns(self, inputs: tuple[Column, ...]) -> tuple[Column, ...]:
-        """Return what they are called and hold, from options alone, so that other options may name them.
+        """Return names and kinds of the derived columns, from options alone, so that other options may name them.
 
         Raises
         ------
         SchemaError
-            They cannot be made of these columns.
+            They cannot be derived from these inputs.
         """
 
     @abstractmethod
     def build(self, inputs: tuple[Column, ...], fitting: Fitting) -> Transform:
-        """Return what makes the columns; what it fits to data it freezes."""
+        """Return the transform that computes the columns; freeze what it fits to data."""
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """Columns that are to be made of others, before it is known how."""
+    """Columns to be derived from others, before their transform is built."""
 
     options: TransformOptions | ImageOptions
-    """What asks for them."""
+    """The entry of the configuration."""
     inputs: tuple[Column, ...]
-    """What they are made of."""
+    """Columns that they are derived from."""
     outputs: tuple[Column, ...]
-    """What was asked for, with roles and kinds as configured."""
+    """The derived columns, with roles and kinds as configured."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from featflow.dataset.image_bytes import elsewhere, images_of
+from featflow.dataset.image_bytes import images_of, stored_by_path
 from featflow.errors import InfrastructureError
 
 BYTES = [b"one", b"", None, b"two"]
@@ -34,8 +34,8 @@ def test_structs_go_by_name_and_bytes_go_first(tmp_path):
     array = pa.array(values, kind)
     assert found(array, tmp_path / "a.parquet") == expected
     assert found(array[1:], tmp_path / "a.parquet") == expected[1:]
-    assert elsewhere(array).to_pylist() == [False, True, False, False]
-    assert elsewhere(array[1:]).to_pylist() == [True, False, False]
+    assert stored_by_path(array).to_pylist() == [False, True, False, False]
+    assert stored_by_path(array[1:]).to_pylist() == [True, False, False]
 
 
 def test_what_hides_below_a_struct_that_is_null_is_not_read():
