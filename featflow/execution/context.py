@@ -1,8 +1,8 @@
-"""What an analysis may use of a run: columns, codings, states, stored codes, tables; never an engine or a path.
+"""The run as analyses see it: columns, codings, states, stored codes, tables; never an engine or a path.
 
 A run goes in rounds: profile (columns known), fit (decisions frozen), relate (codebook known), measure (where the
-engine runs), write. A declaration only shares reading: `Context.states` gives any state at any time, found or made by
-one more pass over the shards. Every pass is counted.
+engine runs), write. Declaring a request early only shares reading: `Context.states` returns any state at any time, from
+storage or by one more pass over the shards. Every pass is counted.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ from featflow.storage.tables import TableSpec
 __all__ = ["Context", "Pass"]
 
 MEASURE_COPIES = 8
-"""Copies of a state that measuring it takes."""
+"""Copies of a state that a task needs to measure it. With more, cores would be idle where memory bounds the tasks; with
+fewer, an engine would start more tasks than memory holds."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One way over shards."""
+    """One pass over shards."""
 
     stage: str
     shards: int
-    """Shards that it is of."""
+    """Shards that the pass covers."""
     computed: frozenset[str]
-    """Digests of those that were read; the states of the others were there."""
+    """Digests of the shards that were read; states of the others existed."""
 
     def public(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -64,33 +65,33 @@ class Context:
 
     workspace: Workspace
     dataset: Dataset
-    """With the shards that can be read."""
+    """Columns, and the shards that can be read."""
     uncertainty: UncertaintyOptions
     writer: RunWriter
     analyses: Sequence[Any] = ()
-    """All analyses there are, whose figures drift compares."""
+    """All analyses that exist; drift compares figures of each."""
     derived: Any = None
-    """What is made of columns; see `featflow.transforms.derive`."""
+    """Derived columns and their transforms; see `featflow.transforms.derive`."""
     columns: ColumnStates = field(init=False)
-    """Whole states of all columns."""
+    """Merged states of pass 1, column by column."""
     codebook: Codebook = field(init=False)
     jackknife: JackknifeGroups = field(init=False)
-    """Rows that the jackknife deletes together."""
+    """Groups of rows that the jackknife deletes together."""
     fitted: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What each analysis froze, by its name."""
+    """Decisions that each analysis froze, by its name."""
     passes: list[Pass] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)
     compared_with: list[str] = field(default_factory=list)
-    """Other runs that this one's tables speak of: they stay while it stays."""
+    """Runs that this one's tables are compared with; garbage collection keeps them as long as this one."""
     run_so_far: Callable[[], Run] = field(init=False, repr=False)
     """Returns the run as it is written so far."""
     _declared: dict[type, tuple[Request, tuple[AnySummarizer, ...]]] = field(default_factory=dict)
-    _whole: dict[AnySummarizer, str] = field(default_factory=dict)
+    _merged_names: dict[AnySummarizer, str] = field(default_factory=dict)
     _results: dict[Callable[..., Any], list[Any]] = field(default_factory=dict)
 
-    # --- what is asked for -------------------------------------------------------------------------------------------
+    # --- requests ----------------------------------------------------------------------------------------------------
 
     def declare(self, requests: Iterable[Request]) -> tuple[AnySummarizer, ...]:
         """Join requests of a kind, cut them, and return the specs of all; nothing is read."""
@@ -124,94 +125,95 @@ class Context:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, stage: str, specs: Sequence[AnySummarizer]) -> tuple[Shard, ...]:
-        """Make the states of specs where they are not there, and merge them; return the shards that could be read."""
-        of_shards = [spec for spec in specs if not spec.of_stored]
-        of_stored = [spec for spec in specs if spec.of_stored]
+        """Compute missing states of specs and merge them; return the shards that could be read."""
+        file_specs = [spec for spec in specs if not spec.of_stored]
+        stored_specs = [spec for spec in specs if spec.of_stored]
         shards = self.dataset.shards
-        if of_shards:
-            done = passes.summarize_shards(self.workspace, shards, of_shards, f"reading: {stage}")
-            self.passes.append(Pass(stage, len(done.shards), done.computed))
-            self.quarantined += done.quarantined
-            shards = done.shards
-            merged = [spec for spec in of_shards if not spec.by_shard]
-            self._whole |= zip(merged, passes.merge(self.workspace, shards, merged, "merging"), strict=True)
-        if of_stored:
-            codes: tuple[Any, ...] = tuple(spec for spec in of_shards if spec.by_shard)
-            self._whole |= count_totals(self.workspace, shards, codes, of_stored, "counting pairs")
+        if file_specs:
+            result = passes.summarize_shards(self.workspace, shards, file_specs, f"reading: {stage}")
+            self.passes.append(Pass(stage, len(result.shards), result.computed))
+            self.quarantined += result.quarantined
+            shards = result.shards
+            merged = [spec for spec in file_specs if not spec.by_shard]
+            self._merged_names |= zip(merged, passes.merge(self.workspace, shards, merged, "merging"), strict=True)
+        if stored_specs:
+            codes: tuple[Any, ...] = tuple(spec for spec in file_specs if spec.by_shard)
+            self._merged_names |= count_totals(self.workspace, shards, codes, stored_specs, "counting pairs")
         return shards
 
     def states(
         self, *requests: Request, shards: Sequence[Shard] | None = None, stage: str = ""
     ) -> Iterator[tuple[Any, Any]]:
-        """Yield the specs of requests and their states, of some shards or all: found, or by one more pass for all.
+        """Yield the specs of requests and their merged states, of some shards or all; a pass computes missing ones.
 
         Raises
         ------
         InfrastructureError
-            What was readable a moment ago is not any more; run again.
+            A file that was readable became unreadable during the run.
         """
         specs = [spec for request in requests for spec in self.specs(request)]
-        lacking = [spec for spec in specs if shards is not None or spec not in self._whole]
-        names = dict(self._whole) if shards is None else {}
-        if lacking:
-            some = self.dataset.shards if shards is None else shards
-            stage = stage or lacking[0].name
-            done = passes.summarize_shards(self.workspace, some, lacking, f"reading: {stage}")
-            self.passes.append(Pass(stage, len(done.shards), done.computed))
-            if done.quarantined:
-                raise InfrastructureError(f"{done.quarantined[0].uri}: became unreadable during the run; run again")
-            merged = dict(zip(lacking, passes.merge(self.workspace, some, lacking, "merging"), strict=True))
+        missing = [spec for spec in specs if shards is not None or spec not in self._merged_names]
+        names = dict(self._merged_names) if shards is None else {}
+        if missing:
+            chosen = self.dataset.shards if shards is None else shards
+            stage = stage or missing[0].name
+            result = passes.summarize_shards(self.workspace, chosen, missing, f"reading: {stage}")
+            self.passes.append(Pass(stage, len(result.shards), result.computed))
+            if result.quarantined:
+                raise InfrastructureError(f"{result.quarantined[0].uri}: became unreadable during the run; run again")
+            merged = dict(zip(missing, passes.merge(self.workspace, chosen, missing, "merging"), strict=True))
             names |= merged
             if shards is None:
-                self._whole |= merged
+                self._merged_names |= merged
         for spec in specs:
             yield spec, state_store.load(self.workspace.store, spec, names[spec])
 
     def state(self, spec: AnySummarizer) -> Any:
-        """Return the whole state of a spec that was read."""
-        return state_store.load(self.workspace.store, spec, self._whole[spec])
+        """Return the merged state of a spec that was read."""
+        return state_store.load(self.workspace.store, spec, self._merged_names[spec])
 
     def path(self, spec: AnySummarizer) -> str:
-        """Return where the whole state of a spec that was read lies, for runs that come after."""
-        return state_store.path(spec, self._whole[spec])
+        """Return the path of the merged state of a spec that was read, for later runs."""
+        return state_store.path(spec, self._merged_names[spec])
 
     @cached_property
     def codes(self) -> StoredColumns:
-        """The stored codes of all columns, to be looked at again and again, or on a share of the rows."""
+        """The stored codes of all columns; they can be read repeatedly, in whole or on a sample of the rows."""
         codes: tuple[Any, ...] = tuple(spec for _, specs in self._declared.values() for spec in specs if spec.by_shard)
         return stored_columns_of(self.workspace, self.dataset.shards, codes)
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 
     def measure(self, measurements: Iterable[tuple[str, Measurement]]) -> None:
-        """Compute all measurements, each beside its states: a state is loaded, or counted from codes, once for all.
+        """Compute all measurements in tasks; each state is loaded, or counted from codes, once for all of them.
 
         Parameters
         ----------
         measurements
-            With the name of the analysis that wants each.
+            Each with the name of its analysis.
         """
-        of_spec: dict[AnySummarizer, list[tuple[Measurement, Place]]] = {}
+        calls_by_spec: dict[AnySummarizer, list[tuple[Measurement, Place]]] = {}
         counts: dict[str, int] = {}
         for name, measurement in measurements:
             self._results[measurement.function] = []
             for spec in self.specs(measurement.request):
                 index = counts[name] = counts.get(name, -1) + 1
                 place = Place(self.workspace.store, self.writer.folder(f"pending/{name}"), index)
-                of_spec.setdefault(spec, []).append((measurement, place))
-        if not of_spec:
+                calls_by_spec.setdefault(spec, []).append((measurement, place))
+        if not calls_by_spec:
             return
-        specs = tuple(of_spec)
-        shared = {id(m.shared): m.shared for asked in of_spec.values() for m, _ in asked}
-        asked = tuple(tuple((m.function, id(m.shared), place) for m, place in of_spec[spec]) for spec in specs)
-        stream = self.codes if any(spec.of_stored for spec in specs) else None
-        names = tuple(self._whole.get(spec) for spec in specs)
-        work = MeasureWork(self.workspace.store, specs, names, asked, shared, stream)
+        specs = tuple(calls_by_spec)
+        # Functions share large values: each is sent once, and referred to by its id.
+        shared = {id(m.shared): m.shared for calls in calls_by_spec.values() for m, _ in calls}
+        calls = tuple(tuple((m.function, id(m.shared), place) for m, place in calls_by_spec[spec]) for spec in specs)
+        codes = self.codes if any(spec.of_stored for spec in specs) else None
+        names = tuple(self._merged_names.get(spec) for spec in specs)
+        work = MeasureWork(self.workspace.store, specs, names, calls, shared, codes)
         memory = MEASURE_COPIES * max(spec.nbytes() for spec in specs)
         resources = Resources(memory=memory, gpus=self.workspace.gpus)
-        found = self._mapped(measure_state, work, range(len(specs)), "measuring", resources)
-        for of, results in zip(asked, found, strict=True):
-            for (function, _, _), result in zip(of, results, strict=True):
+        answers = self._map(measure_state, work, range(len(specs)), "measuring", resources)
+        for spec_calls, results in zip(calls, answers, strict=True):
+            for (function, _, _), result in zip(spec_calls, results, strict=True):
                 self._results[function].append(result)
 
     def results(self, function: Callable[..., Any]) -> list[Any]:
@@ -220,13 +222,13 @@ class Context:
 
     @property
     def exhaustive(self) -> bool:
-        """Whether every pair of features can be looked at on all rows; all analyses of pairs follow it."""
+        """Whether all pairs of features are measured on all rows; all analyses of pairs follow this one decision."""
         features = sum(column.kind is not Kind.TEXT for column in self.dataset.with_role(Role.FEATURE))
         return features * (features - 1) / 2 * self.dataset.rows <= EXHAUSTIVE_UP_TO
 
     @property
     def scale(self) -> float:
-        """Rows of equal weight that a unit of weight is worth."""
+        """Number of equally weighted rows that one unit of weight stands for: sum of weights over sum of squares."""
         moments = self.columns.moments
         return moments.weight_sum / moments.weight_square_sum if self.dataset.weight else 1.0
 
@@ -254,13 +256,13 @@ class Context:
         Parameters
         ----------
         memory
-            Bytes that one call takes.
+            Bytes that one call needs.
         gpus
-            Whether it counts pairs, on a share of a GPU where the configuration says so.
+            Whether the function counts pairs, which takes the share of a GPU of ``engine.gpus``.
         """
-        yield from self._mapped(function, shared, items, stage, Resources(self.workspace.gpus if gpus else 0.0, memory))
+        yield from self._map(function, shared, items, stage, Resources(self.workspace.gpus if gpus else 0.0, memory))
 
-    def _mapped(
+    def _map(
         self, function: Callable[..., Any], shared: Any, items: Sequence[Any], stage: str, resources: Resources
     ) -> Iterator[Any]:
         with progress.stage(self.workspace.progress, stage, len(items)):
@@ -277,7 +279,7 @@ class Context:
     def write_parts(
         self, table: TableSpec, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]
     ) -> list[Any]:
-        """Write a table a part a task: ``function(shared, (item, path))`` writes one and returns a `Written`."""
+        """Write a table, a part a task, by ``function(shared, (item, path))``, which writes it and returns a `Written`."""
         paths = self.writer.part_paths(table.name, len(items))
         parts = list(self.map(function, shared, list(zip(items, paths, strict=True)), f"writing: {table.name}"))
         self.writer.add(table.name, parts)
@@ -288,7 +290,7 @@ class Context:
         return self.run_so_far().arrow(name) if name in self.writer.tables else None
 
     def warn(self, *texts: str) -> None:
-        """Say in the manifest what readers of the tables should know; each text once."""
+        """Add warnings for readers of the tables to the manifest, each text once."""
         self.warnings.extend(text for text in texts if text not in self.warnings)
 
     def note(self, analysis: str, **values: Any) -> None:

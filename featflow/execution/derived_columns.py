@@ -1,4 +1,4 @@
-"""Where the values of columns lie: in files, in the states of what was made of them, or in what is made of a batch."""
+"""Where a column's values come from: a file, the stored states of a transform, or a transform applied to a batch."""
 
 from __future__ import annotations
 
@@ -17,42 +17,43 @@ __all__ = ["DerivedColumns", "file_columns", "stored_layers", "stored_rows"]
 
 
 def file_columns(columns: Sequence[Column]) -> tuple[Column, ...]:
-    """Return the columns of files that these are read from, or made of while they are read."""
-    found: dict[str, Column] = {}
+    """Return the columns of files that must be read for these columns and for their inline transforms."""
+    needed: dict[str, Column] = {}
     for column in columns:
         if column.derived is None:
-            found.setdefault(repr(column), column)
+            needed.setdefault(repr(column), column)
         elif not column.derived.stored:
-            found |= {repr(each): each for each in file_columns(column.derived.inputs) if repr(each) not in found}
-    return tuple(found.values())
+            needed |= {repr(each): each for each in file_columns(column.derived.inputs) if repr(each) not in needed}
+    return tuple(needed.values())
 
 
-def _stored(columns: Sequence[Column]) -> dict[Transform, None]:
-    """Return the transforms whose states are read for these columns."""
-    found: dict[Transform, None] = {}
+def _stored_transforms(columns: Sequence[Column]) -> dict[Transform, None]:
+    """Return the stored transforms whose states are read for these columns, in order and without repeats."""
+    transforms: dict[Transform, None] = {}
     for transform in dict.fromkeys(column.derived for column in columns if column.derived):
-        found |= {transform: None} if transform.stored else _stored(transform.inputs)
-    return found
+        transforms |= {transform: None} if transform.stored else _stored_transforms(transform.inputs)
+    return transforms
 
 
 def stored_layers(columns: Sequence[Column]) -> list[list[Transform]]:
-    """Return the transforms whose states must be there before these columns are read, those first that need no other.
+    """Return the transforms whose states must exist before these columns are read, in the order of computing them.
 
-    Each follows those that it is made of, in a later list.
+    A transform stands in a later list than the transforms that it depends on.
     """
     layers: list[list[Transform]] = []
-    waiting = list(_stored(columns))
+    waiting = list(_stored_transforms(columns))
     while waiting:
         layers.insert(0, waiting)
-        waiting = list(_stored([column for transform in waiting for column in transform.inputs]))
+        waiting = list(_stored_transforms([column for transform in waiting for column in transform.inputs]))
+        # A transform that another one needs moves to an earlier layer.
         layers = [[each for each in layer if each not in waiting] for layer in layers]
     return [layer for layer in layers if layer]
 
 
 def stored_rows(store: Store, specs: Sequence[RowsSpec], name: str, fields: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield some fields of the rows of a shard, or of several joined, that specs keep by that name."""
-    wanted = [(spec, [field for field in spec.fields if field in fields]) for spec in specs]
-    files = [(state_store.path(spec, name), some) for spec, some in wanted if some]
+    """Yield some fields of stored rows, batch by batch, of the shard or merged state of that name."""
+    fields_by_spec = [(spec, [field for field in spec.fields if field in fields]) for spec in specs]
+    files = [(state_store.path(spec, name), names) for spec, names in fields_by_spec if names]
     for batches in zip(*(store.read_arrow_batches(*file) for file in files), strict=True):
         yield pa.record_batch(
             {field: array for batch in batches for field, array in zip(batch.schema.names, batch.columns, strict=True)}
@@ -67,14 +68,14 @@ class DerivedColumns:
     shard
         Digest of the shard.
     columns
-        Of any kind.
+        Columns of any kind, of files or derived.
     """
 
     def __init__(self, store: Store, shard: str, columns: Sequence[Column]) -> None:
         self._columns, self._files = tuple(columns), file_columns(columns)
         self._stored: dict[str, pa.Array] = {}
-        needed = _inner(columns)
-        for transform in _stored(columns):
+        needed = _needed_columns(columns)
+        for transform in _stored_transforms(columns):
             fields = [column.name for column in transform.outputs if repr(column) in needed]
             batches = list(stored_rows(store, [StoredSummarizer(transform)], shard, fields))
             for column in transform.outputs:
@@ -82,7 +83,7 @@ class DerivedColumns:
                     self._stored[repr(column)] = pa.concat_arrays([batch.column(column.name) for batch in batches])
 
     def of(self, batch: pa.RecordBatch, start: int) -> pa.RecordBatch:
-        """Return the columns of a batch that holds those of files, in their order.
+        """Return the columns of a batch in their order, given a batch of `file_columns`.
 
         Parameters
         ----------
@@ -92,43 +93,44 @@ class DerivedColumns:
         if self._columns == self._files:
             return batch
         values = {repr(column): batch.column(place) for place, column in enumerate(self._files)}
-        made = {key: array.slice(start, batch.num_rows) for key, array in self._stored.items()}
-        arrays = [_value(column, values, made) for column in self._columns]
+        outputs = {key: array.slice(start, batch.num_rows) for key, array in self._stored.items()}
+        arrays = [_column_values(column, values, outputs) for column in self._columns]
         return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self._columns])
 
 
-def _native(column: Column) -> Column:
-    """Return a derived column as its transform makes it: kinds may say that it is to be read as another type."""
+def _output_column(column: Column) -> Column:
+    """Return a derived column with the type that its transform returns; ``dataset.kinds`` may change it."""
     outputs = column.derived.outputs if column.derived else (column,)
     return next(each for each in outputs if each.name == column.name)
 
 
-def _inner(columns: Sequence[Column]) -> set[str]:
-    """Return what is needed for columns: themselves as they are made, and what inline transforms are made of."""
-    found = {repr(_native(column)) for column in columns}
+def _needed_columns(columns: Sequence[Column]) -> set[str]:
+    """Return the keys of the outputs that these columns need: their own, and those of inline transforms' inputs."""
+    needed = {repr(_output_column(column)) for column in columns}
     for transform in {column.derived for column in columns if column.derived and not column.derived.stored}:
-        found |= _inner(transform.inputs)
-    return found
+        needed |= _needed_columns(transform.inputs)
+    return needed
 
 
-def _value(column: Column, values: dict[str, pa.Array], made: dict[str, pa.Array]) -> pa.Array:
+def _column_values(column: Column, values: dict[str, pa.Array], outputs: dict[str, pa.Array]) -> pa.Array:
     """Return a column's values.
 
     Parameters
     ----------
     values
-        Columns that are there already; those that are made join them.
-    made
-        Outputs of transforms as these make them; likewise.
+        Values of columns that are known already; this column and its inputs are added.
+    outputs
+        Outputs of transforms before they are cast to the column's type; likewise.
     """
     key = repr(column)
     if key not in values and column.derived:
-        native, transform = repr(_native(column)), column.derived
-        if native not in made:
-            arrays = [_value(each, values, made) for each in transform.inputs]
+        output_key, transform = repr(_output_column(column)), column.derived
+        if output_key not in outputs:
+            arrays = [_column_values(each, values, outputs) for each in transform.inputs]
             batch = pa.RecordBatch.from_arrays(arrays, names=[each.name for each in transform.inputs])
-            made |= {
-                repr(output): array for output, array in zip(transform.outputs, transform.apply(batch), strict=True)
+            outputs |= {
+                repr(each_output): array
+                for each_output, array in zip(transform.outputs, transform.apply(batch), strict=True)
             }
-        values[key] = canonical(made[native], column)
+        values[key] = canonical(outputs[output_key], column)
     return values[key]

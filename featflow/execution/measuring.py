@@ -1,4 +1,4 @@
-"""A task that measures one state: all that is asked of it, beside it."""
+"""A task that measures one state: it loads the state once and calls all functions that measure it."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from featflow.storage.store import Store
 
 __all__ = ["MeasureWork", "measure_state"]
 
-Asked = tuple[Callable[..., Any], int, Place]
+Call = tuple[Callable[..., Any], int, Place]
 """A function, the key of what it shares, and its place."""
 
 
 @dataclass(frozen=True)
 class MeasureWork:
-    """What every task is given."""
+    """Input that all tasks share."""
 
     store: Store
     specs: tuple[AnySummarizer, ...]
     names: tuple[str | None, ...]
-    """Name of each spec's whole state; None where the task counts it from codes."""
-    asked: tuple[tuple[Asked, ...], ...]
-    """What is asked of each spec's state."""
+    """Name of each spec's merged state; None where the task counts it from codes."""
+    calls: tuple[tuple[Call, ...], ...]
+    """The functions that measure each spec's state."""
     shared: dict[int, Any]
-    """What functions share, by key."""
+    """Arguments that functions share, by key."""
     codes: StoredColumns | None
-    """What states without a name are counted from."""
+    """Stored codes, from which states without a name are counted."""
 
 
 def measure_state(work: MeasureWork, index: int) -> list[Any]:
-    """Return what each function makes of a state, in the order in which they are asked."""
+    """Return the result of each function that measures a state, in their order."""
     spec, name = work.specs[index], work.names[index]
     if name is None:
         assert work.codes is not None  # noqa: S101  only specs of codes have no whole state
         state = work.codes.count(spec)
     else:
         state = state_store.load(work.store, spec, name)
-    return [function(work.shared[key], place, spec, state) for function, key, place in work.asked[index]]
+    return [function(work.shared[key], place, spec, state) for function, key, place in work.calls[index]]

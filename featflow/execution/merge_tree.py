@@ -17,12 +17,13 @@ from featflow.dataset.dataset import Shard
 __all__ = ["FAN_IN", "MOST_MEMBERS", "Node", "levels", "subtree_level", "subtrees", "whole_name"]
 
 FAN_IN = 8
-"""States merged by one task, in the mean."""
+"""States merged by one task, on average. A larger one reads more states again when a shard changes, a smaller one makes
+more levels; with 8 a changed shard remakes some four states of a thousand shards."""
 MOST_MEMBERS = 4 * FAN_IN
-"""States merged by one task at most."""
+"""States merged by one task at most. The hash leaves one group in 70 unended for so long, (7/8)^32."""
 
 Node = tuple[tuple[str, ...], str]
-"""Members of a state, and its name."""
+"""Names of the states that a state is merged from, and its own name."""
 
 
 def levels(shards: Sequence[Shard]) -> list[list[Node]]:
@@ -30,13 +31,13 @@ def levels(shards: Sequence[Shard]) -> list[list[Node]]:
 
     A state that is a group of its own goes up as it is: its node has itself as its only member.
     """
-    found: list[list[Node]] = []
+    tree: list[list[Node]] = []
     places = {shard.digest: shard.place for shard in shards}
     while len(places) > 1:
-        groups = _groups(places, len(found))
-        found.append([(group, _merged_name(group) if len(group) > 1 else group[0]) for group in groups])
-        places = {name: places[members[-1]] for members, name in found[-1]}
-    return found
+        groups = _groups(places, len(tree))
+        tree.append([(group, _merged_name(group) if len(group) > 1 else group[0]) for group in groups])
+        places = {name: places[members[-1]] for members, name in tree[-1]}
+    return tree
 
 
 def _groups(places: Mapping[str, str], level: int) -> list[tuple[str, ...]]:
@@ -54,6 +55,7 @@ def _groups(places: Mapping[str, str], level: int) -> list[tuple[str, ...]]:
 
 
 def _ends_group(place: str, level: int) -> bool:
+    # The level takes part in the hash: a member that ended one group would else end those of all levels above.
     return hashlib.sha256(f"{level}:{place}".encode()).digest()[0] % FAN_IN == 0
 
 
@@ -64,14 +66,14 @@ def whole_name(shards: Sequence[Shard]) -> str:
 
 
 def subtree_level(state_bytes: int, shard_bytes: int, shards: int) -> int:
-    """Return at which level of the tree a state stands for enough shards to be outweighed by them, or for all.
+    """Return the lowest level of the tree at which the shards below a node outweigh its state, at most the root's.
 
     Parameters
     ----------
     state_bytes
         Bytes of one state.
     shard_bytes
-        Bytes of a shard that it is made from.
+        Bytes of one shard.
 
     Examples
     --------
@@ -86,11 +88,11 @@ def subtree_level(state_bytes: int, shard_bytes: int, shards: int) -> int:
 
 def subtrees(shards: Sequence[Shard], level: int) -> list[tuple[tuple[Shard, ...], str]]:
     """Return the shards below each node of a level, 0 being the shards themselves, and the node's name."""
-    found: list[tuple[tuple[Shard, ...], str]] = [((shard,), shard.digest) for shard in shards]
+    spans: list[tuple[tuple[Shard, ...], str]] = [((shard,), shard.digest) for shard in shards]
     for nodes in levels(shards)[:level]:
-        below = {name: run for run, name in found}
-        found = [(tuple(shard for member in members for shard in below[member]), name) for members, name in nodes]
-    return found
+        below = {name: span for span, name in spans}
+        spans = [(tuple(shard for member in members for shard in below[member]), name) for members, name in nodes]
+    return spans
 
 
 def _merged_name(members: tuple[str, ...]) -> str:

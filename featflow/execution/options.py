@@ -1,4 +1,4 @@
-"""Options of engines, of the budget, and of who is told of a run."""
+"""Options of engines, of the budget, and of lineage events."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class EngineOptions(Options):
 
 
 class Budget(Options):
-    """What a run may cost."""
+    """Limits of a run: memory, and rows that cannot be read."""
 
     memory: ByteSize = Field(default=ByteSize(4 * 2**30), ge=64 * 2**20, description="Memory of the whole run.")
     bad_rows: float = Field(default=0.001, ge=0, le=1, description="Share of rows that may be unreadable.")

@@ -1,7 +1,7 @@
-"""The way over shards: every summary of every span of them that is not there yet, then merged into one.
+"""Passes over shards: compute the missing states of every span of shards, then merge them into one.
 
-Work is the set of states that are not there yet. States are merged in the order
-of shards with a constant fan-in, so the same data gives the same bits on any engine.
+The work of a pass is the set of states that do not exist yet. States are merged in the order
+of shards along a tree that depends on places alone, so the same data gives the same bits on any engine.
 """
 
 from __future__ import annotations
@@ -34,23 +34,24 @@ __all__ = [
 ]
 
 FREE_BYTES = 64 * 2**20
-"""Bytes of states that are worth writing whatever the shard."""
+"""Bytes of states that are written for each shard, however small it is. So a night over small files computes its own
+shard's states and no others'; states of large specs are made for several shards at once, which keeps storage small."""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a run's work happens."""
+    """Storage, engine and limits of a run."""
 
     store: Store
-    """Output: states and runs."""
+    """The output, which holds states and runs."""
     engine: Engine
-    """What maps functions over items."""
+    """Maps functions over items."""
     progress: Reporter
-    """Who is told."""
+    """Is told of stages and steps."""
     state_bytes: int
     """Bytes that the states of one task may take."""
     shard_bytes: int
-    """Bytes of a shard, for the shards that make one state (see `featflow.execution.merge_tree.subtree_level`)."""
+    """Bytes of a shard, which decide how many shards make one state (`featflow.execution.merge_tree.subtree_level`)."""
     source_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the dataset's filesystem."""
     gpus: float = 0.0
@@ -58,24 +59,24 @@ class Workspace:
     encoder_gpus: float | None = None
     """Share of a GPU that an actor reserves that encodes images; None takes a whole one where there is any."""
     used: state_store.StateReferences = field(default_factory=state_store.StateReferences)
-    """States that the run has taken so far."""
+    """States that the run has used so far, for its manifest."""
 
     @cached_property
     def present(self) -> state_store.StateIndex:
-        """States that are there already."""
+        """States that exist at the output."""
         return state_store.StateIndex(self.store)
 
 
 @dataclass(frozen=True)
 class Computed:
-    """What a pass over shards left behind."""
+    """Result of a pass over shards."""
 
     shards: tuple[Shard, ...]
-    """Shards whose states exist: those given, less what could not be read."""
+    """Shards whose states exist: the given ones, less the row groups that could not be read."""
     quarantined: tuple[Quarantined, ...]
     """Row groups that could not be read."""
     computed: frozenset[str]
-    """Digests of the shards that were read; the others were found."""
+    """Digests of the shards that were read; states of the others existed."""
 
 
 # --- shards x summaries ---------------------------------------------------------------------------------------------
@@ -84,70 +85,73 @@ class Computed:
 def summarize_shards(
     workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str
 ) -> Computed:
-    """Make the states of all spans of shards that are not there yet, and before them the stored columns that they read.
+    """Compute the missing states of all spans of shards, after the stored columns that they read.
 
-    A shard with unreadable row groups leaves no state: it goes on as another shard without them.
+    A shard with unreadable row groups gets no state: it is replaced by a shard without them, and the pass goes on.
 
     Raises
     ------
     ConfigurationError
-        A state cannot fit ``budget.memory``; nothing was read.
+        A state does not fit ``budget.memory``; nothing was read.
     """
     before = stored_before(specs, shards)
     groups: list[Sequence[AnySummarizer]] = [*before, specs]
-    stages = [f"columns: {', '.join(sorted({spec.transform.kind for spec in some}))}" for some in before]
-    for some in groups:
-        state_store.check_sizes(some, workspace.state_bytes)
-    remaining, quarantined, done = list(shards), list[Quarantined](), set[str]()
+    stages = [f"columns: {', '.join(sorted({spec.transform.kind for spec in group}))}" for group in before]
+    for group in groups:
+        state_store.check_sizes(group, workspace.state_bytes)
+    remaining, quarantined, computed = list(shards), list[Quarantined](), set[str]()
+    # A shard that loses an unreadable row group is another shard without states: repeat until all could be read.
     while True:
-        remaining, bad = _readable(workspace.store, remaining, groups)
-        quarantined += bad
-        made = (_make(workspace, remaining, *each, done) for each in zip(groups, [*stages, stage], strict=True))
-        if all(made):
+        remaining, unreadable = _readable_in_all(workspace.store, remaining, groups)
+        quarantined += unreadable
+        complete = (
+            _make_states(workspace, remaining, *each, computed) for each in zip(groups, [*stages, stage], strict=True)
+        )
+        if all(complete):
             break
-    for some in groups:
-        workspace.used.add(some, remaining)
-    return Computed(tuple(remaining), tuple(quarantined), frozenset(done))
+    for group in groups:
+        workspace.used.add(group, remaining)
+    return Computed(tuple(remaining), tuple(quarantined), frozenset(computed))
 
 
 def stored_before(specs: Sequence[AnySummarizer], shards: Sequence[Shard]) -> list[tuple[StoredSummarizer, ...]]:
-    """Return the specs whose states hold columns that these read, those first that need no other."""
+    """Return the specs of stored columns that these specs read, in the order of computing them."""
     rows = max((shard.rows for shard in shards), default=0)
     layers = stored_layers([column for spec in specs for column in spec.columns])
     return [tuple(StoredSummarizer(transform, rows) for transform in layer) for layer in layers]
 
 
 def readable(store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]) -> list[Shard]:
-    """Return the shards less what is known to be unreadable, in what the specs read or what that is made of."""
-    return _readable(store, list(shards), [*stored_before(specs, shards), tuple(specs)])[0]
+    """Return the shards less row groups known to be unreadable in columns that the specs or their transforms read."""
+    return _readable_in_all(store, list(shards), [*stored_before(specs, shards), tuple(specs)])[0]
 
 
-def _readable(
+def _readable_in_all(
     store: Store, shards: list[Shard], groups: Sequence[Sequence[AnySummarizer]]
 ) -> tuple[list[Shard], list[Quarantined]]:
-    found: list[Quarantined] = []
-    for some in groups[::-1]:
-        shards, bad = state_store.readable(store, shards, some)
-        found += bad
-    return shards, found
+    quarantined: list[Quarantined] = []
+    for specs in groups[::-1]:
+        shards, unreadable = state_store.readable(store, shards, specs)
+        quarantined += unreadable
+    return shards, quarantined
 
 
-def _make(
-    workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str, done: set[str]
+def _make_states(
+    workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str, computed: set[str]
 ) -> bool:
-    """Make the states that are not there yet; return whether all shards could be read.
+    """Compute missing states; return whether all shards could be read.
 
     Parameters
     ----------
-    done
-        Digests of the shards that were read; gets more.
+    computed
+        Digests of the shards that were read; those read here are added.
     """
-    store, present, readable = workspace.store, workspace.present.names(specs), True
+    store, present, all_readable = workspace.store, workspace.present.names(specs), True
     shard_bytes = max(workspace.shard_bytes, FREE_BYTES)
     items = [
         Item(span, name, group)
-        for span, name, lacking in state_store.missing(workspace.present, shards, specs, shard_bytes)
-        for group in _groups(specs, lacking, workspace.state_bytes)
+        for span, name, missing in state_store.missing(workspace.present, shards, specs, shard_bytes)
+        for group in _task_groups(specs, missing, workspace.state_bytes)
     ]
     if not items:
         return True
@@ -162,17 +166,17 @@ def _make(
         for item, unreadable in zip(items, reports, strict=True):
             rows, nbytes = sum(shard.rows for shard in item.shards), sum(shard.nbytes for shard in item.shards)
             workspace.progress.advance(rows, len(item.shards), nbytes)
-            done |= {shard.digest for shard in item.shards}
-            readable &= not unreadable
+            computed |= {shard.digest for shard in item.shards}
+            all_readable &= not unreadable
             for digest, entries in unreadable.items():
                 state_store.quarantine(store, digest, specs, entries)
             for i in item.specs if not unreadable else ():
                 present[i].add(item.name)
-    return readable
+    return all_readable
 
 
-def _groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> Iterator[tuple[int, ...]]:
-    """Cut specs into groups whose states fit one task together, of not too many columns."""
+def _task_groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> Iterator[tuple[int, ...]]:
+    """Cut specs into groups whose states fit one task together, and whose columns a batch can hold in many rows."""
     group: list[int] = []
     columns: set[Column] = set()
     for index in indices:
@@ -197,7 +201,7 @@ class _MergeWork:
 
 
 def merge(workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str) -> list[str]:
-    """Merge the states of every spec; return the name of each spec's whole state."""
+    """Merge the states of every spec over all shards; return the name of each spec's merged state."""
     return merge_states(workspace, shards, specs, stage) * len(specs)
 
 
@@ -209,10 +213,10 @@ def merge_states(
     work = _MergeWork(workspace.store, tuple(specs))
     tree = merge_tree.levels(shards)[:level]
     present = workspace.present.names(specs)
-    wanted = [_lacking(tree, names) for names in present]
-    for nodes, *of_specs in zip(tree, *wanted, strict=True):
+    missing_by_spec = [_merges_by_level(tree, names) for names in present]
+    for nodes, *names_by_spec in zip(tree, *missing_by_spec, strict=True):
         members = {name: group for group, name in nodes}
-        items = [(i, members[name], name) for i, names in enumerate(of_specs) for name in names]
+        items = [(i, members[name], name) for i, names in enumerate(names_by_spec) for name in names]
         memory = max((specs[i].nbytes() for i, *_ in items), default=0) * state_store.WORKING_COPIES
         if items:
             with progress.stage(workspace.progress, stage, len(items)):
@@ -223,15 +227,15 @@ def merge_states(
     return [name for _, name in tree[-1]] if tree else [shard.digest for shard in shards]
 
 
-def _lacking(tree: list[list[merge_tree.Node]], existing: set[str]) -> list[list[str]]:
-    """Return the states to make, level by level, lowest first: what a state that exists was made of is not needed."""
-    wanted = {name for _, name in tree[-1]} if tree else set()
-    lacking: list[list[str]] = []
+def _merges_by_level(tree: list[list[merge_tree.Node]], existing: set[str]) -> list[list[str]]:
+    """Return names of states to merge, level by level, lowest first; members of an existing state are not needed."""
+    needed = {name for _, name in tree[-1]} if tree else set()
+    by_level: list[list[str]] = []
     for nodes in reversed(tree):
-        missing = [(members, name) for members, name in nodes if name in wanted and name not in existing]
-        lacking.append([name for members, name in missing if name not in members])
-        wanted = {member for members, _ in missing for member in members}
-    return lacking[::-1]
+        missing = [(members, name) for members, name in nodes if name in needed and name not in existing]
+        by_level.append([name for members, name in missing if name not in members])
+        needed = {member for members, _ in missing for member in members}
+    return by_level[::-1]
 
 
 def _merge_group(work: _MergeWork, item: tuple[int, tuple[str, ...], str]) -> None:

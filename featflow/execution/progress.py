@@ -1,4 +1,4 @@
-"""What logs see of work under way, and how long it took; `featflow.cli.terminal_progress` is for people."""
+"""Progress of stages, as JSON log lines and stopwatch; `featflow.cli.terminal_progress` shows it to people."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any, Protocol
 __all__ = ["LogProgress", "Reporter", "SilentProgress", "Stopwatch", "stage"]
 
 LOG_SECONDS = 5.0
-"""Least time between two log lines of one stage."""
+"""Least time between two log lines of one stage: often enough to follow a run, few enough for logs of hours."""
 
 
 class Reporter(Protocol):
-    """Told of every stage and every step."""
+    """Is told of every stage and every step."""
 
     def begin(self, context: Callable[[], dict[str, Any]]) -> None:
-        """Begin a run; the context is what every line of a log should say."""
+        """Begin a run; ``context`` returns fields that every log line should have."""
         ...
 
     def start(self, stage: str, total: int) -> None:
-        """Begin a stage of so many steps."""
+        """Begin a stage of ``total`` steps."""
         ...
 
     def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:
-        """Finish a step that went over so many rows, and read so many shards and bytes."""
+        """Finish a step that processed these rows, shards and bytes."""
         ...
 
     def finish(self) -> None:
@@ -37,19 +37,19 @@ class Reporter(Protocol):
 
 
 class SilentProgress:
-    """Says nothing."""
+    """Reports nothing."""
 
     def begin(self, context: Callable[[], dict[str, Any]]) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
     def start(self, stage: str, total: int) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
     def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
     def finish(self) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
 
 class LogProgress:
@@ -57,7 +57,7 @@ class LogProgress:
 
     def __init__(self) -> None:
         self._stage, self._total, self._done, self._rows = "", 0, 0, 0
-        self._began = self._said = 0.0
+        self._began = self._logged = 0.0
         self._context: Callable[[], dict[str, Any]] = dict
 
     def begin(self, context: Callable[[], dict[str, Any]]) -> None:
@@ -67,24 +67,24 @@ class LogProgress:
     def start(self, stage: str, total: int) -> None:
         """Begin a stage."""
         self._stage, self._total, self._done, self._rows = stage, total, 0, 0
-        self._began = self._said = time.monotonic()
-        self._say()
+        self._began = self._logged = time.monotonic()
+        self._log()
 
     def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:  # noqa: ARG002  lines speak of rows
-        """Count a step, and say so now and then."""
+        """Count a step; log at most once in `LOG_SECONDS`."""
         self._done += 1
         self._rows += rows
-        if time.monotonic() - self._said >= LOG_SECONDS:
-            self._say()
+        if time.monotonic() - self._logged >= LOG_SECONDS:
+            self._log()
 
     def finish(self) -> None:
-        """Say where the stage ended."""
+        """Log the stage's last figures."""
         if self._total:
-            self._say()
+            self._log()
 
-    def _say(self) -> None:
-        self._said = time.monotonic()
-        seconds = self._said - self._began
+    def _log(self) -> None:
+        self._logged = time.monotonic()
+        seconds = self._logged - self._began
         line: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": "info"}
         line |= self._context()
         line |= {"stage": self._stage, "done": self._done, "total": self._total, "rows": self._rows}

@@ -1,4 +1,4 @@
-"""What may be asked of a run's context: summaries of columns, and what is measured beside their states."""
+"""Requests to a run's context: summaries of columns, and functions that measure their states."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__ = ["Measurement", "OneSpec", "Place", "Request"]
 
 
 class Request(Protocol):
-    """Which summary is wanted of which columns, before it is cut into blocks.
+    """A summary of some columns, before it is cut into blocks.
 
-    ``context`` is a `featflow.execution.context.Context`, which in turn knows this class.
+    ``context`` is a `featflow.execution.context.Context`, whose module imports this one.
     """
 
     def join(self, other: Self) -> Self:
-        """Return the request that serves both: requests of one kind are joined over all analyses."""
+        """Return a request that serves both; requests of one type are joined over all analyses."""
         ...
 
     def specs(self, context: Any) -> tuple[AnySummarizer, ...]:
-        """Return its specs, cut so that each state fits a task."""
+        """Return the request's specs, cut into blocks whose states fit a task."""
         ...
 
 
 @dataclass(frozen=True)
 class OneSpec:
-    """A spec that one analysis alone wants."""
+    """A request of one spec, which no other analysis shares."""
 
     spec: AnySummarizer
 
@@ -46,20 +46,20 @@ class OneSpec:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a task may put aside what must not come to the driver."""
+    """A file where a task puts aside a table that is too large for the driver."""
 
     store: Store = field(repr=False)
     folder: str
     index: int
-    """Of the state among those of its analysis."""
+    """Index of the state among those of its analysis."""
 
     @property
     def path(self) -> str:
-        """Where the table of this place waits."""
+        """Path of the table that was put aside."""
         return f"{self.folder}/{self.index:06d}.arrow"
 
     def put_aside(self, table: pa.Table) -> None:
-        """Write a table that waits for a later stage."""
+        """Write a table that a later stage reads."""
         self.store.write_arrow(self.path, table)
 
     def clear(self) -> None:
@@ -69,11 +69,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is computed from every state of a request, where the engine runs and the state lies."""
+    """A function of every state of a request, called in the task that holds the state."""
 
     request: Request
-    """Whose states."""
+    """Request whose states are measured."""
     function: Callable[[Any, Place, Any, Any], Any]
-    """Called with ``shared``, a place, the spec and its state; of a module, as results are asked for by it."""
+    """Called with ``shared``, a place, the spec and its state. Results are looked up by it, so it is no lambda."""
     shared: Any
-    """Sent once."""
+    """Argument of all calls, sent to the tasks once."""

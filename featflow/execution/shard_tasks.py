@@ -1,4 +1,4 @@
-"""One task of a pass: a span of shards is read once, batch by batch, and the states of some specs made of it."""
+"""One task of a pass: read a span of shards once, batch by batch, and compute the states of some specs."""
 
 from __future__ import annotations
 
@@ -30,27 +30,29 @@ class Item:
 
     shards: tuple[Shard, ...]
     name: str
-    """Of the states that it makes."""
+    """Name of the states that the task writes."""
     specs: tuple[int, ...]
+    """Indices among the specs of `ShardWork`."""
     parts: int = 1
     """A batch has the usual rows divided by this."""
 
     def lighter(self) -> Item:
-        """Return the same work in smaller batches."""
+        """Return the same work in batches of a quarter of the rows, for an attempt after one that ran out of memory."""
         return replace(self, parts=4 * self.parts)
 
 
 @dataclass(frozen=True)
 class ShardWork:
-    """What every task is given."""
+    """Input that all tasks share."""
 
     store: Store
     specs: tuple[AnySummarizer, ...]
     options: dict[str, Any] = field(repr=False)
+    """Options of the dataset's filesystem."""
 
 
 def summarize_again(work: ShardWork, item: Item, attempt: int) -> dict[str, list[Quarantined]]:
-    """Do as `summarize`; where that ended a process, by what specs have for a second attempt."""
+    """Do as `summarize`; after an attempt that ended its process, with the specs' variants for a second attempt."""
     if attempt:
         work = replace(work, specs=tuple(spec.second_attempt() for spec in work.specs))
     return summarize(work, item)
@@ -66,38 +68,38 @@ def summarize(work: ShardWork, item: Item) -> dict[str, list[Quarantined]]:
     """
     specs = [work.specs[i] for i in item.specs]
     columns = tuple(dict.fromkeys(column for spec in specs for column in spec.columns))
-    read = file_columns(columns)
-    found = [spec.empty() for spec in specs]
-    bad: dict[str, list[Quarantined]] = defaultdict(list)
+    read_columns = file_columns(columns)
+    states = [spec.empty() for spec in specs]
+    unreadable: dict[str, list[Quarantined]] = defaultdict(list)
     weight = next((spec.weight for spec in specs if spec.weight), None)
     for shard in item.shards:
         faults = np.zeros(3, np.int64)
         derived, start = DerivedColumns(work.store, shard.digest, columns), 0
         rows = max(1, batch_rows(columns, shard.nbytes // shard.rows) // item.parts)
-        batches = read_batches(shard, read, work.options, rows)
-        for batch in image_batches(batches, rows) if any(c.kind is Kind.IMAGE for c in read) else batches:
+        batches = read_batches(shard, read_columns, work.options, rows)
+        for batch in image_batches(batches, rows) if any(c.kind is Kind.IMAGE for c in read_columns) else batches:
             if isinstance(batch, Quarantined):
-                bad[shard.digest].append(batch)
-            elif not bad and batch.num_rows:
+                unreadable[shard.digest].append(batch)
+            elif not unreadable and batch.num_rows:
                 batch, start = derived.of(batch, start), start + batch.num_rows  # noqa: PLW2901
                 faults += weight_faults(row_weights(batch, weight))
                 if not faults.any():
                     coded = CachedBatch(batch)
-                    found = [spec.update(state, coded) for spec, state in zip(specs, found, strict=True)]
+                    states = [spec.update(state, coded) for spec, state in zip(specs, states, strict=True)]
         check_unchanged(shard.file, work.options)
-        if not bad:
+        if not unreadable:
             _check_weights(shard, weight, faults)
-    if not bad:
-        for spec, state in zip(specs, found, strict=True):
+    if not unreadable:
+        for spec, state in zip(specs, states, strict=True):
             work.store.write_arrow(state_store.path(spec, item.name), state.to_arrow())
-    return dict(bad)
+    return dict(unreadable)
 
 
 def _check_weights(shard: Shard, weight: Column | None, faults: np.ndarray) -> None:
     if weight and faults.any():
-        named = zip(faults.tolist(), ("negative", "missing", "infinite"), strict=True)
-        said = " and ".join(f"{count} {kind}" for count, kind in named if count)
+        counts = zip(faults.tolist(), ("negative", "missing", "infinite"), strict=True)
+        faulty = " and ".join(f"{count} {kind}" for count, kind in counts if count)
         raise SchemaError(
-            f"{shard.file.uri}: column '{weight.name}' holds {said} weights; "
+            f"{shard.file.uri}: column '{weight.name}' holds {faulty} weights; "
             "dataset.weight must be finite and not negative"
         )

@@ -1,8 +1,8 @@
-"""The states of an output: where they are, which are missing, what must fit into memory to make them.
+"""The states of an output: their paths, which are missing, and how much memory computing them needs.
 
-A state is a file whose path says what it is:
+The path of a state names its content:
 ``states/<summary>/<spec digest>/<shard digest or merged-...>.arrow``. Beside them
-lies what is known to be unreadable.
+are notes of row groups that cannot be read.
 """
 
 from __future__ import annotations
@@ -45,19 +45,15 @@ __all__ = [
 
 WORKING_COPIES = 4
 """States alive in a task at once: the running one, a batch's, the merged one, and its serialized form."""
-
 BATCH_COPIES = 6
-"""A batch as Arrow, as float64, as a mask, and in products."""
-
-
+"""Copies of a batch alive in a task at once: as Arrow, as float64, as a mask, and in products."""
 COLUMNS_AT_ONCE = 512
-"""Columns of a block, and of a task that takes several: a batch of more has too few rows."""
-
+"""Columns of a block, and of a task that takes several blocks: a batch of so many has 16,384 rows, and fewer rows would
+be too few for vectorised code."""
 REQUESTS_AT_ONCE = 8
-"""Folders listed, or small states read, at once."""
-
+"""Folders listed, or small states read, at once: each is a request whose time is a wait for storage."""
 SMALL_BYTES = 64 * 2**20
-"""States that may be held together whatever the budget."""
+"""Bytes of states that may be held together whatever the budget: it is at least as large."""
 
 QUARANTINE = "states/quarantine"
 
@@ -65,41 +61,45 @@ AnySummarizer = Summarizer[Any]
 
 
 class StateReferences:
-    """The states that a run rests on: specs, and the shards of which it took theirs."""
+    """The states that a run uses: folders of specs, and the shards whose states it took."""
 
     def __init__(self) -> None:
         self._folders: dict[tuple[Shard, ...], set[str]] = {}
 
     def add(self, specs: Sequence[AnySummarizer], shards: Sequence[Shard]) -> None:
-        """Note that a run takes the states of some specs, of these shards and of what they are merged into."""
+        """Note that a run uses the states of some specs: those of these shards, and those merged from them."""
         self._folders.setdefault(tuple(shards), set()).update(folder(spec) for spec in specs)
 
     def public(self) -> list[dict[str, list[str]]]:
-        """Return it as JSON values: folders, and the names of states in them: of shards, and of some merged."""
-        used = self._folders.items()
-        return [{"folders": sorted(folders), "names": _names(shards)} for shards, folders in used if folders and shards]
+        """Return JSON values: folders, and the names of the states in them, of shards and merged ones."""
+        references = self._folders.items()
+        return [
+            {"folders": sorted(folders), "names": _names(shards)}
+            for shards, folders in references
+            if folders and shards
+        ]
 
 
 def _names(shards: Sequence[Shard]) -> list[str]:
-    """Return the names of a spec's states: of the shards, and of what they are merged into."""
+    """Return the names of a spec's states: of the shards, and of the states merged from them."""
     merged = (name for nodes in levels(shards) for _, name in nodes)
     return list(dict.fromkeys([*(shard.digest for shard in shards), *merged]))
 
 
 class StateIndex:
-    """The states of an output. Each folder is listed once; who makes states adds them."""
+    """The states that exist at an output. Each folder is listed once; code that writes states adds their names."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._names: dict[str, set[str]] = {}
 
     def names(self, specs: Sequence[AnySummarizer]) -> list[set[str]]:
-        """Return the names of each spec's states, always the same sets."""
+        """Return the names of each spec's states; the sets are shared, so that adding a name is seen by all."""
         folders = [folder(spec) for spec in specs]
         unknown = [each for each in dict.fromkeys(folders) if each not in self._names]
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            for each, found in zip(unknown, pool.map(self._store.names, unknown), strict=True):
-                self._names[each] = {name.removesuffix(".arrow") for name in found if name.endswith(".arrow")}
+            for each, files in zip(unknown, pool.map(self._store.names, unknown), strict=True):
+                self._names[each] = {name.removesuffix(".arrow") for name in files if name.endswith(".arrow")}
         return [self._names[each] for each in folders]
 
 
@@ -119,17 +119,17 @@ def load(store: Store, summarizer: AnySummarizer, name: str) -> Any:
 
 
 def load_all(store: Store, summarizer: AnySummarizer, names: Sequence[str]) -> Iterator[Any]:
-    """Yield states in the order of their names, read several at once where all together are small."""
-    one = partial(load, store, summarizer)
+    """Yield states in the order of their names; several are read at once if all of them together are small."""
+    load_one = partial(load, store, summarizer)
     if summarizer.nbytes() * len(names) > SMALL_BYTES:
-        yield from map(one, names)
+        yield from map(load_one, names)
         return
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        yield from pool.map(one, names)
+        yield from pool.map(load_one, names)
 
 
 def task_bytes(specs: Sequence[AnySummarizer]) -> int:
-    """Return the memory of a task that computes these specs from a shard: states, and a batch of their columns."""
+    """Return the bytes that a task needs to compute these specs from a shard: states, and a batch of their columns."""
     columns = {column for spec in specs for column in spec.columns}
     batch = BATCH_COPIES * 8 * batch_rows(columns) * len(columns)
     return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + batch + sum(spec.worker.nbytes for spec in specs)
@@ -138,29 +138,31 @@ def task_bytes(specs: Sequence[AnySummarizer]) -> int:
 def missing(
     present: StateIndex, shards: Sequence[Shard], specs: Sequence[AnySummarizer], shard_bytes: int
 ) -> list[tuple[tuple[Shard, ...], str, list[int]]]:
-    """Return the spans of shards that lack a state: their shards, the name of their states, which specs lack it.
+    """Return the spans of shards without a state: their shards, the name of their states, indices of specs without it.
 
     Parameters
     ----------
     shard_bytes
-        Bytes of a shard: of specs of one kind whose states weigh more, each has a state for several shards.
+        Bytes of a shard. If the states of all specs of one summary weigh more, a state covers several shards.
     """
-    there = present.names(specs)
-    kinds: Counter[str] = Counter()
+    names_by_spec = present.names(specs)
+    bytes_by_summary: Counter[str] = Counter()
     for spec in specs:
-        kinds[spec.name] += spec.nbytes()
-    heights = [0 if spec.by_shard else subtree_level(kinds[spec.name], shard_bytes, len(shards)) for spec in specs]
-    found = []
-    for height in sorted(set(heights)):
-        for span, name in subtrees(shards, height):
-            lacking = [i for i, names in enumerate(there) if heights[i] == height and name not in names]
-            if lacking:
-                found.append((span, name, lacking))
-    return found
+        bytes_by_summary[spec.name] += spec.nbytes()
+    spec_levels = [
+        0 if spec.by_shard else subtree_level(bytes_by_summary[spec.name], shard_bytes, len(shards)) for spec in specs
+    ]
+    spans = []
+    for level in sorted(set(spec_levels)):
+        for span, name in subtrees(shards, level):
+            indices = [i for i, names in enumerate(names_by_spec) if spec_levels[i] == level and name not in names]
+            if indices:
+                spans.append((span, name, indices))
+    return spans
 
 
 def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
-    """Raise ConfigurationError if a state cannot fit a task; `summarize_shards` calls it before it reads."""
+    """Raise ConfigurationError if a state does not fit a task; `summarize_shards` calls this before it reads."""
     for spec in specs:
         if spec.nbytes() > limit:
             times = math.ceil(10 * spec.nbytes() / limit) / 10
@@ -172,39 +174,39 @@ def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
 
 
 def quarantine(store: Store, shard: str, specs: Sequence[AnySummarizer], unreadable: Sequence[Quarantined]) -> None:
-    """Note what of the shard with this digest cannot be read in the columns of these specs."""
+    """Store the row groups of a shard that cannot be read in the columns of these specs."""
     entries = json.dumps([asdict(entry) for entry in unreadable])
-    store.write(f"{_quarantine(specs)}/{shard}.json", entries.encode())
+    store.write(f"{_quarantine_folder(specs)}/{shard}.json", entries.encode())
 
 
 def readable(
     store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
 ) -> tuple[list[Shard], list[Quarantined]]:
-    """Return the shards less the row groups known to be unreadable in the columns of these specs, and those."""
-    folder_name = _quarantine(specs)
+    """Return the shards less row groups known to be unreadable in the columns of these specs; and those row groups."""
+    folder_name = _quarantine_folder(specs)
     known = set(store.names(folder_name))
-    kept, found = [], []
+    remaining, quarantined = [], []
     for shard in shards:
         while (name := f"{shard.digest}.json") in known:
             entries = [Quarantined(**entry) for entry in json.loads(store.read(f"{folder_name}/{name}"))]
-            found += entries
+            quarantined += entries
             shard = shard.without({entry.row_group for entry in entries if entry.row_group is not None})  # noqa: PLW2901
         if shard.row_groups:
-            kept.append(shard)
-    return kept, found
+            remaining.append(shard)
+    return remaining, quarantined
 
 
-def _quarantine(specs: Sequence[AnySummarizer]) -> str:
-    """Return the folder of what cannot be read of some columns; other columns of the same rows may be sound."""
+def _quarantine_folder(specs: Sequence[AnySummarizer]) -> str:
+    """Return the folder of notes on row groups unreadable in some columns; their other columns may be readable."""
     columns = sorted({repr(column) for spec in specs for column in spec.columns})
     return f"{QUARANTINE}/{hashlib.sha256(repr(columns).encode()).hexdigest()[:24]}"
 
 
 def frozen_path(digest: str) -> str:
-    """Return where what a transform has fitted to data is."""
+    """Return the path of arrays that a transform has fitted to data."""
     return f"states/frozen/{digest}.arrow"
 
 
 def codebook_path(digest: str) -> str:
-    """Return where a codebook is."""
+    """Return the path of a codebook."""
     return f"states/codebook/{digest}.arrow"

@@ -1,4 +1,4 @@
-"""The way over stored columns, such as codes: those of all shards, in pieces large enough to count fast."""
+"""Reading stored columns, such as codes, of all shards, in pieces large enough to count fast."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from featflow.summaries import PairCountsSummarizer, RowsSpec
 __all__ = ["PIECE_BYTES", "StoredColumns", "count_totals", "stored_columns_of"]
 
 PIECE_BYTES = 64 * 2**20
-"""Codes counted at once."""
+"""Bytes of codes counted at once: kernels of pairs are slow on short pieces; a task holds one beside its counts."""
 JOINED_BYTES = 2**18
-"""Codes that are worth a file of their own."""
+"""Bytes of codes that are worth a file of their own. Over a year of daily files, reading the codes of each day one by
+one, and listing states three times, took half of a night."""
 READS_AT_ONCE = 8
-"""Files read at once, where all codes are kept."""
+"""Files read at once where all codes are held in memory: the time of a small file is a wait for storage."""
 VALUE_BYTES = 8
 """Bytes of a decoded value, whose code takes one."""
 
@@ -37,13 +38,13 @@ class StoredColumns:
     """The stored columns of a dataset, such as its codes."""
 
     store: Store
-    """Where they are."""
+    """The output that holds them."""
     specs: tuple[RowsSpec, ...]
-    """Their specs, by block of columns."""
+    """Specs of the stored columns, one a block of columns."""
     shards: tuple[Shard, ...]
-    """Shards whose codes they are."""
+    """Shards whose rows they hold."""
     joined: tuple[str, ...] = ()
-    """Names of the states of neighbouring shards together, where all rows are one piece; it is read once."""
+    """Names of states that hold several neighbouring shards, if all rows fit one piece, which is then read once."""
 
     def count(self, spec: Any, share: float = 1.0) -> Any:
         """Return a spec's counts over the codes of all shards.
@@ -51,20 +52,20 @@ class StoredColumns:
         Parameters
         ----------
         spec
-            A summarizer whose batches hold codes: it says which ``fields`` of them.
+            A summarizer of stored codes, whose ``fields`` names those that it counts.
         share
-            Share of the rows that are looked at: a sample, and part of the sample of any larger share.
+            Share of the rows to sample; a smaller sample is part of any larger one.
         """
         state = spec.empty()
         for piece in self.pieces(list(spec.fields), share):
             state = spec.update(state, piece)
-            del piece  # before the next one is read
+            del piece  # free it before the next one is read
         return state
 
     def pieces(self, fields: list[str], share: float = 1.0) -> Iterator[pa.RecordBatch]:
-        """Yield the codes of some fields, about `PIECE_BYTES` at a time, over the ends of shards."""
-        if share >= 1 and self._whole is not None:
-            yield self._whole.select(fields)
+        """Yield the codes of some fields in pieces of about `PIECE_BYTES`, which may span shards."""
+        if share >= 1 and self._all_rows is not None:
+            yield self._all_rows.select(fields)
             return
         waiting: list[pa.RecordBatch] = []
         nbytes = 0
@@ -75,19 +76,19 @@ class StoredColumns:
                 if nbytes >= PIECE_BYTES:
                     piece, waiting, nbytes = _joined(waiting), [], 0
                     yield piece
-                    del piece, batch  # a piece that is counted goes before the next one comes
+                    del piece, batch  # free this piece before the next one is read
         if waiting:
             yield _joined(waiting)
 
     @cached_property
-    def _whole(self) -> pa.RecordBatch | None:
-        """All codes, where they are one piece."""
+    def _all_rows(self) -> pa.RecordBatch | None:
+        """All codes as one batch; None where they are more than one piece."""
         if not self.joined:
             return None
         fields = [field for spec in self.specs for field in spec.fields]
         with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-            found = pool.map(lambda name: list(self._batches(name, fields)), self.joined)
-            return _joined([batch for batches in found for batch in batches])
+            batch_lists = pool.map(lambda name: list(self._batches(name, fields)), self.joined)
+            return _joined([batch for batches in batch_lists for batch in batches])
 
     def _sample(self, shard: Shard, fields: list[str], share: float) -> Iterator[pa.RecordBatch]:
         """Yield the codes of the shard's rows whose hash is below the share."""
@@ -104,10 +105,10 @@ class StoredColumns:
 
 
 def stored_columns_of(workspace: Workspace, shards: Sequence[Shard], codes: tuple[RowsSpec, ...]) -> StoredColumns:
-    """Return the codes of all shards, to be looked at again and again.
+    """Return the codes of all shards, for repeated reading.
 
-    Where they are one piece, those of small neighbours are joined first, and kept joined: reading a file a shard would
-    take longer than counting.
+    If all codes fit one piece, those of small neighbouring shards are joined and stored joined: reading a file a shard
+    would take longer than counting.
     """
     nbytes = sum(shard.rows for shard in shards) * sum(spec.row_bytes for spec in codes)
     if nbytes > PIECE_BYTES:
@@ -120,11 +121,11 @@ def stored_columns_of(workspace: Workspace, shards: Sequence[Shard], codes: tupl
 def _row_hashes(shard: Shard) -> np.ndarray:
     """Return a hash of every row's place in the dataset, shape (rows,), uint64.
 
-    It is of the file's place, the row group and the row within it: how row groups are made into shards is no matter.
+    The hash depends on the file's place, the row group and the row within it, not on which row groups make a shard.
     """
-    groups = hash64(pa.array([f"{shard.file.place}:{group}" for group in shard.row_groups]))
+    seeds = hash64(pa.array([f"{shard.file.place}:{group}" for group in shard.row_groups]))
     rows = (np.arange(rows, dtype=np.uint64) for rows in shard.group_rows)
-    return np.concatenate([hash_numbers(each + seed) for each, seed in zip(rows, groups, strict=True)])
+    return np.concatenate([hash_numbers(row + seed) for row, seed in zip(rows, seeds, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,9 @@ class _Totals:
 def count_totals(
     workspace: Workspace, shards: Sequence[Shard], codes: tuple[RowsSpec, ...], specs: Sequence[Any], stage: str
 ) -> dict[Any, str]:
-    """Count block pairs over the codes of spans of shards and merge; return the name of each whole state.
+    """Count block pairs over the codes of spans of shards and merge; return the name of each merged state.
 
-    Nothing is written, and nothing returned, where all codes together do not outweigh the counts.
+    If the counts outweigh all codes together, nothing is written and nothing returned: counting again is cheaper.
     """
     state_store.check_sizes(specs, workspace.state_bytes)
     code_bytes = max(workspace.shard_bytes // VALUE_BYTES, 1)
@@ -147,8 +148,8 @@ def count_totals(
         return {}
     items = [
         (index, span, name)
-        for span, name, lacking in state_store.missing(workspace.present, shards, specs, code_bytes)
-        for index in lacking
+        for span, name, missing in state_store.missing(workspace.present, shards, specs, code_bytes)
+        for index in missing
     ]
     memory = max((spec.nbytes() for spec in specs), default=0) * state_store.WORKING_COPIES
     work = _Totals(workspace.store, tuple(specs), codes)
@@ -173,5 +174,5 @@ def _count_span(work: _Totals, item: tuple[int, tuple[Shard, ...], str]) -> int:
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
-    whole = pa.Table.from_batches(batches).combine_chunks().to_batches()
-    return whole[0] if whole else batches[0]  # small shards may have no row in a sample
+    combined = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return combined[0] if combined else batches[0]  # small shards may have no row in a sample

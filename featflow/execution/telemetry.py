@@ -1,4 +1,4 @@
-"""Figures of a run under way: counted once, for the log, for the manifest and for whoever collects metrics."""
+"""Figures of a run under way, counted once for the log, the manifest and metrics."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from featflow.storage import retries
 __all__ = ["Sink", "StageFigures", "Telemetry"]
 
 RECORD_SECONDS = 1.0
-"""Least time between two records of the same stage."""
+"""Least time between two records of the same stage: Ray's drivers report every ten seconds, so more would be unseen."""
 
 
 @dataclass
 class StageFigures:
-    """What all stages of one kind have done so far: reading, merging, counting pairs, ..."""
+    """Work done so far by all stages of one kind: reading, merging, counting pairs, ..."""
 
     steps: int = 0
-    """Tasks that are done."""
+    """Finished tasks."""
     shards: int = 0
     """Shards that were read; one that is read in both passes counts twice."""
     rows: int = 0
     """Rows in them."""
     bytes: int = 0
-    """Their bytes when decoded, as footers tell."""
+    """Their decoded bytes, as estimated from footers."""
     seconds: float = 0.0
     """Wall-clock time."""
 
 
 class Sink(Protocol):
-    """Takes the figures to where metrics are collected."""
+    """Passes the figures to where metrics are collected."""
 
     def record(self, figures: dict[str, Any]) -> None:
-        """Take the figures as they are now: what `Telemetry.public` returns, retries, and what is in flight."""
+        """Take the current figures: those of `Telemetry.public`, retries, and tasks in flight."""
         ...
 
 
 @dataclass
 class Telemetry:
-    """A reporter that counts what it is told, and passes it on to another reporter and to a sink.
+    """A reporter that counts steps, and passes them on to another reporter and to a sink.
 
     Examples
     --------
@@ -57,13 +57,13 @@ class Telemetry:
     run: str
     """Name of the run."""
     shown: Reporter = field(default_factory=SilentProgress)
-    """Who shows it."""
+    """Reporter that shows progress."""
     sink: Sink | None = None
-    """Who collects it."""
+    """Sink that collects metrics."""
     load: Load = field(default_factory=Load)
-    """Of the engine."""
+    """Load of the engine."""
     stages: dict[str, StageFigures] = field(default_factory=dict)
-    """By kind of stage."""
+    """Figures by kind of stage."""
     quarantined_rows: int = 0
     """Rows that could not be read."""
     _stage: StageFigures = field(default_factory=StageFigures)
@@ -74,15 +74,15 @@ class Telemetry:
         self.begin(self.context)
 
     def begin(self, context: Callable[[], dict[str, Any]]) -> None:
-        """Tell who shows it what every line should say."""
+        """Give the reporter the fields that every line should have."""
         self.shown.begin(context)
 
     def context(self) -> dict[str, Any]:
-        """Return what every line of a log should say."""
+        """Return fields that every log line should have."""
         return {"run": self.run, "in_flight": self.load.in_flight, "retries": sum(self.retries().values())}
 
     def start(self, stage: str, total: int) -> None:
-        """Begin a stage; what follows a colon in its name is too varied to be counted by."""
+        """Begin a stage; figures are kept by its name up to a colon, as what follows varies too much."""
         self._stage = self.stages.setdefault(stage.partition(":")[0], StageFigures())
         self._since = time.monotonic()
         self.shown.start(stage, total)
@@ -105,7 +105,7 @@ class Telemetry:
         self._record()
 
     def lose(self, rows: int) -> None:
-        """Say how many rows could not be read."""
+        """Set how many rows could not be read."""
         self.quarantined_rows = rows
         self._record()
 
@@ -120,10 +120,11 @@ class Telemetry:
         }
 
     def retries(self) -> dict[str, int]:
-        """Return how often what failed was tried again."""
+        """Return numbers of retries by kind."""
         return retries.counts()
 
     def _lap(self) -> None:
+        """Add the seconds since the last step to the stage."""
         now = time.monotonic()
         self._stage.seconds += now - self._since
         self._since = now

@@ -1,4 +1,4 @@
-"""What an engine is: something that maps a function over items; and what a job of a cluster is."""
+"""The interface of an engine, which maps a function over items; and jobs of a cluster."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one call needs."""
+    """Resources that one call needs."""
 
     gpus: float | None = 0.0
     """Share of a GPU; None takes a whole one where there is any."""
     memory: int = 0
-    """Bytes; 0 where they do not matter."""
+    """Bytes; 0 reserves none."""
     lighter: Callable[[Any], Any] | None = None
-    """What to give, once, instead of an item whose process was killed for memory; None for the item itself."""
+    """Returns the item to try, once, after a process was killed for memory; None tries the same item."""
 
 
 @dataclass
 class Load:
-    """What an engine has under way, and the most there has been."""
+    """Items that an engine has under way, now and at most."""
 
     in_flight: int = 0
-    """Items given and not yet taken back."""
+    """Items submitted whose results have not been taken."""
     most_in_flight: int = 0
-    """The most there have been."""
+    """Most items under way so far."""
     peak_bytes: int = 0
     """Most memory that any one process of its tasks has held; 0 where they run in the driver."""
 
@@ -65,12 +65,12 @@ class Engine(Protocol):
     ) -> Iterator[Result]:
         """Yield ``function(shared, item)`` for every item, in the order of the items.
 
-        Few items are under way at a time, so results that are not taken do not pile up.
+        The number of items under way is bounded, so results that are not taken do not pile up.
 
         Parameters
         ----------
         shared
-            Sent once, not once an item.
+            Argument of all calls; sent once, not once an item.
 
         Raises
         ------
@@ -88,35 +88,35 @@ class Engine(Protocol):
         items: Iterable[Item],
         resources: Resources,
     ) -> Iterator[Result]:
-        """Yield ``function(shared, item, attempt)`` for every item as `map` does, in processes that stay for all items.
+        """Yield ``function(shared, item, attempt)`` for every item as `map` does, in lasting processes.
 
-        For functions that load something costly. An item whose process died goes to a new one, with ``attempt`` one
-        higher; the first is 0.
+        For functions that load something costly, such as a model. An item whose process died goes to a new one, with
+        ``attempt`` one higher; the first is 0.
         """
         ...
 
     def close(self) -> None:
-        """Give back what the engine holds."""
+        """Release what the engine holds."""
         ...
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What is to run as a job. It can be read in the cluster's dashboard, so it holds no credentials."""
+    """A job to be run. It can be read in the cluster's dashboard, so it holds no credentials."""
 
     name: str
-    """Of its first attempt."""
+    """Name of its first attempt."""
     entrypoint: str
     """Command of its driver."""
     files: dict[str, str]
     """Texts of the files in its working directory, by name."""
     metadata: dict[str, str]
-    """For people who look at the dashboard."""
+    """Shown in the dashboard."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as a cluster tells of it."""
+    """A job as the cluster reports it."""
 
     name: str
     status: str
@@ -124,7 +124,7 @@ class Job:
     exit_code: int | None = None
     """Of the driver; None where it did not end by itself."""
     message: str = ""
-    """What the cluster says of it."""
+    """The cluster's message."""
 
     @property
     def over(self) -> bool:

@@ -38,10 +38,13 @@ Result = TypeVar("Result")
 LOCAL_STORE_BYTES = 256 * 2**20
 """Object store of a local Ray: tasks exchange names and small tables, states go through storage."""
 TASK_RETRIES, MEMORY_RETRIES = 3, 1
-"""Of an item whose process or node died, and of one whose process was killed for memory."""
+"""Retries of an item whose process or node died, and of one whose process was killed for memory. Deaths are
+independent: each of 20 killed workers cost one task once more (docs/benchmarks.md). Want of memory is not: the same item
+will need as much again."""
 CONNECT_SECONDS = 10
+"""Wait for a connection: far above any round trip, far below the minutes that Ray itself would try."""
 LOOK_SECONDS = 5.0
-"""Between two looks at how large the cluster is."""
+"""Time between two questions for the cluster's size: a node that joins gets work within this time."""
 
 
 class RayEngine:
@@ -83,7 +86,7 @@ class RayEngine:
         items: Iterable[Item],
         resources: Resources,
     ) -> Iterator[Result]:
-        """Yield the results in order; tasks x threads are the cores there are."""
+        """Yield the results in order; tasks x threads are as many as the cluster's cores."""
         cores = int(ray.cluster_resources().get("CPU", 1))
         tasks = len(items) if isinstance(items, Sized) else cores
         threads = max(1, min(self._cores, cores // max(tasks, 1)))
@@ -125,36 +128,36 @@ class RayEngine:
         resources: Resources,
     ) -> Iterator[Result]:
         """Yield the results in order, from actors: as many as there are shares of a GPU, without GPUs as cores."""
-        there = ray.cluster_resources()
-        cores, gpus = int(there.get("CPU", 1)), there.get("GPU", 0.0)
+        totals = ray.cluster_resources()
+        cores, gpus = int(totals.get("CPU", 1)), totals.get("GPU", 0.0)
         share = min(1.0, gpus) if resources.gpus is None else resources.gpus
         tasks = len(items) if isinstance(items, Sized) else cores
         actors = max(1, min(tasks, int(gpus / share) if share else cores))
         threads = max(1, min(self._cores, cores // actors))
         options = self._options(Resources(share, resources.memory), threads)
-        residents = _Residents((function, shared), resources, options, (threads, actors), self.load)
-        todo, found = enumerate(items), dict[int, Result]()
+        pool = _ActorPool((function, shared), resources, options, (threads, actors), self.load)
+        numbered, results = enumerate(items), dict[int, Result]()
         given = taken = 0
         try:
             while True:
-                while residents.idle and given - taken < self._window() + actors:
-                    following = next(todo, None)
-                    if following is None:
+                while pool.idle and given - taken < self._window() + actors:
+                    next_item = next(numbered, None)
+                    if next_item is None:
                         break
-                    residents.start(*following)
+                    pool.start(*next_item)
                     given += 1
-                if taken in found:
-                    yield found.pop(taken)
+                if taken in results:
+                    yield results.pop(taken)
                     taken += 1
                 elif taken == given:
                     return
                 else:
-                    found |= residents.finished()
+                    results |= pool.finished()
         finally:
-            residents.close()
+            pool.close()
 
     def _window(self) -> int:
-        """Return how many items may be under way; a cluster grows with what waits, so it is asked now and then."""
+        """Return how many items may be under way. Clusters grow while tasks wait, so it is asked again and again."""
         now = time.monotonic()
         if now - self._looked > LOOK_SECONDS:
             cores = int(ray.cluster_resources().get("CPU", 0))
@@ -162,7 +165,8 @@ class RayEngine:
         return self._most
 
     def _options(self, resources: Resources, threads: int) -> dict[str, Any]:
-        memory = min(resources.memory, self._memory) or None  # more than any node has would wait for ever
+        # A task that asks for more memory than any node has would wait for ever.
+        memory = min(resources.memory, self._memory) or None
         return {"num_cpus": threads, "num_gpus": resources.gpus or None, "memory": memory}
 
     def close(self) -> None:
@@ -171,23 +175,23 @@ class RayEngine:
             ray.shutdown()
 
 
-class _Residents:
+class _ActorPool:
     """Actors that each work on one item at a time; one that dies is replaced, and its item given again.
 
     Parameters
     ----------
     work
-        The function, and what all its calls share.
-    many
-        Threads of an actor, and how many actors there are.
+        The function, and the argument that all its calls share.
+    size
+        Threads of an actor, and number of actors.
     """
 
     def __init__(
-        self, work: tuple[Any, Any], resources: Resources, options: dict[str, Any], many: tuple[int, int], load: Load
+        self, work: tuple[Any, Any], resources: Resources, options: dict[str, Any], size: tuple[int, int], load: Load
     ) -> None:
         self._make = ray.remote(_Resident).options(**options, max_restarts=0).remote
         self._work, self._resources, self._load = [ray.put(work)], resources, load
-        self._threads, count = many
+        self._threads, count = size
         self._actors = {self._make() for _ in range(count)}
         self.idle = list(self._actors)
         self._busy: dict[Any, tuple[Any, int, Any, int]] = {}
@@ -200,14 +204,14 @@ class _Residents:
         self._load.under_way(len(self._busy))
 
     def finished(self) -> dict[int, Any]:
-        """Wait for one item at least; return results by index, none where an actor had died."""
+        """Wait for one item; return its result by its index, or nothing if its actor died and it was given again."""
         (reference,), _ = ray.wait(list(self._busy), num_returns=1)
         actor, index, item, attempt = self._busy.pop(reference)
         try:
             result = _get(reference, self._load)
         except InfrastructureError as error:
             item = _next_item(error, item, attempt, self._resources)
-            ray.kill(actor)  # one that cannot be reached may still hold its share of the machine
+            ray.kill(actor)  # an actor that cannot be reached may still hold memory and a GPU
             self._actors.remove(actor)
             self.idle.append(self._make())
             self._actors.add(self.idle[-1])
@@ -224,7 +228,7 @@ class _Residents:
 
 
 class _Resident:
-    """A process that stays while there are items."""
+    """An actor: a process that lives as long as the pool."""
 
     def call(self, work: list[Any], item: Any, attempt: int, threads: int) -> Any:
         """Return the function's value."""
@@ -245,7 +249,7 @@ def _prepare(module: str) -> None:
 
 def _call(work: list[Any], item: Any, threads: int, *attempt: int) -> tuple[Any, int, int]:
     """Return the function's value, how often storage was tried again, and the most memory the process has held."""
-    import torch  # noqa: PLC0415  which a driver imports elsewhere, while Ray starts
+    import torch  # noqa: PLC0415  the driver imports it elsewhere, while Ray starts
 
     function, shared = _fetched(*work)
     torch.set_num_threads(threads)
@@ -257,7 +261,7 @@ def _call(work: list[Any], item: Any, threads: int, *attempt: int) -> tuple[Any,
 
 @lru_cache(maxsize=1)
 def _fetched(reference: Any) -> Any:
-    """Return what all tasks of one map share: a worker that runs many of them unpacks it once."""
+    """Return the function and argument that all tasks of one map share; a worker fetches and unpacks them once."""
     return ray.get(reference)
 
 
@@ -278,7 +282,7 @@ def _get(reference: Any, load: Load) -> Any:
 
 
 def _next_item(error: InfrastructureError, item: Any, failures: int, resources: Resources) -> Any:
-    """Return what to try after a failure that a process's end explains; raise what there is to say if nothing is."""
+    """Return the item to try after a failure; raise if no process was lost, or no retry is left."""
     cause = error.__cause__
     if isinstance(cause, ray.exceptions.OutOfMemoryError | MemoryError):
         if failures >= MEMORY_RETRIES:

@@ -27,18 +27,19 @@ __all__ = ["RayJobs"]
 Answer = TypeVar("Answer")
 
 CONNECT_SECONDS = 10
+"""Wait for a connection, as of `featflow.execution.engines.ray`."""
 LOST_SECONDS = 60.0
-"""A cluster that was there and does not answer for this long is given up."""
+"""A cluster that stops answering for this long is given up; the job may go on, and is found by the next call."""
 QUIET_SECONDS = 60.0
-"""After so long without a word the job is asked for anew: a dead connection says nothing either."""
+"""After this time without output, the job's status is asked for: a quiet job and a dead connection look the same."""
 PAUSE_SECONDS = 1.0
-"""Between two questions to a cluster that did not answer."""
+"""Wait before the next request to a cluster that did not answer."""
 PASSING = (OSError, RuntimeError, ClientError)
-"""What the client raises where the cluster does not answer, or answers with an error."""
+"""Errors that the client raises when the cluster does not answer, or answers with an error."""
 
 
 class _Client(JobSubmissionClient):  # type: ignore[misc]
-    """Ray's client, whose requests would else wait for ever for a server that accepts and never answers."""
+    """Ray's client with timeouts: without them a request waits for ever for a server that accepts and never answers."""
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
         return super()._do_request(method, endpoint, **{"timeout": (CONNECT_SECONDS, LOST_SECONDS)} | options)
@@ -50,9 +51,9 @@ class RayJobs:
     Raises
     ------
     ConfigurationError
-        That is no such URL.
+        The address is not a URL of a job server.
     InfrastructureError
-        Nothing answers there, or not any more.
+        No server answers there, or it stopped answering.
     """
 
     def __init__(self, address: str) -> None:
@@ -65,7 +66,7 @@ class RayJobs:
             "dashboard.modules.job.sdk",
             "_private.runtime_env.packaging",
         ):
-            logging.getLogger(f"ray.{module}").setLevel(logging.WARNING)  # they tell of every upload and connection
+            logging.getLogger(f"ray.{module}").setLevel(logging.WARNING)  # they log every upload and connection
         try:
             place = url.hostname, url.port or {"http": 80, "https": 443}[url.scheme]
         except ValueError as error:
@@ -105,7 +106,9 @@ class RayJobs:
             except PASSING as error:
                 if any(job.name == name for job in self.named(name)):
                     return False  # of another, or of a request of ours whose answer was lost
-                raise InfrastructureError(f"{self.address}: cannot submit {name}: {_said(error)}; retry") from error
+                raise InfrastructureError(
+                    f"{self.address}: cannot submit {name}: {_error_text(error)}; retry"
+                ) from error
         return True
 
     def job(self, name: str) -> Job:
@@ -122,7 +125,7 @@ class RayJobs:
         while True:
             skip = seen
             try:
-                for text in _followed(self._client.tail_job_logs(name)):
+                for text in _iterate(self._client.tail_job_logs(name)):
                     lost_at = None
                     new, skip = text[skip:], max(0, skip - len(text))
                     if new:
@@ -152,19 +155,19 @@ class RayJobs:
 
     def _lost(self, error: Exception) -> InfrastructureError:
         return InfrastructureError(
-            f"{self.address} does not answer any more: {_said(error)}; the job may go on, "
+            f"{self.address} does not answer any more: {_error_text(error)}; the job may go on, "
             "the same command finds it again"
         )
 
 
-def _followed(chunks: AsyncIterator[str]) -> Iterator[str]:
-    """Yield what an asynchronous iterator does."""
+def _iterate(chunks: AsyncIterator[str]) -> Iterator[str]:
+    """Yield the items of an asynchronous iterator; raise TimeoutError if the next takes longer than `QUIET_SECONDS`."""
 
-    async def following() -> str | None:
+    async def next_chunk() -> str | None:
         return await asyncio.wait_for(anext(chunks, None), QUIET_SECONDS)
 
     with asyncio.Runner() as runner:
-        while (text := runner.run(following())) is not None:
+        while (text := runner.run(next_chunk())) is not None:
             yield text
 
 
@@ -172,7 +175,7 @@ def _job(details: Any) -> Job:
     return Job(details.submission_id, details.status.value, details.driver_exit_code, details.message or "")
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """Return the last line of a server's traceback, or the first of another error."""
     lines = str(error).strip().splitlines()
     return first_line(Exception(lines[-1])) if lines else first_line(error)

@@ -1,4 +1,4 @@
-"""A run's figures as Ray metrics: what a node of the driver exports, Prometheus collects.
+"""A run's figures as Ray metrics, which the driver's node exports and Prometheus collects.
 
 Ray puts ``ray_`` before every name and ``_total`` behind those that only grow. Tags are few: the kind of a stage
 (reading, merging, counting pairs, ...), what was tried again, whose memory it is.
@@ -14,7 +14,7 @@ __all__ = ["RayMetrics"]
 
 
 class RayMetrics:
-    """Takes figures to Ray. Counters get what has come since the last time."""
+    """Passes figures to Ray. Figures are totals, Ray's counters take increments: those since the last record."""
 
     def __init__(self) -> None:
         self._counters = {
@@ -31,9 +31,9 @@ class RayMetrics:
 
     def record(self, figures: dict[str, Any]) -> None:
         """Take the figures as they are now."""
-        for stage, of_stage in figures["stages"].items():
+        for stage, stage_figures in figures["stages"].items():
             for name, counter in self._counters.items():
-                self._count(counter, {"stage": stage}, of_stage[name])
+                self._count(counter, {"stage": stage}, stage_figures[name])
         for kind, number in figures["retries"].items():
             self._count(self._retries, {"kind": kind}, number)
         self._quarantined.set(figures["quarantined_rows"])
