@@ -1,4 +1,4 @@
-"""A dataset with planted truths, and whether the job finds them."""
+"""A dataset with planted truths, and a check that a run finds them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from featflow.storage.store import Store
 __all__ = ["PLANTED", "Finding", "configuration", "findings", "shown_findings", "write_dataset"]
 
 FILES = 8
+"""Files of the dataset, so that a run has several shards."""
 SEED = 20260101
 PLANTED = {
     "spend": "the target's odds rise with it",
@@ -31,6 +32,7 @@ PLANTED = {
     "basket": "follows spend",
 }
 NOISE_NUMBERS = 12
+"""Numeric columns that depend on nothing; with the four of `NOISE_LEVELS` the sixteen that must rank low."""
 PHOTO_EVERY, DAMAGED_EVERY, COPIED_EVERY = 20, 100, 50
 """Rows for each photo, photos for each that is cut short, and for each that is a copy of the one before."""
 NOISE_LEVELS = {"device_id": 5_000, "city": 200, "browser": 12, "coin": 2}
@@ -38,7 +40,7 @@ NOISE_LEVELS = {"device_id": 5_000, "city": 200, "browser": 12, "coin": 2}
 
 @dataclass(frozen=True)
 class Finding:
-    """One planted truth and what the job said of it."""
+    """One planted truth, and the run's result about it."""
 
     planted: str
     found: str
@@ -50,13 +52,13 @@ def write_dataset(root: str, rows: int) -> str:
     random = np.random.default_rng(SEED)
     store = Store(root)
     cuts = np.linspace(0, rows, FILES + 1).astype(int)
-    table = _table(random, rows)
+    table = _draw_table(random, rows)
     for index, (start, stop) in enumerate(pairwise(cuts)):
         store.write_parquet(f"data/part-{index}.parquet", table.slice(start, stop - start))
     return store.uri("data")
 
 
-def _table(random: np.random.Generator, n: int) -> pa.Table:
+def _draw_table(random: np.random.Generator, n: int) -> pa.Table:
     spend, age = random.gamma(2.0, 30.0, n), random.uniform(18, 90, n)
     plan_type, referrer = random.integers(0, 5, n), random.zipf(1.3, n) % 300
     switch_a, switch_b = random.integers(0, 2, n), random.integers(0, 2, n)
@@ -107,10 +109,10 @@ def _photos(n: int) -> tuple[pa.Array, np.ndarray]:
         if index % DAMAGED_EVERY == DAMAGED_EVERY - 1:
             files[index], bright[index] = files[index][:100], -1
     rows: list[bytes | None] = [None] * n
-    found = np.full(n, -1)
+    brightness = np.full(n, -1)
     for place, file, value in zip(places.tolist(), files, bright, strict=True):
-        rows[place], found[place] = file, value
-    return pa.array(rows, pa.binary()), found
+        rows[place], brightness[place] = file, value
+    return pa.array(rows, pa.binary()), brightness
 
 
 def configuration(source: str, output: str) -> Config:
@@ -120,12 +122,12 @@ def configuration(source: str, output: str) -> Config:
 
 
 def findings(run: Run) -> list[Finding]:
-    """Return every planted truth beside what the run's tables say."""
+    """Return every planted truth with the run's results about it."""
     ranked = run.table("ranking")
     profiled = {row["column"]: row for row in run.table("profile").to_dicts()}
     rows = {row["feature"]: row for row in ranked.to_dicts()}
     expected = [*PLANTED, "spend_again"]
-    found = [
+    results = [
         Finding(
             f"{name}: {meaning}",
             f"rank {rows[name]['rank']}, {rows[name]['corrected_mi']:.4f} nats",
@@ -135,7 +137,7 @@ def findings(run: Run) -> list[Finding]:
     ]
     best = run.table("interaction").row(0, named=True)
     alone = max(rows[name]["corrected_mi"] for name in ("switch_a", "switch_b"))
-    found.append(
+    results.append(
         Finding(
             "switch_a XOR switch_b: neither tells anything alone",
             f"best pair {best['feature_a']} x {best['feature_b']}, {best['strategy']}; synergy {best['synergy']:.4f} "
@@ -145,12 +147,14 @@ def findings(run: Run) -> list[Finding]:
     )
     top = ranked.filter(pl.col("rank") <= len(expected))["feature"].to_list()
     noise = [name for name in top if name not in expected]
-    begins = f"nothing is significant from rank {ranked['noise_rank'][0]} on"
-    found.append(
-        Finding("noise: 16 columns, up to 5,000 levels", f"top {len(expected)}: {noise or 'none'}; {begins}", not noise)
+    noise_text = f"nothing is significant from rank {ranked['noise_rank'][0]} on"
+    results.append(
+        Finding(
+            "noise: 16 columns, up to 5,000 levels", f"top {len(expected)}: {noise or 'none'}; {noise_text}", not noise
+        )
     )
     session = rows["session_id"]
-    found.append(
+    results.append(
         Finding(
             "session_id: a unique key, the highest raw score of all",
             f"raw {session['mi']:.3f}, corrected {session['corrected_mi']:.4f}, rank {session['rank']}, "
@@ -160,27 +164,27 @@ def findings(run: Run) -> list[Finding]:
     )
     for column, alert in (("spend_again", "duplicate_of:spend"), ("region", "constant")):
         alerts = profiled[column]["alerts"]
-        found.append(Finding(f"{column}: {alert}", f"alerts {alerts}", alert in alerts))
-    found.append(
+        results.append(Finding(f"{column}: {alert}", f"alerts {alerts}", alert in alerts))
+    results.append(
         Finding(
             "last_order: only whether it is missing",
             f"alerts {rows['last_order']['alerts']}",
             "missing_pattern" in rows["last_order"]["alerts"],
         )
     )
-    found += _photo_findings(run, rows)
+    results += _photo_findings(run, rows)
     pair = run.table("correlation").filter(
         (pl.col("method") == "pearson") & (pl.col("feature_a") == "height_cm") & (pl.col("feature_b") == "height_in")
     )
     value = float(pair["value"][0])
-    found.append(Finding("height_cm and height_in: one in two units", f"Pearson {value:.4f}", value > 0.99))
-    return found
+    results.append(Finding("height_cm and height_in: one in two units", f"Pearson {value:.4f}", value > 0.99))
+    return results
 
 
-def shown_findings(found: list[Finding]) -> Table:
-    """Return what was planted beside what was found."""
+def shown_findings(results: list[Finding]) -> Table:
+    """Return planted truths beside results, as a table."""
     table = Table("", "planted", "found", title="Planted against found", title_justify="left")
-    for finding in found:
+    for finding in results:
         mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
         table.add_row(mark, escape(finding.planted), escape(finding.found))
     return table
@@ -188,24 +192,24 @@ def shown_findings(found: list[Finding]) -> Table:
 
 def _photo_findings(run: Run, ranked: dict[str, dict[str, Any]]) -> list[Finding]:
     pairs = run.table("interaction").with_row_index("place", offset=1).to_dicts()
-    wanted = {"photo.brightness", "flash"}
-    pair = next((row for row in pairs if {row["feature_a"], row["feature_b"]} == wanted), None)
-    q = min(ranked[name]["q_value"] for name in wanted)
-    said = (
+    planted = {"photo.brightness", "flash"}
+    pair = next((row for row in pairs if {row["feature_a"], row["feature_b"]} == planted), None)
+    q = min(ranked[name]["q_value"] for name in planted)
+    result = (
         f"pair {pair['place']}, synergy {pair['synergy']:.4f}; alone q at least {q:.2f}" if pair else "not among pairs"
     )
     joint = Finding(
         "photo.brightness XOR flash: a pixel and a column, neither tells anything alone",
-        said,
+        result,
         pair is not None and pair["place"] <= 3 and pair["ci_low"] > 0,
     )
     statuses = run.manifest["analyses"]["embedding"]["images"]["photo"]
     photos = sum(count for status, count in statuses.items() if status != "missing")
-    cut, copies = statuses.get("truncated", 0), run.table("embedding_profile")["exact_duplicates"][0]
+    truncated, copies = statuses.get("truncated", 0), run.table("embedding_profile")["exact_duplicates"][0]
     expected = photos // DAMAGED_EVERY, (photos + COPIED_EVERY - 2) // COPIED_EVERY
     damage = Finding(
         f"photo: 1 in {DAMAGED_EVERY} cut short, 1 in {COPIED_EVERY} there twice",
-        f"{cut} truncated and {copies} exact duplicates of {photos}",
-        (cut, copies) == expected,
+        f"{truncated} truncated and {copies} exact duplicates of {photos}",
+        (truncated, copies) == expected,
     )
     return [joint, damage]

@@ -29,11 +29,11 @@ def feast_command(
     from featflow.cli.feast_view import print_exported
     from featflow.export.feast.repository import export_feast
 
-    found = export_feast(uri, to, data)
+    exported = export_feast(uri, to, data)
     if as_json:
-        print_json(found.public())
+        print_json(exported.public())
     else:
-        print_exported(found, out)
+        print_exported(exported, out)
 
 
 @exports.command("openlineage")

@@ -1,4 +1,4 @@
-"""What an export wrote, for people: views, what they hold, and the two commands that come next."""
+"""An export on the terminal: views, their features, and the two commands that come next."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from featflow.export.feast.repository import Exported
 __all__ = ["print_exported"]
 
 
-def print_exported(found: Exported, out: Console) -> None:
-    """Print it onto a console."""
-    told = found.repository
-    table = Table(title=f"Project {told.project} in {escape(found.uri)}", title_justify="left")
+def print_exported(exported: Exported, out: Console) -> None:
+    """Print an export onto a console."""
+    repository = exported.repository
+    table = Table(title=f"Project {repository.project} in {escape(exported.uri)}", title_justify="left")
     for name in ("view or service", "features", "rows are in, or target"):
         table.add_column(name, justify="right" if name == "features" else "left", overflow="fold")
-    for view, path in zip(told.views, told.paths, strict=True):
+    for view, path in zip(repository.views, repository.paths, strict=True):
         table.add_row(view.name, f"{len(view.features):,}", escape(path))
-    for service in told.services:
+    for service in repository.services:
         table.add_row(service.name, f"{len(service.features):,}", escape(repr(service.target)))
     out.print(table)
-    for note in told.notes:
+    for note in repository.notes:
         out.print(f"[yellow]note:[/yellow] {escape(note)}", soft_wrap=True)
     out.print("Apply it, and load the run's event time; after a back-fill, too:", soft_wrap=True)
-    out.print(f"  cd {escape(found.uri)} && feast apply", soft_wrap=True)
-    out.print(f"  feast materialize {told.start} {told.end}", soft_wrap=True)
+    out.print(f"  cd {escape(exported.uri)} && feast apply", soft_wrap=True)
+    out.print(f"  feast materialize {repository.start} {repository.end}", soft_wrap=True)

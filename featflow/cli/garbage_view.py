@@ -1,4 +1,4 @@
-"""What `featflow gc` found, for people."""
+"""The result of `featflow gc` on the terminal."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["shown_garbage"]
 
 
-def shown_garbage(found: Garbage) -> Group:
-    """Return what can be removed, or was, by run and by the folder of states of one spec; and notes."""
+def shown_garbage(garbage: Garbage) -> Group:
+    """Return removable or removed files by run, and by folder of states of one spec; and notes."""
     folders: dict[str, list[int]] = defaultdict(list)
-    for path, nbytes in found.files.items():
+    for path, nbytes in garbage.files.items():
         parts = path.split("/")
         folders["/".join(parts[: 2 if parts[0] == "runs" else 3])].append(nbytes)
-    total = f"{len(found.files):,} files, {shown_size(sum(found.files.values()))}"
-    title = f"{total} removed" if found.removed else f"{total} that nothing kept rests on; --delete removes them"
+    total = f"{len(garbage.files):,} files, {shown_size(sum(garbage.files.values()))}"
+    title = f"{total} removed" if garbage.removed else f"{total} that nothing kept rests on; --delete removes them"
     table = Table(title=title, title_justify="left")
     for name in ("path", "files", "size"):
         table.add_column(name, justify="left" if name == "path" else "right", overflow="fold")
     for folder, sizes in sorted(folders.items(), key=lambda item: -sum(item[1])):
         table.add_row(escape(folder), f"{len(sizes):,}", shown_size(sum(sizes)))
-    kept = f"kept: {', '.join(found.kept) or 'no run'}"
+    kept = f"kept: {', '.join(garbage.kept) or 'no run'}"
     return Group(
-        *([table] if folders else [title]), kept, *(f"[yellow]note:[/yellow] {escape(n)}" for n in found.notes)
+        *([table] if folders else [title]), kept, *(f"[yellow]note:[/yellow] {escape(note)}" for note in garbage.notes)
     )

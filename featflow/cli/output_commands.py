@@ -1,4 +1,4 @@
-"""Commands that read what runs have left at an output, or remove what nothing rests on."""
+"""Commands that read the runs of an output, or remove files that none of them needs."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_
     from featflow.cli.run_view import shown_runs, summary
     from featflow.storage.run import list_runs
 
-    found = list_runs(output)
+    runs = list_runs(output)
     if as_json:
-        print_json([summary(run) for run in found])
+        print_json([summary(run) for run in runs])
         return
-    out.print(shown_runs(found) if found else f"no finished run at {output}")
+    out.print(shown_runs(runs) if runs else f"no finished run at {output}")
 
 
 @commands.command("status")
@@ -62,12 +62,12 @@ def status_command(
     from featflow.pipeline import status
 
     oldest = None if max_age is None else status.age(max_age)
-    found = status.status(output, last)
+    output_status = status.status(output, last)
     if as_json:
-        print_json(found.public())
+        print_json(output_status.public())
     else:
-        status_view.print_status(found, out)
-    if oldest is not None and not found.is_younger(oldest):
+        status_view.print_status(output_status, out)
+    if oldest is not None and not output_status.is_younger(oldest):
         raise typer.Exit(1)
 
 
@@ -81,11 +81,11 @@ def compare_command(
     from featflow.analyses.drift.terminal import shown_drift
     from featflow.pipeline.compare import differences
 
-    found = differences(reference, current)
+    drift = differences(reference, current)
     if as_json:
-        print_json(found)
+        print_json(drift)
     else:
-        out.print(shown_drift(found))
+        out.print(shown_drift(drift))
 
 
 @commands.command("report")
@@ -118,8 +118,8 @@ def gc_command(
     from featflow.cli.garbage_view import shown_garbage
     from featflow.pipeline import garbage
 
-    found = garbage.remove(output, keep) if delete else garbage.find(output, keep)
+    unneeded = garbage.remove(output, keep) if delete else garbage.find(output, keep)
     if as_json:
-        print_json(found.public())
+        print_json(unneeded.public())
     else:
-        out.print(shown_garbage(found))
+        out.print(shown_garbage(unneeded))

@@ -1,4 +1,4 @@
-"""A plan for people."""
+"""A plan on the terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["shown_engine", "shown_plan", "shown_size"]
 
 SHOWN_STATES = 4
-"""States shown one by one."""
+"""Largest states shown one by one: they decide how much memory a task needs; the others are added up."""
 
 
 def shown_plan(config: Config, planned: Plan) -> Table:
-    """Return the plan of a run of a configuration."""
+    """Return the plan of a run as a table."""
     table = Table(show_header=False, title=f"Plan for {escape(', '.join(config.dataset.source))}", title_justify="left")
     kinds = ", ".join(f"{count} {kind}" for kind, count in planned.columns.items())
-    later = "known once pass 1 has run"
+    unknown = "known once pass 1 has run"
     largest = sorted(planned.state_bytes.items(), key=lambda item: -item[1])
     states = ", ".join(f"{name} {shown_size(size)}" for name, size in largest[:SHOWN_STATES])
     states += f", {len(largest[SHOWN_STATES:])} others {shown_size(sum(size for _, size in largest[SHOWN_STATES:]))}"
@@ -37,10 +37,10 @@ def shown_plan(config: Config, planned: Plan) -> Table:
     )
     relation = planned.relation_shards
     table.add_row(
-        "pass 2", later if relation is None else f"{relation:,} to compute, {planned.shards - relation:,} reused"
+        "pass 2", unknown if relation is None else f"{relation:,} to compute, {planned.shards - relation:,} reused"
     )
-    said = (f"{name}: {value}" for name, value in planned.estimates.items() if value is not None)
-    table.add_row("pairs", "; ".join([f"{planned.pairs:,}", f"times rows {planned.pair_rows:.1e}", *said]))
+    estimates = (f"{name}: {value}" for name, value in planned.estimates.items() if value is not None)
+    table.add_row("pairs", "; ".join([f"{planned.pairs:,}", f"times rows {planned.pair_rows:.1e}", *estimates]))
     table.add_row("blocks", ", ".join(f"{name} {count:,}" for name, count in planned.blocks.items()))
     table.add_row("states at most", states)
     table.add_row("engine", f"{shown_engine(planned.engine)}: {planned.engine_reason}")
@@ -51,7 +51,7 @@ def shown_plan(config: Config, planned: Plan) -> Table:
 
 
 def shown_engine(name: str) -> str:
-    """Return where work is done.
+    """Return an engine's name in words.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def shown_engine(name: str) -> str:
 
 
 def shown_size(nbytes: int) -> str:
-    """Return a number of bytes for people.
+    """Return a number of bytes in a suitable unit.
 
     Examples
     --------

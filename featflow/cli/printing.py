@@ -1,4 +1,4 @@
-"""Where commands print, and how: for people, or one JSON object."""
+"""Consoles of the commands, and output as one JSON object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 __all__ = ["PIPED_WIDTH", "AsJson", "err", "out", "print_json"]
 
 PIPED_WIDTH = 160
-"""Columns of a table that goes into a file or a pipe."""
+"""Characters a line in a file or a pipe, where a terminal's 80 would cut names of columns and paths."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)

@@ -1,4 +1,4 @@
-"""Finished runs for people: rows, warnings, what analyses show of them, where the tables are."""
+"""Finished runs on the terminal: rows, warnings, views of analyses, paths of tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the last runs did, for people."""
+"""The last runs of an output on the terminal."""
 
 from __future__ import annotations
 
@@ -26,40 +26,44 @@ COLUMNS = (
     "warnings",
 )
 WIDE, NARROW = 140, COLUMNS[:5]
-"""Columns of a terminal from which all is shown, and what is shown below."""
+"""Characters a line from which all columns fit, and the columns of narrower terminals."""
 STYLES = {"done": "green", "unfinished": "yellow"}
 LATEST = " ←"
 
 
-def print_status(found: Status, out: Console) -> None:
+def print_status(status: Status, out: Console) -> None:
     """Print the runs at an output, newest first, and the one under way."""
-    now = datetime.fromisoformat(found.now)
-    table = Table(title=escape(found.output), title_justify="left", caption_justify="left")
-    chosen = COLUMNS if out.width >= WIDE else NARROW
-    for name in chosen:
+    now = datetime.fromisoformat(status.now)
+    table = Table(title=escape(status.output), title_justify="left", caption_justify="left")
+    columns = COLUMNS if out.width >= WIDE else NARROW
+    for name in columns:
         table.add_column(
             name, justify="left" if name in {"run", "status"} else "right", no_wrap=name in {"run", "took"}
         )
-    for run in found.runs:
-        table.add_row(*_cells(run, now)[: len(chosen)])
-    if found.runs:
-        table.caption = f"{LATEST.strip()} LATEST" if any(run.latest for run in found.runs) else None
+    for run in status.runs:
+        table.add_row(*_cells(run, now)[: len(columns)])
+    if status.runs:
+        table.caption = f"{LATEST.strip()} LATEST" if any(run.latest for run in status.runs) else None
         out.print(table)
     else:
-        out.print(f"no run has ended at {escape(found.output)}", soft_wrap=True)
-    for run in found.runs:
+        out.print(f"no run has ended at {escape(status.output)}", soft_wrap=True)
+    for run in status.runs:
         if run.error:
             out.print(f"[red]{run.run}[/red]: {escape(run.error)}", soft_wrap=True)
-    for warning in found.runs[0].warnings if found.runs else ():
+    for warning in status.runs[0].warnings if status.runs else ():
         out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
-    held = found.under_way
-    if held is None:
+    running = status.under_way
+    if running is None:
         out.print("No run is under way.")
     else:
-        since = f" for {_span((now - datetime.fromisoformat(held.since)).total_seconds())}" if held.since else ""
+        since = (
+            f" for {_duration_text((now - datetime.fromisoformat(running.since)).total_seconds())}"
+            if running.since
+            else ""
+        )
         out.print(
-            f"[bold]Under way[/bold]{since}: {escape(held.run or 'a run')}, process {held.process} on "
-            f"{escape(held.host)}; its lease ends in {held.lease_seconds:.0f} s unless it is renewed",
+            f"[bold]Under way[/bold]{since}: {escape(running.run or 'a run')}, process {running.process} on "
+            f"{escape(running.host)}; its lease ends in {running.lease_seconds:.0f} s unless it is renewed",
             soft_wrap=True,
         )
 
@@ -72,19 +76,19 @@ def _cells(run: RunStatus, now: datetime) -> list[str]:
     return [
         run.run + (LATEST if run.latest else ""),
         f"[{style}]{escape(run.status)}[/{style}]",
-        f"{_span((now - run.ended).total_seconds())} ago",
-        "" if run.seconds is None else _span(run.seconds),
+        f"{_duration_text((now - run.ended).total_seconds())} ago",
+        "" if run.seconds is None else _duration_text(run.seconds),
         *("" if number is None else f"{number:,}" for number in (*numbers, retries, run.drift_alerts)),
         str(len(run.warnings)),
     ]
 
 
-def _span(seconds: float) -> str:
+def _duration_text(seconds: float) -> str:
     """Return a length of time in the unit that suits it.
 
     Examples
     --------
-    >>> _span(4.21), _span(200), _span(7_200), _span(200_000)
+    >>> _duration_text(4.21), _duration_text(200), _duration_text(7_200), _duration_text(200_000)
     ('4.2 s', '3 min', '2.0 h', '2.3 d')
     """
     if seconds < 100:

@@ -1,4 +1,4 @@
-"""A job for people: its log while it runs, what came of it."""
+"""A job on the terminal: its log while it runs, and its outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["print_followed", "print_outcome", "print_placed", "shown_line"]
 
 
 def shown_line(line: str) -> str | None:
-    """Return a line of a run's log as people read it, None where it says nothing new.
+    """Return a line of a run's log as readable text; None for the first line of a stage, which has no figures.
 
     Examples
     --------
@@ -22,28 +22,28 @@ def shown_line(line: str) -> str | None:
     'merging                         1/2          3 s left'
     """
     try:
-        said = json.loads(line)
-        stage, done, total = said["stage"], said["done"], said["total"]
+        fields = json.loads(line)
+        stage, done, total = fields["stage"], fields["done"], fields["total"]
     except (ValueError, TypeError, KeyError):
         return line
     if done == 0:
         return None
-    speed = f"{said['rows_per_second']:,} rows/s" if said.get("rows") else ""
-    left = f"{said['seconds_left']:.0f} s left" if done < total else ""
-    retried = f"{said['retries']} retries" if said.get("retries") else ""
+    speed = f"{fields['rows_per_second']:,} rows/s" if fields.get("rows") else ""
+    left = f"{fields['seconds_left']:.0f} s left" if done < total else ""
+    retried = f"{fields['retries']} retries" if fields.get("retries") else ""
     count = f"{done:,}/{total:,}"
     return "  ".join((f"{stage:<30}", f"{count:<11}", *(part for part in (speed, left, retried) if part))).rstrip()
 
 
 def print_placed(outcome: Outcome, err: Console) -> None:
-    """Print where a submission stands."""
-    done = "which has ended" if outcome.job.over else "which is under way"
-    said = f"there is a job for this night, {done}" if outcome.attached else "submitted"
-    err.print(f"[bold]{outcome.job.name}[/bold]: {said}", soft_wrap=True)
+    """Print whether a job was submitted, runs or has ended."""
+    progress = "which has ended" if outcome.job.over else "which is under way"
+    standing = f"there is a job for this night, {progress}" if outcome.attached else "submitted"
+    err.print(f"[bold]{outcome.job.name}[/bold]: {standing}", soft_wrap=True)
 
 
 def print_followed(jobs: Jobs, outcome: Outcome, err: Console) -> None:
-    """Print a job's log until it ends: as it is into a file or a pipe."""
+    """Print a job's log until it ends; unchanged into a file or a pipe."""
 
     def show(line: str) -> None:
         shown = shown_line(line) if err.is_terminal else line
@@ -59,7 +59,7 @@ def _ask_to_stop(err: Console, job: str) -> bool:
     Raises
     ------
     typer.Abort
-        Neither: it goes on and is not followed any more. Where nobody can be asked, that is so.
+        The job goes on and is not followed any more: by Ctrl-C, or because no terminal can be asked.
     """
     goes_on = (
         f"{job} goes on in the cluster; the same command follows it again, [bold]ray job stop {job}[/bold] ends it"
@@ -76,7 +76,7 @@ def _ask_to_stop(err: Console, job: str) -> bool:
 
 
 def print_outcome(outcome: Outcome, out: Console, err: Console) -> None:
-    """Print what came of a submission."""
+    """Print the outcome of a submission."""
     result = outcome.result
     if "rows" in result:
         shards = result["shards"]
@@ -92,5 +92,5 @@ def print_outcome(outcome: Outcome, out: Console, err: Console) -> None:
         for name, uri in result["tables"].items():
             out.print(f"  {name:<{width}}  {escape(uri)}", soft_wrap=True)
     if outcome.exit_code:
-        said = explained(outcome) or f"{outcome.job.name} ended with {outcome.exit_code}"  # its log says why
-        err.print(f"[bold red]error:[/bold red] {escape(said)}", soft_wrap=True)
+        message = explained(outcome) or f"{outcome.job.name} ended with {outcome.exit_code}"  # the log shows why
+        err.print(f"[bold red]error:[/bold red] {escape(message)}", soft_wrap=True)

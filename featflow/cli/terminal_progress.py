@@ -1,4 +1,4 @@
-"""Work under way for people: a bar a stage."""
+"""Progress on the terminal: a bar for each stage."""
 
 from __future__ import annotations
 

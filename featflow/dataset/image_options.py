@@ -51,7 +51,7 @@ DESCRIPTORS = (
 
 
 class ImageOptions(Options):
-    """A column of images, how they are encoded, and which columns are derived from them."""
+    """A column of images, and what is made of them."""
 
     column: str = Field(description="Column of encoded bytes, of structs of bytes and path, or of URIs.")
     encoder: Annotated[str, AfterValidator(_encoder)] = Field(

@@ -279,7 +279,7 @@ class Context:
     def write_parts(
         self, table: TableSpec, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]
     ) -> list[Any]:
-        """Write a table, a part a task, by ``function(shared, (item, path))``, which writes it and returns a `Written`."""
+        """Write a table, a part a task, by ``function(shared, (item, path))``, which returns a `Written`."""
         paths = self.writer.part_paths(table.name, len(items))
         parts = list(self.map(function, shared, list(zip(items, paths, strict=True)), f"writing: {table.name}"))
         self.writer.add(table.name, parts)

@@ -39,7 +39,7 @@ class EngineOptions(Options):
 
 
 class Budget(Options):
-    """Limits of a run: memory, and rows that cannot be read."""
+    """What a run may cost."""
 
     memory: ByteSize = Field(default=ByteSize(4 * 2**30), ge=64 * 2**20, description="Memory of the whole run.")
     bad_rows: float = Field(default=0.001, ge=0, le=1, description="Share of rows that may be unreadable.")

@@ -1,4 +1,4 @@
-"""What nulls and error bars rest on: rows that belong together, and the sentence that says so."""
+"""The assumptions of nulls and error bars: which rows depend on each other, and the sentences that say so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from featflow.measures.codebook import ColumnStates
 from featflow.measures.options import UncertaintyOptions
 
 FEWEST_UNITS = 8
-"""Units of event time that the jackknife can do with: below, finer units are taken."""
+"""Fewest units of event time; with fewer, finer units are taken. Below 8 groups of rows there are no error bars
+(docs/methods.md)."""
 
 __all__ = ["assumptions", "incomplete", "row_grouping"]
 
@@ -26,8 +27,8 @@ def row_grouping(
     times = dataset.with_role(Role.EVENT_TIME)
     group_by = options.group_by or ("event_time" if times else "entity" if dataset.entity else "shard")
     if group_by == "event_time":
-        at = states.numbers.index(times[0])
-        low, high = float(states.moments.low[at]), float(states.moments.high[at])
+        index = states.numbers.index(times[0])
+        low, high = float(states.moments.low[index]), float(states.moments.high[index])
         return JackknifeGroups("unit", times, unit_groups(options.groups), time_unit(times[0], low, high, FEWEST_UNITS))
     if group_by == "entity":
         return JackknifeGroups("value", dataset.entity, options.groups)
@@ -35,29 +36,33 @@ def row_grouping(
 
 
 def incomplete(jackknife: JackknifeGroups, states: ColumnStates) -> list[str]:
-    """Return what to warn of where event times that decide the groups are missing."""
+    """Return a warning if event times that decide the jackknife's groups are missing."""
     if jackknife.kind != "unit":
         return []
     name = jackknife.columns[0].name
     missing = states.rows - int(states.moments.n[states.numbers.index(jackknife.columns[0])])
-    said = f"dataset.event_time: '{name}' is missing in {missing:,} of {states.rows:,} rows; they share a group of rows"
-    return [f"{said} in the jackknife"] if missing else []
+    warning = (
+        f"dataset.event_time: '{name}' is missing in {missing:,} of {states.rows:,} rows; they share a group of rows"
+    )
+    return [f"{warning} in the jackknife"] if missing else []
 
 
 def assumptions(of_analyses: Iterable[str], jackknife: JackknifeGroups) -> str:
-    """Return what the nulls and error bars of a run take for granted, in sentences."""
-    by = {
+    """Return the assumptions of a run's nulls and error bars, in sentences."""
+    rules = {
         "value": f"equal {' and '.join(column.name for column in jackknife.columns)}",
-        "unit": f"{jackknife.columns[0].name} in units of {_unit(jackknife)}",
+        "unit": f"{jackknife.columns[0].name} in units of {_unit_text(jackknife)}",
         "run": "neighbouring rows of a shard",
         "shard": "shard",
     }
-    bars = f"Error bars: {jackknife.groups} groups of rows, by {by[jackknife.kind]}, are independent and alike."
-    return " ".join(dict.fromkeys([*filter(None, of_analyses), bars]))
+    error_bars = (
+        f"Error bars: {jackknife.groups} groups of rows, by {rules[jackknife.kind]}, are independent and alike."
+    )
+    return " ".join(dict.fromkeys([*filter(None, of_analyses), error_bars]))
 
 
-def _unit(jackknife: JackknifeGroups) -> str:
-    """Return a unit of time as people say it."""
+def _unit_text(jackknife: JackknifeGroups) -> str:
+    """Return a unit of time in words."""
     if jackknife.columns[0].kind is not Kind.TIME:
         return f"{jackknife.unit:,.12g}"
     named = {86_400_000_000: "a day", 3_600_000_000: "an hour", 60_000_000: "a minute", 1_000_000: "a second"}

@@ -1,4 +1,4 @@
-"""What stops a run between its rounds: too much that cannot be read, targets and weights that say nothing."""
+"""Checks between the rounds of a run: unreadable rows against the budget, and degenerate targets and weights."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def check_targets(dataset: Dataset, states: ColumnStates) -> None:
     for target in dataset.with_role(Role.TARGET):
         values = target_values(states, target)
         if values < 2:
-            said = "no finite value, every row is null, NaN or infinite" if values == 0 else "one value in all rows"
-            raise SchemaError(f"dataset.targets: '{target.name}' has {said}; nothing can be said about it, take it out")
+            fault = "no finite value, every row is null, NaN or infinite" if values == 0 else "one value in all rows"
+            raise SchemaError(
+                f"dataset.targets: '{target.name}' has {fault}; nothing can be said about it, take it out"
+            )
 
 
 def check_weights(dataset: Dataset, states: ColumnStates) -> None:
@@ -28,12 +30,12 @@ def check_weights(dataset: Dataset, states: ColumnStates) -> None:
     squares = states.moments.weight_square_sum
     if dataset.weight and not 0 < squares < math.inf:
         zero = states.moments.weight_sum == 0
-        said = "is 0 in all rows; take it out" if zero else f"has squares that add up to {squares}; scale it"
-        raise SchemaError(f"dataset.weight: '{dataset.weight.name}' {said}")
+        fault = "is 0 in all rows; take it out" if zero else f"has squares that add up to {squares}; scale it"
+        raise SchemaError(f"dataset.weight: '{dataset.weight.name}' {fault}")
 
 
 def check_budget(record: Record) -> None:
-    """Raise BadDataError if more could not be read than ``budget.bad_rows`` allows; the quarantine is written then."""
+    """Raise BadDataError if more rows were unreadable than ``budget.bad_rows`` allows, after writing the quarantine."""
     entries, lost, dataset, writer = record.quarantined, record.lost, record.dataset, record.context.writer
     budget = record.config.budget.bad_rows
     # The rows of a file without a readable footer are not known: its share of the bytes or of the files, the larger.

@@ -1,4 +1,4 @@
-"""Which summaries pass 1 makes of all columns, over which blocks of them.
+"""The summaries that pass 1 computes of all columns, by block of columns.
 
 Blocks are cut so that a state fits its share of ``budget.memory``. The cut
 depends on the columns and the budget alone: not on the engine, the rows or the shards.
@@ -29,7 +29,9 @@ from featflow.summaries import (
 __all__ = ["ProfileSpecs", "profile_specs", "state_bytes"]
 
 STATE_SHARE = 16
-"""A task's states may take one part in so many of ``budget.memory``: two tasks with their working copies take half."""
+"""A task's states may take this part, one in so many, of ``budget.memory``: two tasks with four working copies of their
+states take half. Larger states would stop a second task, smaller ones cut columns into more blocks, each of which
+reads anew."""
 
 
 def state_bytes(config: Config) -> int:
@@ -39,7 +41,7 @@ def state_bytes(config: Config) -> int:
 
 @dataclass(frozen=True)
 class ProfileSpecs:
-    """Pass 1, by block of columns."""
+    """The specs of pass 1, by block of columns."""
 
     numbers: tuple[Column, ...]
     categories: tuple[Column, ...]
@@ -49,18 +51,18 @@ class ProfileSpecs:
     rows: tuple[RowCountSummarizer, ...]
 
     def all(self) -> tuple[Summarizer[Any], ...]:
-        """Return the specs, those of the same columns together: one task reads these columns once."""
+        """Return the specs by their columns: a task then takes those of the same columns, and reads them once."""
         specs: tuple[Any, ...] = (*self.moments, *self.quantiles, *self.levels, *self.rows)
         place: dict[Any, int] = {column: index for index, column in enumerate(self.numbers + self.categories)}
         return tuple(sorted(specs, key=lambda spec: place.get(next(iter(spec.columns), None), -1)))
 
     def states(self, load: Callable[[Any], Any]) -> ColumnStates:
-        """Return the whole states, column by column.
+        """Return the merged states, column by column.
 
         Parameters
         ----------
         load
-            Returns the whole state of a spec.
+            Returns the merged state of a spec.
         """
         return ColumnStates(
             rows=load((*self.rows, *self.moments, *self.levels)[0]).rows,

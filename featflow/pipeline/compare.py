@@ -1,4 +1,4 @@
-"""Drift between any two finished runs, from what they have stored."""
+"""Drift between any two finished runs, from their stored states and tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def differences(reference: str, current: str) -> dict[str, Any]:
     Raises
     ------
     DatasetError
-        There is no such run, or what it rests on is not there any more.
+        There is no such run, or states that it needs have been removed.
     """
     before, now = RunStates(open_run(reference)), RunStates(open_run(current))
     analyses = parse(now.run.manifest["config"]).analyses

@@ -1,4 +1,4 @@
-"""Where a run's work is done: in one process where that takes a few minutes, on Ray where it takes longer."""
+"""The choice of an engine: one process where the work takes up to two minutes, Ray where it takes longer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERIAL_SECONDS = 120.0
 """Estimated seconds of one process up to which Ray is not started: its own start takes six, each of its processes
 350 MiB, and what it gains on a laptop's cores is about that minute."""
 START_SECONDS = 2.0
-"""To import what a run needs."""
+"""Seconds to import the libraries of a run in one process."""
 VALUE_NS = 350.0
 """Nanoseconds a value, by both passes, measures and error bars of one process: 1,000,000 rows x 80 columns took 26 s
 beside the start (docs/benchmarks.md)."""
@@ -36,22 +36,22 @@ class EngineChoice:
     kind: Literal["serial", "ray"]
     """Its name in the configuration."""
     reason: str
-    """Why it is this one, in a few words."""
+    """Reason of the choice, in a few words."""
     seconds: float
-    """What one process should take if no state is there yet."""
+    """Estimated seconds of one process if no state exists yet."""
 
 
 def choose_engine(config: Config, dataset: Dataset) -> EngineChoice:
     """Return the engine that a configuration names, or the one that suits the size of its dataset."""
     seconds, options = serial_seconds(config, dataset), config.engine
-    about = f"about {seconds:,.0f} s of work in one process"
+    work = f"about {seconds:,.0f} s of work in one process"
     if options.kind != "auto":
         return EngineChoice(options.kind, "engine.kind says so", seconds)
     if options.address is not None:
         return EngineChoice("ray", "engine.address names a cluster", seconds)
     if seconds <= SERIAL_SECONDS:
-        return EngineChoice("serial", f"{about}; Ray is started from {SERIAL_SECONDS:.0f} s on", seconds)
-    return EngineChoice("ray", f"{about}, more than {SERIAL_SECONDS:.0f} s", seconds)
+        return EngineChoice("serial", f"{work}; Ray is started from {SERIAL_SECONDS:.0f} s on", seconds)
+    return EngineChoice("ray", f"{work}, more than {SERIAL_SECONDS:.0f} s", seconds)
 
 
 def serial_seconds(config: Config, dataset: Dataset) -> float:
@@ -64,7 +64,7 @@ def serial_seconds(config: Config, dataset: Dataset) -> float:
 
 
 def _picture_seconds(dataset: Dataset, image: ImageOptions) -> float:
-    """Return how long a column of images takes; what lies behind URIs is not known: a picture a row is."""
+    """Return the seconds that a column of images takes; of URIs, every row counts as a picture."""
     of_uris = any(column.name == image.column and column.source_type == "string" for column in dataset.images)
     pictures = dataset.rows if of_uris else min(dataset.rows, dataset.nbytes / FEWEST_BYTES)
     if image.model:

@@ -1,8 +1,8 @@
-"""What relations between columns rest on that was made from data: made once, and kept for the runs that follow.
+"""Decisions that pass 2 needs and that are fitted to data: fitted once, and frozen for the runs that follow.
 
 A night's rows change counts, not codes: while codings, groups of rows and compared columns stay as they are, states of
 unchanged shards stay valid, and runs stay comparable. A column that is new, or read in another way, gets a coding of
-its own; ``codebook.frozen: false`` makes all anew.
+its own; ``codebook.frozen: false`` fits all of them again.
 """
 
 from __future__ import annotations
@@ -32,19 +32,18 @@ from featflow.transforms.frozen import load_frozen
 __all__ = ["Fitted", "earlier_fits", "earlier_fitted", "fit", "make_fitted", "stale"]
 
 ROWS_ANYWHERE = {"run", "shard"}
-"""Kinds of groups that depend on how many shards there are."""
-
+"""Kinds of groups that are cut by position: which of them is chosen depends on the number of shards alone."""
 STALE_SHARE = 0.05
-
+"""Share of rows beyond the bins or levels of a frozen coding from which a warning asks for new ones. Less would warn of
+ordinary nights; more would let codes lose what distinguishes new rows."""
 OUTER_BINS = "more of the values of '{}' lie in its outermost bins than when these were made"
-
 NEW_LEVELS = "of the values of '{}' lie in none of the levels that were told apart"
-"""Rows beyond what bins and levels were made for, as a share of those that hold a value, that ask for new ones."""
+"""Texts of the two warnings, after the share of the rows that hold a value."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Codings of columns, groups of rows, and what each analysis decided from data."""
+    """Codings of columns, groups of rows, and the decisions that each analysis took from data."""
 
     codebook: Codebook
     """Codings of all columns that can be coded."""
@@ -56,7 +55,7 @@ class Fitted:
     """What each analysis froze, by its name, as JSON values."""
 
     def public(self) -> dict[str, Any]:
-        """Return what a manifest keeps of it beside the codebook's digest, as JSON values."""
+        """Return JSON values for the manifest, which also holds the codebook's digest."""
         jackknife = {
             "kind": self.jackknife.kind,
             "columns": [column.name for column in self.jackknife.columns],
@@ -67,7 +66,7 @@ class Fitted:
 
 
 def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | None:
-    """Return what the last run at an output froze, as far as it serves this dataset; None if there is none.
+    """Return the decisions that the last run froze, as far as they apply to this dataset; None if there are none.
 
     Raises
     ------
@@ -77,9 +76,9 @@ def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | N
     options = config.codebook
     if not options.frozen:
         return None
-    latest = _latest(store)
+    latest = _latest_manifest(store)
     public, digest = latest.get("fitted") or {}, options.version or latest.get("codebook")
-    if not digest or (not options.version and _made_by(latest["config"]) != _made_by(config.public())):
+    if not digest or (not options.version and _coding_options(latest["config"]) != _coding_options(config.public())):
         return None
     try:
         codebook = Codebook.from_arrow(store.read_arrow(codebook_path(digest)))
@@ -90,27 +89,27 @@ def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | N
             ) from None
         return None
     by_name = {column.name: column for column in (*dataset.columns, *dataset.entity, POSITION)}
-    known = [coding for coding in codebook.codings if _is_same(coding.column, by_name.get(coding.column.name))]
+    known = [coding for coding in codebook.codings if _is_read_alike(coding.column, by_name.get(coding.column.name))]
     codings = tuple(replace(coding, column=by_name[coding.column.name]) for coding in known)
     return Fitted(
         Codebook(codings),
-        _grouping(public.get("jackknife"), by_name),
+        _jackknife_groups(public.get("jackknife"), by_name),
         frozenset(coding.column.name for coding in codings),
         public.get("analyses", {}),
     )
 
 
 def earlier_fits(store: Store, config: Config) -> Earlier:
-    """Return what transforms have fitted to data in the last run at an output."""
-    return Earlier(load_frozen(store, _latest(store).get("frozen") or {}), refit=not config.codebook.frozen)
+    """Return the arrays that transforms fitted to data in the last run at an output."""
+    return Earlier(load_frozen(store, _latest_manifest(store).get("frozen") or {}), refit=not config.codebook.frozen)
 
 
-def _made_by(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides codings that are made anew."""
+def _coding_options(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that new codings depend on."""
     return {key: value for key, value in config["codebook"].items() if key not in {"frozen", "version"}}
 
 
-def _latest(store: Store) -> dict[str, Any]:
+def _latest_manifest(store: Store) -> dict[str, Any]:
     try:
         run_id = store.read("LATEST").decode().strip()
         manifest: dict[str, Any] = json.loads(store.read(f"runs/{run_id}/manifest.json"))
@@ -119,14 +118,14 @@ def _latest(store: Store) -> dict[str, Any]:
     return manifest
 
 
-def _is_same(column: Column, other: Column | None) -> bool:
-    """Whether a column is read, or made, as another was."""
+def _is_read_alike(column: Column, other: Column | None) -> bool:
+    """Whether two columns have the same name, type, kind and null values, whatever their roles and sources."""
     return other is not None and column == replace(
         other, derived=column.derived, role=column.role, source_type=column.source_type
     )
 
 
-def _grouping(public: dict[str, Any] | None, by_name: dict[str, Column]) -> JackknifeGroups:
+def _jackknife_groups(public: dict[str, Any] | None, by_name: dict[str, Column]) -> JackknifeGroups:
     if public is None or not all(name in by_name for name in public["columns"]):
         return JackknifeGroups("none", (), 0)
     columns = tuple(by_name[name] for name in public["columns"])
@@ -134,32 +133,32 @@ def _grouping(public: dict[str, Any] | None, by_name: dict[str, Column]) -> Jack
 
 
 def fit(context: Context, analyses: Sequence[Analysis[Any]], config: Config) -> Fitted:
-    """Freeze codings, groups of rows and what analyses decide, and give them to the context.
+    """Freeze codings, groups of rows and analyses' decisions, and give them to the context.
 
-    What an earlier run at the output froze is taken where it serves.
+    Decisions that an earlier run at the output froze are taken where they apply.
     """
     dataset, states = context.dataset, context.columns
     clusters = next((analysis.clusters for analysis in analyses if analysis.clusters), None)
     jackknife = row_grouping(context.uncertainty, clusters, dataset, states)
     earlier = earlier_fitted(context.workspace.store, config, dataset)
-    found = make_fitted(dataset, states, config, jackknife, earlier)
-    context.codebook, context.jackknife = found.codebook, found.jackknife
+    fitted = make_fitted(dataset, states, config, jackknife, earlier)
+    context.codebook, context.jackknife = fitted.codebook, fitted.jackknife
     for analysis in analyses:
         frozen = earlier.analyses.get(analysis.name) if earlier else None
         context.fitted[analysis.name] = analysis.fit(context, frozen)
-    return replace(found, analyses=context.fitted)
+    return replace(fitted, analyses=context.fitted)
 
 
 def make_fitted(
     dataset: Dataset, states: ColumnStates, config: Config, jackknife: JackknifeGroups, earlier: Fitted | None
 ) -> Fitted:
-    """Return codings and groups of a run: earlier ones where they serve, made of the data where they do not.
+    """Return codings and groups of a run: earlier ones where they apply, else new ones, fitted to the data.
 
     Parameters
     ----------
     states
-        Whole states of pass 1.
-    grouping
+        Merged states of pass 1.
+    jackknife
         Groups that the configuration asks for.
     """
     built = build_codebook(dataset.columns, states, config.codebook)
@@ -167,29 +166,29 @@ def make_fitted(
         return Fitted(built, jackknife)
     old = {coding.column.name: coding for coding in earlier.codebook.codings}
     codebook = Codebook(tuple(old.get(coding.column.name, coding) for coding in built.codings))
-    same = _kind(earlier.jackknife) == _kind(jackknife)
+    same = _grouping_rule(earlier.jackknife) == _grouping_rule(jackknife)
     return Fitted(codebook, earlier.jackknife if same else jackknife, earlier.kept)
 
 
-def _kind(jackknife: JackknifeGroups) -> tuple[object, ...]:
-    anywhere = jackknife.kind in ROWS_ANYWHERE
-    return "anywhere" if anywhere else jackknife.kind, jackknife.columns, jackknife.groups
+def _grouping_rule(jackknife: JackknifeGroups) -> tuple[object, ...]:
+    by_position = jackknife.kind in ROWS_ANYWHERE
+    return "anywhere" if by_position else jackknife.kind, jackknife.columns, jackknife.groups
 
 
 def stale(fitted: Fitted, states: ColumnStates) -> list[str]:
-    """Return a warning for each kept coding that too many rows have outgrown."""
-    found = []
-    for name, share, how in _outgrown(fitted, states):
+    """Return a warning for each frozen coding that too many rows have outgrown."""
+    warnings = []
+    for name, share, text in _outgrown(fitted, states):
         if share > STALE_SHARE:
-            found.append(f"codebook: {share:.1%} {how.format(name)}; run with --rebin for new ones")
-    return found
+            warnings.append(f"codebook: {share:.1%} {text.format(name)}; run with --rebin for new ones")
+    return warnings
 
 
 def _outgrown(fitted: Fitted, states: ColumnStates) -> Iterator[tuple[str, float, str]]:
     codings: dict[str, Coding] = {c.column.name: c for c in fitted.codebook.codings if c.column.name in fitted.kept}
     for column, histogram in zip(states.numbers, states.histograms, strict=True):
         coding = codings.get(column.name)
-        if column.role is Role.EVENT_TIME:  # which every night adds to, and which nothing is counted by
+        if column.role is Role.EVENT_TIME:  # every night adds later times, and no table counts by them
             continue
         if isinstance(coding, NumberCoding) and len(histogram.counts) and len(coding.edges):
             yield column.name, _in_outer_bins(coding, histogram.cells, histogram.counts), OUTER_BINS
@@ -208,5 +207,5 @@ def _in_outer_bins(coding: NumberCoding, cells: np.ndarray, counts: np.ndarray) 
     # A mean rank is half of its cell's share beyond all before: neighbouring shares add up to twice a step of ranks.
     sign = 1.0 - 2.0 * (np.arange(len(coding.ranks)) % 2)
     share = sign * np.cumsum(sign * 2 * np.diff(coding.ranks, prepend=0.0))
-    then = share[coding.cells < coding.edges[0]].sum() + share[coding.cells >= coding.edges[-1]].sum()
-    return float(now - then)
+    before = share[coding.cells < coding.edges[0]].sum() + share[coding.cells >= coding.edges[-1]].sum()
+    return float(now - before)

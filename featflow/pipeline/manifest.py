@@ -1,4 +1,4 @@
-"""What a run keeps of itself: what was read and lost, passes, seconds, and the manifest made of them."""
+"""The record of a run: rows read and lost, passes, seconds, and the manifest made of them."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketc
 
 @dataclass
 class Record:
-    """What goes into the manifest beside what the context gathers."""
+    """Figures for the manifest that the context does not gather."""
 
     config: Config
     dataset: Dataset
-    """As it was found."""
+    """The dataset before unreadable row groups were taken out."""
     context: Context
     engine: str
     watch: Stopwatch
     telemetry: Telemetry
     fitted: Fitted | None = None
     frozen: Mapping[str, str] = field(default_factory=dict)
-    """Digests of what made columns rest on, by name."""
+    """Digests of the arrays that derived columns depend on, by name."""
     assumptions: tuple[str, ...] = ()
-    """Sentences of the analyses."""
+    """Assumptions of the analyses, in sentences."""
     states: dict[str, Any] | None = None
-    """Whole states of pass 1, for runs that come after."""
+    """Names of the merged states of pass 1, for later runs."""
 
-    def derived(self, found: Derived) -> Dataset:
-        """Note what made columns rest on, and keep it for the runs that follow; return the dataset with them."""
-        self.frozen = found.save(self.context.workspace.store)
-        if found.computed:
-            self.context.passes.append(Pass("derived columns", len(found.dataset.shards), found.computed))
-        self.context.quarantined += found.quarantined
-        return found.dataset
+    def derived(self, derived: Derived) -> Dataset:
+        """Store the arrays that derived columns depend on, for later runs; return the dataset with these columns."""
+        self.frozen = derived.save(self.context.workspace.store)
+        if derived.computed:
+            self.context.passes.append(Pass("derived columns", len(derived.dataset.shards), derived.computed))
+        self.context.quarantined += derived.quarantined
+        return derived.dataset
 
     @property
     def quarantined(self) -> list[Quarantined]:
-        """What could not be read: files without a readable footer, then row groups."""
+        """Unreadable files, whose footers cannot be read, then unreadable row groups."""
         return [*self.dataset.quarantined, *self.context.quarantined]
 
     @property

@@ -43,8 +43,8 @@ def write_tables(
     config.analyses.check(dataset, config.dataset.entity)
     watch.lap("derived columns")
 
-    specs, wanted = profile_round(context, analyses, config)
-    context.dataset = replace(dataset, shards=context.read("profile", wanted))
+    specs, requested = profile_round(context, analyses, config)
+    context.dataset = replace(dataset, shards=context.read("profile", requested))
     telemetry.lose(record.lost)
     check_budget(record)
     context.columns = states = specs.states(context.state)
@@ -61,9 +61,9 @@ def write_tables(
     record.states = named_states(dataset.columns, {spec: context.path(spec) for spec in specs.all()})
     watch.lap("profile")
 
-    known = len(context.quarantined)
+    unreadable = len(context.quarantined)
     context.read("relations", relate_round(context, analyses))
-    if len(context.quarantined) > known:  # readable a moment ago: the file changed or storage is failing
+    if len(context.quarantined) > unreadable:  # readable a moment ago: the file changed or storage is failing
         raise InfrastructureError(f"{context.quarantined[-1].uri}: became unreadable during the run; run again")
     watch.lap("relations")
     context.measure((analysis.name, each) for analysis in analyses for each in analysis.measure(context))

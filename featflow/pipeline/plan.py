@@ -1,6 +1,6 @@
-"""What a run would read, compute and reuse, and what it would take: its page without an engine.
+"""The plan of a run: what it would read, compute and reuse, and the memory it would take.
 
-Reads footers and states, never data.
+It goes through the same rounds as a run, without an engine; it reads footers and states, never data.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from featflow.transforms.derive import derive_from_states
 __all__ = ["Plan", "plan"]
 
 PROCESS_BYTES = 350 * 2**20
-"""A Python process with numpy, pyarrow, torch and ray loaded."""
+"""Memory of a Python process with numpy, pyarrow, torch and ray loaded, before it does any work."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Plan:
     engine: str
     """Where the work is done: serial or ray."""
     engine_reason: str
-    """Why there."""
+    """Reason of the engine's choice."""
     estimates: dict[str, Any]
-    """What analyses say of themselves, such as how interactions are found: all (every pair on all rows) or sample."""
+    """Estimates of analyses, such as how interactions are found: all (every pair on all rows) or sample."""
     state_bytes: dict[str, int]
     """Upper bound of one state, by summary; pass 2 appears once there is a codebook."""
     blocks: dict[str, int]
@@ -80,7 +80,7 @@ def plan(config: Config) -> Plan:
     Raises
     ------
     InputError
-        As `featflow.pipeline.job.run` would, before reading: also when a state cannot fit the budget.
+        As `featflow.pipeline.job.run` raises before it reads, also if a state does not fit the budget.
     """
     store = Store(config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset, config.output, Footers(store))
@@ -88,31 +88,31 @@ def plan(config: Config) -> Plan:
     derived = derive_from_states(store, dataset, config.dataset, earlier_fits(store, config))
     context, analyses = begin(config, derived.dataset, RunWriter(store, "plan"))
     context.derived = derived
-    columns, wanted = profile_round(context, analyses, config)
+    columns, requested = profile_round(context, analyses, config)
     vectors = [each.moments for each in derived.embeddings]
-    layers = passes.stored_before((*wanted, *vectors), dataset.shards)
-    shards = passes.readable(store, dataset.shards, wanted)
+    layers = passes.stored_before((*requested, *vectors), dataset.shards)
+    shards = passes.readable(store, dataset.shards, requested)
     present, shard_bytes = state_store.StateIndex(store), max(int(config.dataset.shard_bytes), passes.FREE_BYTES)
-    lacking = state_store.missing(present, shards, wanted, shard_bytes)
-    specs: list[AnySummarizer] = [*(spec for layer in layers for spec in layer), *wanted]
-    state_store.check_sizes(wanted, context.workspace.state_bytes)
-    task, relation_shards = max(state_store.task_bytes(each) for each in (wanted, *layers)), None
-    profiled = _states(store, shards, columns) if shards and not lacking else None
-    if profiled is not None:
+    missing = state_store.missing(present, shards, requested, shard_bytes)
+    specs: list[AnySummarizer] = [*(spec for layer in layers for spec in layer), *requested]
+    state_store.check_sizes(requested, context.workspace.state_bytes)
+    task_bytes, relation_shards = max(state_store.task_bytes(each) for each in (requested, *layers)), None
+    states = _profile_states(store, shards, columns) if shards and not missing else None
+    if states is not None:
         context.dataset = replace(context.dataset, shards=tuple(shards))
-        context.columns = profiled
+        context.columns = states
         fit(context, analyses, config)
-        second = relate_round(context, analyses)
-        over_shards = [spec for spec in second if not spec.of_stored]
-        relation_shards = _shards(state_store.missing(present, shards, over_shards, shard_bytes))
-        task = max(task, state_store.task_bytes(over_shards))
-        specs += second
-        state_store.check_sizes(second, context.workspace.state_bytes)
+        relate_specs = relate_round(context, analyses)
+        file_specs = [spec for spec in relate_specs if not spec.of_stored]
+        relation_shards = _count_shards(state_store.missing(present, shards, file_specs, shard_bytes))
+        task_bytes = max(task_bytes, state_store.task_bytes(file_specs))
+        specs += relate_specs
+        state_store.check_sizes(relate_specs, context.workspace.state_bytes)
     sizes: dict[str, int] = {}
     for spec in specs:
         sizes[spec.name] = max(sizes.get(spec.name, 0), spec.nbytes())
-    chosen = choose_engine(config, dataset)
-    cores = (os.cpu_count() or 1) if chosen.kind == "ray" else 1
+    engine = choose_engine(config, dataset)
+    cores = (os.cpu_count() or 1) if engine.kind == "ray" else 1
     kinds = [column.kind.value for column in context.dataset.columns]
     coded = [c for c in context.dataset.columns if c.kind is not Kind.TEXT and c.role is not Role.EVENT_TIME]
     pairs = len(coded) * (len(coded) - 1) // 2
@@ -124,27 +124,27 @@ def plan(config: Config) -> Plan:
         targets=[column.name for column in dataset.with_role(Role.TARGET)],
         shards=len(dataset.shards),
         largest_shard_bytes=max(shard.nbytes for shard in dataset.shards),
-        profile_shards=_shards(lacking),
+        profile_shards=_count_shards(missing),
         relation_shards=relation_shards,
         pairs=pairs,
         pair_rows=pairs * dataset.rows,
-        engine=chosen.kind,
-        engine_reason=chosen.reason,
+        engine=engine.kind,
+        engine_reason=engine.reason,
         estimates={name: value for analysis in analyses for name, value in analysis.estimate(context).items()},
         state_bytes=sizes,
         blocks=dict(Counter(spec.name for spec in specs)),
-        memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task,
+        memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task_bytes,
         memory_budget=int(config.budget.memory),
         notes=[*dataset.notes, *derived.notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
     )
 
 
-def _shards(lacking: list[tuple[tuple[Shard, ...], str, list[int]]]) -> int:
-    return len({shard.digest for span, _, _ in lacking for shard in span})
+def _count_shards(missing: list[tuple[tuple[Shard, ...], str, list[int]]]) -> int:
+    return len({shard.digest for span, _, _ in missing for shard in span})
 
 
-def _states(store: Store, shards: Sequence[Shard], columns: ProfileSpecs) -> ColumnStates | None:
-    """Return pass 1's whole states if a run has left them."""
+def _profile_states(store: Store, shards: Sequence[Shard], columns: ProfileSpecs) -> ColumnStates | None:
+    """Return the merged states of pass 1; None if no run has left them."""
     name = whole_name(shards)
     try:
         return columns.states(lambda spec: state_store.load(store, spec, name))

@@ -1,4 +1,4 @@
-"""The rounds of a run as far as nothing is read: what `plan` and a run do alike."""
+"""The parts of a run's rounds that read no data, which a plan and a run share."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def begin(
 def profile_round(
     context: Context, analyses: Analyses, config: Config
 ) -> tuple[ProfileSpecs, tuple[AnySummarizer, ...]]:
-    """Return the specs of all columns, and these with what analyses ask of pass 1."""
+    """Return the specs of all columns; and all specs of pass 1, with those that analyses request."""
     columns = profile_specs(context.dataset.columns, config, context.dataset.weight)
     requests = (request for analysis in analyses for request in analysis.profile(context))
     return columns, (*columns.all(), *key_specs(context.dataset), *context.declare(requests))
 
 
 def relate_round(context: Context, analyses: Analyses) -> tuple[AnySummarizer, ...]:
-    """Return what analyses ask of pass 2."""
+    """Return the specs that analyses request of pass 2."""
     return context.declare(request for analysis in analyses for request in analysis.relate(context))

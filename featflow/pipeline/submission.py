@@ -1,8 +1,8 @@
-"""A night as one job of a cluster: what is submitted, under which name, and how it ended.
+"""A night as one job of a cluster: its submission, its name, and its outcome.
 
-The name is made of what is run and for which night, so that whoever submits a night twice meets the job that is
-there: it is followed if it runs, its result is told if it succeeded. Where it failed, a new attempt is made under the
-same name and a number: a job runs once, trying again is the submitter's.
+The name is a digest of the configuration and the night, so a night that is submitted twice is one job: it is followed
+if it runs, its result is shown if it succeeded. If it failed, a new attempt has the same name and a number: a job runs
+once, and the submitter decides whether to try again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from featflow.execution.engines.base import Job, Submission
 __all__ = ["Jobs", "Outcome", "explained", "follow", "place", "submission"]
 
 CONFIG_FILE = "featflow.yaml"
-"""What the job reads, in its working directory."""
+"""Configuration of the job, in its working directory."""
 ENTRYPOINT = f"python -m featflow run {CONFIG_FILE} --json"
 
 
@@ -32,7 +32,7 @@ class Jobs(Protocol):
     """The jobs of a cluster."""
 
     def named(self, name: str) -> list[Job]:
-        """Return the jobs whose names begin so."""
+        """Return the jobs whose names begin with a name."""
         ...
 
     def submit(self, name: str, submission: Submission) -> bool:
@@ -54,17 +54,17 @@ class Jobs(Protocol):
 
 @dataclass
 class Outcome:
-    """What came of a submission."""
+    """Outcome of a submission."""
 
     job: Job
     attached: bool
-    """Whether the job was there before."""
+    """Whether the job existed before."""
     result: dict[str, Any] = field(default_factory=dict)
-    """What the run said of itself at its end: an exit code alone may be of what killed it."""
+    """The run's own last line: an exit code alone may come from what killed the process."""
 
     @property
     def exit_code(self) -> int:
-        """The run's own exit code; 4 where the job ended without a word of it."""
+        """The run's own exit code; 4 if the job ended and the run wrote no result."""
         if not self.job.over or self.job.status == "SUCCEEDED":
             return 0
         return int(self.result.get("exit_code", InfrastructureError.exit_code))
@@ -72,12 +72,12 @@ class Outcome:
     def public(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
         status = {"SUCCEEDED": "done"}.get(self.job.status, self.job.status.lower())
-        more = {"job": self.job.name, "attached": self.attached, "exit_code": self.exit_code}
-        return {"status": status} | self.result | more
+        job_fields = {"job": self.job.name, "attached": self.attached, "exit_code": self.exit_code}
+        return {"status": status} | self.result | job_fields
 
 
 def submission(config: Config, night: str | None = None) -> Submission:
-    """Return what is to be submitted for a night, by default the window's last day or today (UTC).
+    """Return the submission of a night, by default of the window's last day or today (UTC).
 
     Raises
     ------
@@ -101,8 +101,8 @@ def submission(config: Config, night: str | None = None) -> Submission:
         raise ConfigurationError(f"--night {night}: name it by letters, digits, '-', '.' and '_', a date for example")
     values = config.model_dump(mode="json", exclude_unset=True)
     values["engine"] = values.get("engine", {}) | {"kind": "ray", "address": "auto"}
-    everything = json.dumps([parse(values).public(), night], sort_keys=True)
-    digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
+    identity = json.dumps([parse(values).public(), night], sort_keys=True)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
     output, night = (_slug(text) for text in (config.output.rstrip("/").rpartition("/")[2], night))
     metadata = {"featflow": "run", "output": config.output, "night": night}
     files = {CONFIG_FILE: yaml.safe_dump(values, allow_unicode=True, sort_keys=False)}
@@ -110,7 +110,7 @@ def submission(config: Config, night: str | None = None) -> Submission:
 
 
 def place(jobs: Jobs, submitted: Submission) -> tuple[Job, bool]:
-    """Return the job of a submission, and whether it was there before; it is started if there is none that counts."""
+    """Return the job of a submission, and whether it existed before; start one if none runs or succeeded."""
     while True:
         attempts = {_attempt(submitted.name, job.name): job for job in jobs.named(submitted.name)}
         attempts.pop(0, None)
@@ -119,7 +119,7 @@ def place(jobs: Jobs, submitted: Submission) -> tuple[Job, bool]:
             return attempts[last], True
         name = submitted.name if last == 0 else f"{submitted.name}-{last + 1}"
         if jobs.submit(name, submitted):
-            return jobs.job(name), False  # else somebody else was quicker: theirs is found
+            return jobs.job(name), False  # otherwise another submitter was quicker: look again
 
 
 def follow(jobs: Jobs, outcome: Outcome, show: Callable[[str], None], asked: Callable[[], bool]) -> Outcome:
@@ -128,7 +128,7 @@ def follow(jobs: Jobs, outcome: Outcome, show: Callable[[str], None], asked: Cal
     Parameters
     ----------
     asked
-        Called where this is interrupted: True stops the job, False goes on, another interrupt ends the following.
+        Called after an interrupt: True stops the job, False goes on, another interrupt ends following.
     """
     name, seen, line = outcome.job.name, 0, ""
     while True:
@@ -137,7 +137,7 @@ def follow(jobs: Jobs, outcome: Outcome, show: Callable[[str], None], asked: Cal
                 seen += len(text)
                 *lines, line = (line + text).split("\n")
                 for each in lines:
-                    _take(outcome, each, show)
+                    _handle_line(outcome, each, show)
             outcome.job = jobs.job(name)
             if outcome.job.over:
                 break
@@ -145,12 +145,12 @@ def follow(jobs: Jobs, outcome: Outcome, show: Callable[[str], None], asked: Cal
             if asked():
                 jobs.stop(name)
     if line:
-        _take(outcome, line, show)
+        _handle_line(outcome, line, show)
     return outcome
 
 
 def explained(outcome: Outcome) -> str:
-    """Return why a job failed whose run did not say so itself, empty if it did.
+    """Return why a job failed if its run wrote no result; else an empty text.
 
     Examples
     --------
@@ -163,12 +163,12 @@ def explained(outcome: Outcome) -> str:
     if job.status == "SUCCEEDED" or outcome.result:
         return ""
     how = f"its driver ended with {job.exit_code}" if job.exit_code is not None else "it did not start, or was lost"
-    said = job.message.strip().splitlines() or ["the cluster does not say why"]
-    return f"{job.name} failed, {how}: {said[-1][:300]}; submitting it again makes a new attempt"
+    lines = job.message.strip().splitlines() or ["the cluster does not say why"]
+    return f"{job.name} failed, {how}: {lines[-1][:300]}; submitting it again makes a new attempt"
 
 
-def _take(outcome: Outcome, line: str, show: Callable[[str], None]) -> None:
-    """Keep the line in which a run says how it ended, show all others."""
+def _handle_line(outcome: Outcome, line: str, show: Callable[[str], None]) -> None:
+    """Keep the line that holds a run's result, show all others."""
     if line.startswith('{"status"'):
         try:
             outcome.result = json.loads(line)
@@ -183,6 +183,6 @@ def _slug(text: str) -> str:
 
 
 def _attempt(name: str, job: str) -> int:
-    """Return which attempt a job is, 0 if it is of something else."""
-    rest = job.removeprefix(name)
-    return 1 if not rest else int(rest[1:]) if re.fullmatch(r"-\d+", rest) else 0
+    """Return the number of an attempt by its job's name, 0 if the job is of another submission."""
+    suffix = job.removeprefix(name)
+    return 1 if not suffix else int(suffix[1:]) if re.fullmatch(r"-\d+", suffix) else 0

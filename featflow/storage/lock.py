@@ -1,7 +1,7 @@
 """The lock of an output: one run at a time, and a dead run does not block the next.
 
-Safe on a store that cannot create a file only where there is none, as it rests on no more than that whoever lists
-after a write sees what was written:
+It is safe on stores without conditional writes: it needs no more than that a listing after a write shows what was
+written:
 
 1. A run writes a *claim* under a name of its own, then lists all claims.
 2. It holds the lock once such a list shows no other live claim; it then says so in its claim.
@@ -39,13 +39,14 @@ from featflow.storage.store import Store, reason
 __all__ = ["FOLDER", "Claim", "claim", "hold", "holder"]
 
 FOLDER = "lock"
-"""Where claims are, below the output."""
+"""Folder of claims, below the output."""
 LEASE_SECONDS = 300.0
-"""A claim not renewed for this long belongs to a dead run."""
+"""A claim not renewed for this long belongs to a dead run. A shorter lease would be lost by a driver that is halted, or
+whose storage is away, for minutes; a longer one makes the next run wait after a death on another machine."""
 ASKING_SECONDS = 30.0
-"""The lowest token waits this long for others to give up."""
+"""The lowest token waits this long for others to give up: many times what they need for a listing and a removal."""
 LOOK_SECONDS = 0.2
-"""Between two looks at claims that ask."""
+"""Time between two listings while others give up."""
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def hold(store: Store, run: str = "") -> Iterator[Callable[[], None]]:
     Parameters
     ----------
     run
-        What it is held for, as `claim` says it.
+        Id of the run that holds it, which `claim` returns.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def hold(store: Store, run: str = "") -> Iterator[Callable[[], None]]:
             stop.set()
             heartbeat.join()
     finally:
-        with suppress(InfrastructureError):  # what cannot be taken back ends with its lease
+        with suppress(InfrastructureError):  # a claim that cannot be removed ends with its lease
             store.remove(_path(token))
 
 
@@ -93,7 +94,7 @@ def holder(store: Store) -> str | None:
 
 def claim(store: Store) -> Claim | None:
     """Return the claim of the process that holds the lock of an output, None if none does."""
-    return next((each for each in _others(store, "") if each.holds), None)
+    return next((each for each in _live_claims(store, "") if each.holds), None)
 
 
 def _acquire(store: Store, asking: Claim) -> None:
@@ -108,72 +109,73 @@ def _acquire(store: Store, asking: Claim) -> None:
             raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
         raise ConfigurationError(f"output: cannot write to {store.root}: {reason(cause)}; choose another") from None
     until = time.time() + ASKING_SECONDS
-    while others := _others(store, token):
+    while others := _live_claims(store, token):
         first = min(others, key=lambda claim: (not claim.holds, claim.token))
         if first.holds or first.token < token or time.time() > until:
-            raise LockedError(_held(store, first))
+            raise LockedError(_locked_message(store, first))
         time.sleep(LOOK_SECONDS)
     store.write(_path(token), asking.renewed().dump())
-    if asking.dead():  # others may have ignored it
+    if asking.dead():  # a run that asked meanwhile may have taken the claim for dead
         raise InfrastructureError(f"{store.root}: storage took longer to answer than a lease lasts; run again")
     for name in store.names(FOLDER):
-        other = _read(store, name)
-        if other and other.token and other.dead():  # one that cannot be understood may be half written
+        other = _read_claim(store, name)
+        if other and other.token and other.dead():  # a claim that cannot be parsed may be half written
             store.remove(_path(other.token))
 
 
 def _renew(store: Store, claimed: Claim, stop: threading.Event) -> None:
     token = claimed.token
-    while not stop.wait(LEASE_SECONDS / 5):
-        with suppress(InfrastructureError):  # the next beat tries again; the lease outlasts several
-            mine = _read(store, f"{token}.json")
+    while not stop.wait(LEASE_SECONDS / 5):  # four beats may fail before the lease ends
+        with suppress(InfrastructureError):  # the next beat tries again
+            mine = _read_claim(store, f"{token}.json")
             if mine is None or mine.dead():  # taken over, or about to be
                 return
             store.write(_path(token), claimed.renewed().dump())
 
 
 def _check_held(store: Store, token: str) -> None:
-    mine = _read(store, f"{token}.json")
-    if mine is None or mine.dead() or any(claim.holds for claim in _others(store, token)):
+    mine = _read_claim(store, f"{token}.json")
+    if mine is None or mine.dead() or any(claim.holds for claim in _live_claims(store, token)):
         raise LockedError(f"the lock of {store.root} was lost to another run; nothing was published, run again")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What one run says of itself. The defaults are those of a claim that cannot be understood: nobody's."""
+    """What a run writes of itself. Defaults are those of a claim that cannot be parsed, which belongs to nobody."""
 
     token: str = ""
     host: str = "an unknown host"
     pid: int = 0
     expires: float = 0.0
     holds: bool = False
+    """Whether the run has the lock; False while it asks for it."""
     since: float = 0.0
-    """When it was first made; 0 where an earlier version did not say."""
+    """Time of its first writing, in seconds since 1970; 0 in claims of earlier versions."""
     run: str = ""
 
     @classmethod
     def mine(cls, token: str, run: str) -> Claim:
-        """Return a claim of this process that asks."""
+        """Return a claim by which this process asks for the lock."""
         now = time.time()
         return cls(token, socket.gethostname(), os.getpid(), now + LEASE_SECONDS, since=now, run=run)
 
     def renewed(self) -> Claim:
-        """Return the claim as it holds, with its whole lease before it."""
+        """Return the claim of a run that has the lock, with a new lease."""
         return replace(self, holds=True, expires=time.time() + LEASE_SECONDS)
 
     @classmethod
     def parse(cls, data: bytes) -> Claim:
-        """Return a claim as it was written, or nobody's."""
+        """Return the claim of a file; nobody's if it cannot be parsed."""
         try:
-            said = json.loads(data)
-            who = str(said["token"]), str(said["host"]), int(said["pid"])
-            more = float(said.get("since", 0)), str(said.get("run", ""))
-            return cls(*who, float(said["expires"]), bool(said["holds"]), *more)
+            fields = json.loads(data)
+            process = str(fields["token"]), str(fields["host"]), int(fields["pid"])
+            origin = float(fields.get("since", 0)), str(fields.get("run", ""))
+            return cls(*process, float(fields["expires"]), bool(fields["holds"]), *origin)
         except (ValueError, TypeError, KeyError):
             return cls()
 
     def dump(self) -> bytes:
-        """Return it as it is written."""
+        """Return the bytes of its file."""
         return json.dumps(asdict(self)).encode()
 
     def dead(self) -> bool:
@@ -195,7 +197,7 @@ def _path(token: str) -> str:
     return f"{FOLDER}/{token}.json"
 
 
-def _read(store: Store, name: str) -> Claim | None:
+def _read_claim(store: Store, name: str) -> Claim | None:
     """Return a claim by its file's name, None if it is gone."""
     try:
         return Claim.parse(store.read(f"{FOLDER}/{name}"))
@@ -203,13 +205,13 @@ def _read(store: Store, name: str) -> Claim | None:
         return None
 
 
-def _others(store: Store, token: str) -> list[Claim]:
-    """Return the live claims but one's own."""
+def _live_claims(store: Store, token: str) -> list[Claim]:
+    """Return all live claims but that of a token."""
     names = [name for name in store.names(FOLDER) if name.endswith(".json") and name != f"{token}.json"]
-    return [claim for name in names if (claim := _read(store, name)) and not claim.dead()]
+    return [claim for name in names if (claim := _read_claim(store, name)) and not claim.dead()]
 
 
-def _held(store: Store, claim: Claim) -> str:
+def _locked_message(store: Store, claim: Claim) -> str:
     left = max(0, round(claim.expires - time.time()))
     return (
         f"another run holds the lock of {store.root} (process {claim.pid} on {claim.host}; "

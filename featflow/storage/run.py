@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["FAILURE", "Run", "list_runs", "new_run_id", "open_run", "part_paths"]
 
 FAILURE = "failure.json"
-"""Why a run ended without being published, in its folder."""
+"""File in the folder of a run that was not published: why it ended."""
 
 
 def new_run_id(now: datetime) -> str:
@@ -79,14 +79,14 @@ class Run:
         return {name: self.store.uri(entry["path"]) for name, entry in self.manifest["tables"].items()}
 
     def inputs(self) -> list[dict[str, Any]]:
-        """Return the shards that were read, as the manifest has them, less what the quarantine names."""
+        """Return the manifest's entries of shards that were read, less the row groups in quarantine."""
         lost = {(row["uri"], row["row_group"]) for row in self.table("quarantine", ["uri", "row_group"]).to_dicts()}
-        found = []
+        inputs = []
         for entry in self.manifest["inputs"]:
             groups = [group for group in entry["row_groups"] if (entry["uri"], group) not in lost]
             if groups and (entry["uri"], None) not in lost:
-                found.append(entry | {"row_groups": groups})
-        return found
+                inputs.append(entry | {"row_groups": groups})
+        return inputs
 
     def arrow(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return a table, or some of its columns, as Arrow.
@@ -99,7 +99,7 @@ class Run:
         return pa.concat_tables([self.store.read_parquet(part, columns) for part in self.paths(name)])
 
     def paths(self, name: str) -> list[str]:
-        """Return where the parts of a table are, below the output, in order; errors as `arrow`."""
+        """Return the paths of a table's parts below the output, in order; errors as `arrow`."""
         if name not in self.manifest["tables"]:
             written = ", ".join(self.manifest["tables"])
             raise DatasetError(f"run {self.run_id} has no table '{name}'; it wrote {written}")
@@ -117,8 +117,8 @@ class Run:
     def matrix(self, method: str, columns: list[str] | None = None) -> tuple[list[str], np.ndarray]:
         """Return columns and the values of a correlation method between them, shape (columns, columns).
 
-        NaN where there is no value and on the diagonal. Needs ``analyses.correlation.dense``; the whole matrix, or that
-        of some columns, is made in memory, the files hold it in blocks.
+        NaN where there is no value and on the diagonal. Needs ``analyses.correlation.dense``. Files hold blocks; the
+        matrix of all or some columns is put together in memory.
 
         Raises
         ------
@@ -130,8 +130,8 @@ class Run:
         except FileNotFoundError:
             raise DatasetError(f"run {self.run_id} has no matrix '{method}'; set analyses.correlation.dense") from None
         names = list(dict.fromkeys(name for side in ("rows", "columns") for block in blocks for name in block[side]))
-        wanted = set(names if columns is None else columns)
-        names = [name for name in names if name in wanted]
+        requested = set(names if columns is None else columns)
+        names = [name for name in names if name in requested]
         place = {name: index for index, name in enumerate(names)}
         matrix = np.full((len(names), len(names)), np.nan)
         for block in blocks:
@@ -139,10 +139,10 @@ class Run:
             if any((side < 0).all() for side in sides):
                 continue
             values = pa.ipc.read_tensor(pa.BufferReader(self.store.read(block["path"]))).to_numpy()
-            rows, across = np.meshgrid(*sides, indexing="ij")
-            known = ~np.isnan(values) & (rows >= 0) & (across >= 0)
-            i, j = rows[known], across[known]
-            matrix[i, j] = matrix[j, i] = values[known]
+            rows, others = np.meshgrid(*sides, indexing="ij")
+            given = ~np.isnan(values) & (rows >= 0) & (others >= 0)
+            i, j = rows[given], others[given]
+            matrix[i, j] = matrix[j, i] = values[given]
         return names, matrix
 
 
@@ -155,7 +155,7 @@ def list_runs(output: str, options: dict[str, Any] | None = None) -> list[Run]:
             runs.append(Run.open(output, run_id, options))
         except DatasetError:  # not finished
             continue
-    return sorted(runs, key=lambda run: str(run.manifest["started"]))  # names of the same second are in no order
+    return sorted(runs, key=lambda run: str(run.manifest["started"]))  # run ids of one second sort at random
 
 
 def part_paths(path: str, parts: int) -> list[str]:

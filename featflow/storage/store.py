@@ -2,7 +2,7 @@
 
 Nothing is renamed on an object store and nothing is overwritten but ``LATEST``
 and the lock: a path names its content, so a second writer writes the same.
-What fails for reasons that pass is tried again, see `featflow.storage.retries`.
+Transient errors are retried, see `featflow.storage.retries`.
 Credentials travel in ``options`` only and appear in no repr and no message.
 """
 
@@ -31,7 +31,7 @@ __all__ = ["Store", "is_local", "matching", "reason", "resolve"]
 Result = TypeVar("Result")
 
 ARROW_ROWS = 2**16
-"""Rows of one batch of a state: what a reader of codes holds at a time."""
+"""Rows of one batch of a state: a reader of codes holds one at a time, 32 MiB for the 512 columns of a block."""
 DIGEST_BYTES = hashlib.sha256().digest_size
 S3 = {"s3", "s3a"}
 
@@ -47,20 +47,20 @@ def resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
     try:
         protocol = fsspec.core.split_protocol(uri)[0]
         local = protocol in {None, "file", "local"}
-        # Options are the object store's, not the local disk's. Other machines write too: no listing is kept.
+        # Options are for object stores, not for the local disk. Listings are not cached, as other machines write too.
         options = {} if local else {"use_listings_cache": False} | options
-        options = _patient(options) if protocol in S3 else options
+        options = _with_request_retries(options) if protocol in S3 else options
         filesystem, path = fsspec.url_to_fs(uri, **options)
     except (ValueError, ImportError) as error:
         raise ConfigurationError(
             f"{uri}: no such kind of storage: {first_line(error)}; check dataset.source and output"
         ) from None
     if protocol in S3:
-        filesystem.retries = 1  # its own are neither counted nor spread, and multiply those below and above it
+        filesystem.retries = 1  # s3fs' own retries are neither counted nor jittered, and multiply botocore's and ours
     return filesystem, str(path)
 
 
-def _patient(options: dict[str, Any]) -> dict[str, Any]:
+def _with_request_retries(options: dict[str, Any]) -> dict[str, Any]:
     config = {"retries": {"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS}}
     config |= options.get("config_kwargs", {})
     return options | {"config_kwargs": config, "session": _session(options.get("profile"))}
@@ -68,7 +68,7 @@ def _patient(options: dict[str, Any]) -> dict[str, Any]:
 
 @lru_cache
 def _session(profile: str | None) -> Any:
-    """Return a session of the S3 client that counts its retries; always the same: filesystems are kept by options."""
+    """Return an S3 session that counts its retries, one a profile: fsspec caches filesystems by their options."""
     from aiobotocore.session import AioSession  # noqa: PLC0415  only S3 needs it
 
     session = AioSession(profile=profile)
@@ -82,24 +82,24 @@ def is_local(filesystem: Any) -> bool:
 
 
 def matching(filesystem: Any, pattern: str) -> dict[str, dict[str, Any]]:
-    """Return what is known of the files that a glob matches, by path.
+    """Return the filesystem's entries of the files that a glob matches, by path.
 
-    fsspec's own glob passes over folders that cannot be listed, and so loses files without a word.
+    fsspec's own glob skips folders that cannot be listed, and so would lose files silently.
     """
     root = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     matches = re.compile(fsspec.utils.glob_translate(pattern)).match
-    found = filesystem.find(root, detail=True)
-    return {path: info for path, info in found.items() if info["type"] == "file" and matches(path)}
+    infos = filesystem.find(root, detail=True)
+    return {path: info for path, info in infos.items() if info["type"] == "file" and matches(path)}
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error of a filesystem says."""
+    """Return the message of a filesystem's error."""
     return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
 class Store:
-    """One output root and what lies below it."""
+    """An output: a root URI, and files at paths below it."""
 
     root: str
     """URI of the root."""
@@ -117,7 +117,7 @@ class Store:
         return filesystem, f"{root.rstrip('/')}/{path}"
 
     def _try(self, path: str, verb: str, operation: Callable[[], Result]) -> Result:
-        """Return what an operation returns; FileNotFoundError as it is, all else an InfrastructureError."""
+        """Return the result of an operation; raise FileNotFoundError as it is, other errors as InfrastructureError."""
         try:
             return with_retries(operation)
         except FileNotFoundError:
@@ -144,21 +144,21 @@ class Store:
         """Return the sorted names directly below a folder, none if it does not exist."""
         filesystem, location = self._locate(folder)
         try:
-            found = self._try(folder, "list", lambda: filesystem.ls(location, detail=False))
+            paths = self._try(folder, "list", lambda: filesystem.ls(location, detail=False))
         except FileNotFoundError:
             return []
-        return sorted(PurePosixPath(name).name for name in found)
+        return sorted(PurePosixPath(name).name for name in paths)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the bytes of every file below a folder, by path below the root, sorted; none if there is no folder."""
         filesystem, location = self._locate(folder)
         _, root = resolve(self.root, self.options)
         try:
-            found = self._try(folder, "list", lambda: filesystem.find(location, detail=True))
+            infos = self._try(folder, "list", lambda: filesystem.find(location, detail=True))
         except FileNotFoundError:
             return {}
-        inside = ((name.removeprefix(root.rstrip("/") + "/"), info) for name, info in found.items())
-        return {path: int(info["size"] or 0) for path, info in sorted(inside) if info["type"] == "file"}
+        entries = ((name.removeprefix(root.rstrip("/") + "/"), info) for name, info in infos.items())
+        return {path: int(info["size"] or 0) for path, info in sorted(entries) if info["type"] == "file"}
 
     def write_arrow(self, path: str, table: pa.Table) -> str:
         """Write a state: a compressed Arrow IPC stream, after whose end stands its SHA-256."""
@@ -190,10 +190,10 @@ class Store:
 
     def _stream(self, path: str) -> pa.Buffer:
         filesystem, location = self._locate(path)
-        whole = pa.memory_map(location).read_buffer() if is_local(filesystem) else pa.py_buffer(self.read(path))
-        end = max(whole.size - DIGEST_BYTES, 0)
-        stream = whole.slice(0, end)
-        if hashlib.sha256(stream).digest() != whole.slice(end).to_pybytes():
+        content = pa.memory_map(location).read_buffer() if is_local(filesystem) else pa.py_buffer(self.read(path))
+        end = max(content.size - DIGEST_BYTES, 0)
+        stream = content.slice(0, end)
+        if hashlib.sha256(stream).digest() != content.slice(end).to_pybytes():
             raise DamagedError(
                 f"{self.uri(path)}: damaged: its bytes are not those that were written (SHA-256); bring back a copy, "
                 "or remove it and run again: states are made anew, and a codebook's codings as by --rebin"
@@ -221,7 +221,7 @@ class Store:
         """
         filesystem, location = self._locate(path)
         if not is_local(filesystem):
-            # An attempt that is repeated may meet what the one before it wrote: that, too, is found by reading back.
+            # A retry may meet what the attempt before it wrote; callers find that, too, by reading back.
             with_retries(lambda: filesystem.pipe_file(location, data, mode="create"))
             return
         Path(location).parent.mkdir(parents=True, exist_ok=True)
@@ -233,13 +233,13 @@ class Store:
             partial.unlink()
 
     def remove(self, path: str) -> None:
-        """Remove what is at a path, if there is something."""
+        """Remove the file at a path, if there is one."""
         filesystem, location = self._locate(path)
         with suppress(FileNotFoundError):
             self._try(path, "remove", lambda: filesystem.rm_file(location))
 
     def prune(self, folder: str) -> None:
-        """Remove the empty folders at and below a path, on a disk: object stores have none. Nothing may write there."""
+        """Remove empty folders at and below a path of a disk (object stores have none), while nothing writes there."""
         filesystem, location = self._locate(folder)
         if is_local(filesystem):
             for place in sorted(Path(location).rglob("*"), reverse=True):
@@ -249,7 +249,7 @@ class Store:
 
 def _write_local(location: str, data: bytes) -> None:
     Path(location).parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, as those who read the folder as a table take every name that is not.
+    # A hidden name: readers that take the folder for a table read every file that is not hidden.
     partial = Path(location).with_name(f".{Path(location).name}.{uuid.uuid4().hex[:8]}.partial")
     partial.write_bytes(data)
     partial.replace(location)

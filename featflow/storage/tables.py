@@ -1,4 +1,4 @@
-"""What a table is: its name, what a row is, its columns. Each room describes its own.
+"""The description of a table: name, meaning of a row, columns. Each package describes its own tables.
 
 Tables are long and typed. A statistic that does not exist is null, never NaN
 or infinity. Information quantities are in nats, said in the field's metadata.
@@ -28,20 +28,20 @@ __all__ = [
 ]
 
 QUANTILE_PROBABILITIES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-"""Of every column of quantiles."""
+"""Probabilities of every column of quantiles."""
 
 TEXT, INTEGER, REAL = pa.string(), pa.int64(), pa.float64()
 NAMES, REALS, INTEGERS = pa.list_(TEXT), pa.list_(REAL), pa.list_(INTEGER)
 
 
 def field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
-    """Return a column with what it means, and its unit, in its metadata."""
+    """Return a column with its meaning and unit as metadata."""
     metadata = {"description": description} | ({"unit": unit} if unit else {})
     return pa.field(name, kind, metadata=metadata)
 
 
 def nats(name: str, description: str) -> pa.Field:
-    """Return a column of information."""
+    """Return a column of information, in nats."""
     return field(name, REAL, description, "nats")
 
 
@@ -49,7 +49,7 @@ TESTS = (
     field("p_value", REAL, "Probability of a score at least this large under the null."),
     field("q_value", REAL, "Smallest false-discovery rate at which this row would be reported."),
 )
-"""Columns of whatever is tested."""
+"""Columns of every table whose rows are hypothesis tests."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class TableSpec:
     schema: pa.Schema
     """Its columns, each with what it means and its unit."""
     of_columns: tuple[str, ...] = ()
-    """Columns made of all columns that were read, for lineage."""
+    """Fields computed from all columns that were read, for lineage."""
     of_images: tuple[str, ...] = ()
-    """Columns made of images, for lineage."""
+    """Fields computed from images, for lineage."""
 
     def build(self, columns: dict[str, Any]) -> pa.Table:
         """Return the table from its columns; absent columns are null, NaN and infinities become null.

@@ -39,8 +39,8 @@ LOCAL_STORE_BYTES = 256 * 2**20
 """Object store of a local Ray: tasks exchange names and small tables, states go through storage."""
 TASK_RETRIES, MEMORY_RETRIES = 3, 1
 """Retries of an item whose process or node died, and of one whose process was killed for memory. Deaths are
-independent: each of 20 killed workers cost one task once more (docs/benchmarks.md). Want of memory is not: the same item
-will need as much again."""
+independent: each of 20 killed workers cost one task once more (docs/benchmarks.md). Want of memory is not: the same
+item will need as much again."""
 CONNECT_SECONDS = 10
 """Wait for a connection: far above any round trip, far below the minutes that Ray itself would try."""
 LOOK_SECONDS = 5.0

@@ -86,7 +86,7 @@ class RayJobs:
             ) from error
 
     def named(self, name: str) -> list[Job]:
-        """Return the jobs whose names begin so."""
+        """Return the jobs whose names begin with a name."""
         listed = self._ask(self._client.list_jobs)
         return [_job(each) for each in listed if (each.submission_id or "").startswith(name)]
 
