@@ -1,11 +1,11 @@
-"""From a measure of association and its rows to an error bar and a p-value.
+"""Error bars and p-values of measures of association.
 
 Sources: Fisher (1915, Biometrika 10; 1921, Metron 1) for the interval of a
 correlation, Bonett & Wright (2000, Psychometrika 65) for its variance on ranks;
 Haldane (1940, Biometrika 31) and Lewis, Saunders & Westcott (1984, Biometrika
 71) for the moments of chi-square when both margins are fixed, written here as
 the moments of a sum over permutations (Kazi-Aoual et al. 1995, Computational
-Statistics & Data Analysis 20). Everything takes arrays, one entry a pair.
+Statistics & Data Analysis 20). Every function takes arrays with one entry a pair.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 UNDERFLOWS = -746.0
-"""Logarithm below which a float64 is 0."""
+"""Logarithm below which a float64 is 0: the smallest one, 2^-1074, is exp(-744.4)."""
 NO_VARIANCE = 1e-9
 """Variance of a null, relative to the square of its mean, that rounding can leave where there is one value."""
 
@@ -101,8 +101,8 @@ def rank_correlation_bound(value: np.ndarray, angles: np.ndarray) -> np.ndarray:
     >>> rank_correlation_bound(np.array([0.0, 1.0]), np.array([0.1, 0.1])).round(4).tolist()
     [0.0998, 0.005]
     """
-    between = np.arccos(np.clip(value, -1.0, 1.0))
-    highest, lowest = np.cos(np.maximum(between - angles, 0.0)), np.cos(np.minimum(between + angles, np.pi))
+    angle = np.arccos(np.clip(value, -1.0, 1.0))
+    highest, lowest = np.cos(np.maximum(angle - angles, 0.0)), np.cos(np.minimum(angle + angles, np.pi))
     return np.where(angles > 0, np.maximum(highest - value, value - lowest), 0.0)
 
 
@@ -120,9 +120,9 @@ def correlation_ratio_tail(value: np.ndarray, n: np.ndarray, levels: np.ndarray)
     >>> correlation_ratio_tail(np.array([0.5, 0.5]), np.array([30.0, 3.0]), np.array([3, 3])).round(4).tolist()
     [0.0206, nan]
     """
-    between, within = levels - 1.0, n - levels
-    f = value**2 / between / ((1 - value) * (1 + value) / within)
-    return np.where((between > 0) & (within > 0), special.fdtrc(between, within, f), np.nan)
+    df_between, df_within = levels - 1.0, n - levels
+    f = value**2 / df_between / ((1 - value) * (1 + value) / df_within)
+    return np.where((df_between > 0) & (df_within > 0), special.fdtrc(df_between, df_within, f), np.nan)
 
 
 Margins = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -150,17 +150,17 @@ def chi_square_moments(n: np.ndarray, left: Margins, right: Margins) -> tuple[np
     """
     n = np.asarray(n, np.float64)
     (a, fourth_a, sixth_a, cubes_a, skew_a), (b, fourth_b, sixth_b, cubes_b, skew_b) = (
-        _projection(n, *side) for side in (left, right)
+        _projection_cumulants(n, *side) for side in (left, right)
     )
-    even = 2 * (a * (n - 1 - a) / (n - 1)) * (b * (n - 1 - b) / (n - 1)) / ((n + 1) * (n - 2))
-    uneven = [(n + 1) * fourth + 2 * trace * (trace + 2) / n for fourth, trace in ((fourth_a, a), (fourth_b, b))]
-    variance = even + uneven[0] / (n + 1) * (uneven[1] * n / (n - 1)) / ((n - 2) * (n - 3))
+    spherical = 2 * (a * (n - 1 - a) / (n - 1)) * (b * (n - 1 - b) / (n - 1)) / ((n + 1) * (n - 2))
+    cumulants = [(n + 1) * fourth + 2 * trace * (trace + 2) / n for fourth, trace in ((fourth_a, a), (fourth_b, b))]
+    variance = spherical + cumulants[0] / (n + 1) * (cumulants[1] * n / (n - 1)) / ((n - 2) * (n - 3))
     third = 8 * a * b + n * (12 * fourth_a * fourth_b + 4 * cubes_a * cubes_b + 6 * skew_a * skew_b)
     third += n**2 * sixth_a * sixth_b
     return n * a * b / (n - 1), np.where(n > 3, np.maximum(n**2 * variance, 0.0), 0.0), np.asarray(third)
 
 
-def _projection(n: np.ndarray, *side: np.ndarray) -> tuple[np.ndarray, ...]:
+def _projection_cumulants(n: np.ndarray, *side: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return trace and cumulants of the centred projection on levels, whose diagonal is h = 1 / margin - 1 / n.
 
     Contracted: the fourth (sum of h^2) and the sixth (of h^3), less what a sphere gives; of the third with itself
@@ -186,9 +186,9 @@ def chi_square_tail(value: np.ndarray, n: np.ndarray, left: Margins, right: Marg
     deviation = np.sqrt(variance)
     skewness = np.maximum(third / deviation**3, 2 * deviation / mean)  # the first gamma's at least
     shape = 4 / skewness**2
-    shifted = special.gammaincc(shape, np.maximum(shape + (value - mean) / deviation * np.sqrt(shape), 0.0))
-    plain = moment_tail(value, mean, variance)
-    return np.where(plain < 1, np.maximum(plain, shifted), plain)
+    by_three_moments = special.gammaincc(shape, np.maximum(shape + (value - mean) / deviation * np.sqrt(shape), 0.0))
+    by_two_moments = moment_tail(value, mean, variance)
+    return np.where(by_two_moments < 1, np.maximum(by_two_moments, by_three_moments), by_two_moments)
 
 
 @np.errstate(divide="ignore", invalid="ignore")

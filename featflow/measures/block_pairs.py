@@ -1,7 +1,7 @@
-"""The pairs of a block of columns, in the order of its tables, and the counts of some of them at a time.
+"""Iterates over the pairs of a block of columns, in the order of its tables, and over their counts by strips.
 
-A strip is one left column against some right columns: few enough levels to stay in
-a processor's cache. On a diagonal block a column meets those after it alone. Cost: a
+A strip is one left column against so many right columns that their joint counts stay
+in a processor's cache. On a diagonal block a column meets those after it alone. Cost: a
 few numpy calls a strip, none a pair.
 """
 
@@ -19,9 +19,9 @@ from featflow.summaries import PairCountsSummarizer
 __all__ = ["PAIRS", "BlockPairs", "Strip", "column_sums", "level_starts", "margins_of"]
 
 CELLS = 2**16
-"""Cells of a strip, 512 KiB."""
+"""Cells of a strip: 512 KiB of counts and as much for each temporary array, which a core's cache holds."""
 PAIRS = 2**15
-"""Pairs of a batch of strips."""
+"""Pairs of a batch of strips: so many that calls cost little a pair, so few that their table rows stay small."""
 
 
 def level_starts(codings: tuple[Coding, ...]) -> np.ndarray:
@@ -34,13 +34,13 @@ class Strip:
     """One left column against some right columns."""
 
     place: slice
-    """Of its pairs among those of the block."""
+    """Places of its pairs among those of the block."""
     rows: slice
     """Levels of the left column."""
     columns: slice | np.ndarray
     """Levels of the right columns."""
     starts: np.ndarray
-    """First of these of every right column, shape (pairs,)."""
+    """First of the right levels of every right column, counted from the strip's own first, shape (pairs,)."""
 
     def cells(self, counts: np.ndarray) -> np.ndarray:
         """Return the strip of an array of shape (left levels, right levels)."""
@@ -52,18 +52,18 @@ class Strip:
         if len(counts) == 1:
             return self.cells(counts[0]).copy()
         cells: np.ndarray = self.cells(counts[0]) + self.cells(counts[1])
-        for of_class in counts[2:]:
-            cells += self.cells(of_class)
+        for class_counts in counts[2:]:
+            cells += self.cells(class_counts)
         return cells
 
 
 class BlockPairs:
-    """Pairs of wanted columns, left by left: on a diagonal block each pair once, none with itself.
+    """Pairs of the requested columns, left by left: on a diagonal block each pair once, none with itself.
 
     Parameters
     ----------
     left, right
-        Which columns are wanted, shapes (left columns,) and (right columns,), bool.
+        Which columns are requested, shapes (left columns,) and (right columns,), bool.
     """
 
     def __init__(self, spec: PairCountsSummarizer, left: np.ndarray, right: np.ndarray) -> None:
@@ -72,9 +72,9 @@ class BlockPairs:
         diagonal = spec.left == spec.right
         first = np.searchsorted(self._right, self._left, side="right") if diagonal else np.zeros_like(self._left)
         self.first = np.minimum(first, len(self._right))
-        """Place among the wanted right columns from which each wanted left column meets them."""
+        """First of the requested right columns that each requested left column is paired with."""
         self.ends = np.cumsum([0, *(len(self._right) - self.first)])
-        """Where the pairs of each wanted left column start, and where all end."""
+        """Where the pairs of each requested left column start, and where all end."""
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -88,7 +88,7 @@ class BlockPairs:
     def names(self, some: np.ndarray | slice = slice(None)) -> dict[str, pa.Array]:
         """Return the names of some pairs' columns, feature_a and feature_b."""
         sides = zip(("feature_a", "feature_b"), (self._spec.left, self._spec.right), self.sides(), strict=True)
-        return {name: _names(codings).take(pa.array(index[some])) for name, codings, index in sides}
+        return {name: _column_names(codings).take(pa.array(index[some])) for name, codings, index in sides}
 
     def batches(self) -> Iterator[list[Strip]]:
         """Yield the strips that cover all pairs, in their order, some pairs at a time."""
@@ -105,30 +105,31 @@ class BlockPairs:
         """Yield the strips that cover all pairs, in their order."""
         sizes = np.diff(self.columns)[self._right]
         ends = np.concatenate([[0], np.cumsum(sizes)])
-        whole = bool(len(sizes)) and ends[-1] == self.columns[self._right[-1] + 1] - self.columns[self._right[0]]
+        contiguous = bool(len(sizes)) and ends[-1] == self.columns[self._right[-1] + 1] - self.columns[self._right[0]]
         levels = np.repeat(self.columns[self._right] - ends[:-1], sizes) + np.arange(ends[-1])
-        for place, column in enumerate(self._left):
+        for index, column in enumerate(self._left):
             rows = slice(int(self.rows[column]), int(self.rows[column + 1]))
-            room, start = CELLS // (rows.stop - rows.start), int(self.first[place])
+            most_levels, start = CELLS // (rows.stop - rows.start), int(self.first[index])
             while start < len(sizes):
-                stop = max(start + 1, int(np.searchsorted(ends, ends[start] + room, side="right")) - 1)
-                some = levels[ends[start] : ends[stop]]
-                columns = slice(int(some[0]), int(some[-1]) + 1) if whole else some
-                at = int(self.ends[place]) + start - int(self.first[place])
-                yield Strip(slice(at, at + stop - start), rows, columns, ends[start:stop] - ends[start])
+                stop = max(start + 1, int(np.searchsorted(ends, ends[start] + most_levels, side="right")) - 1)
+                right_levels = levels[ends[start] : ends[stop]]
+                columns = slice(int(right_levels[0]), int(right_levels[-1]) + 1) if contiguous else right_levels
+                pair = int(self.ends[index]) + start - int(self.first[index])
+                yield Strip(slice(pair, pair + stop - start), rows, columns, ends[start:stop] - ends[start])
                 start = stop
 
 
 def column_sums(array: np.ndarray) -> np.ndarray:
-    """Return sums over the first axis, added in its order: numpy pairs the terms up where there is one column."""
+    """Return sums over the first axis, whose terms are added in order."""
+    # Of a single column numpy adds the terms pairwise: the last bit would depend on how a block is cut.
     return np.asarray(array.sum(axis=0) if array.shape[1] > 1 else np.cumsum(array, axis=0)[-1])
 
 
-def _names(codings: tuple[Coding, ...]) -> pa.Array:
+def _column_names(codings: tuple[Coding, ...]) -> pa.Array:
     return pa.array([coding.column.name for coding in codings], pa.string())
 
 
 def margins_of(counts: np.ndarray, pairs: BlockPairs) -> tuple[np.ndarray, np.ndarray]:
     """Return counts of the left levels and of the right levels, each shape (classes, levels)."""
-    left = [of_class[:, : pairs.columns[1]].sum(axis=1) for of_class in counts]
-    return np.stack(left), np.stack([of_class[: pairs.rows[1]].sum(axis=0) for of_class in counts])
+    left = [class_counts[:, : pairs.columns[1]].sum(axis=1) for class_counts in counts]
+    return np.stack(left), np.stack([class_counts[: pairs.rows[1]].sum(axis=0) for class_counts in counts])

@@ -1,10 +1,10 @@
-"""How many rows a classifier gets right, by class: accuracy on rows that it was not made from.
+"""Counts the rows that a classifier gets right, by class: accuracy on rows that it was not fitted to.
 
-A classifier is made of the moments of some shards and asked about rows of others, so the counts of all folds add up to
-a held-out accuracy. Two are counted at once: the nearest class mean, over the leading dimensions alone for several
-numbers of them (nested prefixes as in Matryoshka representations, Kusupati et al. 2022), and a linear probe. Scores
-are summed over dimensions in order, so a row's answer does not depend on the rows beside it. Cost: d (classes)
-operations a row and classifier.
+A classifier is fitted to the moments of some shards and evaluated on rows of others, so the counts of all folds add up
+to a held-out accuracy. Two classifiers are evaluated at once: the nearest class mean, over the leading dimensions alone
+for several numbers of them (nested prefixes as in Matryoshka representations, Kusupati et al. 2022), and a linear
+probe. Scores are summed over dimensions in order, so a row's class does not depend on the rows beside it. Cost: d
+(classes) operations a row and classifier.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Classifier:
     """Nearest class mean and a linear probe over standardised vectors; the embedding profile fits one."""
 
     n: np.ndarray
-    """Rows of each class that it was made from, shape (K,), int64; a class without rows is never the answer."""
+    """Rows of each class that it was fitted to, shape (K,), int64; a class without rows is never predicted."""
     origin: np.ndarray
     """Subtracted from a vector first, shape (d,)."""
     factor: np.ndarray
@@ -40,14 +40,14 @@ class Classifier:
     means: np.ndarray
     """Standardised mean of each class, shape (K, d)."""
     prefixes: np.ndarray
-    """Numbers of leading dimensions of which the nearest mean is asked, ascending, the last is d, shape (P,)."""
+    """Numbers of leading dimensions that the nearest mean is taken over, ascending, the last is d, shape (P,)."""
     weights: np.ndarray
     """Weights of the probe's scores, shape (d, K)."""
     bias: np.ndarray
-    """Constants of the probe's scores, shape (K,); the class with the largest score is the answer."""
+    """Constants of the probe's scores, shape (K,); the class with the largest score is predicted."""
 
     def answers(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the classes of finite vectors, shape (rows, d), the first of several as good; -1 if none is known.
+        """Return the predicted classes of finite vectors, shape (rows, d): the first of ties; -1 if no class has rows.
 
         Returns
         -------
@@ -57,14 +57,15 @@ class Classifier:
         rows = len(vectors)
         if not self.n.any():
             return np.full((len(self.prefixes), rows), -1), np.full(rows, -1)
-        unknown = np.where(self.n > 0, 0.0, np.inf)[:, None]
-        distance, score = unknown + np.zeros(rows), (self.bias[:, None] - unknown) + np.zeros(rows)
+        penalty = np.where(self.n > 0, 0.0, np.inf)[:, None]
+        # Dimension by dimension, not as a matrix product: its last bits would depend on the rows beside a row.
+        distance, score = penalty + np.zeros(rows), (self.bias[:, None] - penalty) + np.zeros(rows)
         by_prefix = np.empty((len(self.prefixes), rows), np.int64)
-        for place in range(vectors.shape[1]):
-            values = (vectors[:, place] - self.origin[place]) * self.factor[place]
-            distance += (values - self.means[:, place, None]) ** 2
-            score += self.weights[place, :, None] * values
-            for index in np.flatnonzero(self.prefixes == place + 1):
+        for dimension in range(vectors.shape[1]):
+            values = (vectors[:, dimension] - self.origin[dimension]) * self.factor[dimension]
+            distance += (values - self.means[:, dimension, None]) ** 2
+            score += self.weights[dimension, :, None] * values
+            for index in np.flatnonzero(self.prefixes == dimension + 1):
                 by_prefix[index] = distance.argmin(axis=0)
         return by_prefix, score.argmax(axis=0)
 
@@ -76,9 +77,9 @@ class Classification:
     n: np.ndarray
     """Rows that were classified, by class, shape (K,), int64."""
     nearest: np.ndarray
-    """Those right by the nearest mean over each prefix of the dimensions, shape (P, K), int64."""
+    """Rows that the nearest mean gets right, over each prefix of the dimensions, shape (P, K), int64."""
     probe: np.ndarray
-    """Those right by the linear probe, shape (K,), int64."""
+    """Rows that the linear probe gets right, shape (K,), int64."""
 
     def merge(self, other: Classification) -> Classification:
         """Return the counts of both operands' rows, whichever classifiers they come from."""
@@ -86,12 +87,12 @@ class Classification:
 
 
 def classified(classifier: Classifier, vectors: np.ndarray, classes: np.ndarray, counts: np.ndarray) -> Classification:
-    """Return what a classifier gets right.
+    """Return how many rows a classifier gets right.
 
     Parameters
     ----------
     vectors
-        Finite, none of which the classifier was made from, shape (entries, d).
+        Finite vectors that the classifier was not fitted to, shape (entries, d).
     classes
         Class of each from 0, shape (entries,).
     counts
@@ -100,15 +101,15 @@ def classified(classifier: Classifier, vectors: np.ndarray, classes: np.ndarray,
     Examples
     --------
     >>> one, means = np.ones(1), np.array([[-1.0], [1.0], [0.0]])
-    >>> made = Classifier(np.array([5, 5, 0]), 0 * one, one, means, np.array([1]), means.T, np.zeros(3))
-    >>> found = classified(made, np.array([[-3.0], [0.5], [2.0]]), np.array([0, 0, 1]), np.array([1, 1, 4]))
-    >>> found.n.tolist(), found.nearest.tolist(), found.probe.tolist()
+    >>> classifier = Classifier(np.array([5, 5, 0]), 0 * one, one, means, np.array([1]), means.T, np.zeros(3))
+    >>> rows = classified(classifier, np.array([[-3.0], [0.5], [2.0]]), np.array([0, 0, 1]), np.array([1, 1, 4]))
+    >>> rows.n.tolist(), rows.nearest.tolist(), rows.probe.tolist()
     ([2, 4, 0], [[1, 4, 0]], [1, 4, 0])
     """
     by_prefix, by_probe = classifier.answers(vectors)
 
-    def count(right: np.ndarray) -> np.ndarray:
-        return np.bincount(classes, np.where(right, counts, 0), len(classifier.n)).astype(np.int64)
+    def count(correct: np.ndarray) -> np.ndarray:
+        return np.bincount(classes, np.where(correct, counts, 0), len(classifier.n)).astype(np.int64)
 
     nearest = np.stack([count(answers == classes) for answers in by_prefix])
     return Classification(count(np.ones(len(classes), bool)), nearest, count(by_probe == classes))

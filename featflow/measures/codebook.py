@@ -1,4 +1,4 @@
-"""From pass-1 states to the codebook."""
+"""Builds the codebook from the states of pass 1."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ MOST_CELLS = 65_536
 ALL_CELLS = 2**23
 """Histogram cells of all numbers together, 128 MiB."""
 FEWEST_CELLS = 1024
+"""Histogram cells a number however many there are: 16 for each of the 64 bins that are the default."""
 CANDIDATES = 1000
-"""Pairs of columns that are compared row by row."""
+"""Pairs of columns that are compared row by row, at the cost of one comparison a pair and row."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class ColumnStates:
 
     @property
     def effective_share(self) -> float:
-        """Rows of equal weight that say as much, as a share of the rows (Kish 1965); 1 without weights."""
+        """Effective sample size as a share of the rows (Kish 1965); 1 without weights."""
         weights, squares = self.moments.weight_sum, self.moments.weight_square_sum
         return (weights / squares) * (weights / self.moments.rows) if squares else 1.0
 
 
 def histogram_cells(options: CodebookOptions, numbers: int) -> int:
-    """Return the histogram cells of a number when there are so many of them."""
+    """Return the histogram cells of each number, from how many numbers the dataset has."""
     return options.cells or max(FEWEST_CELLS, min(MOST_CELLS, ALL_CELLS // max(numbers, 1)))
 
 
@@ -61,13 +62,13 @@ def build_codebook(columns: tuple[Column, ...], states: ColumnStates, options: C
     for column, histogram in zip(states.numbers, states.histograms, strict=True):
         bins = (options.bins, options.pair_bins)
         codings[column.name] = number_coding(column, histogram.cells, histogram.counts, histogram.shift, bins)
-    for column, counted in zip(states.categories, states.levels, strict=True):
+    for column, level_counts in zip(states.categories, states.levels, strict=True):
         if column.kind is not Kind.CATEGORY:
             continue
-        if counted.levels is None:
-            codings[column.name] = hashed_coding(column, counted.counts, counted.heavy(), options.pair_bins)
+        if level_counts.levels is None:
+            codings[column.name] = hashed_coding(column, level_counts.counts, level_counts.heavy(), options.pair_bins)
         else:
-            levels, rows = counted.levels.to_pylist(), counted.counts.tolist()
+            levels, rows = level_counts.levels.to_pylist(), level_counts.counts.tolist()
             codings[column.name] = category_coding(column, levels, rows, options.pair_bins)
     return Codebook(tuple(codings[column.name] for column in columns if column.name in codings))
 
@@ -77,21 +78,23 @@ def duplicate_candidates(states: ColumnStates) -> tuple[tuple[Column, Column], .
 
     At most `CANDIDATES` pairs: columns that are permutations of one another agree in their counts, too.
     """
-    alike: dict[tuple[object, ...], list[Column]] = {}
+    by_counts: dict[tuple[object, ...], list[Column]] = {}
     for column, histogram in zip(states.numbers, states.histograms, strict=True):
         if len(histogram.cells) > 1:
             key = (column.type, histogram.shift, histogram.cells.tobytes(), histogram.counts.tobytes())
-            alike.setdefault(key, []).append(column)
-    for column, counted in zip(states.categories, states.levels, strict=True):
-        if counted.levels is None or len(counted.levels) > 1:
-            levels = () if counted.levels is None else tuple(counted.levels.to_pylist())
-            alike.setdefault((column.type, counted.missing, levels, counted.counts.tobytes()), []).append(column)
-    pairs = (pair for columns in alike.values() for pair in combinations(columns, 2))
+            by_counts.setdefault(key, []).append(column)
+    for column, level_counts in zip(states.categories, states.levels, strict=True):
+        if level_counts.levels is None or len(level_counts.levels) > 1:
+            levels = () if level_counts.levels is None else tuple(level_counts.levels.to_pylist())
+            by_counts.setdefault((column.type, level_counts.missing, levels, level_counts.counts.tobytes()), []).append(
+                column
+            )
+    pairs = (pair for columns in by_counts.values() for pair in combinations(columns, 2))
     return tuple(islice(pairs, CANDIDATES))
 
 
 def target_values(states: ColumnStates, target: Column) -> int:
-    """Return how many values a target takes, exactly or as its histogram tells."""
+    """Return how many values a target takes, exactly or, of a number of many values, as occupied histogram cells."""
     if target.is_numeric:
         return len(states.histograms[states.numbers.index(target)].cells)
     return int(np.count_nonzero(states.levels[states.categories.index(target)].counts))

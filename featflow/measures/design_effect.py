@@ -1,4 +1,4 @@
-"""What clusters and hashing do to a score."""
+"""Estimates how dependent rows inflate a score, and how much of a score is lost by hashing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 __all__ = ["design_effect", "extrapolated_loss"]
 
 MOST_RATIO = 1.7
-"""Ratio of two successive losses from which the number of levels in a bucket, about four, cannot be told."""
+"""Largest ratio of two successive losses, at k = 4 M: it tends to 2 with k, and near 2 no k can be told from it."""
 
 
 def design_effect(tables: np.ndarray, whole: np.ndarray, scale: float = 1.0) -> float:
@@ -39,16 +39,16 @@ def design_effect(tables: np.ndarray, whole: np.ndarray, scale: float = 1.0) -> 
     n = float(whole.sum())
     mean = float((whole * pointwise).sum()) / max(n, 1e-300)
     rows = tables.sum(axis=(1, 2, 3))
-    used = int(np.count_nonzero(rows))
+    groups = int(np.count_nonzero(rows))
     independent = float((whole * (pointwise - mean) ** 2).sum())
-    if used < 2 or independent <= 0:
+    if groups < 2 or independent <= 0:
         return 1.0
     sums = np.tensordot(tables, pointwise, axes=3) - rows * mean
-    return max(1.0, used / (used - 1) * scale * float(sums @ sums) / independent)
+    return max(1.0, groups / (groups - 1) * scale * float(sums @ sums) / independent)
 
 
 def extrapolated_loss(whole: float, half: float, quarter: float) -> float:
-    """Return how much more would be found without hashing.
+    """Return how much more information the column would have without hashing.
 
     Of T nats in a tail of many levels, M buckets keep T M / (M + k) for some k: two levels share a bucket the less,
     the more buckets there are. Then (I(M) - I(M/2)) / (I(M/2) - I(M/4)) = (1 + 4x) / (2 + 2x) with x = k / M, and what
@@ -56,8 +56,8 @@ def extrapolated_loss(whole: float, half: float, quarter: float) -> float:
 
     Examples
     --------
-    >>> kept = [1.0 / (1 + 0.3 * fold) for fold in (1, 2, 4)]
-    >>> round(extrapolated_loss(*kept) + kept[0], 9)
+    >>> information = [1.0 / (1 + 0.3 * fold) for fold in (1, 2, 4)]
+    >>> round(extrapolated_loss(*information) + information[0], 9)
     1.0
     """
     first, second = whole - half, half - quarter

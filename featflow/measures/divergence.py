@@ -1,4 +1,4 @@
-"""How far two samples of a column are apart, from counts: a row of the tables below is a value of the column.
+"""Measures how far two samples of a column are apart, from counts of its values in both.
 
 Sources: population stability index, the symmetric divergence of Jeffreys (1946, Proc. R. Soc. A 186) on frozen bins;
 its mean between samples of one distribution is about (bins - 1) (1/n + 1/m) (Yurdakul 2018, Western Michigan
@@ -6,7 +6,7 @@ University). Jensen-Shannon divergence: Lin (1991, IEEE Trans. Inf. Theory 37). 
 which is conservative where values tie (Noether 1963, Technometrics 5). Wasserstein's first distance is the area
 between distribution functions (Vallender 1974). Tests of counts keep both margins: chi-square by
 `featflow.measures.association`; a category's k rows all lie in one run by chance of its share to the power k.
-Counts are of rows, whatever they weigh. Every p-value takes rows for independent. Cost: one sort of the cells.
+Counts are of rows, whatever they weigh. Every p-value assumes independent rows. Cost: one sort of the cells.
 """
 
 from __future__ import annotations
@@ -89,10 +89,11 @@ def same_counts(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def unseen(seen: np.ndarray, counts: np.ndarray) -> tuple[float, float, float]:
-    """Return the share of rows in categories that another run has not, what chance would make it, and its p-value.
+    """Return the share of rows in categories that another run lacks, its mean under the null, and its p-value.
 
-    The null permutes rows between the two runs, so the rare categories that any sample misses are no news. Its mean is
-    exact but for sampling without replacement; categories are taken for independent, which widens it a little.
+    The null permutes rows between the two runs, so rare categories, some of which any sample misses, do not count as a
+    change. Its mean is exact but for sampling without replacement; categories are taken for independent, which widens
+    it a little.
 
     Parameters
     ----------
@@ -112,8 +113,8 @@ def unseen(seen: np.ndarray, counts: np.ndarray) -> tuple[float, float, float]:
         return float("nan"), float("nan"), float("nan")
     absent = float(counts[seen == 0].sum())
     both = (counts + seen).astype(np.float64)
-    all_here = (rows / total) ** both
-    mean, variance = (both * all_here).sum(), (both**2 * all_here * (1 - all_here)).sum()
+    only_here = (rows / total) ** both
+    mean, variance = (both * only_here).sum(), (both**2 * only_here * (1 - only_here)).sum()
     p_value = float(moment_tail(np.array(absent), mean, variance)) if absent else 1.0
     return absent / rows, float(mean / rows), p_value
 
@@ -155,36 +156,36 @@ def aligned(reference: Histogram, current: Histogram) -> Aligned:
     merged = np.sort(np.concatenate(keys), kind="stable")  # merges two ascending runs
     cells = merged[np.diff(merged, prepend=~merged[:1]) != 0]
     counts = (
-        np.bincount(np.searchsorted(cells, of), each.counts, len(cells)).astype(np.int64)
-        for of, each in zip(keys, (reference, current), strict=True)
+        np.bincount(np.searchsorted(cells, cell_keys), each.counts, len(cells)).astype(np.int64)
+        for cell_keys, each in zip(keys, (reference, current), strict=True)
     )
     return Aligned(shift, cells, *counts)
 
 
 def kolmogorov_smirnov(both: Aligned) -> tuple[float, float, float]:
-    """Return the largest difference of distribution functions, how much larger it may be, and its p-value.
+    """Return the largest difference of distribution functions, a bound on its error, and its p-value.
 
-    It is taken at the ends of cells. Within a cell it may be larger by what lies there; where every value has a cell
-    of its own, it is exact. NaN where a run has no value.
+    It is taken at the ends of cells. Within a cell it may be larger by the share of rows there; where every value has
+    a cell of its own, it is exact. NaN where a run has no value.
     """
     n, m = int(both.reference.sum()), int(both.current.sum())
     if not n or not m:
         return float("nan"), float("nan"), float("nan")
     p, q = both.reference / n, both.current / m
-    after = np.abs(np.cumsum(both.current) / m - np.cumsum(both.reference) / n)
+    distance = np.abs(np.cumsum(both.current) / m - np.cumsum(both.reference) / n)
     signed = np.cumsum(both.current) / m - np.cumsum(both.reference) / n
-    value = float(after.max())
+    value = float(distance.max())
     # All of one run may lie before all of the other in a cell: the difference at its end, and the other's share more.
-    inside = max(float((signed + p).max()), float((q - signed).max())) if both.shift else value
+    bound = max(float((signed + p).max()), float((q - signed).max())) if both.shift else value
     p_value = float(special.kolmogorov(np.sqrt(n * m / (n + m)) * value))
-    return value, max(inside - value, 0.0), p_value
+    return value, max(bound - value, 0.0), p_value
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null
 def wasserstein(both: Aligned, kind: str, low: float, high: float) -> tuple[float, float]:
-    """Return Wasserstein's first distance in the column's unit, and how far it may be from that of the values.
+    """Return Wasserstein's first distance in the column's unit, and a bound on its error.
 
-    A value is taken for the middle of its cell, so each run is off by half a cell's width at most.
+    Every value is replaced by the middle of its cell, so each run is off by half a cell's width at most.
 
     Parameters
     ----------
@@ -197,8 +198,8 @@ def wasserstein(both: Aligned, kind: str, low: float, high: float) -> tuple[floa
     if not n or not m:
         return float("nan"), float("nan")
     last = both.cells + np.uint64((1 << both.shift) - 1)
-    first, final = np.fmax(key_values(both.cells, kind), low), np.fmin(key_values(last, kind), high)
-    middle, half = first / 2 + final / 2, final / 2 - first / 2
-    between = np.abs(np.cumsum(both.current) / m - np.cumsum(both.reference) / n)[:-1]
-    error = (half * (both.reference / n + both.current / m)).sum() if both.shift else 0.0
-    return float((between * np.diff(middle)).sum()), float(error)
+    lowest, highest = np.fmax(key_values(both.cells, kind), low), np.fmin(key_values(last, kind), high)
+    middle, half_width = lowest / 2 + highest / 2, highest / 2 - lowest / 2
+    distance = np.abs(np.cumsum(both.current) / m - np.cumsum(both.reference) / n)[:-1]
+    error = (half_width * (both.reference / n + both.current / m)).sum() if both.shift else 0.0
+    return float((distance * np.diff(middle)).sum()), float(error)

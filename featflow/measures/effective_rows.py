@@ -1,9 +1,9 @@
-"""From sums of weights to rows of equal weight, for what is defined on whole numbers of rows.
+"""Converts sums of weights to rows of equal weight, for statistics that are defined on whole numbers of rows.
 
 Rows of weights w say as much as ``(sum w)^2 / sum w^2`` rows of one weight (Kish
 1965, Survey Sampling, 11.2). A table of weights times ``sum w / sum w^2`` has so
 many; its margins, rounded, are those of a table of rows. Without weights the
-factor is 1 and nothing is touched.
+factor is 1 and counts stay as they are.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class EffectiveRows:
         if self.scale is None:
             return weights
         blocks = np.zeros(weights.shape, np.int64)
-        for axis, (of_axis, size) in enumerate(zip(starts, weights.shape, strict=True)):
-            index = np.searchsorted(of_axis, np.arange(size), side="right") - 1
-            blocks = blocks * len(of_axis) + index.reshape([size if a == axis else 1 for a in range(weights.ndim)])
+        for axis, (axis_starts, size) in enumerate(zip(starts, weights.shape, strict=True)):
+            index = np.searchsorted(axis_starts, np.arange(size), side="right") - 1
+            blocks = blocks * len(axis_starts) + index.reshape([size if a == axis else 1 for a in range(weights.ndim)])
         totals = self.total(np.bincount(blocks.ravel(), weights.ravel()))
         return rounded(weights.ravel(), blocks.ravel(), totals).reshape(weights.shape)
 
 
 def effective_rows(state: PairCounts) -> EffectiveRows:
-    """Return what turns a state's sums of weights into rows."""
-    behind = state.weighted
-    return EffectiveRows(None if behind is None else behind.weight_sum / (behind.weight_square_sum or 1.0))
+    """Return the conversion of a state's sums of weights to rows."""
+    row_counts = state.weighted
+    return EffectiveRows(None if row_counts is None else row_counts.weight_sum / (row_counts.weight_square_sum or 1.0))
 
 
 def rounded(shares: np.ndarray, blocks: np.ndarray, totals: np.ndarray) -> np.ndarray:
@@ -74,11 +74,11 @@ def rounded(shares: np.ndarray, blocks: np.ndarray, totals: np.ndarray) -> np.nd
     sums = np.bincount(blocks, shares)
     exact = shares * (totals / np.where(sums > 0, sums, 1))[blocks]
     whole = np.floor(exact)
-    lacking = np.round(totals - np.bincount(blocks, whole))
+    missing = np.round(totals - np.bincount(blocks, whole))
     order = np.lexsort((-np.round(exact - whole, REMAINDER_DIGITS), blocks))
     sizes = np.bincount(blocks)
-    place = np.arange(len(shares)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    whole[order] += place < lacking[blocks[order]]
+    rank = np.arange(len(shares)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    whole[order] += rank < missing[blocks[order]]
     return np.asarray(whole)
 
 
@@ -106,7 +106,7 @@ def whole_rows(values: np.ndarray, scale: float, total: int | None = None) -> np
 
 
 def rank_error_growth(state: CoMoments) -> np.ndarray:
-    """Return by what at most weights multiply the mean squared error of ranks over a pair's rows, shape (p, q).
+    """Return the largest factor by which weights multiply the mean squared error of a pair's ranks, shape (p, q).
 
     1 for equal weights and without weights: no row can weigh more than the heaviest.
     """

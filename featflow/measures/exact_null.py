@@ -12,7 +12,7 @@ from featflow.measures.information import xlogx
 __all__ = ["enumerated_null"]
 
 MOST_TABLES = 20_000
-"""Tables gone through."""
+"""Tables that are enumerated at most: time and memory grow with them. Of more, the null is drawn or a gamma."""
 
 
 def enumerated_null(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -37,17 +37,17 @@ def enumerated_null(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, 
         return None
     if bounds[1] < bounds[0]:
         rows, columns = columns, rows
-    left, log_p, score = columns[None, :], np.zeros(1), np.zeros(1)
-    for a in rows[1:].tolist():
-        parts = _compositions(a, len(columns))
-        cells, log_parts = np.repeat(parts, len(left), axis=0), np.tile(log_p, len(parts))
-        after = np.tile(left, (len(parts), 1)) - cells
-        fits = (after >= 0).all(axis=1)
-        left, cells = after[fits], cells[fits]
+    remaining, log_p, score = columns[None, :], np.zeros(1), np.zeros(1)
+    for margin in rows[1:].tolist():
+        parts = _compositions(margin, len(columns))
+        cells, log_parts = np.repeat(parts, len(remaining), axis=0), np.tile(log_p, len(parts))
+        reduced = np.tile(remaining, (len(parts), 1)) - cells
+        fits = (reduced >= 0).all(axis=1)
+        remaining, cells = reduced[fits], cells[fits]
         log_p = log_parts[fits] - gammaln(cells + 1.0).sum(axis=1)
         score = np.tile(score, len(parts))[fits] + xlogx(cells).sum(axis=1)
-    log_p = log_p - gammaln(left + 1.0).sum(axis=1)
-    score = score + xlogx(left).sum(axis=1)
+    log_p = log_p - gammaln(remaining + 1.0).sum(axis=1)
+    score = score + xlogx(remaining).sum(axis=1)
     total = float(rows.sum())
     information = (score - xlogx(rows).sum() - xlogx(columns).sum() + xlogx(total)) / total
     p = np.exp(log_p - log_p.max())

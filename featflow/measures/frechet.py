@@ -30,22 +30,22 @@ def frechet(reference: VectorMoments, current: VectorMoments) -> tuple[float, fl
     total = float(np.trace(before))
     if total <= 0:
         return float("nan"), float("nan")
-    apart = float(((current.mean - reference.mean) ** 2).sum())
-    root = _root(before)
-    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ now @ root), 0.0)).sum()
-    value = max(apart + total + float(np.trace(now)) - 2 * float(shared), 0.0)
+    mean_distance = float(((current.mean - reference.mean) ** 2).sum())
+    square_root = _square_root(before)
+    overlap = np.sqrt(np.maximum(np.linalg.eigvalsh(square_root @ now @ square_root), 0.0)).sum()
+    value = max(mean_distance + total + float(np.trace(now)) - 2 * float(overlap), 0.0)
     pooled = (reference.comoments + current.comoments) / (reference.n + current.n - 2)
-    mean, variance = _null(np.maximum(np.linalg.eigvalsh(pooled), 0.0), 1 / reference.n + 1 / current.n)
+    mean, variance = _null_moments(np.maximum(np.linalg.eigvalsh(pooled), 0.0), 1 / reference.n + 1 / current.n)
     return value / total, float(moment_tail(np.array(value), np.array(mean), np.array(variance)))
 
 
-def _root(covariance: np.ndarray) -> np.ndarray:
+def _square_root(covariance: np.ndarray) -> np.ndarray:
     """Return the symmetric square root."""
     values, axes = np.linalg.eigh(covariance)
     return np.asarray((axes * np.sqrt(np.maximum(values, 0.0))) @ axes.T)
 
 
-def _null(spectrum: np.ndarray, share: float) -> tuple[float, float]:
+def _null_moments(spectrum: np.ndarray, share: float) -> tuple[float, float]:
     """Return mean and variance of the distance of two samples: a sum of weighted chi-squares of one degree.
 
     Parameters
@@ -53,7 +53,7 @@ def _null(spectrum: np.ndarray, share: float) -> tuple[float, float]:
     share
         1/n + 1/m.
     """
-    both = spectrum[:, None] + spectrum
-    crossed = np.divide(np.outer(spectrum, spectrum), both, out=np.zeros_like(both), where=both > 0)
-    weights = share * np.concatenate([spectrum, spectrum / 2, crossed[np.triu_indices(len(spectrum), k=1)]])
+    sums = spectrum[:, None] + spectrum
+    off_diagonal = np.divide(np.outer(spectrum, spectrum), sums, out=np.zeros_like(sums), where=sums > 0)
+    weights = share * np.concatenate([spectrum, spectrum / 2, off_diagonal[np.triu_indices(len(spectrum), k=1)]])
     return float(weights.sum()), float(2 * (weights**2).sum())

@@ -35,6 +35,7 @@ __all__ = [
 SERIES_FROM = 120.0
 """Mean from which the series is used: its first neglected term is below 4e-9, and is divided by N."""
 SERIES_ORDER = 11
+"""Central moments of the series: with fewer it would have to begin at a larger mean, where sums are longer."""
 NEGLIGIBLE = 1e-19
 """Probability, relative to the mode's, below which a tail is dropped."""
 DEVIATIONS, SKEWED = 7.0, 12.0
@@ -44,7 +45,7 @@ PLACES = 16
 CHUNK = 2**17
 """Probabilities held at once: what a core's cache holds, and enough that threads seldom wait for the interpreter."""
 KNOWN = 2**16
-"""Counts below it are looked up."""
+"""Counts below it are looked up in a table of 512 KiB, which takes no logarithm."""
 
 
 def xlogx(x: np.ndarray | float) -> np.ndarray:
@@ -52,18 +53,18 @@ def xlogx(x: np.ndarray | float) -> np.ndarray:
     x = np.asarray(x)
     if x.dtype.kind not in "iu" or not x.size:
         return np.asarray(xlogy(x, x), dtype=np.float64)
-    known = np.asarray(np.take(_known_xlogx(), x, mode="clip"))
+    looked_up = np.asarray(np.take(_xlogx_table(), x, mode="clip"))
     if x.max() < KNOWN:
-        return known
-    real = x.astype(np.float64, order="C")  # without gaps, numpy's logarithm has the same bits wherever a number lies
-    result = np.asarray(np.log(np.maximum(real, 1.0)))
-    result *= real
-    np.copyto(result, known, where=x < KNOWN)
+        return looked_up
+    floats = x.astype(np.float64, order="C")  # without gaps, numpy's logarithm has the same bits wherever a number lies
+    result = np.asarray(np.log(np.maximum(floats, 1.0)))
+    result *= floats
+    np.copyto(result, looked_up, where=x < KNOWN)
     return result
 
 
 @cache
-def _known_xlogx() -> np.ndarray:
+def _xlogx_table() -> np.ndarray:
     k = np.arange(float(KNOWN))
     return np.asarray(xlogy(k, k))
 
@@ -145,15 +146,15 @@ def stacked_information(
     classes
         Class totals in whole rows, shape (classes,).
     """
-    margins, own = counts.sum(axis=1), counts[: starts[1] if len(starts) > 1 else None].sum(axis=0)
-    total, whole = float(own.sum()), float(classes.sum())
+    margins, class_weights = counts.sum(axis=1), counts[: starts[1] if len(starts) > 1 else None].sum(axis=0)
+    total, rows_in_all = float(class_weights.sum()), float(classes.sum())
     cells = np.add.reduceat(xlogx(counts).sum(axis=1) - xlogx(margins), starts)
-    mi = (cells - (xlogx(own).sum() - xlogx(total))) / total
-    if not whole:
+    mi = (cells - (xlogx(class_weights).sum() - xlogx(total))) / total
+    if not rows_in_all:
         return np.maximum(mi, 0.0), np.zeros(len(starts))
     # The same terms in the same order as above: a unique key scores its expectation to the last bit.
     terms = np.add.reduceat(expected_information_terms(rows, classes) - xlogx(rows), starts)
-    expected = (terms - (xlogx(classes).sum() - xlogx(whole))) / whole
+    expected = (terms - (xlogx(classes).sum() - xlogx(rows_in_all))) / rows_in_all
     return np.maximum(mi, 0.0), np.maximum(expected, 0.0)
 
 
@@ -162,15 +163,15 @@ def expected_information_terms(margins: np.ndarray, classes: np.ndarray) -> np.n
 
     Many tables against one target share this function of the level's rows: it is computed once a distinct margin.
     """
-    return _terms(expected_xlogx, margins, classes)
+    return _summed_over_classes(expected_xlogx, margins, classes)
 
 
 def expected_excess_terms(margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return what each level adds to N times the expected information about fixed classes, shape of ``margins``."""
-    return _terms(expected_excess, margins, classes)
+    return _summed_over_classes(expected_excess, margins, classes)
 
 
-def _terms(function: Callable[..., np.ndarray], margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def _summed_over_classes(function: Callable[..., np.ndarray], margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
     v, inverse = np.unique(margins, return_inverse=True)
     w, times = np.unique(classes[classes > 0], return_counts=True)
     # A sum over the last axis, not a product: it does not depend, by a bit, on how many margins stand together.
@@ -240,32 +241,32 @@ def _by_series(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
 def _by_sum(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Sum from the mode outwards with ratios of neighbouring probabilities; no factorial, no lost digits."""
     mean = v * w / total
-    places = np.ceil((DEVIATIONS * np.sqrt(mean) + SKEWED) / PLACES).astype(np.int64) * PLACES
+    widths = np.ceil((DEVIATIONS * np.sqrt(mean) + SKEWED) / PLACES).astype(np.int64) * PLACES
     result = np.empty(v.shape)
-    for width in np.unique(places).tolist():
-        alike = np.flatnonzero(places == width)
-        highest = int(((width - SKEWED) / DEVIATIONS) ** 2) + 1  # mode of such a width
-        under = min(width, highest + 1)
-        for some in np.array_split(alike, len(alike) * (width + under) // CHUNK + 1):
-            result[some] = _summed(total[some, None], v[some, None], w[some, None], width, under)
+    for width in np.unique(widths).tolist():
+        same_width = np.flatnonzero(widths == width)
+        largest_mode = int(((width - SKEWED) / DEVIATIONS) ** 2) + 1  # mode of such a width
+        below = min(width, largest_mode + 1)
+        for part in np.array_split(same_width, len(same_width) * (width + below) // CHUNK + 1):
+            result[part] = _sum_from_mode(total[part, None], v[part, None], w[part, None], width, below)
     return np.asarray(result - xlogx(mean))
 
 
-def _summed(total: np.ndarray, v: np.ndarray, w: np.ndarray, over: int, under: int) -> np.ndarray:
+def _sum_from_mode(total: np.ndarray, v: np.ndarray, w: np.ndarray, counts_above: int, counts_below: int) -> np.ndarray:
     """Return ``E[k log k]`` over so many counts above the mode and below it; all shapes (cells, 1)."""
     mode = np.floor((v + 1) * (w + 1) / (total + 2))
-    up, neither = mode + np.arange(1.0, over + 1), total - v - w
-    above = _odds(v + 1 - up, w + 1 - up, neither + up, up)
-    down = np.maximum(mode - np.arange(1.0, under + 1), -1.0)  # -1 is reached with probability 0
-    before = down + 1
-    below = _odds(neither + before, before, v - down, w - down)
-    whole = 1.0 + above.sum(axis=1) + below.sum(axis=1)
+    up, unmarked = mode + np.arange(1.0, counts_above + 1), total - v - w
+    above = _probability_ratios(v + 1 - up, w + 1 - up, unmarked + up, up)
+    down = np.maximum(mode - np.arange(1.0, counts_below + 1), -1.0)  # -1 is reached with probability 0
+    one_higher = down + 1
+    below = _probability_ratios(unmarked + one_higher, one_higher, v - down, w - down)
+    norm = 1.0 + above.sum(axis=1) + below.sum(axis=1)
     above *= _xlogx_of_float(up)
     below *= _xlogx_of_float(down)
-    return np.asarray((above.sum(axis=1) + below.sum(axis=1) + xlogx(mode[:, 0])) / whole)
+    return np.asarray((above.sum(axis=1) + below.sum(axis=1) + xlogx(mode[:, 0])) / norm)
 
 
-def _odds(p: np.ndarray, q: np.ndarray, r: np.ndarray, s: np.ndarray) -> np.ndarray:
+def _probability_ratios(p: np.ndarray, q: np.ndarray, r: np.ndarray, s: np.ndarray) -> np.ndarray:
     """Return running products of p q / (r s) along rows, 0 where they are negligible; p and r are used up."""
     p *= q
     r *= s
@@ -276,4 +277,4 @@ def _odds(p: np.ndarray, q: np.ndarray, r: np.ndarray, s: np.ndarray) -> np.ndar
 
 
 def _xlogx_of_float(k: np.ndarray) -> np.ndarray:
-    return np.take(_known_xlogx(), k.astype(np.int64), mode="clip")
+    return np.take(_xlogx_table(), k.astype(np.int64), mode="clip")

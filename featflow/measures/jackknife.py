@@ -1,4 +1,4 @@
-"""Sampling error by deleting groups of rows in turn.
+"""Estimates sampling errors by deleting groups of rows in turn.
 
 Source: Busing, Meijer & van der Leeden (1999, Statistics and Computing 9), the
 jackknife for groups of unequal size; of equal sizes it is the usual one,
@@ -42,9 +42,9 @@ def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, conf
     Parameters
     ----------
     estimate
-        Of all rows, any shape.
+        Estimate from all rows, any shape.
     deleted
-        Of all rows but one group's, shape (groups, *shape of the estimate).
+        Estimates from all rows but one group's, shape (groups, *shape of the estimate).
     rows
         Rows, or weight, of each group, shape (groups,); groups of none are left out.
     confidence
@@ -58,17 +58,17 @@ def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, conf
     True
     """
     estimate = np.asarray(estimate, np.float64)
-    used = np.asarray(rows) > 0
-    groups = int(used.sum())
+    occupied = np.asarray(rows) > 0
+    groups = int(occupied.sum())
     if groups < FEWEST_GROUPS:
-        nothing = np.full(estimate.shape, np.nan)
-        return ErrorBars(nothing, nothing, nothing, max(groups - 1, 0))
-    held = np.asarray(rows, np.float64)[used]
-    times = held.sum() / held
+        unknown = np.full(estimate.shape, np.nan)
+        return ErrorBars(unknown, unknown, unknown, max(groups - 1, 0))
+    group_rows = np.asarray(rows, np.float64)[occupied]
+    inverse_shares = group_rows.sum() / group_rows
     # Groups along the last axis: a sum over it does not depend, by a bit, on how many estimates stand side by side.
-    without = np.ascontiguousarray(np.moveaxis(deleted[used], 0, -1))
-    mean = groups * estimate - ((1 - 1 / times) * without).sum(axis=-1)
-    pseudo = times * estimate[..., None] - (times - 1) * without
-    error = np.sqrt(((pseudo - mean[..., None]) ** 2 / (times - 1)).mean(axis=-1))
-    reach = stdtrit(groups - 1, (1 + confidence) / 2) * error
-    return ErrorBars(error, mean - reach, mean + reach, groups - 1)
+    leave_one_out = np.ascontiguousarray(np.moveaxis(deleted[occupied], 0, -1))
+    mean = groups * estimate - ((1 - 1 / inverse_shares) * leave_one_out).sum(axis=-1)
+    pseudo = inverse_shares * estimate[..., None] - (inverse_shares - 1) * leave_one_out
+    error = np.sqrt(((pseudo - mean[..., None]) ** 2 / (inverse_shares - 1)).mean(axis=-1))
+    half_width = stdtrit(groups - 1, (1 + confidence) / 2) * error
+    return ErrorBars(error, mean - half_width, mean + half_width, groups - 1)

@@ -1,4 +1,4 @@
-"""From moments of a null to p-values, from p-values to q-values.
+"""Computes p-values from moments of a null, and q-values from p-values.
 
 Sources: Benjamini & Hochberg (1995, JRSS B 57); Benjamini & Yekutieli (2001,
 Annals of Statistics 29). A gamma with the null's mean and variance is the

@@ -1,4 +1,4 @@
-"""A multiset of p-values that is merged block by block and then says q-values.
+"""Merges p-values block by block, as a multiset, and computes q-values of all.
 
 Sources: Benjamini & Hochberg (1995, JRSS B 57); Benjamini & Yekutieli (2001, Annals of Statistics 29). The q-value of
 p is the smallest of ``m p' / rank(p')`` over all p' of at least p, m the number of tests. Exact up to `EXACT` distinct
@@ -20,13 +20,14 @@ __all__ = ["PValues", "QValues"]
 EXACT = 2**21
 """Distinct p-values that are kept as they are: the pairs of 2,000 columns."""
 DIGITS = 10
-"""Bits of mantissa beyond."""
+"""Bits of mantissa that are kept of more: q-values are then off by less than one part in 1,024."""
 DROPPED = np.uint64(52 - DIGITS)
+"""Bits of mantissa that rounding drops."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PValues:
-    """How often which p-value came.
+    """A multiset of p-values: each distinct value and its number of tests.
 
     Examples
     --------
@@ -43,13 +44,13 @@ class PValues:
     @classmethod
     def of(cls, p_values: np.ndarray) -> Self:
         """Return the p-values of a block, shape (tests,); NaN was not tested."""
-        return cls(*_bounded(*np.unique(p_values[~np.isnan(p_values)], return_counts=True)))
+        return cls(*_rounded_if_many(*np.unique(p_values[~np.isnan(p_values)], return_counts=True)))
 
     def merge(self, other: Self) -> Self:
         """Return the p-values of both operands."""
-        values, at = np.unique(np.concatenate([self.values, other.values]), return_inverse=True)
-        counts = np.bincount(at, np.concatenate([self.counts, other.counts]), len(values)).astype(np.int64)
-        return type(self)(*_bounded(values, counts))
+        values, index = np.unique(np.concatenate([self.values, other.values]), return_inverse=True)
+        counts = np.bincount(index, np.concatenate([self.counts, other.counts]), len(values)).astype(np.int64)
+        return type(self)(*_rounded_if_many(values, counts))
 
     def rates(self, procedure: str) -> QValues:
         """Return the q-value of every p-value.
@@ -82,12 +83,12 @@ class QValues:
         return np.where(np.isnan(p_values), np.nan, self.q_values[at])
 
 
-def _bounded(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rounded_if_many(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return values and counts as they are, or rounded up if there are too many."""
     if len(values) <= EXACT:
         return values, counts
-    rounded, at = np.unique(_rounded_up(values), return_inverse=True)
-    return rounded, np.bincount(at, counts, len(rounded)).astype(np.int64)
+    rounded, index = np.unique(_rounded_up(values), return_inverse=True)
+    return rounded, np.bincount(index, counts, len(rounded)).astype(np.int64)
 
 
 def _rounded_up(values: np.ndarray) -> np.ndarray:

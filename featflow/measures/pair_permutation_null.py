@@ -14,14 +14,14 @@ of that (Lancaster 1958, Annals of Mathematical Statistics 29). So
     Var(N MI) = sum_m a' (P_m x Q_m) a,  P_m and Q_m entry-wise m-th powers,
 
 where m = 1 keeps of the slopes only what is no sum of a row's and a column's.
-The expectation is taken over a Poisson and mended to first order for being
-narrower; Poisson expectations are interpolated from a table made once. Of many
+The expectation is taken over a Poisson, and the hypergeometric's smaller variance
+is allowed for to first order; Poisson expectations are interpolated from a table made once. Of many
 rows it is ``(R - 1)(C - 1) / 2``.
 
 Mean and variance are sums over cells of functions of the two margins, or of
 squares of sums over one of them. A function of margins is a weighted sum of its
 values at nodes (see `featflow.measures.null_interpolation`), so summed over the levels
-of a column the weights are a vector by which columns are all that they are, and a
+of a column the weights are a vector that says all that is needed of it, and a
 pair is a dozen products of two vectors, however many cells it has. The mean is
 within 1e-8 a cell of the exact one times N. Cost: about 100 numbers a column and
 vector, once a column; of each pair a multiplication for each, added in the order
@@ -52,14 +52,14 @@ NO_VARIANCE = 1e-9
 
 @dataclass(frozen=True)
 class Vectors:
-    """What pairs need of the columns of one side."""
+    """Vectors of the columns on one side of pairs: mean and variance of a pair are sums of products of both sides'."""
 
     mean: np.ndarray
-    """Shape (nodes, columns)."""
+    """Its product with the other side's is the mean, shape (nodes, columns)."""
     plain: np.ndarray
-    """Adds to the variance by itself, shape (2 x terms x nodes, columns)."""
+    """Added to the variance by its product with the other side's, shape (2 x terms x nodes, columns)."""
     squared: np.ndarray
-    """Adds to the variance by its square, shape (terms, nodes, columns)."""
+    """Added to the variance by the square of that product, term by term, shape (terms, nodes, columns)."""
 
     def __getitem__(self, columns: slice) -> Vectors:
         """Return those of some columns."""
@@ -95,22 +95,26 @@ class InformationNull:
         starts
             First level of each column, shape (columns,).
         """
-        one, diagonals, roots = self._weights(margins, starts)
-        along = [_products(difference, root) for difference, root in zip(self._differences, roots, strict=True)]
-        return Vectors(one, np.concatenate([*diagonals, *(array**2 for array in along)]), np.stack(roots))
+        summed, diagonals, roots = self._weights(margins, starts)
+        applied = [
+            _ordered_products(difference, root) for difference, root in zip(self._differences, roots, strict=True)
+        ]
+        return Vectors(summed, np.concatenate([*diagonals, *(array**2 for array in applied)]), np.stack(roots))
 
     def right(self, margins: np.ndarray, starts: np.ndarray) -> Vectors:
         """Return the vectors of second columns; parameters as in `left`."""
-        one, diagonals, roots = self._weights(margins, starts)
-        along = [_products(difference, root) for difference, root in zip(self._differences, roots, strict=True)]
+        summed, diagonals, roots = self._weights(margins, starts)
+        applied = [
+            _ordered_products(difference, root) for difference, root in zip(self._differences, roots, strict=True)
+        ]
         plain, signed = [], []
         scale = self.total / max(self.total - 1, 1)
         for m, (difference, diagonal) in enumerate(zip(self._differences, diagonals, strict=True), start=1):
             sign, factor = (-1) ** m, float(self.total) ** m / factorial(m) * scale**m
-            plain.append(factor * (_products(difference**2, diagonal) + sign * along[m - 1] ** 2))
+            plain.append(factor * (_ordered_products(difference**2, diagonal) + sign * applied[m - 1] ** 2))
             signed.append(factor * sign * diagonal)
-            along[m - 1] *= np.sqrt(factor)
-        return Vectors(_products(self._excess, one), np.concatenate(plain + signed), np.stack(along))
+            applied[m - 1] *= np.sqrt(factor)
+        return Vectors(_ordered_products(self._excess, summed), np.concatenate(plain + signed), np.stack(applied))
 
     def _weights(
         self, margins: np.ndarray, starts: np.ndarray
@@ -119,7 +123,7 @@ class InformationNull:
 
         P_m is a diagonal plus the product of one vector with itself. Shapes (nodes, columns).
         """
-        mean, variance = (_Weights(nodes, margins, starts) for nodes in (self.nodes, self.coarse))
+        mean, variance = (_NodeWeights(nodes, margins, starts) for nodes in (self.nodes, self.coarse))
         rows = margins.astype(np.float64)
         share = rows / self.total
         scale, power, other = np.ones(len(rows)), np.ones(len(rows)), np.ones(len(rows))
@@ -132,7 +136,7 @@ class InformationNull:
         return mean.summed(np.ones(len(rows))), diagonals, roots
 
 
-class _Weights:
+class _NodeWeights:
     """Weights of nodes for the levels of columns."""
 
     def __init__(self, nodes: np.ndarray, margins: np.ndarray, starts: np.ndarray) -> None:
@@ -164,11 +168,11 @@ def information_moments(left: Vectors, right: Vectors, total: int) -> tuple[np.n
     >>> float((mean[0, 0] * 100_000).round(4)), float((variance[0, 0] * 100_000**2).round(4))  # one degree of freedom
     (0.5, 0.5)
     """
-    form = _products(left.plain, right.plain)
+    scaled_variance = _ordered_products(left.plain, right.plain)
     for one, other in zip(left.squared, right.squared, strict=True):
-        form += _products(one, other) ** 2
-    variance = np.where(form > NO_VARIANCE, form, 0.0) / float(total) ** 2
-    return np.maximum(_products(left.mean, right.mean) / total, 0.0), variance
+        scaled_variance += _ordered_products(one, other) ** 2
+    variance = np.where(scaled_variance > NO_VARIANCE, scaled_variance, 0.0) / float(total) ** 2
+    return np.maximum(_ordered_products(left.mean, right.mean) / total, 0.0), variance
 
 
 @lru_cache(maxsize=4)
@@ -177,8 +181,9 @@ def information_null(total: int) -> InformationNull:
     return InformationNull(total)
 
 
-def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return sums over the first axis of products, shape (left columns, right columns), in an order of their own."""
+def _ordered_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return sums over the first axis of products, shape (left columns, right columns), added in order of nodes."""
+    # A matrix product would be faster, but its order of additions, and so the last bit, depends on the block's shape.
     result, term = np.zeros((left.shape[1], right.shape[1])), np.empty((left.shape[1], right.shape[1]))
     for node in np.flatnonzero(left.any(axis=1) & right.any(axis=1)):
         np.multiply(left[node, :, None], right[node], out=term)
@@ -190,14 +195,16 @@ def _expected_difference(m: int, total: float, v: np.ndarray, w: np.ndarray) -> 
     """Return ``E[D^m phi(X)]`` of cells in rows of v and columns of w, less, for m = 1, ``1 + log(v w / N)``."""
     left, right = (np.maximum(side - m, 0.0) / max(total - 2 * m, 1.0) for side in (v, w))
     mean = left * right * max(total - 2 * m, 1.0)
-    narrower = mean * np.minimum(left + right - left * right, 1.0)  # the Poisson's variance less the hypergeometric's
-    expected = _poisson(m, mean) - narrower / 2 * _poisson(m + 2, mean)
+    variance_gap = mean * np.minimum(
+        left + right - left * right, 1.0
+    )  # the Poisson's variance less the hypergeometric's
+    expected = _poisson_difference(m, mean) - variance_gap / 2 * _poisson_difference(m + 2, mean)
     if m == 1:
         expected += np.log((1 + mean) / np.maximum(v * w / total, 1 / total))
     return np.asarray(expected)
 
 
-def _poisson(m: int, mean: np.ndarray) -> np.ndarray:
+def _poisson_difference(m: int, mean: np.ndarray) -> np.ndarray:
     """Return ``E[D^m phi(Y)]`` for Y Poisson of this mean, less, for m = 1, ``1 + log(1 + mean)``."""
     nodes, values = _poisson_table()
     expected = np.interp(mean / (1 + mean), nodes, values[m - 1])

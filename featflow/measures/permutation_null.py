@@ -1,4 +1,4 @@
-"""What independence would score: mean, variance and tail of mutual information with both margins fixed.
+"""Mean, variance and tail of mutual information under independence, with both margins fixed.
 
 Under permutation of one variable the rows of the table are independent
 Multinomial(a_i; q), conditioned on their column totals (Morris 1975, Annals of
@@ -9,8 +9,8 @@ variance of a row is written in the orthonormal Krawtchouk polynomials of its
 cells: coefficients of degree m of two cells of one row have covariance
 (-r_j r_l)^m with r_j^2 = q_j / (1 - q_j) (Lancaster 1958, Annals of Mathematical
 Statistics 29). Rows of shares p_i and p_k add up as squares of normal deviations
-do that a weighted sum binds: with correlation p_i p_k. Nothing is subtracted that is
-not small. Cost: sums of at most 256 points for each pair of distinct margins.
+do whose weighted sum is fixed: with correlation p_i p_k. No two large numbers are
+subtracted. Cost: sums of at most 256 points for each pair of distinct margins.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from featflow.measures.multiple_testing import clustered_tail, gamma_tail
 __all__ = ["ClassNull", "Clusters", "NullTest", "null_test", "stratum_moments"]
 
 DENSE = 50.0
-"""Smallest mean count of a row's cells from which its variance is its expansion to the order of 1 / rows."""
+"""Smallest mean count of a row's cells from which its variance is expanded to the order of 1 / rows: within 0.2 %."""
 FEWEST_BEYOND = 9
-"""Draws beyond a score from which their share says more about the tail than a gamma does."""
+"""Draws beyond a score from which their share is the p-value: it has a standard error of a third; of fewer, a gamma is
+surer."""
 SMALL = 12
-"""Rows of a stratum up to which its variance is not left to a limit."""
+"""Rows of a stratum up to which its variance is enumerated: the limit of many rows is far off, and tables are few."""
 TIE = 1e-12
 """Difference of information, in nats, that rounding leaves between equal tables."""
 NO_VARIANCE = 1e-9
@@ -46,9 +47,9 @@ class NullTest:
     """A score against its null."""
 
     mean: float
-    """Of the score under the null, nats."""
+    """Mean of the score under the null, nats."""
     std: float
-    """Of the score under the null, nats."""
+    """Standard deviation of the score under the null, nats."""
     p_value: float
     """P(score >= observed) under the null."""
     method: str
@@ -57,7 +58,7 @@ class NullTest:
 
 @dataclass(frozen=True)
 class Clusters:
-    """What is known of the dependence of rows."""
+    """How much dependent rows inflate a score, and how sure that estimate is."""
 
     design_effect: float
     """Factor by which a score is inflated."""
@@ -66,7 +67,7 @@ class Clusters:
 
 
 class ClassNull:
-    """The null of all tables against the same classes; what it needs of a row depends on the row's margin alone.
+    """The null of all tables against the same classes; terms of a row depend on its margin alone and are kept.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ class ClassNull:
         self.total, self.counted = int(classes.sum()), counted
         self.margins = classes[classes > 0]
         self.classes, self.times = np.unique(self.margins, return_counts=True)
-        self._known = np.empty(0, np.int64)
+        self._margins = np.empty(0, np.int64)
         self._terms = np.empty((3, 0))
         self._slopes = np.empty((0, len(self.classes)))
 
@@ -97,16 +98,16 @@ class ClassNull:
         return np.asarray(self.classes / max(self.total, 1))
 
     def prepare(self, margins: np.ndarray) -> None:
-        """Compute what rows of these margins need, those of many tables at once."""
-        new = np.setdiff1d(margins[margins > 0], self._known)
+        """Compute and keep the terms of rows of these margins, those of many tables at once."""
+        new = np.setdiff1d(margins[margins > 0], self._margins)
         if not len(new):
             return
         shape = (len(new), len(self.classes))
         classes = np.broadcast_to(self.classes, shape)
         mean_terms, within, slopes = _row_terms(np.full(len(new), self.total), new, classes, self.times)
-        known = np.concatenate([self._known, new])
+        known = np.concatenate([self._margins, new])
         order = np.argsort(known)
-        self._known = known[order]
+        self._margins = known[order]
         self._terms = np.concatenate([self._terms, np.stack([new, mean_terms, within])], axis=1)[:, order]
         self._slopes = np.concatenate([self._slopes, slopes])[order]
 
@@ -116,14 +117,14 @@ class ClassNull:
         if not len(v) or not self.total:
             return 0.0, 0.0
         self.prepare(v)
-        at = np.searchsorted(self._known, v)
-        rows, mean_terms, within = self._terms[:, at]
+        index = np.searchsorted(self._margins, v)
+        rows, mean_terms, within = self._terms[:, index]
         constant = self.times @ xlogx(self.classes) - xlogx(self.total)
         mean = max(0.0, float((times @ mean_terms - constant) / self.total))
-        slopes, weight = self._slopes[at], times * rows
-        away = slopes - weight @ slopes / weight.sum()
+        slopes, weight = self._slopes[index], times * rows
+        deviations = slopes - weight @ slopes / weight.sum()
         shares = self.times * self.shares
-        linear = weight @ (away**2 @ shares - (away @ shares) ** 2)
+        linear = weight @ (deviations**2 @ shares - (deviations @ shares) ** 2)
         share = rows / self.total
         curved = times @ (within * (1 - 2 * share)) + (times @ (share * np.sqrt(within))) ** 2
         variance = (curved + linear) / max(self.total - 1, 1) ** 2
@@ -154,22 +155,25 @@ def stratum_moments(margins: np.ndarray, starts: np.ndarray, classes: np.ndarray
     (True, 0.0, 0.0)
     """
     sizes = np.diff([*starts, len(margins)])
-    of_cell = np.repeat(np.arange(len(starts)), sizes)
+    stratum_of_cell = np.repeat(np.arange(len(starts)), sizes)
     totals = classes.sum(axis=1)
-    used = margins > 0
+    occupied = margins > 0
     terms = np.zeros((2, len(margins)))
     slopes = np.zeros((len(margins), classes.shape[1]))
-    terms[0, used], terms[1, used], slopes[used] = _row_terms(
-        totals[of_cell[used]], margins[used], classes[of_cell[used]], np.ones(classes.shape[1])
+    terms[0, occupied], terms[1, occupied], slopes[occupied] = _row_terms(
+        totals[stratum_of_cell[occupied]],
+        margins[occupied],
+        classes[stratum_of_cell[occupied]],
+        np.ones(classes.shape[1]),
     )
     sums = np.add.reduceat(terms, starts, axis=1)
     n = np.maximum(totals, 1)
     mean = np.maximum((sums[0] - xlogx(classes).sum(axis=1) + xlogx(totals)) / n, 0.0)
     shares = classes / n[:, None]
-    away = slopes - (np.add.reduceat(slopes * margins[:, None], starts) / n[:, None])[of_cell]
-    shares_of_cell = shares[of_cell]
-    linear = margins * ((away**2 * shares_of_cell).sum(axis=1) - (away * shares_of_cell).sum(axis=1) ** 2)
-    share = margins / n[of_cell]
+    deviations = slopes - (np.add.reduceat(slopes * margins[:, None], starts) / n[:, None])[stratum_of_cell]
+    shares_of_cell = shares[stratum_of_cell]
+    linear = margins * ((deviations**2 * shares_of_cell).sum(axis=1) - (deviations * shares_of_cell).sum(axis=1) ** 2)
+    share = margins / n[stratum_of_cell]
     curved = np.add.reduceat(terms[1] * (1 - 2 * share), starts)
     curved += np.add.reduceat(share * np.sqrt(terms[1]), starts) ** 2
     variance = (curved + np.add.reduceat(linear, starts)) / np.maximum(n - 1, 1) ** 2
@@ -210,13 +214,13 @@ def _row_terms(
     mean_terms = (expected_xlogx(totals[:, None], v[:, None], classes) * times).sum(axis=1) - xlogx(v)
     q = classes / totals[:, None]
     slopes, within = np.zeros(q.shape), np.zeros(len(v))
-    several = ((q > 0) * times).sum(axis=1) > 1
-    dense = several & (np.where(q > 0, q, 1.0).min(axis=1) * v >= DENSE)
+    varied = ((q > 0) * times).sum(axis=1) > 1
+    dense = varied & (np.where(q > 0, q, 1.0).min(axis=1) * v >= DENSE)
     with np.errstate(divide="ignore"):
         inverse = np.where(q > 0, 1 / q, 0.0)
     # Slopes of a dense row are alike in all classes, and what is alike in all classes is fixed by the row's margin.
     within[dense] = ((((q > 0) * times).sum(axis=1) - 1) / 2 + ((inverse * times).sum(axis=1) - 1) / (6 * v))[dense]
-    sparse = several & ~dense
+    sparse = varied & ~dense
     if sparse.any():
         within[sparse], slopes[sparse] = _row_variance(v[sparse], q[sparse], times)
     return mean_terms, within, slopes
@@ -229,20 +233,20 @@ def _row_variance(v: np.ndarray, q: np.ndarray, times: np.ndarray) -> tuple[np.n
     coefficients, beyond = coefficients_of_h(v[row].astype(np.float64), q[present])
     a = np.zeros((*q.shape, DEGREES))
     a[row, column] = coefficients
-    own = np.zeros(q.shape)
-    own[row, column] = beyond
-    variance = (own * times).sum(axis=1)
+    variances = np.zeros(q.shape)
+    variances[row, column] = beyond
+    variance = (variances * times).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         slopes = np.where(present, a[:, :, 0] / np.sqrt(v[:, None] * q * (1 - q)), 0.0)
         ratio = np.where(present & (q < 1), np.sqrt(q / (1 - q)), 0.0)
     large = (q > 0.5).astype(np.float64)  # one class at most: its ratio is only ever multiplied by those below 1
-    greatest, small = (ratio * large).sum(axis=1), ratio * (1 - large)
+    large_ratio, small = (ratio * large).sum(axis=1), ratio * (1 - large)
     for m in range(2, DEGREES + 1):
         degree = a[:, :, m - 1]
-        others = small**m * degree
-        cross = (others * times).sum(axis=1) ** 2 - (others**2 * times).sum(axis=1)
-        both = (greatest[:, None] * small) ** m * degree
-        cross += 2 * (degree * large).sum(axis=1) * (both * times).sum(axis=1)
+        powers = small**m * degree
+        cross = (powers * times).sum(axis=1) ** 2 - (powers**2 * times).sum(axis=1)
+        with_large = (large_ratio[:, None] * small) ** m * degree
+        cross += 2 * (degree * large).sum(axis=1) * (with_large * times).sum(axis=1)
         variance += (-1) ** m * cross
     return np.maximum(variance, 0.0), slopes
 

@@ -1,4 +1,4 @@
-"""The exact test of tables of two levels a side whose rare cell is expected to hold few rows.
+"""Exact test of tables of two levels a side whose rare cell is expected to hold few rows.
 
 With both margins fixed such a table is one number, the rows k of its rarest cell,
 which is hypergeometric; the p-value is the probability of all k whose statistic is
@@ -21,7 +21,7 @@ FEW = 25.0
 """Expected rows of the rarest cell from which the gamma is used: a nominal .05 is .04 to .07 there, .001 as named."""
 
 MOST = int(FEW + 10 * np.sqrt(FEW) + 75)
-"""Rows of the rarest cell that have a probability to speak of."""
+"""Rows of the rarest cell that a sum runs over: ten standard deviations and 75 rows above the largest mean."""
 
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Of a table: from the rows of its rarest cell, all rows, and the rows of the rarer level on either side."""
@@ -64,7 +64,7 @@ def exact_where_few(
         few = ~np.isnan(p_value) & (minors[0] * minors[1] < FEW * n)
     result = p_value.copy()
     if few.any():
-        result[few] = _tail(value[few], n[few], (minors[0][few], minors[1][few]), statistic)
+        result[few] = _exact_tail(value[few], n[few], (minors[0][few], minors[1][few]), statistic)
     return result
 
 
@@ -80,33 +80,35 @@ def information_of_cell(k: np.ndarray, n: np.ndarray, a: np.ndarray, b: np.ndarr
     return np.asarray(cells - xlogx(a) - xlogx(b) - xlogx(n - a) - xlogx(n - b) + xlogx(n))
 
 
-def _tail(value: np.ndarray, n: np.ndarray, minors: tuple[np.ndarray, np.ndarray], statistic: Statistic) -> np.ndarray:
+def _exact_tail(
+    value: np.ndarray, n: np.ndarray, minors: tuple[np.ndarray, np.ndarray], statistic: Statistic
+) -> np.ndarray:
     a, b = minors
-    low, high = _bounds(value, n, minors, statistic)
+    low, high = _tail_bounds(value, n, minors, statistic)
     probability = np.exp(gammaln(n - a + 1) + gammaln(n - b + 1) - gammaln(n + 1) - gammaln(n - a - b + 1))
-    tail, whole = np.zeros_like(n), np.zeros_like(n)
+    tail, norm = np.zeros_like(n), np.zeros_like(n)
     for k in range(MOST):
         tail += np.where((low >= k) | (high <= k), probability, 0.0)
-        whole += probability
+        norm += probability
         probability = probability * ((a - k) / (k + 1)) * ((b - k) / (n - a - b + k + 1))
         probability = np.where(k + 1 > np.minimum(a, b), 0.0, probability)
-    return np.asarray(np.minimum(tail / whole, 1.0))
+    return np.asarray(np.minimum(tail / norm, 1.0))
 
 
-def _bounds(
+def _tail_bounds(
     value: np.ndarray, n: np.ndarray, minors: tuple[np.ndarray, np.ndarray], statistic: Statistic
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return up to and from which k the statistic is at least ``value``: it grows away from the mean, to both sides."""
     a, b = minors
-    least = value - 1e-6 - 1e-14 * n  # what rounding may take from a table as extreme as this one
-    middle = np.ceil(a * b / n)
-    low, too_high = np.full_like(n, -1.0), middle
-    too_low, high = middle - 1.0, np.full_like(n, float(MOST))
+    threshold = value - 1e-6 - 1e-14 * n  # what rounding may take from a table as extreme as this one
+    first_above = np.ceil(a * b / n)
+    low, too_high = np.full_like(n, -1.0), first_above
+    too_low, high = first_above - 1.0, np.full_like(n, float(MOST))
     for _ in range(int(MOST).bit_length()):
         k = np.floor((low + too_high) / 2)
-        beyond = statistic(np.maximum(k, 0.0), n, a, b) >= least
+        beyond = statistic(np.maximum(k, 0.0), n, a, b) >= threshold
         low, too_high = np.where(beyond, np.maximum(k, low), low), np.where(beyond, too_high, k)
         k = np.ceil((too_low + high) / 2)
-        beyond = statistic(np.minimum(k, np.minimum(a, b)), n, a, b) >= least  # more than these have probability 0
+        beyond = statistic(np.minimum(k, np.minimum(a, b)), n, a, b) >= threshold  # more than these have probability 0
         high, too_low = np.where(beyond, k, high), np.where(beyond, too_low, k)
     return low, high

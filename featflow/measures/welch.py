@@ -1,4 +1,4 @@
-"""Welch's test of two estimates."""
+"""Welch's test of the difference of two estimates with unequal errors."""
 
 from __future__ import annotations
 
