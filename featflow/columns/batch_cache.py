@@ -1,4 +1,4 @@
-"""A batch of which what several summaries need is made once: codes, groups of rows, sorted keys, rows of levels."""
+"""Caches what several summaries need of a batch: codes, groups of rows, sorted keys, counts of levels."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = [
     "pair_codes_of",
 ]
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 RADIX_FROM = 2**15
 """Keys from which on torch, where it is loaded and has fbgemm, sorts by radix: 7 ns a narrow key against numpy's 25."""
 
 
 class CachedBatch:
-    """A record batch that keeps what is made of it. What is kept is read by all who ask and written by none.
+    """A record batch and a cache of values computed from it. Cached values are shared: no caller may write into them.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class CachedBatch:
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         self._batch = batch
-        self._made: dict[Hashable, Any] = {}
+        self._values: dict[Hashable, Any] = {}
 
     @property
     def num_rows(self) -> int:
@@ -62,16 +62,16 @@ class CachedBatch:
         """Return a column by its name."""
         return self._batch.column(name)
 
-    def cached(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """Return what was made under a key, and make it if it was not."""
-        if key not in self._made:
-            self._made[key] = make()
-        made: Made = self._made[key]
-        return made
+    def cached(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return the value cached under a key; compute it first if there is none."""
+        if key not in self._values:
+            self._values[key] = make()
+        value: Value = self._values[key]
+        return value
 
 
-def cached(batch: pa.RecordBatch | CachedBatch, key: Hashable, make: Callable[[], Made]) -> Made:
-    """Return what was made of a batch under a key; of a plain record batch, which keeps nothing, make it."""
+def cached(batch: pa.RecordBatch | CachedBatch, key: Hashable, make: Callable[[], Value]) -> Value:
+    """Return the value cached under a key; compute it for a plain record batch, which has no cache."""
     return batch.cached(key, make) if isinstance(batch, CachedBatch) else make()
 
 
@@ -95,7 +95,7 @@ def keys_of(batch: pa.RecordBatch | CachedBatch, column: Column) -> np.ndarray:
 
     def make() -> np.ndarray:
         values, present = values_and_presence(batch.column(column.name))
-        return _sorted(narrow_keys(values if present.all() else values[present]))
+        return _sort_keys(narrow_keys(values if present.all() else values[present]))
 
     return cached(batch, ("keys", column), make)
 
@@ -119,13 +119,13 @@ def finite_keys_of(batch: pa.RecordBatch | CachedBatch, column: Column) -> np.nd
     return keys[np.searchsorted(keys, low, side="right") : np.searchsorted(keys, high, side="left")]
 
 
-def _sorted(keys: np.ndarray) -> np.ndarray:
+def _sort_keys(keys: np.ndarray) -> np.ndarray:
     torch = loaded_torch()
     if len(keys) < RADIX_FROM or torch is None or "fbgemm" not in torch.backends.quantized.supported_engines:
         return np.sort(keys)
     sign = keys.dtype.type(1) << keys.dtype.type(8 * keys.itemsize - 1)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the threads of a sort wait for one another: ten times as long on a busy machine
+    torch.set_num_threads(1)  # on a busy machine the threads of a sort wait for one another: ten times as long
     try:
         values, _ = torch.sort(torch.from_numpy((keys ^ sign).view(f"i{keys.itemsize}")))
     finally:
@@ -148,8 +148,8 @@ def levels_of(batch: pa.RecordBatch | CachedBatch, column: Column) -> tuple[pa.A
     def make() -> tuple[pa.Array, np.ndarray]:
         array = batch.column(column.name)
         rows = np.bincount(array.indices.drop_null().to_numpy(), minlength=len(array.dictionary))
-        used = np.flatnonzero(rows)
-        return group_levels(array.dictionary.take(pa.array(used)), rows[used])
+        occupied = np.flatnonzero(rows)
+        return group_levels(array.dictionary.take(pa.array(occupied)), rows[occupied])
 
     return cached(batch, ("levels", column), make)
 

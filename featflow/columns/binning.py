@@ -1,4 +1,4 @@
-"""Pass-1 counts to codings, and columns to codes and ranks.
+"""Builds codings of columns from the counts of pass 1.
 
 Numbers are compared through *sortable keys*: unsigned integers in the order of
 the values. Bin edges are keys, so coding is exact for every type and does not
@@ -18,15 +18,15 @@ from featflow.columns.sort_keys import key_values
 __all__ = ["category_coding", "hashed_coding", "number_coding"]
 
 
-def _edges(counts: np.ndarray, bins: int) -> np.ndarray:
+def _bin_ends(counts: np.ndarray, bins: int) -> np.ndarray:
     """Return the cells after which a bin ends, never the last cell: where a quantile falls, and around a heavy cell.
 
     A cell that holds a bin's share stands alone, whichever end of the column it is at: fewer than ``2 * bins`` bins.
     """
     total = int(counts.sum())
     cumulative = np.cumsum(counts)
-    wanted = np.array([total * k for k in range(1, bins)], dtype=np.int64)
-    quantiles = np.searchsorted(cumulative * bins, wanted, side="left")
+    targets = np.array([total * k for k in range(1, bins)], dtype=np.int64)
+    quantiles = np.searchsorted(cumulative * bins, targets, side="left")
     before_heavy = np.flatnonzero(counts * bins >= total) - 1
     ends = np.union1d(quantiles, before_heavy)
     return ends[(ends >= 0) & (ends < len(counts) - 1)]
@@ -50,9 +50,9 @@ def number_coding(
         Number of fine and of pair bins.
     """
     fine, pair = bins
-    each = np.arange(max(len(cells) - 1, 0))
-    pair_ends = each if shift == 0 and len(cells) <= pair else _edges(counts, pair)
-    fine_ends = each if shift == 0 and len(cells) <= fine else _edges(counts, fine)
+    every_cell = np.arange(max(len(cells) - 1, 0))
+    pair_ends = every_cell if shift == 0 and len(cells) <= pair else _bin_ends(counts, pair)
+    fine_ends = every_cell if shift == 0 and len(cells) <= fine else _bin_ends(counts, fine)
     ends = np.union1d(fine_ends, pair_ends).astype(np.int64)
     width = np.uint64(1 << shift)
     edges = cells[ends] + width if len(ends) else np.empty(0, np.uint64)
@@ -76,9 +76,9 @@ def category_coding(column: Column, levels: list[str], counts: list[int], pair_b
     """
     order = sorted(range(len(levels)), key=lambda index: (-counts[index], levels[index]))
     by_value = sorted(range(len(levels)), key=lambda index: levels[index])
-    kept = set(order[: len(levels) if len(levels) <= pair_bins else pair_bins - 1])
-    code = {index: code for code, index in enumerate((i for i in by_value if i in kept), start=1)}
-    groups = [MISSING, *(code.get(index, len(kept) + 1) for index in by_value), len(kept) + 1]
+    frequent = set(order[: len(levels) if len(levels) <= pair_bins else pair_bins - 1])
+    code = {index: code for code, index in enumerate((i for i in by_value if i in frequent), start=1)}
+    groups = [MISSING, *(code.get(index, len(frequent) + 1) for index in by_value), len(frequent) + 1]
     return CategoryCoding(column, pa.array([levels[i] for i in by_value], pa.string()), np.array(groups, np.uint8))
 
 
@@ -87,8 +87,8 @@ def hashed_coding(
 ) -> CategoryCoding:
     """Return the coding of a category of too many levels: frequent values, then hash buckets for the others.
 
-    In pairs the heaviest of both stand apart, and "other". A bucket that stands out holds a frequent value that
-    was not found: which one it is, nobody needs to know to count pairs.
+    In pairs the heaviest of both stand apart, and "other". A bucket of many rows holds a frequent value that
+    group testing missed; pairs are counted without knowing which.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def hashed_coding(
     bucket = buckets_of(values, len(rows), IDENTITY_BITS)
     tail = rows - np.bincount(bucket, weights=bounds, minlength=len(rows)).astype(np.int64)
     weights = np.concatenate([bounds, tail])
-    kept = 1 + np.sort(np.argsort(-weights, kind="stable")[: pair_bins - 1])
+    heaviest = 1 + np.sort(np.argsort(-weights, kind="stable")[: pair_bins - 1])
     groups = np.full(1 + len(values) + len(rows), pair_bins, np.uint8)
     groups[0] = MISSING
-    groups[kept] = 1 + np.arange(len(kept))
+    groups[heaviest] = 1 + np.arange(len(heaviest))
     return CategoryCoding(column, pa.array([], pa.string()), groups, len(rows), values)

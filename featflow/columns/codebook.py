@@ -1,4 +1,4 @@
-"""What a column is, and how it becomes codes.
+"""Codings of columns, and the codebook that holds them.
 
 A column has two codings, one nested in the other. The *fine* one (levels of a category, ``codebook.bins`` quantile
 bins of a number) scores it against a target; ``groups`` maps its codes to the *pair* coding. Code 0 is "missing".
@@ -22,9 +22,10 @@ MISSING = 0
 """Code of a missing value in every coding."""
 
 CODEBOOK_VERSION = "2"
+"""Raised when the same codings give other codes: it enters the digest of every codebook."""
 
 TARGET_CLASSES = 64
-"""Levels of a categorical target kept apart; of more, the most frequent and "other"."""
+"""Levels of a categorical target that stay classes, which tables grow with; of more, the most frequent and "other"."""
 
 CODEBOOK_SCHEMA = pa.schema(
     [
@@ -84,7 +85,7 @@ class NumberCoding:
     def __repr__(self) -> str:
         return f"NumberCoding({self.column.name!r}, {self.digest})"
 
-    def __getstate__(self) -> dict[str, object]:  # tables are sooner made than sent
+    def __getstate__(self) -> dict[str, object]:  # its tables are built faster than they are sent
         return {name: value for name, value in vars(self).items() if not isinstance(value, KeyLookup)}
 
 
@@ -99,7 +100,7 @@ class CategoryCoding:
     groups: np.ndarray
     """Pair code of every fine code, shape (cardinality,), uint8."""
     buckets: int = 1
-    """Fine codes for all other values, a power of two: 1 when all levels are known."""
+    """Number of fine codes for all other values, a power of two: 1 when all levels are known."""
     heavy: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     """Identities (see `featflow.columns.hashing`) of values with fine codes after the levels', uint64, ascending."""
 

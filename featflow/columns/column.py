@@ -51,11 +51,11 @@ class Column:
     source_type: str = field(default="", repr=False)
     """Arrow type in the files, for people."""
     derived: Transform | None = None
-    """What makes it of other columns; None where it is read from files."""
+    """Transform that derives it from other columns; None where it is read from files."""
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of the columns of files that it is made of, or its own."""
+        """Names of the columns of files that it is derived from, or its own."""
         inputs = self.derived.inputs if self.derived else ()
         return tuple(dict.fromkeys(name for each in inputs for name in each.sources)) if self.derived else (self.name,)
 
@@ -66,4 +66,4 @@ class Column:
 
 
 POSITION = Column("featflow:position", "uint64", Kind.NUMBER)
-"""Where a row lies: 16 bits of its shard's digest, then 16 of how far down the shard. Made by the reader."""
+"""Place of a row: 16 bits of the hash of its shard's place, then 16 of its depth in the shard. The reader adds it."""

@@ -1,4 +1,4 @@
-"""Values to codes and ranks, by a frozen coding."""
+"""Converts values to codes and ranks by a frozen coding."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def encode(array: pa.Array, coding: Coding) -> np.ndarray:
     unknown = np.flatnonzero(code == 0)
     if len(unknown):
         code = code.copy()
-        code[unknown] = _unknown(dictionary.take(pa.array(unknown)), coding)
+        code[unknown] = _unknown_codes(dictionary.take(pa.array(unknown)), coding)
     lookup = np.concatenate([code, [MISSING]]).astype(np.int32)
     rows = array.indices.fill_null(len(code)).to_numpy(zero_copy_only=False)
     return np.asarray(lookup[rows])
 
 
-def _unknown(values: pa.Array, coding: CategoryCoding) -> np.ndarray:
+def _unknown_codes(values: pa.Array, coding: CategoryCoding) -> np.ndarray:
     """Return the fine code of every value that is no known level, shape (values,), int64."""
     if coding.buckets == 1:
         return np.full(len(values), coding.first_bucket)

@@ -1,4 +1,4 @@
-"""Strings and numbers to 64-bit hashes that are the same on every machine and in every release.
+"""Hashes strings and numbers to 64 bits, the same on every machine and in every release.
 
 A string is read as 64-bit little-endian words, the last one padded with zeros. Word i seeds a SplitMix64
 generator (Steele, Lea & Flood 2014, fig. 17) whose output i is taken: a bijection of the word, another one
@@ -31,7 +31,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 CHUNK_WORDS = 2**16
 """Words hashed at once: 4 MiB of temporaries, which a core's cache holds, whatever the lengths of the strings."""
 
-MASKS = np.array([2 ** (8 * kept) - 1 for kept in range(8)], np.uint64)
+MASKS = np.array([2 ** (8 * length) - 1 for length in range(8)], np.uint64)
 """Mask of the first 0 to 7 bytes of a word."""
 
 IDENTITY_BITS = 44
@@ -110,7 +110,7 @@ def buckets_of(hashes: np.ndarray, buckets: int, bits: int = 64) -> np.ndarray:
     buckets
         A power of two, 2 or more.
     bits
-        Leading bits that are there: 64 of a hash, `IDENTITY_BITS` of an identity.
+        Bits of each hash: 64 of a whole one, `IDENTITY_BITS` of an identity.
 
     Examples
     --------
@@ -137,6 +137,7 @@ def array_digest(*arrays: np.ndarray) -> str:
 
 
 DIGEST_BYTES = 16
+"""Bytes of `content_digest`: two of a billion images share them by chance of 1e-21."""
 
 
 def content_digest(data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Which group of the jackknife each row belongs to: a function of the row, so states by group merge like any other."""
+"""Assigns rows to groups of the jackknife by their own values or places, so states by group merge like any other."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from featflow.columns.values import finite_values
 __all__ = ["JackknifeGroups", "group_codes", "positions", "time_unit", "unit_groups"]
 
 POSITION_BITS = np.uint64(16)
+"""Bits for the shard and for the depth in it: 65,536 steps, far more than the 128 groups that there may be."""
 
 TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 """A day, an hour, a minute, a second, a millisecond and a microsecond, in microseconds."""
 
 SMALLEST_POWER = -12
-"""Of ten, for the unit of a number that is no integer."""
+"""Smallest power of ten for the unit of a floating-point number."""
 
 
 def positions(place: str, start: int, rows: int, shard_rows: int) -> np.ndarray:
@@ -31,10 +32,10 @@ def positions(place: str, start: int, rows: int, shard_rows: int) -> np.ndarray:
     Parameters
     ----------
     place
-        Hash of where the shard lies in the dataset, hexadecimal.
+        Hash of the shard's place in the dataset, hexadecimal.
     """
-    down = (np.arange(start, start + rows, dtype=np.uint64) << POSITION_BITS) // np.uint64(max(shard_rows, 1))
-    return np.asarray((np.uint64(int(place[:4], 16)) << POSITION_BITS) | down)
+    depth = (np.arange(start, start + rows, dtype=np.uint64) << POSITION_BITS) // np.uint64(max(shard_rows, 1))
+    return np.asarray((np.uint64(int(place[:4], 16)) << POSITION_BITS) | depth)
 
 
 def time_unit(column: Column, low: float, high: float, fewest: int) -> float:
@@ -83,18 +84,18 @@ def _group_codes(batch: pa.RecordBatch, jackknife: JackknifeGroups) -> np.ndarra
     if jackknife.kind == "value":
         hashed = np.zeros(batch.num_rows, np.uint64)
         for column in jackknife.columns:
-            hashed = hash_numbers(hashed ^ _hashed(batch.column(column.name)))
+            hashed = hash_numbers(hashed ^ _value_hashes(batch.column(column.name)))
         return ((hashed >> np.uint64(33)) % np.uint64(jackknife.groups)).astype(np.int64)
     values, present = finite_values(batch.column(jackknife.columns[0].name))
     if jackknife.kind == "unit":
         units = np.floor_divide(np.where(present, values, 0), np.asarray(jackknife.unit).astype(values.dtype))
         return np.where(present, np.mod(units, jackknife.groups), 0).astype(np.int64)
-    shard, down = values >> POSITION_BITS, values & np.uint64(2**16 - 1)
-    run = down * np.uint64(jackknife.groups) >> POSITION_BITS
+    shard, depth = values >> POSITION_BITS, values & np.uint64(2**16 - 1)
+    run = depth * np.uint64(jackknife.groups) >> POSITION_BITS
     return (run if jackknife.kind == "run" else shard % np.uint64(jackknife.groups)).astype(np.int64)
 
 
-def _hashed(array: pa.Array) -> np.ndarray:
+def _value_hashes(array: pa.Array) -> np.ndarray:
     """Return a hash of every value, shape (rows,), uint64; missing values are one more value."""
     if pa.types.is_dictionary(array.type):
         lookup = np.concatenate([hash64(array.dictionary), np.zeros(1, np.uint64)])

@@ -1,9 +1,9 @@
 """Step functions of sortable keys, read from paged tables instead of searched.
 
-The cells and bins of a number begin at keys that are multiples of a power of two, so what a key falls into is
-said by its leading bits, its *slot*. Slots are too many for one table and most are far from any step: those of
-the pages in which there are steps have a stretch of the table each, and all pages between two such pages share
-one. Cost: 3 to 6 ns a key whatever the steps, where a binary search among 65,536 takes 80.
+The cells and bins of a number begin at keys that are multiples of a power of two, so the leading bits of a key,
+its *slot*, decide its cell. A table of all slots would be too large, and most slots are far from any step: each page
+of slots with a step in it has a stretch of the table of its own, and all pages between two such pages share one.
+Cost: 3 to 6 ns a key whatever the steps, where a binary search among 65,536 takes 80.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ import numpy as np
 __all__ = ["KeyLookup", "Steps"]
 
 PAGE_BITS = range(2, 10)
-"""Bits of a slot within its page: the number that makes the least table is taken."""
+"""Bits of a slot within its page that are tried: those of the smallest table are used."""
 MOST_SLOTS = 2**14
-"""Entries of table and pages that any function may have."""
+"""Entries of table and pages that any function may have: 64 KiB."""
 MOST_SLOTS_A_STEP = 16
 """Entries for each step beyond that, 2 bytes each where there are not more than 65,535 steps."""
 NARROW = 2**32
+"""Keys of narrow types (see `narrow_keys`) lie below it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pages:
-    """Where in a table the value of every slot is."""
+    """Maps every slot to its place in a table."""
 
     shift: int
     """Bits of a key below its slot."""
     bits: int
     """Bits of a slot within its page."""
     first: int
-    """Page of the first entry of ``starts``: lower pages are like it."""
+    """Page of the first entry of ``starts``: lower pages share its stretch."""
     starts: np.ndarray
-    """Where in the table every page begins, shape (pages,), int32; pages beyond the last are like it."""
+    """Where in the table every page begins, shape (pages,), int32; pages beyond the last share its stretch."""
 
     def places(self, keys: np.ndarray) -> np.ndarray:
         """Return the place of every key's slot in the table, shape (keys,), int32."""
@@ -51,7 +52,7 @@ class _Pages:
 
 
 class Steps:
-    """Ascending keys, and how many of them other keys have passed.
+    """Ascending keys, and a table of how many of them lie at or below any other key.
 
     Examples
     --------
@@ -64,11 +65,11 @@ class Steps:
 
     def __init__(self, keys: np.ndarray) -> None:
         self.keys = keys
-        self._pages, self._table = _paged(keys)
+        self._pages, self._table = _build_pages(keys)
 
     @property
     def is_paged(self) -> bool:
-        """Whether there is a table: not where steps lie so far apart that it would take too much memory."""
+        """Whether it has a table: it has none where steps lie so far apart that the table would be too large."""
         return self._pages is not None
 
     def rank(self, keys: np.ndarray) -> np.ndarray:
@@ -102,66 +103,66 @@ class KeyLookup:
 
     def ranks(self, keys: np.ndarray) -> np.ndarray:
         """Return the rank of every key, shape (keys,), float64: the first cell's below it, 0 without cells."""
-        return np.asarray(self._values.take(self._both.rank(keys)))
+        return np.asarray(self._values.take(self._merged_steps.rank(keys)))
 
     @cached_property
     def _codes(self) -> tuple[Steps, np.ndarray]:
-        own, codes = Steps(self._edges), np.arange(1, len(self._edges) + 2, dtype=np.int32)
-        if own.is_paged or not self._both.is_paged:
-            return own, codes
+        edges, codes = Steps(self._edges), np.arange(1, len(self._edges) + 2, dtype=np.int32)
+        if edges.is_paged or not self._merged_steps.is_paged:
+            return edges, codes
         first = np.zeros(len(self._values), np.int32)
-        first[0], first[1 + np.searchsorted(self._both.keys, self._edges)] = 1, 1
-        return self._both, np.cumsum(first, dtype=np.int32)
+        first[0], first[1 + np.searchsorted(self._merged_steps.keys, self._edges)] = 1, 1
+        return self._merged_steps, np.cumsum(first, dtype=np.int32)
 
     @cached_property
-    def _both(self) -> Steps:
-        """Where the code or the rank changes: edges may be too far apart in a float64 whose cells are not."""
-        steps, place, extra = self._split
+    def _merged_steps(self) -> Steps:
+        """Keys at which the code or the rank changes: edges too far apart for a table of their own share this one."""
+        steps, place, extra = self._extra_edges
         return Steps(np.insert(steps, place, extra))
 
     @cached_property
     def _values(self) -> np.ndarray:
-        """Rank below the steps and from every one on."""
+        """Rank below the first step, and from each step on."""
         if not len(self._ranks):
             return np.zeros(1)
-        _, place, _ = self._split
+        _, place, _ = self._extra_edges
         return np.insert(self._ranks, 1 + place, self._ranks[place])
 
     @cached_property
-    def _split(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Keys of the second and later cells, and where among them edges lie that begin no cell, and those."""
+    def _extra_edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Keys of the second and later cells; places among them of the edges that begin no cell; these edges."""
         steps = self._cells[1:]
         place = np.searchsorted(steps, self._edges)
         new = np.append(steps, self._edges[-1:] + np.uint64(1))[place] != self._edges
         return steps, place[new], self._edges[new]
 
 
-def _paged(steps: np.ndarray) -> tuple[_Pages | None, np.ndarray]:
-    """Return how many steps every slot has passed, and where which slot is; no pages where they would be too many."""
-    nothing = np.empty(0, np.uint16)
+def _build_pages(steps: np.ndarray) -> tuple[_Pages | None, np.ndarray]:
+    """Return pages of slots and the table of steps at or below each slot; no pages where the table is too large."""
+    no_table = np.empty(0, np.uint16)
     if not len(steps):
-        return None, nothing
+        return None, no_table
     common = int(np.bitwise_or.reduce(steps))
     shift = (common & -common).bit_length() - 1 if common else 0
     slots = steps >> np.uint64(shift)
-    between = slots[1:] ^ slots[:-1]
-    sizes = {bits: _size(slots, between, bits) for bits in PAGE_BITS}
+    differing = slots[1:] ^ slots[:-1]
+    sizes = {bits: _entry_count(slots, differing, bits) for bits in PAGE_BITS}
     bits = min(sizes, key=lambda bits: sizes[bits])
     if sizes[bits] > max(MOST_SLOTS, MOST_SLOTS_A_STEP * len(steps)):
-        return None, nothing
-    page = np.concatenate([[0], np.cumsum((between >> np.uint64(bits)) != 0)])
+        return None, no_table
+    page = np.concatenate([[0], np.cumsum((differing >> np.uint64(bits)) != 0)])
     pages = slots[np.flatnonzero(np.diff(page, prepend=-1))] >> np.uint64(bits)
     first = max(int(pages[0]) - 1, 0)
-    every = np.arange(first, int(pages[-1]) + 2, dtype=np.uint64)
-    before = np.searchsorted(pages, every, side="right")
-    own = np.isin(every, pages, assume_unique=True)
-    starts = (2 * before - own << bits).astype(np.int32)  # what lies between pages follows the page below it
+    page_range = np.arange(first, int(pages[-1]) + 2, dtype=np.uint64)
+    used_before = np.searchsorted(pages, page_range, side="right")
+    has_steps = np.isin(page_range, pages, assume_unique=True)
+    starts = (2 * used_before - has_steps << bits).astype(np.int32)  # what lies between pages follows the page below it
     places = (2 * page + 1 << bits) + (slots & np.uint64((1 << bits) - 1)).astype(np.int64)
-    passed = np.cumsum(np.bincount(places, minlength=2 * len(pages) + 1 << bits))
-    return _Pages(shift, bits, first, starts), passed.astype(np.min_scalar_type(len(steps)))
+    counts = np.cumsum(np.bincount(places, minlength=2 * len(pages) + 1 << bits))
+    return _Pages(shift, bits, first, starts), counts.astype(np.min_scalar_type(len(steps)))
 
 
-def _size(slots: np.ndarray, between: np.ndarray, bits: int) -> int:
-    """Return the entries of table and pages; ``between`` are neighbours' different bits."""
-    pages = 1 + int(np.count_nonzero(between >> np.uint64(bits)))
+def _entry_count(slots: np.ndarray, differing: np.ndarray, bits: int) -> int:
+    """Return the entries of table and pages; ``differing`` are the bits in which neighbours differ."""
+    pages = 1 + int(np.count_nonzero(differing >> np.uint64(bits)))
     return (2 * pages + 1 << bits) + (int(slots[-1] - slots[0]) >> bits) + 3

@@ -1,6 +1,6 @@
-"""Torch where this process has loaded it.
+"""Returns torch where this process has loaded it.
 
-Loading it takes 1.2 s, as long as a small table; what it does faster, numpy does with the same bits. A run that will
+Loading it takes 1.2 s, as long as a small run; numpy computes the same bits more slowly. A run that will
 take long loads it first (`featflow.pipeline.job`), and so does every Ray worker.
 """
 

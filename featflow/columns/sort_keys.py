@@ -1,4 +1,4 @@
-"""Numbers as unsigned integers in the same order."""
+"""Converts numbers to unsigned integers in the same order."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def sortable_keys(values: np.ndarray) -> np.ndarray:
 
 def narrow_keys(values: np.ndarray) -> np.ndarray:
     """Return `sortable_keys` in as few bits as they take: uint32 for float32, which is sorted in half the time."""
+    # Of a negative float all bits are inverted, of a positive one the sign alone; adding 0.0 turns -0.0 into 0.0.
     if values.dtype == np.float64:
         bits = (values + 0.0).view(np.int64)
         return (bits ^ (bits >> 63 | SIGN_64.view(np.int64))).view(np.uint64)

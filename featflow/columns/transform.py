@@ -1,4 +1,4 @@
-"""What makes columns of a row's other columns: the protocol that every file of `featflow.transforms` implements."""
+"""The protocol of transforms, which derive columns from a row's other columns: see `featflow.transforms`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Transform", "Worker"]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a process needs that makes states of a spec, beside the states and a batch of its columns."""
+    """Resources of a process that computes states of a spec, beside the states and a batch of its columns."""
 
     nbytes: int = 0
-    """Memory."""
+    """Memory, bytes."""
     resident: bool = False
-    """Whether it stays for all shards, as it loads something costly."""
+    """Whether one process computes many shards, because loading is costly (a model)."""
     gpus: bool = False
     """Whether it uses a GPU where there is one."""
 
@@ -61,25 +61,25 @@ class Transform(ABC):
     """
 
     kind: ClassVar[str]
-    """What it makes, in a word or two."""
+    """Name of what it computes, in a word or two."""
     stored: ClassVar[bool] = False
-    """Whether its columns are made once a shard and kept, as states, or again with every batch that is read."""
+    """Whether its columns are computed once a shard and kept as states, or again with every batch that is read."""
 
     @property
     @abstractmethod
     def inputs(self) -> tuple[Column, ...]:
-        """Columns that it is made of: of files, or made by other transforms."""
+        """Columns that it reads: of files, or of other transforms."""
 
     @property
     @abstractmethod
     def outputs(self) -> tuple[Column, ...]:
-        """Columns that it makes, each with ``derived=self``."""
+        """Columns that it derives, each with ``derived=self``."""
 
     @abstractmethod
     def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return the values of `outputs`, in their order, of a batch that holds `inputs` by their names.
 
-        A row's values depend on nothing but the row: not by a bit on the rows beside it.
+        A row's values depend on the row alone: other rows of the batch must not change a bit.
         """
 
     @property
@@ -89,11 +89,11 @@ class Transform(ABC):
 
     @property
     def worker(self) -> Worker:
-        """What a process needs that makes them where they are stored."""
+        """Resources of a process that computes its stored columns."""
         return Worker()
 
     def second_attempt(self) -> Self:
-        """Return what makes the same columns where the process of a first attempt died."""
+        """Return a transform with the same columns to try after the process of a first attempt died."""
         return self
 
     @cached_property

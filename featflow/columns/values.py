@@ -1,4 +1,4 @@
-"""A column's values as numpy arrays, and row weights."""
+"""Converts a column's values to numpy arrays, and reads row weights."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ EXACT_FLOAT = 2.0**53
 """Integers below it are float64 exactly."""
 
 WRAPS_FROM = 2.0**62
-"""Differences of 64-bit integers below it do not wrap around."""
+"""Differences below it, computed in float64, are surely no differences of 64-bit integers that wrap around."""
 
 
 def values_and_presence(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return values and a mask of those that are neither null nor NaN, both shape (rows,)."""
-    values, present = _values(array)
+    values, present = _values_and_validity(array)
     return values, present & ~np.isnan(values) if values.dtype.kind == "f" else present
 
 
 def finite_values(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return values in their own type and a mask of the finite ones, both shape (rows,)."""
-    values, present = _values(array)
+    values, present = _values_and_validity(array)
     return values, present & np.isfinite(values) if values.dtype.kind == "f" else present
 
 
-def _values(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def _values_and_validity(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return values, 0 for nulls, and a mask of those that are no nulls."""
     if not array.null_count:
         return array.to_numpy(zero_copy_only=False), np.ones(len(array), dtype=bool)
@@ -43,14 +43,14 @@ def values_less(values: np.ndarray, finite: np.ndarray, origin: float) -> np.nda
     >>> values_less(np.array([2**60 + 3, 2**60 + 1]), np.array([True, False]), float(2**60)).tolist()
     [3.0, 0.0]
     """
-    whole = bool(finite.all())
+    all_finite = bool(finite.all())
     with np.errstate(over="ignore"):
-        difference = (values if whole else np.where(finite, values, 0)).astype(np.float64) - origin
+        difference = (values if all_finite else np.where(finite, values, 0)).astype(np.float64) - origin
     if values.dtype.kind in "iu" and abs(origin) >= EXACT_FLOAT:
         base = np.uint64(int(origin) % 2**64)  # differences are exact modulo 2^64
         exact = (values.view(np.uint64) - base).view(np.int64)
         difference = np.where(np.abs(difference) < WRAPS_FROM, exact, difference)
-    return difference if whole else np.where(finite, difference, 0.0)
+    return difference if all_finite else np.where(finite, difference, 0.0)
 
 
 def row_weights(batch: pa.RecordBatch, weight: Column | None) -> np.ndarray | None:
@@ -73,5 +73,5 @@ def weight_faults(weights: np.ndarray | None) -> np.ndarray:
 
 
 def divisor(total: np.ndarray) -> np.ndarray:
-    """Return sums of weights to divide by: 1 where a sum is 0 and what is divided is 0, too."""
+    """Return sums of weights as divisors: 1 where a sum is 0, as the dividend is 0 there, too."""
     return np.where(total > 0, total, 1)
