@@ -1,7 +1,7 @@
-"""A state of numbers and arrays: how it goes to Arrow and back.
+"""Converts states of numbers and arrays to Arrow and back.
 
 Histograms, levels and sketches write a row a column instead: a block of 512 columns would have thousands of fields.
-Codes are rows of which later passes read some columns.
+Stored columns write rows, of which later passes read some fields.
 """
 
 from __future__ import annotations
@@ -45,36 +45,36 @@ class ArrayState:
         for name, shape in json.loads(table.schema.metadata[b"shapes"]).items():
             values = table.column(name).combine_chunks().flatten().to_numpy()
             leaves[name] = values.reshape(shape) if shape else values[0].item()
-        state: Self = _rebuilt(cls, leaves, "")
+        state: Self = _from_leaves(cls, leaves, "")
         return state
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the numbers and arrays of a field with their dotted names; none of None."""
     if is_dataclass(value):
-        inner = [(field.name, getattr(value, field.name)) for field in fields(value)]
+        children = [(field.name, getattr(value, field.name)) for field in fields(value)]
     elif isinstance(value, tuple):
-        inner = [(str(index), each) for index, each in enumerate(value)]
+        children = [(str(index), child) for index, child in enumerate(value)]
     else:
         if value is not None:
             yield name, np.asarray(value)
         return
-    for key, each in inner:
-        yield from _leaves(f"{name}.{key}" if name else key, each)
+    for key, child in children:
+        yield from _leaves(f"{name}.{key}" if name else key, child)
 
 
-def _rebuilt(kind: type[Any], leaves: dict[str, Any], prefix: str) -> Any:
+def _from_leaves(kind: type[Any], leaves: dict[str, Any], prefix: str) -> Any:
     """Return a dataclass from its leaves."""
     hints, values = get_type_hints(kind), {}
     for field in fields(kind):
         name = prefix + field.name
-        inner = [leaf for leaf in leaves if leaf.startswith(f"{name}.")]
-        if not inner:
+        inner_leaves = [leaf for leaf in leaves if leaf.startswith(f"{name}.")]
+        if not inner_leaves:
             values[field.name] = leaves.get(name)
             continue
         kinds: list[Any] = [each for each in get_args(hints[field.name]) if is_dataclass(each)]
         if not kinds:
-            values[field.name] = tuple(leaves[f"{name}.{index}"] for index in range(len(inner)))
+            values[field.name] = tuple(leaves[f"{name}.{index}"] for index in range(len(inner_leaves)))
         else:
-            values[field.name] = _rebuilt(kinds[0], leaves, f"{name}.")
+            values[field.name] = _from_leaves(kinds[0], leaves, f"{name}.")
     return kind(**values)

@@ -1,4 +1,4 @@
-"""Moments of vectors within the classes of a target: what Fisher's ratio and linear classifiers are made from.
+"""Moments of vectors within the classes of a target: for Fisher's ratio and linear classifiers.
 
 Merging is Chan et al. (1983) in every class. Rows without the target, and vectors that are absent or not finite,
 take no part. Cost: one d x d and two (classes x d) float64 matrices; d^2 multiplications a row.
@@ -29,9 +29,9 @@ def class_count(target: Coding) -> int:
 
 def labelled(batch: pa.RecordBatch | CachedBatch, vector: Column, target: Coding) -> tuple[np.ndarray, np.ndarray]:
     """Return the finite vectors of rows whose target is present, shape (n, d), float64, and their classes from 0."""
-    found, classes = vectors_of(batch, vector), classes_of(batch, target)
-    used = found.finite & (classes > 0)
-    return found.values[used].astype(np.float64), classes[used].astype(np.int64) - 1
+    vectors, classes = vectors_of(batch, vector), classes_of(batch, target)
+    finite = vectors.finite & (classes > 0)
+    return vectors.values[finite].astype(np.float64), classes[finite].astype(np.int64) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

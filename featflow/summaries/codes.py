@@ -1,8 +1,8 @@
-"""The pair codes of a shard's rows: what all-pairs counts are made from.
+"""Stores the pair codes of a shard's rows, from which the pairs of columns are counted.
 
-All-pairs counts outweigh the data of a shard, its codes do not: one byte a cell.
+Joint counts of all pairs take more memory than the data of a shard; codes take one byte a cell.
 A row's weight is kept beside them. The state is a multiset of coded rows: nothing computed from it depends on the order
-of rows. Those of shards are joined only where all together are small.
+of rows. States of several shards are merged only where they are small together.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class CodesSummarizer(RowsSpec):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All of the columns."""
+        """Columns of all codings, what groups the rows, and the weight."""
         columns = dict.fromkeys(coding.column for coding in self.codings + self.targets)
         columns |= dict.fromkeys(self.jackknife.columns if self.jackknife else ())
         return tuple(columns) + ((self.weight,) if self.weight else ())
@@ -76,8 +76,8 @@ class CodesSummarizer(RowsSpec):
         """`column_field` of every column, `target_field` of every target, then groups and weights."""
         columns = tuple(column_field(coding.column.name) for coding in self.codings)
         targets = tuple(target_field(target.column.name) for target in self.targets)
-        beside = ((GROUP_FIELD,) if self.jackknife else ()) + ((WEIGHT_FIELD,) if self.weight else ())
-        return columns + targets + beside
+        extra = ((GROUP_FIELD,) if self.jackknife else ()) + ((WEIGHT_FIELD,) if self.weight else ())
+        return columns + targets + extra
 
     @property
     def row_bytes(self) -> int:

@@ -40,7 +40,7 @@ _Codings = tuple[NumberCoding, ...]
 class CoMoments(ArrayState):
     """Second moments of p left and q right columns over the rows where both are finite.
 
-    What is the same beside every partner may stand once: arrays broadcast to shape (p, q), `full` gives them so.
+    What is the same for every partner column is stored once: arrays broadcast to shape (p, q), see `full`.
     Moments by group have one more axis, the first.
 
     Examples
@@ -83,13 +83,13 @@ class CoMoments(ArrayState):
 
     def full(self) -> Self:
         """Return the same moments, every array in shape (p, q); what depends on one column is repeated as a view."""
-        wide = {name: np.broadcast_to(array, self.c.shape) for name, array in self._arrays()}
-        return type(self)(self.rows, wide.pop("n"), wide.pop("weight", None), self.heaviest, **wide)
+        arrays = {name: np.broadcast_to(array, self.c.shape) for name, array in self._arrays()}
+        return type(self)(self.rows, arrays.pop("n"), arrays.pop("weight", None), self.heaviest, **arrays)
 
     def of_pairs(self, left: np.ndarray, right: np.ndarray) -> Self:
         """Return the moments by group of some pairs, shape (groups, pairs), from their columns, shapes (pairs,)."""
-        some = {name: np.broadcast_to(array, self.c.shape)[:, left, right] for name, array in self._arrays()}
-        return type(self)(self.rows, some.pop("n"), some.pop("weight", None), self.heaviest, **some)
+        arrays = {name: np.broadcast_to(array, self.c.shape)[:, left, right] for name, array in self._arrays()}
+        return type(self)(self.rows, arrays.pop("n"), arrays.pop("weight", None), self.heaviest, **arrays)
 
     @np.errstate(over="ignore", invalid="ignore")
     def over_groups(self) -> Self:
@@ -127,11 +127,11 @@ class CoMoments(ArrayState):
             n,
             None if self.weight is None else total,
             max(self.heaviest, other.heaviest),
-            _sum(left * share, self.left_mean),
-            _sum(right * share, self.right_mean),
-            _sum(pull_left * left, self.left_m2, other.left_m2),
-            _sum(pull_right * right, self.right_m2, other.right_m2),
-            _sum(pull_left * right, self.c, other.c),
+            _add_in_place(left * share, self.left_mean),
+            _add_in_place(right * share, self.right_mean),
+            _add_in_place(pull_left * left, self.left_m2, other.left_m2),
+            _add_in_place(pull_right * right, self.right_m2, other.right_m2),
+            _add_in_place(pull_left * right, self.c, other.c),
         )
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -139,17 +139,17 @@ class CoMoments(ArrayState):
         return ((name, value) for name, value in values if isinstance(value, np.ndarray))
 
 
-def _sum(fresh: np.ndarray, *others: np.ndarray) -> np.ndarray:
-    """Return the sum of arrays that broadcast; in place where ``fresh``, which is nobody else's, has the shape."""
+def _add_in_place(term: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """Return the sum of arrays that broadcast; in place where ``term``, which no caller keeps, has the shape."""
     for other in others:
-        wide = np.broadcast_shapes(fresh.shape, other.shape)
-        fresh = np.add(fresh, other, out=fresh if fresh.shape == wide else None)
-    return fresh
+        shape = np.broadcast_shapes(term.shape, other.shape)
+        term = np.add(term, other, out=term if term.shape == shape else None)
+    return term
 
 
 @dataclass(frozen=True, slots=True)
 class _BlockPair(Spec[CoMoments]):
-    """What both specs have: two blocks of numbers."""
+    """Fields and methods that both specs share: two blocks of numbers."""
 
     state = CoMoments
 
@@ -165,16 +165,16 @@ class _BlockPair(Spec[CoMoments]):
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns of both blocks, the weight, and what groups the rows."""
-        beside = (*([self.weight] if self.weight else []), *(self.jackknife.columns if self.jackknife else ()))
-        return tuple(dict.fromkeys([*(coding.column for coding in self.left + self.right), *beside]))
+        extra = (*([self.weight] if self.weight else []), *(self.jackknife.columns if self.jackknife else ()))
+        return tuple(dict.fromkeys([*(coding.column for coding in self.left + self.right), *extra]))
 
     def empty(self) -> CoMoments:
         """Return the moments of no rows."""
-        first = (self.jackknife.groups,) if self.jackknife else ()
+        groups = (self.jackknife.groups,) if self.jackknife else ()
         shapes = (len(self.left), 1), (1, len(self.right)), (1, 1)
-        left, right, one = (np.zeros((*first, *shape)) for shape in shapes)
-        weight, heaviest = (one, 0.0) if self.weight else (None, 1.0)
-        return CoMoments(0, one.astype(np.int64), weight, heaviest, left, right, left, right, left * right)
+        left, right, single = (np.zeros((*groups, *shape)) for shape in shapes)
+        weight, heaviest = (single, 0.0) if self.weight else (None, 1.0)
+        return CoMoments(0, single.astype(np.int64), weight, heaviest, left, right, left, right, left * right)
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
@@ -189,46 +189,48 @@ class _BlockPair(Spec[CoMoments]):
         order = None if (groups[1:] >= groups[:-1]).all() else np.argsort(groups, kind="stable")
         if weights is not None and order is not None:
             weights = weights[order]
-        taken = {}
+        by_group = {}
         for coding in self.left + self.right:
             x, present = values(batch.column(coding.column.name), coding)
             if not present.all():
                 x = np.where(present, x, np.nan)
-            taken[coding.column.name] = pa.array(x if order is None else x[order])
-        rows, ends = pa.record_batch(taken), np.cumsum(np.bincount(groups, minlength=jackknife.groups)).tolist()
+            by_group[coding.column.name] = pa.array(x if order is None else x[order])
+        ordered, ends = pa.record_batch(by_group), np.cumsum(np.bincount(groups, minlength=jackknife.groups)).tolist()
         left, right = (tuple(replace(coding, centre=0.0) for coding in side) for side in (self.left, self.right))
         right = left if self.right == self.left else right
-        found = {name: np.zeros((jackknife.groups, len(left), len(right))) for name in PairMoments.__slots__}
+        moments = {name: np.zeros((jackknife.groups, len(left), len(right))) for name in PairMoments.__slots__}
         for group, (start, end) in enumerate(pairwise([0, *ends])):
             if end > start:
-                part = rows.slice(start, end - start)
-                of_group = _moments(part, left, right, None if weights is None else weights[start:end], centred_values)
-                for name, array in found.items():
-                    array[group] = getattr(of_group, name)
-        return PairMoments(**found)
+                rows = ordered.slice(start, end - start)
+                group_moments = _block_moments(
+                    rows, left, right, None if weights is None else weights[start:end], centred_values
+                )
+                for name, array in moments.items():
+                    array[group] = getattr(group_moments, name)
+        return PairMoments(**moments)
 
     def _summarize(self, batch: pa.RecordBatch, values: Values) -> CoMoments:
         if not batch.num_rows:
             return self.empty()
         weights, jackknife = row_weights(batch, self.weight), self.jackknife
         if jackknife:
-            found = self._by_group(batch, weights, values, jackknife)
+            moments = self._by_group(batch, weights, values, jackknife)
         else:
-            found = _moments(batch, self.left, self.right, weights, values)
+            moments = _block_moments(batch, self.left, self.right, weights, values)
         return CoMoments(
             batch.num_rows,
-            found.n.astype(np.int64),
-            None if weights is None else found.total,
+            moments.n.astype(np.int64),
+            None if weights is None else moments.total,
             1.0 if weights is None else float(weights.max()),
-            *(found.left_mean, found.right_mean, found.left_m2, found.right_m2, found.c),
+            *(moments.left_mean, moments.right_mean, moments.left_m2, moments.right_m2, moments.c),
         )
 
 
-def _moments(
+def _block_moments(
     batch: pa.RecordBatch, left: _Codings, right: _Codings, weights: np.ndarray | None, values: Values
 ) -> PairMoments:
-    of_left = block_columns(batch, left, values)
-    return pair_moments(of_left, of_left if left == right else block_columns(batch, right, values), weights)
+    left_columns = block_columns(batch, left, values)
+    return pair_moments(left_columns, left_columns if left == right else block_columns(batch, right, values), weights)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class EqualRowsSummarizer(Spec[EqualRows]):
 
     def summarize(self, batch: pa.RecordBatch) -> EqualRows:
         """Return the counts of a batch."""
-        equal = [_equal(batch.column(left.name), batch.column(right.name)) for left, right in self.pairs]
+        equal = [_equal_count(batch.column(left.name), batch.column(right.name)) for left, right in self.pairs]
         return EqualRows(batch.num_rows, np.array(equal, np.int64))
 
     def nbytes(self) -> int:
@@ -70,7 +70,7 @@ class EqualRowsSummarizer(Spec[EqualRows]):
         return 8 * len(self.pairs)
 
 
-def _equal(left: pa.Array, right: pa.Array) -> int:
+def _equal_count(left: pa.Array, right: pa.Array) -> int:
     if pa.types.is_dictionary(left.type):
         left, right = left.dictionary_decode(), right.dictionary_decode()
     same = pc.fill_null(pc.equal(left, right), fill_value=False)

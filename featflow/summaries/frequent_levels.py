@@ -22,7 +22,7 @@ __all__ = ["CHARACTERS", "COUNTERS", "FrequentLevels"]
 COUNTERS = 768
 """Levels kept: what Apache DataSketches' frequent items of 2^10 slots hold. A count may lack 0.13 % of the rows."""
 CHARACTERS = 128
-"""Characters of a level that are kept: longer ones that begin alike are counted together."""
+"""Characters of a level that are kept, which bounds a state's memory; levels that share them are counted as one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +32,8 @@ class FrequentLevels:
     Examples
     --------
     >>> levels = pa.array([f"{i:04d}" for i in range(1000)])
-    >>> found = FrequentLevels.of_levels(levels, np.where(np.arange(1000) == 7, 500, 2))
-    >>> found.levels.to_pylist(), found.rows.tolist(), found.uncounted
+    >>> frequent = FrequentLevels.of_levels(levels, np.where(np.arange(1000) == 7, 500, 2))
+    >>> frequent.levels.to_pylist(), frequent.rows.tolist(), frequent.uncounted
     (['0007'], [498], 2)
     """
 
@@ -55,9 +55,9 @@ class FrequentLevels:
         if (pc.max(pc.binary_length(levels)).as_py() or 0) > CHARACTERS:
             levels, rows = group_levels(pc.utf8_slice_codeunits(levels, 0, CHARACTERS), rows)
         if len(levels) > COUNTERS:
-            lost = int(np.partition(rows, -COUNTERS - 1)[-COUNTERS - 1])  # that of the first one over the limit
-            kept = np.flatnonzero(rows > lost)
-            levels, rows, uncounted = levels.take(pa.array(kept)), rows[kept] - lost, uncounted + lost
+            excess = int(np.partition(rows, -COUNTERS - 1)[-COUNTERS - 1])  # rows of the first level over the limit
+            kept = np.flatnonzero(rows > excess)
+            levels, rows, uncounted = levels.take(pa.array(kept)), rows[kept] - excess, uncounted + excess
         return cls(levels, rows, uncounted)
 
     def merge(self, other: Self) -> Self:
@@ -67,6 +67,6 @@ class FrequentLevels:
 
     def surely(self) -> list[tuple[str, int]]:
         """Return levels that no level left out exceeds, with lower bounds of their rows, most frequent first."""
-        found = np.flatnonzero(self.rows > self.uncounted)
-        pairs = zip(self.levels.take(pa.array(found)).to_pylist(), self.rows[found].tolist(), strict=True)
+        indices = np.flatnonzero(self.rows > self.uncounted)
+        pairs = zip(self.levels.take(pa.array(indices)).to_pylist(), self.rows[indices].tolist(), strict=True)
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))

@@ -110,23 +110,23 @@ class GroupedMomentsSummarizer(Spec[GroupedMoments]):
         levels = np.empty((rows, len(self.categories)), np.int32)
         for index, coding in enumerate(self.categories):
             levels[:, index] = offsets[index] + pair_codes_of(batch, coding)
-        x, presence, place = np.empty((q, rows)), [np.ones(rows)], np.zeros(q, np.int64)
+        x, presence, presence_index = np.empty((q, rows)), [np.ones(rows)], np.zeros(q, np.int64)
         for index, number in enumerate(self.numbers):
             x[index], finite = centred_values(batch.column(number.column.name), number)
-            if not finite.all():  # the others are there wherever the level is
-                place[index] = len(presence)
+            if not finite.all():  # a complete number is finite in every row: its presence is the ones above
+                presence_index[index] = len(presence)
                 presence.append(finite.astype(np.float64))
         present, weights = np.stack(presence), row_weights(batch, self.weight)
         sums, n = np.zeros((int(offsets[-1]), 2 * q + len(presence))), np.zeros((int(offsets[-1]), len(presence)))
-        step = max(1, PRODUCT_BYTES // (8 * (sums.shape[1] + 2 * len(self.categories))))
-        for start in range(0, rows, step):
-            part = slice(start, start + step)
+        piece_rows = max(1, PRODUCT_BYTES // (8 * (sums.shape[1] + 2 * len(self.categories))))
+        for start in range(0, rows, piece_rows):
+            part = slice(start, start + piece_rows)
             factors = np.concatenate([x[:, part], x[:, part] ** 2, present[:, part]]).T.copy()
             sums += _by_level(levels[part], None if weights is None else weights[part], offsets[-1]) @ factors
             if weights is not None:
                 n += _by_level(levels[part], None, offsets[-1]) @ factors[:, 2 * q :]
-        first, second, total = sums[:, :q], sums[:, q : 2 * q], sums[:, 2 * q + place]
-        n = total if weights is None else n[:, place]
+        first, second, total = sums[:, :q], sums[:, q : 2 * q], sums[:, 2 * q + presence_index]
+        n = total if weights is None else n[:, presence_index]
         mean = first / divisor(total)
         m2 = np.maximum(second - total * mean**2, 0.0)
         return GroupedMoments(rows, n.astype(np.int64), mean, m2, None if weights is None else total)

@@ -1,8 +1,9 @@
-"""Exact counts of a category's levels, to a limit; beyond it counts by hash bucket, and what tells its frequent levels.
+"""Exact counts of a category's levels up to a limit; beyond it counts by hash bucket, and by bit of the hash.
 
 Whether a column has more levels, or longer ones, than the limit is a property of its whole data,
-and counts by bucket and bit add, so all but `FrequentLevels`, which are for people to read, is exact under any order
-and any cut. Cost: the levels themselves, at most ``limit`` a column, then 8 bytes a bucket and 2 MiB for the bits.
+and counts by bucket and bit add, so all but `FrequentLevels`, which is only displayed, is the same for any order
+and any cut of the rows. Cost: the levels themselves, at most ``limit`` a column, then 8 bytes a bucket and 2 MiB for
+the bits.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from featflow.summaries.sketches.hll import REGISTERS, no_registers, text_regist
 __all__ = ["BUCKETS", "LevelCounts", "Levels", "LevelsSummarizer"]
 
 BUCKETS = 65_536
-"""Hash buckets of a column beyond the limit."""
+"""Hash buckets of a column beyond the limit: as many as the default `codebook.levels`, 512 KiB."""
 GROUPS = (PARTITIONS, HEAVY_GROUPS, 1 + HEAVY_BITS)
 """Shape of `LevelCounts.groups` beyond the limit."""
 LEVEL_BYTES = 24
-"""Bytes of text that each allowed level may bring: long texts reach the limit with fewer levels."""
+"""Bytes of text for each level of the limit: it bounds memory, so long texts reach it with fewer levels."""
 LEVELS, COUNTS = pa.large_list(pa.string()), pa.large_list(pa.int64())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelCounts:
-    """Counts of one column: by level, or by bucket and bit once there were too many levels."""
+    """Counts of one column: by level, or by bucket and bit beyond the limit of levels."""
 
     missing: int
     """Nulls."""
@@ -56,7 +57,7 @@ class LevelCounts:
     def of_levels(cls, missing: int, levels: pa.Array, counts: np.ndarray, limit: int) -> Self:
         """Return the counts of ascending levels, each there once: by bucket and bit if they are beyond the limit."""
         exact = cls(missing, levels, counts)
-        beyond = len(levels) > limit or _text_bytes(levels) > LEVEL_BYTES * limit  # more than the levels may bring
+        beyond = len(levels) > limit or _text_bytes(levels) > LEVEL_BYTES * limit
         return exact.hashed() if beyond else exact
 
     def merge(self, other: Self, limit: int) -> Self:
@@ -76,7 +77,7 @@ class LevelCounts:
         )
 
     def hashed(self) -> Self:
-        """Return the counts as they are beyond the limit."""
+        """Return the counts by bucket and bit, of few levels, too."""
         if self.levels is None:
             return self
         hashes = hash64(self.levels)
@@ -175,8 +176,8 @@ class LevelsSummarizer(Spec[Levels]):
 
     def empty(self) -> Levels:
         """Return the counts of no rows."""
-        nothing = LevelCounts.of_levels(0, pa.array([], pa.string()), np.empty(0, np.int64), self.limit)
-        return Levels(0, self.limit, (nothing,) * len(self.columns))
+        no_levels = LevelCounts.of_levels(0, pa.array([], pa.string()), np.empty(0, np.int64), self.limit)
+        return Levels(0, self.limit, (no_levels,) * len(self.columns))
 
     def summarize(self, batch: pa.RecordBatch) -> Levels:
         """Return the counts of a batch."""

@@ -1,9 +1,9 @@
 """Centred second moments of one batch's blocks of columns, from as few products as its missing values need.
 
-Between columns without missing values one product says all, and on a diagonal
+Between columns without missing values one product is enough, and on a diagonal
 block it is symmetric: half the work. A sum that depends on the partner's missing
 values is a product with the partner's presence, and only partners that miss some
-take part in it. Rows go by in pieces, so memory is that of a piece and of the sums.
+take part in it. Rows are processed in pieces, so memory is that of a piece and of the sums.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["PairMoments", "pair_moments"]
 CANCELS_FROM = 100.0
 """Squared mean over variance from which a difference of sums loses more than two digits."""
 ROUNDING = 1e-9
-"""Distance from an origin, relative to it, below which squares are less than what its subtraction rounds off."""
-AGAIN_AT_ONCE = 16
-"""Pairs of one column that are computed again together."""
+"""Distance from an origin, relative to it, below which squares are smaller than the rounding of its subtraction."""
+RECOMPUTED_AT_ONCE = 16
+"""Pairs of one column that are recomputed together: numpy calls cost less a pair, temporary arrays stay small."""
 PIECE_BYTES, MOST_PIECE_BYTES = 2**22, 2**26
-"""Bytes of a piece of rows that stay near the processor; the most that a piece may take."""
+"""Bytes of a piece of rows that stay in a processor's cache; the most that a piece may take."""
 FIRST_ROWS = 2_048
-"""Rows that say where a column lies."""
+"""Rows whose mean is the origin of a column that lies far from its centre: enough to cancel most of an offset."""
 LONG_PIECE = 4_096
 """Rows of a piece beyond which a product gains nothing."""
 
@@ -68,42 +68,42 @@ class _OneSide:
         self.columns, self.partners = columns, partners
         self.own = np.zeros((2, width))
         """Sums of values and of their squares, over the rows in which the column is finite."""
-        self.beside = RunningProduct(width, incomplete), RunningProduct(width, incomplete)
+        self.partner_products = RunningProduct(width, incomplete), RunningProduct(width, incomplete)
         """The same over the rows in which an incomplete partner is finite, too."""
 
-    def add(self, piece: Piece, heavy: Piece, partners: np.ndarray) -> None:
+    def add(self, piece: Piece, weighted: Piece, partners: np.ndarray) -> None:
         incomplete = self.columns.incomplete
         self.n[incomplete] += piece.present.sum(axis=1)
-        self.total[incomplete] += heavy.present.sum(axis=1)
-        self.own[0] += heavy.x.sum(axis=1)
-        if self.partners is not self.columns:  # else they are the diagonal of the block's product
-            self.own[1] += np.einsum("ij,ij->i", piece.x, heavy.x)
+        self.total[incomplete] += weighted.present.sum(axis=1)
+        self.own[0] += weighted.x.sum(axis=1)
+        if self.partners is not self.columns:  # on a diagonal block they are the diagonal of its product
+            self.own[1] += np.einsum("ij,ij->i", piece.x, weighted.x)
         if len(partners):
-            self.beside[0].add(heavy.x, partners)
-            self.beside[1].add(times(heavy.x, piece.x), partners)
+            self.partner_products[0].add(weighted.x, partners)
+            self.partner_products[1].add(times(weighted.x, piece.x), partners)
 
     def drift(self, origin: np.ndarray) -> np.ndarray:
         """Return how far the origin of each column should move, 0 where its values lie about it; shape (width,)."""
         mean = self.own[0] / divisor(self.total)
-        far = _far(self.total, mean, self.own[1] - self.total * mean**2, origin)
-        return np.where(far, mean, 0.0)
+        cancels = _cancels(self.total, mean, self.own[1] - self.total * mean**2, origin)
+        return np.where(cancels, mean, 0.0)
 
     def moments(self, total: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return mean about the origin, mean, sum of squared deviations and where it lost its digits.
+        """Return mean less the origin, mean, sum of squared deviations and where that sum cancelled.
 
         Shape (width, 1), or (width, partners) where some of these are incomplete.
         """
         sums, squares = self.own[:, :, None]
         if len(self.partners.incomplete):
             sums, squares = (np.repeat(x, len(self.partners.arrays), axis=1) for x in (sums, squares))
-            for whole, beside in zip((sums, squares), self.beside, strict=True):
-                whole[:, self.partners.incomplete] = beside.value()
+            for sums_by_partner, products in zip((sums, squares), self.partner_products, strict=True):
+                sums_by_partner[:, self.partners.incomplete] = products.value()
         about = sums / divisor(total)
         m2 = np.maximum(squares - total * about**2, 0.0)
-        return about, np.where(total > 0, about + origin[:, None], 0.0), m2, _far(total, about, m2, origin[:, None])
+        return about, np.where(total > 0, about + origin[:, None], 0.0), m2, _cancels(total, about, m2, origin[:, None])
 
 
-def _far(total: np.ndarray, mean: np.ndarray, m2: np.ndarray, origin: np.ndarray) -> np.ndarray:
+def _cancels(total: np.ndarray, mean: np.ndarray, m2: np.ndarray, origin: np.ndarray) -> np.ndarray:
     """Return where values lie so far from their origin that a difference of sums about it cancels."""
     return np.asarray((total * mean**2 > CANCELS_FROM * m2) & (np.abs(mean) > ROUNDING * np.abs(origin)))
 
@@ -120,23 +120,23 @@ class _Sums:
         self.right = self.left if left is right else _OneSide(right, left, rows, weight)
 
     def add(self, left: Piece, right: Piece, weights: np.ndarray | None) -> None:
-        heavy = left.weighted(weights)
-        self.c.add(heavy.x, right.x)
+        weighted = left.weighted(weights)
+        self.c.add(weighted.x, right.x)
         self.n.add(left.present, right.present)
         if weights is not None:
-            self.total.add(heavy.present, right.present)
-        self.left.add(left, heavy, right.present)
+            self.total.add(weighted.present, right.present)
+        self.left.add(left, weighted, right.present)
         if right is not left:
             self.right.add(right, right.weighted(weights), left.present)
 
     def of_pairs(self, left: np.ndarray, right: np.ndarray, both: RunningProduct) -> np.ndarray:
         """Return a count of each pair, from those of its columns, and of both where both are incomplete."""
-        of_left, of_right = self.left.columns.incomplete, self.right.columns.incomplete
-        found = np.empty((len(left) if len(of_left) else 1, len(right) if len(of_right) else 1))
-        found[:] = left[: len(found), None]
-        found[:, of_right] = right[of_right]
-        found[np.ix_(of_left, of_right)] = both.value()
-        return found
+        left_incomplete, right_incomplete = self.left.columns.incomplete, self.right.columns.incomplete
+        counts = np.empty((len(left) if len(left_incomplete) else 1, len(right) if len(right_incomplete) else 1))
+        counts[:] = left[: len(counts), None]
+        counts[:, right_incomplete] = right[right_incomplete]
+        counts[np.ix_(left_incomplete, right_incomplete)] = both.value()
+        return counts
 
 
 def _pieces(left: Columns, right: Columns) -> Iterator[tuple[int, int]]:
@@ -144,8 +144,9 @@ def _pieces(left: Columns, right: Columns) -> Iterator[tuple[int, int]]:
     sides = (left,) if right is left else (left, right)
     width = sum(2 * len(side.arrays) + len(side.incomplete) for side in sides)
     rows = len(left.arrays[0])
-    near = PIECE_BYTES if left.values is centred_values else MOST_PIECE_BYTES  # ranks look up a table of each column
-    length = min(max(near // (8 * width), LONG_PIECE), MOST_PIECE_BYTES // (8 * width) + 1)
+    # Ranks look up a table of each column: pieces are long, so that it is loaded into the cache less often.
+    piece_bytes = PIECE_BYTES if left.values is centred_values else MOST_PIECE_BYTES
+    length = min(max(piece_bytes // (8 * width), LONG_PIECE), MOST_PIECE_BYTES // (8 * width) + 1)
     yield from ((start, min(length, rows - start)) for start in range(0, rows, length))
 
 
@@ -183,51 +184,58 @@ def pair_moments(left: Columns, right: Columns, weights: np.ndarray | None) -> P
         sums = _sums(left, right, weights, origins)
     n = sums.of_pairs(sums.left.n, sums.right.n, sums.n)
     total = n if weights is None else sums.of_pairs(sums.left.total, sums.right.total, sums.total)
-    about_x, mean_x, m2_x, far_x = sums.left.moments(total, origins[0])
+    about_x, mean_x, m2_x, cancels_x = sums.left.moments(total, origins[0])
     if left is right:
-        about_y, mean_y, m2_y, far_y = (np.ascontiguousarray(x.T) for x in (about_x, mean_x, m2_x, far_x))
+        about_y, mean_y, m2_y, cancels_y = (np.ascontiguousarray(x.T) for x in (about_x, mean_x, m2_x, cancels_x))
     else:
-        of_right = sums.right.moments(total.T, origins[1])
-        about_y, mean_y, m2_y, far_y = (np.ascontiguousarray(x.T) for x in of_right)
+        right_moments = sums.right.moments(total.T, origins[1])
+        about_y, mean_y, m2_y, cancels_y = (np.ascontiguousarray(x.T) for x in right_moments)
     c = sums.c.value()
     c -= total * about_x * about_y
-    found = PairMoments(n, total, mean_x, mean_y, m2_x, m2_y, c)
-    if (far_x | far_y).any():
-        _again(left, right, weights, found, np.broadcast_to(far_x | far_y, c.shape))
-    return found
+    moments = PairMoments(n, total, mean_x, mean_y, m2_x, m2_y, c)
+    if (cancels_x | cancels_y).any():
+        _recompute(left, right, weights, moments, np.broadcast_to(cancels_x | cancels_y, c.shape))
+    return moments
 
 
 def _origin(columns: Columns) -> np.ndarray:
-    """Return what to subtract from each column beside its centre: its first rows' mean, if that is far from 0."""
+    """Return what to subtract from each column besides its centre: its first rows' mean, if that is far from 0."""
     width = len(columns.arrays)
-    some = columns.piece(0, min(len(columns.arrays[0]), FIRST_ROWS), np.zeros(width))
-    n = np.full(width, float(some.x.shape[1]))
-    n[columns.incomplete] = some.present.sum(axis=1)
-    mean, square = some.x.sum(axis=1) / divisor(n), np.einsum("ij,ij->i", some.x, some.x) / divisor(n)
+    sample = columns.piece(0, min(len(columns.arrays[0]), FIRST_ROWS), np.zeros(width))
+    n = np.full(width, float(sample.x.shape[1]))
+    n[columns.incomplete] = sample.present.sum(axis=1)
+    mean, square = sample.x.sum(axis=1) / divisor(n), np.einsum("ij,ij->i", sample.x, sample.x) / divisor(n)
     return np.where(2 * mean**2 > square, mean, 0.0)
 
 
-def _again(left: Columns, right: Columns, weights: np.ndarray | None, found: PairMoments, far: np.ndarray) -> None:
-    """Compute pairs again about their own means, in place."""
-    i, j = np.nonzero(np.triu(far) if left is right else far)
-    (of_left, a), (of_right, b) = (np.unique(index, return_inverse=True) for index in (i, j))
-    total, means = np.broadcast_to(found.total, far.shape)[i, j], np.empty((2, len(i)))
-    means[:] = [np.broadcast_to(mean, far.shape)[i, j] for mean in (found.left_mean, found.right_mean)]
-    some = left.only(of_left), right.only(of_right)
-    for _ in range(2):  # once for means that are right to the last digit
-        x, y, xx, yy, xy = _sums_about(*some, weights, (a, b), means)
+def _recompute(
+    left: Columns, right: Columns, weights: np.ndarray | None, moments: PairMoments, cancels: np.ndarray
+) -> None:
+    """Recompute pairs about their own means, in place."""
+    i, j = np.nonzero(np.triu(cancels) if left is right else cancels)
+    (left_indices, a), (right_indices, b) = (np.unique(index, return_inverse=True) for index in (i, j))
+    total, means = np.broadcast_to(moments.total, cancels.shape)[i, j], np.empty((2, len(i)))
+    means[:] = [np.broadcast_to(mean, cancels.shape)[i, j] for mean in (moments.left_mean, moments.right_mean)]
+    columns = left.only(left_indices), right.only(right_indices)
+    for _ in range(2):  # the first time gives means that are right to the last digit
+        x, y, xx, yy, xy = _sums_about(*columns, weights, (a, b), means)
         x, y = x / total, y / total
         means += [x, y]
     m2, c = (xx - total * x**2, yy - total * y**2), xy - total * x * y
-    found.c[i, j] = c
-    both = ((found.left_mean, means[0]), (found.right_mean, means[1]), (found.left_m2, m2[0]), (found.right_m2, m2[1]))
-    for array, values in both:
-        if array.shape == far.shape:
+    moments.c[i, j] = c
+    arrays = (
+        (moments.left_mean, means[0]),
+        (moments.right_mean, means[1]),
+        (moments.left_m2, m2[0]),
+        (moments.right_m2, m2[1]),
+    )
+    for array, values in arrays:
+        if array.shape == cancels.shape:
             array[i, j] = values
     if left is right:
-        found.c[j, i] = c
-        for to, values in zip((1, 0, 3, 2), both, strict=True):
-            both[to][0][j, i] = values[1]
+        moments.c[j, i] = c
+        for target, values in zip((1, 0, 3, 2), arrays, strict=True):
+            arrays[target][0][j, i] = values[1]
 
 
 def _sums_about(
@@ -235,7 +243,9 @@ def _sums_about(
 ) -> np.ndarray:
     """Return sums of x, y, x^2, y^2 and x y of each pair about its means, shape (5, pairs); pairs by left column."""
     a, b = pairs
-    cuts = np.unique(np.concatenate([np.searchsorted(a, np.unique(a)), np.arange(0, len(a), AGAIN_AT_ONCE), [len(a)]]))
+    cuts = np.unique(
+        np.concatenate([np.searchsorted(a, np.unique(a)), np.arange(0, len(a), RECOMPUTED_AT_ONCE), [len(a)]])
+    )
     sums = np.zeros((5, len(a)))
     for start, rows in _pieces(left, right):
         (x, in_x), (y, in_y) = (
@@ -245,8 +255,8 @@ def _sums_about(
             both = in_x[a[low]] & in_y[b[low:high]]
             dx = (x[a[low]] - means[0, low:high, None]) * both
             dy = (y[b[low:high]] - means[1, low:high, None]) * both
-            heavy_x, heavy_y = (d if weights is None else d * weights[start : start + rows] for d in (dx, dy))
-            products = ((heavy_x, dx), (heavy_y, dy), (heavy_x, dy))
-            sums[:2, low:high] += [heavy_x.sum(axis=1), heavy_y.sum(axis=1)]
+            weighted_x, weighted_y = (d if weights is None else d * weights[start : start + rows] for d in (dx, dy))
+            products = ((weighted_x, dx), (weighted_y, dy), (weighted_x, dy))
+            sums[:2, low:high] += [weighted_x.sum(axis=1), weighted_y.sum(axis=1)]
             sums[2:, low:high] += [np.einsum("ij,ij->i", *product) for product in products]
     return sums

@@ -135,10 +135,12 @@ class MomentsSummarizer(Spec[Moments]):
     def summarize(self, batch: pa.RecordBatch) -> Moments:
         """Return the moments of a batch."""
         weights, rows = row_weights(batch, self.weight), batch.num_rows
-        of_rows = (float(rows), float(rows)) if weights is None else (float(weights.sum()), float((weights**2).sum()))
-        columns = [_moments(batch.column(number.name), weights) for number in self.numbers]
+        weight_sums = (
+            (float(rows), float(rows)) if weights is None else (float(weights.sum()), float((weights**2).sum()))
+        )
+        columns = [_column_moments(batch.column(number.name), weights) for number in self.numbers]
         table = np.ascontiguousarray(np.array(columns, np.float64).reshape(-1, PER_COLUMN).T)
-        return Moments(rows, *of_rows, *table[:3].astype(np.int64), *table[3:])
+        return Moments(rows, *weight_sums, *table[:3].astype(np.int64), *table[3:])
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
@@ -146,7 +148,7 @@ class MomentsSummarizer(Spec[Moments]):
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows becomes null in the tables
-def _moments(array: pa.Array, weights: np.ndarray | None) -> tuple[float, ...]:
+def _column_moments(array: pa.Array, weights: np.ndarray | None) -> tuple[float, ...]:
     values, finite = finite_values(array)
     present = values[finite]
     n = len(present)

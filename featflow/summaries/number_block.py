@@ -15,9 +15,9 @@ from featflow.columns.encoding import centred_values
 __all__ = ["Columns", "Piece", "Values", "aligned", "block_columns", "times"]
 
 CACHE_LINE = 64
-"""Bytes."""
+"""Bytes; the widest vector registers are as wide."""
 Values = Callable[[pa.Array, NumberCoding], tuple[np.ndarray, np.ndarray]]
-"""What takes values (0 where absent) and presence from a column."""
+"""Function from a column and its coding to values (0 where absent) and presence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +29,37 @@ class Columns:
     codings: tuple[NumberCoding, ...]
     """Their codings."""
     values: Values
-    """What takes their values."""
+    """Function that returns their values and presence."""
     incomplete: np.ndarray
     """Indices of the columns that miss a finite value, ascending."""
 
     def only(self, indices: np.ndarray) -> Columns:
         """Return some of the columns."""
-        kept = np.flatnonzero(np.isin(indices, self.incomplete))
+        incomplete = np.flatnonzero(np.isin(indices, self.incomplete))
         arrays, codings = (tuple(items[i] for i in indices) for items in (self.arrays, self.codings))
-        return Columns(arrays, codings, self.values, kept)
+        return Columns(arrays, codings, self.values, incomplete)
 
     def piece(self, start: int, rows: int, origin: np.ndarray) -> Piece:
         """Return some rows, less the origin of each column."""
         values, present = aligned(len(self.arrays), rows), aligned(len(self.incomplete), rows)
-        place = dict(zip(self.incomplete.tolist(), present, strict=True))
+        presence_of = dict(zip(self.incomplete.tolist(), present, strict=True))
         for index, (array, coding) in enumerate(zip(self.arrays, self.codings, strict=True)):
-            some, into = array.slice(start, rows), values[index]
+            part, out = array.slice(start, rows), values[index]
             if self.values is centred_values and pa.types.is_floating(array.type):  # the same in fewer passes
-                x = some.to_numpy(zero_copy_only=False)
-                np.copyto(into, x)
+                x = part.to_numpy(zero_copy_only=False)
+                np.copyto(out, x)
                 if coding.centre:
-                    into -= coding.centre
-                if index in place:
-                    np.isfinite(x, out=place[index])
-                    np.copyto(into, 0.0, where=place[index] == 0)
+                    out -= coding.centre
+                if index in presence_of:
+                    np.isfinite(x, out=presence_of[index])
+                    np.copyto(out, 0.0, where=presence_of[index] == 0)
             else:
-                into[:], finite = self.values(some, coding)
-                if index in place:
-                    place[index][:] = finite
+                out[:], finite = self.values(part, coding)
+                if index in presence_of:
+                    presence_of[index][:] = finite
             if origin[index]:
-                into -= origin[index]
-                into *= place.get(index, 1.0)
+                out -= origin[index]
+                out *= presence_of.get(index, 1.0)
         return Piece(values, present)
 
 
@@ -84,12 +84,13 @@ class Piece:
 
 
 def aligned(*shape: int) -> np.ndarray:
-    """Return an uninitialised float64 array that begins where a cache line does: a product's last bits depend on it."""
+    """Return an uninitialised float64 array that begins at a cache line."""
+    # The last bits of a product depend on where its operands begin.
     size = math.prod(shape)
     memory = np.empty(size + CACHE_LINE // 8)
     start = -memory.ctypes.data % CACHE_LINE // 8
-    found: np.ndarray = memory[start : start + size].reshape(shape)
-    return found
+    array: np.ndarray = memory[start : start + size].reshape(shape)
+    return array
 
 
 def times(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -100,11 +101,11 @@ def times(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def block_columns(batch: pa.RecordBatch, codings: tuple[NumberCoding, ...], values: Values) -> Columns:
     """Return a block of a batch's columns."""
     arrays = tuple(batch.column(coding.column.name) for coding in codings)
-    return Columns(arrays, codings, values, np.flatnonzero([not _complete(array) for array in arrays]))
+    return Columns(arrays, codings, values, np.flatnonzero([not _is_complete(array) for array in arrays]))
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _complete(array: pa.Array) -> bool:
+def _is_complete(array: pa.Array) -> bool:
     """Return whether all values are finite."""
     if array.null_count:
         return False

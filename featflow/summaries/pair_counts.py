@@ -56,8 +56,8 @@ class PairCounts(ArrayState):
     def merge(self, other: Self) -> Self:
         """Return the counts of both operands' rows."""
         counts = tuple(ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True))
-        both = self.weighted.merge(other.weighted) if self.weighted and other.weighted else None
-        return type(self)(self.rows + other.rows, counts, both)
+        weighted = self.weighted.merge(other.weighted) if self.weighted and other.weighted else None
+        return type(self)(self.rows + other.rows, counts, weighted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,49 +109,49 @@ class PairCountsSummarizer(Spec[PairCounts]):
 
     def empty(self) -> PairCounts:
         """Return the counts of no rows."""
-        shape = (_width(self.left), _width(self.right))
+        shape = (_level_count(self.left), _level_count(self.right))
         if self.weight is None:
             return PairCounts(0, tuple(np.zeros((classes, *shape), np.int64) for classes in self.classes()))
         present = np.zeros((len(self.left), len(self.right)), np.int64)
-        none = RowCounts(present, tuple(np.zeros(classes, np.int64) for classes in self.classes()), 0.0, 0.0)
-        return PairCounts(0, tuple(np.zeros((classes, *shape)) for classes in self.classes()), none)
+        no_rows = RowCounts(present, tuple(np.zeros(classes, np.int64) for classes in self.classes()), 0.0, 0.0)
+        return PairCounts(0, tuple(np.zeros((classes, *shape)) for classes in self.classes()), no_rows)
 
     def summarize(self, batch: pa.RecordBatch) -> PairCounts:
         """Return the counts of a batch of codes."""
-        left = _columns(batch, self.left)
-        right = None if self.left == self.right else _columns(batch, self.right)
-        targets = [_target(batch, target, k) for target, k in zip(self.targets, self.classes(), strict=False)]
+        left = _coded_block(batch, self.left)
+        right = None if self.left == self.right else _coded_block(batch, self.right)
+        targets = [_coded_target(batch, target, k) for target, k in zip(self.targets, self.classes(), strict=False)]
         weights = np.array(batch.column(WEIGHT_FIELD)) if self.weight else None
-        parts = [CodedRows(left, right, target, weights) for target in targets] or [
+        coded = [CodedRows(left, right, target, weights) for target in targets] or [
             CodedRows(left, right, None, weights)
         ]
-        counts = tuple(map(pair_tables, parts))
+        counts = tuple(map(pair_tables, coded))
         if weights is None:
             return PairCounts(batch.num_rows, counts)
-        known = CodedRows(_present(left), right and _present(right))
+        presence = CodedRows(_presence_codes(left), right and _presence_codes(right))
         classes = tuple(np.bincount(target.codes[0], minlength=target.levels[0]) for target in targets)
-        present = pair_tables(known)[0, 1::2, 1::2].copy()
+        present = pair_tables(presence)[0, 1::2, 1::2].copy()
         sums = float(weights.sum()), float((weights**2).sum())
         return PairCounts(batch.num_rows, counts, RowCounts(present, classes or (np.array([batch.num_rows]),), *sums))
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""
         rows = len(self.left) * len(self.right) + sum(self.classes()) + 2 if self.weight else 0
-        return 8 * (sum(self.classes()) * _width(self.left) * _width(self.right) + rows)
+        return 8 * (sum(self.classes()) * _level_count(self.left) * _level_count(self.right) + rows)
 
 
-def _width(codings: tuple[Coding, ...]) -> int:
+def _level_count(codings: tuple[Coding, ...]) -> int:
     return sum(pair_cardinality(coding) for coding in codings)
 
 
-def _columns(batch: pa.RecordBatch, codings: tuple[Coding, ...]) -> CodedColumns:
+def _coded_block(batch: pa.RecordBatch, codings: tuple[Coding, ...]) -> CodedColumns:
     codes = [batch.column(column_field(coding.column.name)).to_numpy() for coding in codings]
     return CodedColumns(np.stack(codes), tuple(map(pair_cardinality, codings)))
 
 
-def _target(batch: pa.RecordBatch, target: Coding, classes: int) -> CodedColumns:
+def _coded_target(batch: pa.RecordBatch, target: Coding, classes: int) -> CodedColumns:
     return CodedColumns(batch.column(target_field(target.column.name)).to_numpy()[None], (classes,))
 
 
-def _present(columns: CodedColumns) -> CodedColumns:
+def _presence_codes(columns: CodedColumns) -> CodedColumns:
     return CodedColumns((columns.codes > 0).astype(np.uint8), (2,) * len(columns.levels))

@@ -1,6 +1,6 @@
 """Joint counts of the pairs that a table keeps, by group of rows, alone or by a target's class.
 
-What the jackknife needs of them; for all pairs it would be too much. Integers, or
+The jackknife needs them of those pairs; counts by group of all pairs would take too much memory. Integers, or
 sums of weights. Cost: 8 bytes x groups x levels x levels x classes a pair.
 """
 
@@ -76,8 +76,8 @@ class PairCountsByGroupSummarizer(Spec[PairCountsByGroup]):
         """Fields of the codes that it reads."""
         names = dict.fromkeys(column_field(coding.column.name) for pair in self.pairs for coding in pair)
         target = [target_field(self.target.column.name)] if self.target else []
-        apart = [GROUP_FIELD] if self.groups > 1 else []
-        return [*names, *target, *apart, *([WEIGHT_FIELD] if self.weight else [])]
+        group = [GROUP_FIELD] if self.groups > 1 else []
+        return [*names, *target, *group, *([WEIGHT_FIELD] if self.weight else [])]
 
     def shapes(self) -> list[tuple[int, int, int, int]]:
         """Return groups, left levels, right levels and classes of every pair."""
@@ -98,13 +98,13 @@ class PairCountsByGroupSummarizer(Spec[PairCountsByGroup]):
     def summarize(self, batch: pa.RecordBatch) -> PairCountsByGroup:
         """Return the counts of a batch of codes."""
         names = dict.fromkeys(coding.column.name for pair in self.pairs for coding in pair)
-        columns = {name: _codes(batch, column_field(name)) for name in names}
-        apart = np.zeros(batch.num_rows, code_type())
+        columns = {name: _field_codes(batch, column_field(name)) for name in names}
+        outer = np.zeros(batch.num_rows, code_type())
         if self.groups > 1:
-            apart[:] = _codes(batch, GROUP_FIELD)
+            outer[:] = _field_codes(batch, GROUP_FIELD)
         if self.target:
             classes = int(target_classes(self.target).max()) + 1
-            join_codes(apart, _codes(batch, target_field(self.target.column.name)), classes, apart)
+            join_codes(outer, _field_codes(batch, target_field(self.target.column.name)), classes, outer)
         weights = np.array(batch.column(WEIGHT_FIELD)) if self.weight else None
         state, shapes = self.empty().counts, self.shapes()
         tables = list(self.tables(PairCountsByGroup(0, state)))
@@ -113,11 +113,11 @@ class PairCountsByGroupSummarizer(Spec[PairCountsByGroup]):
         def count(index: int) -> None:
             left, right = (columns[coding.column.name] for coding in self.pairs[index])
             groups, rows, width, classes = shapes[index]
-            with spares.lent() as (code, short):
+            with spares.lent() as (code, narrow):
                 if rows * width <= TAIL_CELLS:
-                    join_codes(apart, join_codes(left, right, width, short), rows * width, code)
+                    join_codes(outer, join_codes(left, right, width, narrow), rows * width, code)
                 else:
-                    join_codes(join_codes(apart, left, rows, code), right, width, code)
+                    join_codes(join_codes(outer, left, rows, code), right, width, code)
                 table = histogram(code, weights, tables[index].size).reshape(groups, classes, rows, width)
             tables[index][:] = table.transpose(0, 2, 3, 1)
 
@@ -129,5 +129,5 @@ class PairCountsByGroupSummarizer(Spec[PairCountsByGroup]):
         return 8 * sum(prod(shape) for shape in self.shapes())
 
 
-def _codes(batch: pa.RecordBatch, field: str) -> np.ndarray:
+def _field_codes(batch: pa.RecordBatch, field: str) -> np.ndarray:
     return np.asarray(batch.column(field).to_numpy()).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Second moments of the pairs of numbers that a table keeps, by group of rows: what the jackknife needs of them.
+"""Second moments of the pairs of numbers that a table keeps, by group of rows, for the jackknife.
 
 The state is `CoMoments`, its rows the groups and its columns the pairs. Values are
 less the codebook's centre, as in `CoMomentsSummarizer`; sums within a group are
@@ -28,20 +28,20 @@ __all__ = ["PairMomentsByGroupSummarizer", "PairRankMomentsByGroupSummarizer"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class _SortedColumn:
     """A column of a batch, rows sorted by group."""
 
     x: np.ndarray
     """Values, 0 where absent."""
-    heavy: np.ndarray
+    weighted: np.ndarray
     """Values times weights."""
     present: np.ndarray | None
     """Presence (0 or 1), float64; None where no value is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept(Spec[CoMoments]):
-    """What both specs have: pairs and groups."""
+class _PairSpec(Spec[CoMoments]):
+    """Fields and methods that both specs share: pairs and groups."""
 
     state = CoMoments
 
@@ -54,7 +54,7 @@ class _Kept(Spec[CoMoments]):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All that is read."""
+        """Columns of the pairs, what groups the rows, and the weight."""
         columns = dict.fromkeys(coding.column for pair in self.pairs for coding in pair)
         return tuple(columns | dict.fromkeys((*self.jackknife.columns, *([self.weight] if self.weight else []))))
 
@@ -81,40 +81,40 @@ class _Kept(Spec[CoMoments]):
         weights = None if weights is None else weights[order]
 
         def sums(x: np.ndarray) -> np.ndarray:
-            found = np.zeros(self.jackknife.groups)
-            found[with_rows] = np.add.reduceat(x, starts)
-            return found
+            by_group = np.zeros(self.jackknife.groups)
+            by_group[with_rows] = np.add.reduceat(x, starts)
+            return by_group
 
         product = np.empty(batch.num_rows)
 
-        def beside(column: _Taken, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            heavy = sums(np.multiply(column.heavy, present, out=product))
-            return heavy, sums(np.multiply(product, column.x, out=product))
+        def partner_sums(column: _SortedColumn, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            weighted = sums(np.multiply(column.weighted, present, out=product))
+            return weighted, sums(np.multiply(product, column.x, out=product))
 
         @cache
-        def whole(name: str) -> tuple[np.ndarray, ...]:
-            column = taken[name]
+        def column_sums(name: str) -> tuple[np.ndarray, ...]:
+            column = sorted_columns[name]
             present = np.ones(batch.num_rows) if column.present is None else column.present
             total = present if weights is None else np.multiply(present, weights, out=product)
-            return sums(present), sums(total), *beside(column, np.ones(1))
+            return sums(present), sums(total), *partner_sums(column, np.ones(1))
 
-        taken = {}
+        sorted_columns = {}
         for coding in {coding.column.name: coding for pair in self.pairs for coding in pair}.values():
             x, present = (array[order] for array in values(batch.column(coding.column.name), coding))
-            heavy = x if weights is None else x * weights
-            there = None if present.all() else present.astype(np.float64)
-            taken[coding.column.name] = _Taken(x, heavy, there)
+            weighted = x if weights is None else x * weights
+            presence = None if present.all() else present.astype(np.float64)
+            sorted_columns[coding.column.name] = _SortedColumn(x, weighted, presence)
         parts = []
         for names in ((left.column.name, right.column.name) for left, right in self.pairs):
-            left, right = (taken[name] for name in names)
-            x, xx = whole(names[0])[2:] if right.present is None else beside(left, right.present)
-            y, yy = whole(names[1])[2:] if left.present is None else beside(right, left.present)
+            left, right = (sorted_columns[name] for name in names)
+            x, xx = column_sums(names[0])[2:] if right.present is None else partner_sums(left, right.present)
+            y, yy = column_sums(names[1])[2:] if left.present is None else partner_sums(right, left.present)
             if left.present is None or right.present is None:
-                n, total = whole(names[1 if left.present is None else 0])[:2]
+                n, total = column_sums(names[1 if left.present is None else 0])[:2]
             else:
                 n = total = sums(np.multiply(left.present, right.present, out=product))
                 total = n if weights is None else sums(np.multiply(product, weights, out=product))
-            parts.append((n, total, x, y, xx, yy, sums(np.multiply(left.heavy, right.x, out=product))))
+            parts.append((n, total, x, y, xx, yy, sums(np.multiply(left.weighted, right.x, out=product))))
         n, total, x, y, xx, yy, xy = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
         x, y = x / divisor(total), y / divisor(total)
         xx, yy = np.maximum(xx - total * x**2, 0.0), np.maximum(yy - total * y**2, 0.0)
@@ -123,7 +123,7 @@ class _Kept(Spec[CoMoments]):
 
 
 @dataclass(frozen=True, slots=True)
-class PairMomentsByGroupSummarizer(_Kept):
+class PairMomentsByGroupSummarizer(_PairSpec):
     """Spec of `CoMoments` of values, by group and pair.
 
     Examples
@@ -147,7 +147,7 @@ class PairMomentsByGroupSummarizer(_Kept):
 
 
 @dataclass(frozen=True, slots=True)
-class PairRankMomentsByGroupSummarizer(_Kept):
+class PairRankMomentsByGroupSummarizer(_PairSpec):
     """Spec of `CoMoments` of ranks, by group and pair."""
 
     name = "pair_rank_moments_by_group"

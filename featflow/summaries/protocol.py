@@ -1,4 +1,4 @@
-"""What a summary is: the protocol that every file of this folder implements, and the laws' other half.
+"""Protocols of summaries and of their specs, which every file of this folder implements.
 
 A `Summary` is frozen and forms a commutative monoid: ``empty`` is the identity,
 ``merge`` is associative and commutative and touches neither operand. The tests
@@ -18,7 +18,7 @@ from featflow.columns.transform import Worker
 __all__ = ["Spec", "Summarizer", "Summary", "Worker", "digest"]
 
 STATE_VERSION = 4
-"""Raised when the same spec and rows give another state: old states are then left alone."""
+"""Raised when the same spec and rows give another state: old states are then not used any more."""
 
 
 @runtime_checkable
@@ -59,7 +59,7 @@ class Summarizer(Protocol[S]):
     of_stored: ClassVar[bool]
     """Whether its batches are stored columns (see `featflow.execution.stored_columns`), not rows of files."""
     remedy: ClassVar[str]
-    """What makes its states smaller, beside more memory."""
+    """Advice to users whose memory is too small for its states."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -73,7 +73,7 @@ class Summarizer(Protocol[S]):
 
     @property
     def worker(self) -> Worker:
-        """What a process needs that makes its states."""
+        """Resources of a process that computes its states."""
         ...
 
     def empty(self) -> S:
@@ -85,7 +85,7 @@ class Summarizer(Protocol[S]):
         ...
 
     def update(self, state: S, batch: pa.RecordBatch) -> S:
-        """Return the summary of a state's rows and a batch's; the state is used up."""
+        """Return the summary of a state's rows and a batch's; the state's arrays may be overwritten."""
         ...
 
     def nbytes(self) -> int:
@@ -93,12 +93,12 @@ class Summarizer(Protocol[S]):
         ...
 
     def second_attempt(self) -> Self:
-        """Return what makes the same states where the process of a first attempt died."""
+        """Return a spec of the same states to try after the process of a first attempt died."""
         ...
 
 
 class Spec(Generic[S]):
-    """What a spec says of itself unless it says otherwise; see `Summarizer`."""
+    """Base of specs, with the defaults of `Summarizer`."""
 
     __slots__ = ()
 
@@ -111,13 +111,13 @@ class Spec(Generic[S]):
 
     @property
     def worker(self) -> Worker:
-        """Nothing beside the states and a batch."""
+        """No resources beside the states and a batch."""
         return Worker()
 
     def update(self: Summarizer[S], state: S, batch: pa.RecordBatch) -> S:
         """Merge the batch's summary; a spec whose states outweigh batches writes into the state's arrays instead."""
-        found = self.summarize(batch)
-        return state.merge(found) if state.rows else found
+        summary = self.summarize(batch)
+        return state.merge(summary) if state.rows else summary
 
     def second_attempt(self) -> Self:
         """Return the spec as it is."""
@@ -125,6 +125,6 @@ class Spec(Generic[S]):
 
 
 def digest(summarizer: Summarizer[Any]) -> str:
-    """Return the name of a spec: SHA-256 of its name, of the fields in its ``repr``, and of what states mean here."""
+    """Return the name of a spec: SHA-256 of its name, of the fields in its ``repr``, and of `STATE_VERSION`."""
     fields = repr(summarizer).partition("(")[2]  # without the name of the class, which may change
     return hashlib.sha256(f"{STATE_VERSION}:{summarizer.name}:{fields}".encode()).hexdigest()[:24]

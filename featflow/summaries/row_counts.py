@@ -1,4 +1,4 @@
-"""Rows, of columns that are read for nothing else: what cannot be read in them is then found out with all others."""
+"""Counts rows of columns that nothing else reads, so that files with unreadable values in them are found, too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rows of named fields: columns that are made once a shard and kept, for later passes to read field by field.
+"""Stored columns: rows of named fields, computed once a shard and kept for later passes, which read some fields.
 
-Merging is concatenation, in the order of shards; what small shards hold is joined so, to be read at once. Cost: what
-the rows hold.
+Merging is concatenation, in the order of shards: states of small shards are merged so, to be read at once. Cost: the
+bytes of the rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rows:
     rows: int
     """Rows seen."""
     table: pa.Table
-    """One row a row; no fields where there are none."""
+    """The rows, a column a field; no columns where there are no rows."""
 
     def merge(self, other: Self) -> Self:
         """Return the rows of both operands."""
@@ -41,7 +41,7 @@ class Rows:
         return type(self)(self.rows + other.rows, pa.concat_tables(tables))
 
     def to_arrow(self) -> pa.Table:
-        """Return one row a row."""
+        """Return the rows themselves."""
         return self.table.combine_chunks().replace_schema_metadata({"version": "1"})
 
     @classmethod
@@ -51,7 +51,7 @@ class Rows:
 
 
 class RowsSpec(Spec[Rows]):
-    """What specs of `Rows` share; later passes read their states shard by shard."""
+    """Base of specs of `Rows`; later passes read their states shard by shard."""
 
     __slots__ = ()
 
@@ -96,18 +96,18 @@ class RowsSpec(Spec[Rows]):
 
 @dataclass(frozen=True, slots=True)
 class StoredSummarizer(RowsSpec):
-    """Spec of the columns that a transform makes and that are kept."""
+    """Spec of the stored columns of a transform."""
 
     name = "columns"
 
     transform: Transform
-    """What makes them; fields have the names of its outputs."""
+    """Transform that computes them; fields have the names of its outputs."""
     shard_rows: int = field(default=0, repr=False)
     """Rows of the largest shard, for `nbytes`."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What they are made of."""
+        """Inputs of the transform."""
         return self.transform.inputs
 
     @property
@@ -122,7 +122,7 @@ class StoredSummarizer(RowsSpec):
 
     @property
     def worker(self) -> Worker:
-        """What the transform needs."""
+        """Resources that the transform needs."""
         return self.transform.worker
 
     def values(self, batch: pa.RecordBatch) -> list[pa.Array]:

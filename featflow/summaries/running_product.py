@@ -1,4 +1,4 @@
-"""A sum of matrix products over pieces of rows, by whichever library gives the same bits on any number of threads."""
+"""Sums matrix products over pieces of rows, with the library whose bits do not depend on the number of threads."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from featflow.summaries.number_block import aligned
 __all__ = ["RunningProduct"]
 
 NARROW = 2**13
-"""Entries of a product up to which it is scipy's, on one thread: others give other bits. Beyond, it is torch's, whose
-bits do not depend on threads where there is enough to split."""
+"""Entries of a product up to which scipy computes it, on one thread, as its bits depend on threads. Beyond, torch does,
+whose bits do not where there is enough to split."""
 
 
 class RunningProduct:
@@ -25,7 +25,7 @@ class RunningProduct:
 
     def __init__(self, *shape: int) -> None:
         self.sum = aligned(*shape)
-        """What is summed up; of a symmetric product one triangle. Shape (left, right)."""
+        """The sum so far; of a symmetric product one triangle. Shape (left, right)."""
         self.sum[:] = 0.0
         self.symmetric = False
 

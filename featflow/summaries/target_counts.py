@@ -27,9 +27,9 @@ from featflow.summaries.protocol import Spec
 __all__ = ["TargetCounts", "TargetCountsSummarizer"]
 
 TABLE_BYTES = 32 * 2**20
-"""Bytes of one table, beyond which its groups are folded."""
+"""Bytes of one table, beyond which its groups are folded: fewer groups for less memory, and error bars less sure."""
 FEWEST_GROUPS = 8
-"""Groups that are never folded."""
+"""Groups that are never folded: with fewer the jackknife gives no error (see `featflow.measures.jackknife`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +80,7 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All that is read."""
+        """Columns of all codings, what groups the rows, and the weight."""
         codings = (coding.column for coding in self.features + self.targets + self.strata)
         weight = () if self.weight is None else (self.weight,)
         return tuple(dict.fromkeys((*codings, *(self.jackknife.columns if self.jackknife else ()), *weight)))
@@ -90,11 +90,11 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
         strata = prod(coding.cardinality for coding in self.strata)
         classes = [int(target_classes(target).max()) + 1 for target in self.targets]
         return [
-            [(self._groups(f.cardinality * strata * c), f.cardinality, strata, c) for c in classes]
+            [(self._group_count(f.cardinality * strata * c), f.cardinality, strata, c) for c in classes]
             for f in self.features
         ]
 
-    def _groups(self, cells: int) -> int:
+    def _group_count(self, cells: int) -> int:
         if self.jackknife is None:
             return 1
         return min(self.jackknife.groups, max(FEWEST_GROUPS, TABLE_BYTES // (8 * cells)))
@@ -110,8 +110,8 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
 
     def empty(self) -> TargetCounts:
         """Return the counts of no rows."""
-        kind = np.int64 if self.weight is None else np.float64
-        return TargetCounts(0, np.zeros(len(self.targets), np.int64), np.zeros(self._cells(), kind))
+        dtype = np.int64 if self.weight is None else np.float64
+        return TargetCounts(0, np.zeros(len(self.targets), np.int64), np.zeros(self._cells(), dtype))
 
     def summarize(self, batch: pa.RecordBatch) -> TargetCounts:
         """Return the counts of a batch."""
@@ -127,14 +127,16 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
             stratum = stratum * coding.cardinality + codes_of(batch, coding)
         shapes, start = self.shapes(), 0
         folded = {count: groups % count for count in {shape[0] for row in shapes for shape in row}}
-        last = [stratum * (int(target_classes(t).max()) + 1) + c for t, c in zip(self.targets, classes, strict=True)]
+        stratum_classes = [
+            stratum * (int(target_classes(t).max()) + 1) + c for t, c in zip(self.targets, classes, strict=True)
+        ]
         for feature, row in zip(self.features, shapes, strict=True):
             codes = codes_of(batch, feature).astype(np.int64)
-            for within, shape in zip(last, row, strict=True):
+            for stratum_class, shape in zip(stratum_classes, row, strict=True):
                 cells = folded[shape[0]] * shape[1]
                 cells += codes
                 cells *= shape[2] * shape[3]
-                cells += within
+                cells += stratum_class
                 np.add.at(state.counts[start : start + prod(shape)], cells, 1 if weights is None else weights)
                 start += prod(shape)
         present = np.array([np.count_nonzero(target) for target in classes], np.int64)

@@ -2,7 +2,7 @@
 
 Units are numbered from 1970, or from 0. Where more than `MOST_UNITS` hold rows, neighbours are joined two by two: the
 width is the finest at which the whole data has no more, and a part never needs a coarser one, so the state does not
-depend on the order of merging, and a day that comes changes no state that is there. Integers. Cost: 8 bytes a unit
+depend on the order of merging, and a new day changes no state of earlier ones. Integers. Cost: 8 bytes a unit
 and cell, the sum over features and targets of levels x classes; pair codes keep that small for any column.
 """
 
@@ -24,9 +24,9 @@ from featflow.summaries.protocol import Spec
 __all__ = ["TimeCounts", "TimeCountsSummarizer"]
 
 MOST_UNITS = 128
-"""Units of a state that hold rows."""
+"""Units of a state that hold rows, at most: 16 for each of 8 windows, and a state 128 times as large as one table."""
 FARTHEST = 2.0**62
-"""Number of the last unit: all later rows lie in it."""
+"""Number of the last unit: all later rows lie in it, as it must fit an int64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class TimeCounts(ArrayState):
 
     def merge(self, other: Self) -> Self:
         """Return the counts of both operands' rows."""
-        level, units = _fitting([self, other])
+        level, units = _common_units([self, other])
         counts = self.at(level, units) + other.at(level, units)
         return type(self)(self.rows + other.rows, self.undated + other.undated, level, units, counts)
 
@@ -52,10 +52,10 @@ class TimeCounts(ArrayState):
         """Return the counts of some units, its own among them, joined to a level no finer than its own."""
         if level == self.level and np.array_equal(units, self.units):
             return self.counts
-        found = np.zeros((len(units), self.counts.shape[1]), np.int64)
+        counts = np.zeros((len(units), self.counts.shape[1]), np.int64)
         for place, row in zip(np.searchsorted(units, self.units >> (level - self.level)), self.counts, strict=True):
-            found[place] += row
-        return found
+            counts[place] += row
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class TimeCountsSummarizer(Spec[TimeCounts]):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All that is read."""
+        """Columns of all codings and the event time."""
         return tuple(dict.fromkeys((*(coding.column for coding in self.features + self.targets), self.time)))
 
     def starts(self) -> np.ndarray:
@@ -114,22 +114,22 @@ class TimeCountsSummarizer(Spec[TimeCounts]):
         """Return the counts of a state's rows and a batch's, in the state's own array if it has all units."""
         values, dated = finite_values(batch.column(self.time.name))
         rows: np.ndarray | slice = slice(None) if dated.all() else np.flatnonzero(dated)
-        numbers = self._numbers(values[rows])
-        held = TimeCounts(0, 0, 0, np.unique(numbers), np.empty((0, 0), np.int64))
-        level, units = _fitting([state, held])
+        numbers = self._unit_numbers(values[rows])
+        batch_units = TimeCounts(0, 0, 0, np.unique(numbers), np.empty((0, 0), np.int64))
+        level, units = _common_units([state, batch_units])
         counts = state.at(level, units)
         place = np.searchsorted(units, numbers >> level)
         if not len(numbers):
             return TimeCounts(state.rows + batch.num_rows, state.undated + batch.num_rows, level, units, counts)
         levels = np.diff(self.starts()).tolist()
         for target, start in zip(self.targets, self._targets(), strict=False):
-            of_row, classes = classes_of(batch, target)[rows], _classes(target)
-            last = {count: place * (count * classes) + of_row for count in set(levels)}
+            row_classes, classes = classes_of(batch, target)[rows], _class_count(target)
+            last = {count: place * (count * classes) + row_classes for count in set(levels)}
             for feature, count in zip(self.features, levels, strict=True):
                 cells = (feature.groups.astype(np.int64) * classes).take(codes_of(batch, feature)[rows])
                 cells += last[count]
-                found = np.bincount(cells, minlength=len(units) * count * classes)
-                counts[:, start : start + count * classes] += found.reshape(len(units), -1)
+                cell_counts = np.bincount(cells, minlength=len(units) * count * classes)
+                counts[:, start : start + count * classes] += cell_counts.reshape(len(units), -1)
                 start += count * classes  # noqa: PLW2901
         undated = batch.num_rows - len(numbers)
         return TimeCounts(state.rows + batch.num_rows, state.undated + undated, level, units, counts)
@@ -141,9 +141,9 @@ class TimeCountsSummarizer(Spec[TimeCounts]):
     def _targets(self) -> list[int]:
         """Return where each target's cells start, and where they end."""
         levels = int(self.starts()[-1])
-        return [0, *np.cumsum([levels * _classes(target) for target in self.targets]).tolist()]
+        return [0, *np.cumsum([levels * _class_count(target) for target in self.targets]).tolist()]
 
-    def _numbers(self, times: np.ndarray) -> np.ndarray:
+    def _unit_numbers(self, times: np.ndarray) -> np.ndarray:
         """Return the number of every time's unit, int64."""
         if times.dtype.kind == "f":
             numbers = np.clip(np.floor(times.astype(np.float64) / self.unit), -FARTHEST, FARTHEST)
@@ -151,11 +151,11 @@ class TimeCountsSummarizer(Spec[TimeCounts]):
         return np.asarray(np.minimum(times // times.dtype.type(self.unit), times.dtype.type(FARTHEST)), np.int64)
 
 
-def _classes(target: Coding) -> int:
+def _class_count(target: Coding) -> int:
     return int(target_classes(target).max()) + 1
 
 
-def _fitting(states: list[TimeCounts]) -> tuple[int, np.ndarray]:
+def _common_units(states: list[TimeCounts]) -> tuple[int, np.ndarray]:
     """Return the finest level at which states together have few enough units, and those."""
     level = max(state.level for state in states)
     units = np.unique(np.concatenate([state.units >> (level - state.level) for state in states]))

@@ -4,7 +4,7 @@ State: counts by sortable key, truncated to the finest resolution at which the
 column has no more than ``cells`` occupied cells. A part of the data never needs
 a coarser resolution than the whole, so the state is exact under any order and
 any cut: a monoid on integers, unlike KLL, whose coin flips change from run to
-run. Where values share cells, registers of a HyperLogLog tell how many there are.
+run. Where values share cells, registers of a HyperLogLog estimate how many there are.
 Cost: at most ``cells`` x 16 bytes a column and 4 KiB, one sort a batch.
 """
 
@@ -42,9 +42,9 @@ class Histogram:
     @classmethod
     def of_keys(cls, keys: np.ndarray, kind: str, limit: int) -> Self:
         """Return the counts of ascending keys at the finest resolution of at most ``limit`` cells."""
-        shift, starts = _coarsest(keys, 0, limit)
+        shift, starts = _resolution(keys, 0, limit)
         registers = number_registers(keys[_is_first(keys)], kind) if shift else no_registers()
-        cells = _lowest(keys[starts].astype(np.uint64), shift)
+        cells = _cell_keys(keys[starts].astype(np.uint64), shift)
         return cls(kind, shift, cells, np.diff(starts, append=len(keys)), registers)
 
     def merge(self, other: Self, limit: int) -> Self:
@@ -52,17 +52,17 @@ class Histogram:
         keys = np.concatenate([self.cells, other.cells])
         order = np.argsort(keys, kind="stable")  # merges two ascending runs
         keys, counts = keys[order], np.concatenate([self.counts, other.counts])[order]
-        shift, starts = _coarsest(keys, max(self.shift, other.shift), limit)
-        cells, counts = _lowest(keys[starts], shift), np.add.reduceat(counts, starts) if len(keys) else counts
-        registers = np.maximum(self._values(), other._values()) if shift else no_registers()
+        shift, starts = _resolution(keys, max(self.shift, other.shift), limit)
+        cells, counts = _cell_keys(keys[starts], shift), np.add.reduceat(counts, starts) if len(keys) else counts
+        registers = np.maximum(self._value_registers(), other._value_registers()) if shift else no_registers()
         return type(self)(self.kind, shift, cells, counts, registers)
 
-    def _values(self) -> np.ndarray:
+    def _value_registers(self) -> np.ndarray:
         """Return the registers of all values."""
         return self.registers if self.shift else number_registers(self.cells, self.kind)
 
 
-def _coarsest(keys: np.ndarray, shift: int, limit: int) -> tuple[int, np.ndarray]:
+def _resolution(keys: np.ndarray, shift: int, limit: int) -> tuple[int, np.ndarray]:
     """Return the least shift, at least ``shift``, that leaves ``limit`` cells or fewer, and where each cell starts.
 
     Parameters
@@ -72,18 +72,18 @@ def _coarsest(keys: np.ndarray, shift: int, limit: int) -> tuple[int, np.ndarray
     """
     if not len(keys):
         return shift, np.empty(0, np.int64)
-    between = keys[1:] ^ keys[:-1]  # keys are in one cell if they differ below the shift only
+    differing = keys[1:] ^ keys[:-1]  # neighbours are in one cell if they differ in bits below the shift alone
 
-    def parted(bits: int) -> np.ndarray:
-        return np.asarray(between >= keys.dtype.type(1 << bits))
+    def is_boundary(bits: int) -> np.ndarray:
+        return np.asarray(differing >= keys.dtype.type(1 << bits))
 
     low, high = shift, 8 * keys.itemsize - 1
-    if 1 + np.count_nonzero(parted(low)) > limit:
+    if 1 + np.count_nonzero(is_boundary(low)) > limit:
         while high - low > 1:  # cells at low > limit >= cells at high
             middle = (low + high) // 2
-            low, high = (middle, high) if 1 + np.count_nonzero(parted(middle)) > limit else (low, middle)
+            low, high = (middle, high) if 1 + np.count_nonzero(is_boundary(middle)) > limit else (low, middle)
         shift = high
-    return shift, np.concatenate([[0], 1 + np.flatnonzero(parted(shift))])
+    return shift, np.concatenate([[0], 1 + np.flatnonzero(is_boundary(shift))])
 
 
 def _is_first(keys: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def _is_first(keys: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones(min(len(keys), 1), bool), keys[1:] != keys[:-1]])
 
 
-def _lowest(keys: np.ndarray, shift: int) -> np.ndarray:
+def _cell_keys(keys: np.ndarray, shift: int) -> np.ndarray:
     """Return the lowest key of every key's cell."""
     return np.asarray(keys >> np.uint64(shift) << np.uint64(shift))
 
@@ -162,8 +162,8 @@ class ValueHistogramsSummarizer(Spec[ValueHistograms]):
 
     def empty(self) -> ValueHistograms:
         """Return the histograms of no rows."""
-        nothing = np.empty(0, np.uint64), np.empty(0, np.int64)
-        return ValueHistograms(0, self.cells, tuple(Histogram(column.type, 0, *nothing) for column in self.columns))
+        no_cells = np.empty(0, np.uint64), np.empty(0, np.int64)
+        return ValueHistograms(0, self.cells, tuple(Histogram(column.type, 0, *no_cells) for column in self.columns))
 
     def summarize(self, batch: pa.RecordBatch) -> ValueHistograms:
         """Return the histograms of a batch."""

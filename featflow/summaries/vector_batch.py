@@ -1,4 +1,4 @@
-"""A batch's column of vectors as a matrix, made once for all summaries of it."""
+"""Converts a batch's column of vectors to a matrix, once for all summaries of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Vectors:
     """The vectors of a batch."""
 
     values: np.ndarray
-    """Shape (rows, width), float32; of a row without a vector they say nothing."""
+    """Shape (rows, width), float32; undefined in rows without a vector."""
     present: np.ndarray
     """Rows that have a vector, shape (rows,), bool."""
     finite: np.ndarray
@@ -32,8 +32,8 @@ def vectors_of(batch: pa.RecordBatch | CachedBatch, column: Column) -> Vectors:
     --------
     >>> from featflow.columns.column import Kind
     >>> lists = pa.array([[1.0, 2.0], None, [np.nan, 0.0]], pa.list_(pa.float32(), 2))
-    >>> found = vectors_of(pa.record_batch({"v": lists}).slice(1), Column("v", "vector", Kind.VECTOR))
-    >>> found.values.shape, found.present.tolist(), found.finite.tolist()
+    >>> vectors = vectors_of(pa.record_batch({"v": lists}).slice(1), Column("v", "vector", Kind.VECTOR))
+    >>> vectors.values.shape, vectors.present.tolist(), vectors.finite.tolist()
     ((2, 2), [False, True], [False, False])
     """
 

@@ -1,4 +1,4 @@
-"""Second moments, extremes and lengths of vectors: what a spectrum, its rank and principal directions are made from.
+"""Second moments, extremes and lengths of vectors, for a spectrum, its rank and principal directions.
 
 Merging is Chan et al. (1983) extended to co-moments by Pebay (2008, SAND2008-6212, eq. 3.2), so a common offset
 costs no digits. Vectors with a NaN or an infinity are counted and take part in nothing else. Cost: one d x d float64
@@ -105,9 +105,9 @@ class VectorMomentsSummarizer(Spec[VectorMoments]):
 
     def summarize(self, batch: pa.RecordBatch) -> VectorMoments:
         """Return the moments of a batch."""
-        found = vectors_of(batch, self.vector)
-        x = found.values[found.finite].astype(np.float64)
-        n, present = len(x), int(found.present.sum())
+        vectors = vectors_of(batch, self.vector)
+        x = vectors.values[vectors.finite].astype(np.float64)
+        n, present = len(x), int(vectors.present.sum())
         lengths = np.sqrt((x**2).sum(axis=1))
         bins = np.clip(np.searchsorted(NORM_EDGES, lengths, side="right") - 1, 0, len(NORM_EDGES) - 2)
         mean = x.sum(axis=0) / max(n, 1)

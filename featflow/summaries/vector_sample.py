@@ -92,13 +92,13 @@ class VectorSampleSummarizer(Spec[VectorSample]):
 
     def summarize(self, batch: pa.RecordBatch) -> VectorSample:
         """Return the sample of a batch."""
-        found, digests = vectors_of(batch, self.vector), batch.column(self.content.name)
-        used = np.flatnonzero(found.finite & digests.is_valid().to_numpy(zero_copy_only=False))
+        vectors, digests = vectors_of(batch, self.vector), batch.column(self.content.name)
+        used = np.flatnonzero(vectors.finite & digests.is_valid().to_numpy(zero_copy_only=False))
         joined = b"".join(digests.take(pa.array(used)).to_pylist())
         content = np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
         keys = np.column_stack([content, *(classes_of(batch, target)[used] for target in self.targets)])
         kept, counts = _smallest(keys, np.ones(len(keys), np.int64), self.size)
-        return VectorSample(batch.num_rows, self.size, keys[kept], counts, found.values[used[kept]])
+        return VectorSample(batch.num_rows, self.size, keys[kept], counts, vectors.values[used[kept]])
 
     def nbytes(self) -> int:
         """Return the bytes of a state."""

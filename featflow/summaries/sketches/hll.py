@@ -33,9 +33,11 @@ __all__ = [
 LG_K = 12
 """4,096 registers: standard error 1.6 %."""
 REGISTERS = 1 << LG_K
+"""Registers of a sketch, a byte each."""
 AT_ONCE = 2**14
 """Values hashed at once: what a core's cache holds."""
 BOUND_STANDARD_ERRORS = 2
+"""Distance of bounds from the estimate: they hold for some 95 % of columns."""
 MOST_ZEROS = 62
 """Leading zeros that a register tells apart."""
 FLOAT_EXPONENT = 52, 1023
@@ -44,8 +46,11 @@ PREAMBLE = "<8B3d2I"
 """Preamble integers, version, family, registers' logarithm, 0, flags, lowest value, mode; running estimate, sums of
 1 / 2^value below 2^-32 and the others; registers at the lowest value, exceptions."""
 OUT_OF_ORDER = 16
+"""Flag that makes the library estimate from the registers, not from its running estimate."""
 HLL_8_MODE = 10
+"""Mode byte of a sketch with a byte a register."""
 HIGH_VALUE = 32
+"""Register value from which the library sums terms apart, to keep their digits."""
 
 
 def number_words(keys: np.ndarray, kind: str) -> np.ndarray:
@@ -62,7 +67,7 @@ def number_words(keys: np.ndarray, kind: str) -> np.ndarray:
 
 
 def no_registers() -> np.ndarray:
-    """Return what stands where values are counted exactly."""
+    """Return the registers of a column whose values are counted exactly: none."""
     return np.empty(0, np.uint8)
 
 

@@ -17,7 +17,7 @@ FIRST, SECOND = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
 MIX = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 FIVE = np.uint64(5)
 BLOCK_BYTES = 16
-MASKS = np.array([2 ** (8 * kept) - 1 for kept in range(9)], np.uint64)
+MASKS = np.array([2 ** (8 * length) - 1 for length in range(9)], np.uint64)
 """Mask of the first 0 to 8 bytes of a word."""
 
 
@@ -48,9 +48,9 @@ def murmur_strings(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
     for block in range(int(blocks.max())):
         longer = np.flatnonzero(blocks > block)
         at = starts[longer] + BLOCK_BYTES * block
-        one = _turned(first[longer] ^ _mixed(word_at[at], FIRST, 31, SECOND), 27) + second[longer]
+        one = _rotated(first[longer] ^ _mixed(word_at[at], FIRST, 31, SECOND), 27) + second[longer]
         one = one * FIVE + np.uint64(0x52DCE729)
-        two = _turned(second[longer] ^ _mixed(word_at[at + 8], SECOND, 33, FIRST), 31) + one
+        two = _rotated(second[longer] ^ _mixed(word_at[at + 8], SECOND, 33, FIRST), 31) + one
         first[longer], second[longer] = one, two * FIVE + np.uint64(0x38495AB5)
     at, rest = starts + BLOCK_BYTES * blocks, lengths % BLOCK_BYTES
     first ^= _mixed(word_at[at] & MASKS[np.minimum(rest, 8)], FIRST, 31, SECOND)
@@ -58,13 +58,13 @@ def murmur_strings(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
     return _finished(first, second, lengths.view(np.uint64))
 
 
-def _turned(words: np.ndarray, bits: int) -> np.ndarray:
+def _rotated(words: np.ndarray, bits: int) -> np.ndarray:
     """Rotate words to the left."""
     return np.asarray(words << np.uint64(bits) | words >> np.uint64(64 - bits))
 
 
 def _mixed(words: np.ndarray, before: np.uint64, bits: int, after: np.uint64) -> np.ndarray:
-    return _turned(words * before, bits) * after
+    return _rotated(words * before, bits) * after
 
 
 def _finished(first: np.ndarray, second: np.ndarray, lengths: np.ndarray | np.uint64) -> tuple[np.ndarray, np.ndarray]:
