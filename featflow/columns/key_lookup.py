@@ -3,7 +3,8 @@
 The cells and bins of a number begin at keys that are multiples of a power of two, so the leading bits of a key,
 its *slot*, decide its cell. A table of all slots would be too large, and most slots are far from any step: each page
 of slots with a step in it has a stretch of the table of its own, and all pages between two such pages share one.
-Cost: 3 to 6 ns a key whatever the steps, where a binary search among 65,536 takes 80.
+Cost: 3 to 7 ns a key whatever the steps. numpy.searchsorted and torch.bucketize take 30 among 63 edges and
+100 among 43,000 cells: with them, a run of a million rows of 20 columns takes 40 % more CPU, one of hflights 2 %.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ class Context:
             self.passes.append(Pass(stage, len(result.shards), result.computed))
             self.quarantined += result.quarantined
             shards = result.shards
-            merged = [spec for spec in file_specs if not spec.by_shard]
+            merged = [spec for spec in file_specs if not spec.by_shard] if shards else []
             self._merged_names |= zip(merged, passes.merge(self.workspace, shards, merged, "merging"), strict=True)
         if stored_specs:
             codes: tuple[Any, ...] = tuple(spec for spec in file_specs if spec.by_shard)

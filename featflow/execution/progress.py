@@ -114,9 +114,9 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """End a stage."""
+        """End a stage; one that comes again, as an analysis that reads and later writes, adds up."""
         now = time.monotonic()
-        self.seconds[stage] = round(now - self._last, 3)
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + now - self._last, 3)
         self._last = now
 
     def total(self) -> dict[str, float]:

@@ -378,12 +378,12 @@ def test_a_corrupted_page_beyond_the_budget(bench):
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 2**27], ids=["a shard each", "one shard"])
-@pytest.mark.parametrize("cells", [512, 2**18], ids=["summaries together", "summaries apart"])
+@pytest.mark.parametrize("cells", [512, 260_000], ids=["summaries together", "summaries apart"])
 def test_two_corrupted_row_groups(bench, cells, shard_bytes):
     path = damaged(bench, (0, "city"), (3, "amount"))
     config = {
         "dataset": {"targets": ["label"], "shard_bytes": shard_bytes},
-        "budget": {"bad_rows": 0.5, "memory": "64MiB"},  # so little that 2**18 cells fill a task
+        "budget": {"bad_rows": 0.5, "memory": "64MiB"},  # so little that 260,000 cells fill a task
         "codebook": {"cells": cells, "levels": 1024},
     }
     done = bench.run(**config)
