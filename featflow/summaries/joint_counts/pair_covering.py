@@ -5,7 +5,9 @@ TD(g, m) covers the pairs between g groups of m columns by m^2 blocks of one col
 column c of the first group and columns r, r + c, r + 2c, ... modulo m of the others. Two of these meet once where
 differences of the multiples are invertible, so m must have no prime factor below g - 1 (Colbourn & Dinitz, Handbook of
 Combinatorial Designs, 2007, III.3). Pairs within a group are covered in turn. Few columns are covered greedily.
-100 columns by blocks of 4: 873, at best 825.
+100 columns by blocks of 4: 873, at best 825. Halves of blocks against halves, which needs no design, make 1,225:
+counting all pairs of 100 or 300 columns of 17 levels takes 1.3 times as long, of 4 to 64 levels 1.2 to 1.3, of 20
+columns as long.
 """
 
 from __future__ import annotations
