@@ -2,6 +2,9 @@
 
 Strength is ``|value|``, less what independence would give where that is not 0. The strongest of a column are told
 apart by its k-th largest strength, which blocks of pairs can be merged into: the k largest of both.
+
+Cost: 0.4 s of CPU a million rows. polars takes 0.3, and 0.15 to be imported by each worker; merging a block takes it
+20 ms against 3, as it looks names up where arrays hold the features' places.
 """
 
 from __future__ import annotations
