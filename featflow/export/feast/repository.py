@@ -110,9 +110,8 @@ def export_feast(uri: str, to: str | None = None, data: str | None = None) -> Ex
     save_metrics(store, found)
     if STORE not in store.names("."):
         store.write(STORE, definitions.feature_store(project).encode())
-    store.write("materialize.sh", definitions.materialize(repository).encode())
-    store.write("README.md", definitions.readme(repository).encode())
-    store.write("definitions.py", definitions.definitions(repository).encode())
+    for name, text in definitions.texts(repository).items():
+        store.write(name, text.encode())
     return Exported(store.root, repository, len(found))
 
 
