@@ -1,7 +1,8 @@
-"""Copies of a run's rows that Feast can read: each part whole from the moment it has its name, and nothing else there.
+"""Copies a run's rows into folders of Parquet parts that Feast can read.
 
-A part is named by what it holds and how that was read, so the next export writes what is new, and removes what is no
-longer of the run. A row without a key or event time is none that Feast could find: it is left out and counted.
+A part is complete as soon as its name exists, and a view's folder holds no other files. The digest in a part's name is
+of its rows and of how they were read. So the next export writes only new parts, and removes those that the run no
+longer has. Feast cannot look up a row without a key or event time: such rows are left out and counted.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from featflow.storage.store import Store
 __all__ = ["Copied", "copy_view"]
 
 Part = tuple[str, Callable[[], pa.Table]]
-"""Digest of what a part holds, and what makes it."""
+"""Digest of a part's rows, and the function that builds them."""
 NAME = re.compile(r"part-([0-9a-f]+)-(\d+)\.parquet")
-"""Digest of a part, and how many rows it leaves out: so the next export knows without opening it."""
+"""Digest of a part, and the number of rows it leaves out, which the next export thus knows without opening the part."""
 FORMAT = 2
-"""Of copies of the dataset's columns: raise it when other rows are made of the same files, read the same way."""
+"""Version of copied columns, part of their digests: raise it when the same files and columns give other rows."""
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy took."""
+    """Parts and rows of a view's copy."""
 
     parts: int
     """Parts in all."""
@@ -50,12 +51,12 @@ class Copied:
 
 
 def copy_view(run: Run, source: Source, view: View, store: Store) -> Copied:
-    """Write the rows of a view, and remove what is there of earlier runs.
+    """Write the rows of a view, and remove parts of earlier runs.
 
     Parameters
     ----------
     store
-        Where copies are.
+        Holds the copies.
 
     Raises
     ------
@@ -64,29 +65,29 @@ def copy_view(run: Run, source: Source, view: View, store: Store) -> Copied:
     InfrastructureError
         Storage failed; what is written stays and is not written again.
     """
-    there = {name for name in store.names(str(view.folder)) if name.endswith(".parquet")}
-    parts = _of_images(run, view) if view.image else _of_columns(run, source, view)
-    known = {found[1]: name for name in there if (found := NAME.fullmatch(name))}
-    kept, written = set[str](), 0
-    for digest, rows in parts:
-        if digest not in known:
-            table = rows()
-            whole = _complete(table, view)
-            known[digest] = f"part-{digest}-{len(table) - len(whole)}.parquet"
-            store.write_parquet(f"{view.folder}/{known[digest]}", whole)
+    existing = {name for name in store.names(str(view.folder)) if name.endswith(".parquet")}
+    parts = _image_parts(run, view) if view.image else _column_parts(run, source, view)
+    name_of = {match[1]: name for name in existing if (match := NAME.fullmatch(name))}
+    current, written = set[str](), 0
+    for digest, build in parts:
+        if digest not in name_of:
+            table = build()
+            complete = _complete_rows(table, view)
+            name_of[digest] = f"part-{digest}-{len(table) - len(complete)}.parquet"
+            store.write_parquet(f"{view.folder}/{name_of[digest]}", complete)
             written += 1
-        kept.add(known[digest])
-    left_out = sum(int(found[2]) for found in map(NAME.fullmatch, kept) if found)
-    if not kept:
-        kept.add("part-empty.parquet")
+        current.add(name_of[digest])
+    left_out = sum(int(match[2]) for match in map(NAME.fullmatch, current) if match)
+    if not current:  # an empty folder has no schema that Feast could read
+        current.add("part-empty.parquet")
         store.write_parquet(f"{view.folder}/part-empty.parquet", view.schema.empty_table())
-    for name in there - kept:
+    for name in existing - current:
         store.remove(f"{view.folder}/{name}")
-    return Copied(len(kept), written, left_out)
+    return Copied(len(current), written, left_out)
 
 
-def _complete(table: pa.Table, view: View) -> pa.Table:
-    """Return the rows that have keys, event time and, where it is a vector, their feature."""
+def _complete_rows(table: pa.Table, view: View) -> pa.Table:
+    """Return the rows without nulls in keys, event time and features that are vectors."""
     needed = [*(key.name for key in view.keys), view.time]
     needed += [feature.name for feature in view.features if feature.width]
     mask = np.ones(len(table), bool)
@@ -95,12 +96,12 @@ def _complete(table: pa.Table, view: View) -> pa.Table:
     return table.filter(pa.array(mask)).combine_chunks()
 
 
-def _of_columns(run: Run, source: Source, view: View) -> Iterator[Part]:
-    """Yield a part for every shard that the run read."""
+def _column_parts(run: Run, source: Source, view: View) -> Iterator[Part]:
+    """Yield a part of the dataset's columns for every shard that the run read."""
     features = {column.name: column for column in source.features}
-    wanted = tuple(read_as(features[feature.column], feature.type) for feature in view.features)
+    feature_columns = tuple(read_as(features[feature.column], feature.type) for feature in view.features)
     keys = tuple(key_column(key, key_type(key)) for key in source.keys)
-    columns = (*keys, read_as(source.time, TIME), *wanted)
+    columns = (*keys, read_as(source.time, TIME), *feature_columns)
 
     def rows(shard: Shard) -> pa.Table:
         batches, derived = list[pa.RecordBatch](), DerivedColumns(run.store, shard.digest, columns)
@@ -108,10 +109,10 @@ def _of_columns(run: Run, source: Source, view: View) -> Iterator[Part]:
             if isinstance(batch, Quarantined):
                 raise InfrastructureError(f"{batch.uri}: row group {batch.row_group} became unreadable; run again")
             batches.append(derived.of(batch, sum(each.num_rows for each in batches)))
-        read = pa.Table.from_batches(batches)
-        arrays = [as_key_values(read[key.name], key) for key in source.keys]
-        arrays.append(as_values(read[source.time.name], TIME))
-        arrays += [as_values(read[feature.column], feature.type) for feature in view.features]
+        table = pa.Table.from_batches(batches)
+        arrays = [as_key_values(table[key.name], key) for key in source.keys]
+        arrays.append(as_values(table[source.time.name], TIME))
+        arrays += [as_values(table[feature.column], feature.type) for feature in view.features]
         return pa.table(arrays, schema=view.schema)
 
     reading = (FORMAT, columns, tuple(key_type(key) for key in source.keys))
@@ -119,30 +120,31 @@ def _of_columns(run: Run, source: Source, view: View) -> Iterator[Part]:
         yield hashlib.sha256(repr((shard.digest, reading)).encode()).hexdigest()[:24], partial(rows, shard)
 
 
-def _of_images(run: Run, view: View) -> Iterator[Part]:
-    """Yield a part for every part of the embedding table."""
+def _image_parts(run: Run, view: View) -> Iterator[Part]:
+    """Yield a part of an image column's vectors for every part of the embedding table."""
     column, encoder = view.image or ("", "")
     for path in run.paths("embedding"):
-        whole = run.store.read_parquet(path)
-        ours = pc.and_(pc.equal(whole["column"], column), pc.equal(whole["encoder"], encoder))
-        table = whole.filter(pc.and_(ours, pc.equal(whole["status"], "ok")))
-        arrays = [table[key.column].cast(key.type) for key in view.keys]
-        arrays.append(table[whole.column_names[len(view.keys)]].cast(TIME))
+        embeddings = run.store.read_parquet(path)
+        of_view = pc.and_(pc.equal(embeddings["column"], column), pc.equal(embeddings["encoder"], encoder))
+        rows = embeddings.filter(pc.and_(of_view, pc.equal(embeddings["status"], "ok")))
+        arrays = [rows[key.column].cast(key.type) for key in view.keys]
+        arrays.append(rows[embeddings.column_names[len(view.keys)]].cast(TIME))
         if view.features[0].width:
-            arrays.append(table["embedding"].cast(view.features[0].type))
+            arrays.append(rows["embedding"].cast(view.features[0].type))
         else:
-            arrays += _unnested(table["embedding"], len(view.features))
+            arrays += _dimensions(rows["embedding"], len(view.features))
         part = pa.table(arrays, schema=view.schema)
-        yield _digest(part), part.combine_chunks
+        yield _table_digest(part), part.combine_chunks
 
 
-def _unnested(vectors: pa.ChunkedArray, width: int) -> list[pa.Array]:
-    """Return each dimension of vectors, none of which is null."""
+def _dimensions(vectors: pa.ChunkedArray, width: int) -> list[pa.Array]:
+    """Return each dimension of vectors as an array; no vector may be null."""
     values = pc.list_flatten(vectors).combine_chunks().to_numpy(zero_copy_only=False).reshape(len(vectors), width)
     return [pa.array(values[:, place]) for place in range(width)]
 
 
-def _digest(table: pa.Table) -> str:
+def _table_digest(table: pa.Table) -> str:
+    # One chunk: the bytes of a stream depend on how a table is cut.
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())

@@ -1,8 +1,9 @@
-"""A run's profile as rows of Feast's own monitoring table, which its API and its pages show.
+"""A run's profile as rows of Feast's own monitoring table, which Feast's API and web pages show.
 
-Feast keeps a row a feature, day and granularity. A run is one such row a feature: of the granularity that holds its
-event time (daily, weekly, biweekly, monthly, quarterly), else ``baseline``, Feast's word for all there is; its day is
-that of the first event, as Feast's own is. The first run that is exported is the baseline.
+Feast keeps a row for each feature, day and granularity. A run gives one such row for each feature. Its granularity is
+the shortest that holds the run's event time (daily, weekly, biweekly, monthly, quarterly), else ``baseline``, Feast's
+word for all data; its day is that of the first event, as in Feast's own rows. The first run that is exported is the
+baseline.
 """
 
 from __future__ import annotations
@@ -42,17 +43,19 @@ METRICS = pa.schema(
     ]
 )
 KEY = ("project_id", "feature_view_name", "feature_name", "metric_date", "granularity", "data_source_type")
+"""Columns that identify a row of the table."""
 DAYS = {1: "daily", 7: "weekly", 14: "biweekly", 31: "monthly", 92: "quarterly"}
-"""Most days of event time in each granularity."""
+"""Most days of event time in each granularity: the longest month has 31, the longest quarter 92."""
 BASELINE = "baseline"
 PERCENTILES = (50, 75, 90, 95, 99)
+"""Those that Feast's table has columns for."""
 BINS, VALUES = 20, 10
 """Bins and values of a histogram, as Feast computes them itself."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def granularity(first: float, last: float) -> str:
-    """Return what Feast calls a stretch of event time, from microseconds since 1970.
+    """Return Feast's granularity of a range of event time; both ends are microseconds since 1970.
 
     Examples
     --------
@@ -65,16 +68,16 @@ def granularity(first: float, last: float) -> str:
 
 
 def metrics(run: Run, project: str, views: list[View], event_time: str) -> pa.Table:
-    """Return a row for every feature of the views that is a number or a category.
+    """Return a row of `METRICS` for every feature of the views that is a number or a category.
 
     Raises
     ------
     DatasetError
-        A state of the run, which its histograms come from, is not there any more.
+        A state that a histogram is computed from no longer exists.
     """
-    wanted = ("column", "kind", "rows", "missing", "mean", "std", "min", "max", "distinct", "top_values")
-    told = {row["column"]: row for row in run.arrow("profile").select(wanted).to_pylist()}
-    first, last = (told[event_time][end] for end in ("min", "max"))
+    names = ("column", "kind", "rows", "missing", "mean", "std", "min", "max", "distinct", "top_values")
+    profiles = {row["column"]: row for row in run.arrow("profile").select(names).to_pylist()}
+    first, last = (profiles[event_time][end] for end in ("min", "max"))
     shared = {
         "project_id": project,
         "metric_date": (EPOCH + timedelta(microseconds=first)).date(),
@@ -87,72 +90,74 @@ def metrics(run: Run, project: str, views: list[View], event_time: str) -> pa.Ta
     states, rows = RunStates(run), []
     for view in views:
         for feature in view.features:
-            profile = told.get(feature.column)
+            profile = profiles.get(feature.column)
             if feature.width or profile is None or profile["kind"] == "time":
                 continue
-            named = {"feature_view_name": view.name, "feature_name": feature.name}
-            rows.append(shared | named | _row(profile, states))
+            identity = {"feature_view_name": view.name, "feature_name": feature.name}
+            rows.append(shared | identity | _feature_metrics(profile, states))
     return pa.Table.from_pylist(rows, METRICS)
 
 
-def save_metrics(store: Store, found: pa.Table) -> None:
-    """Put rows into the table of a repository, in place of those of the same key; a baseline that is there stays.
+def save_metrics(store: Store, rows: pa.Table) -> None:
+    """Write rows to a repository's table, in place of rows of the same `KEY`; a feature's first row is its baseline.
 
     Raises
     ------
     DatasetError
-        What is there is no such table.
+        The file at `PATH` is another table.
     """
     try:
-        there = store.read_parquet(PATH)
+        existing = store.read_parquet(PATH)
     except FileNotFoundError:
-        there = METRICS.empty_table()
+        existing = METRICS.empty_table()
     try:
-        there = there.select(METRICS.names).cast(METRICS)
+        existing = existing.select(METRICS.names).cast(METRICS)
     except (KeyError, pa.ArrowException) as error:
         raise DatasetError(f"{store.uri(PATH)}: not Feast's table of metrics ({error}); move it away") from None
-    ours = set(zip(*(found[name].to_pylist() for name in KEY), strict=True))
-    others = [key not in ours for key in zip(*(there[name].to_pylist() for name in KEY), strict=True)]
-    there = there.filter(pa.array(others, pa.bool_()))
-    known = there.filter(pc.fill_null(there["is_baseline"], False))
-    named = set(zip(*(known[name].to_pylist() for name in KEY[:3]), strict=True))
-    names = zip(*(found[name].to_pylist() for name in KEY[:3]), strict=True)
-    first = pa.array([name not in named for name in names], pa.bool_())
-    found = found.set_column(METRICS.get_field_index("is_baseline"), METRICS.field("is_baseline"), first)
-    store.write_parquet(PATH, pa.concat_tables([there, found]))
+    replaced = set(zip(*(rows[name].to_pylist() for name in KEY), strict=True))
+    is_kept = [key not in replaced for key in zip(*(existing[name].to_pylist() for name in KEY), strict=True)]
+    existing = existing.filter(pa.array(is_kept, pa.bool_()))
+    baselines = existing.filter(pc.fill_null(existing["is_baseline"], False))
+    with_baseline = set(zip(*(baselines[name].to_pylist() for name in KEY[:3]), strict=True))
+    features = zip(*(rows[name].to_pylist() for name in KEY[:3]), strict=True)
+    is_baseline = pa.array([name not in with_baseline for name in features], pa.bool_())
+    rows = rows.set_column(METRICS.get_field_index("is_baseline"), METRICS.field("is_baseline"), is_baseline)
+    store.write_parquet(PATH, pa.concat_tables([existing, rows]))
 
 
-def _row(profile: dict[str, Any], states: RunStates) -> dict[str, Any]:
+def _feature_metrics(profile: dict[str, Any], states: RunStates) -> dict[str, Any]:
     rows, missing = profile["rows"], profile["missing"]
     counts = {"row_count": rows, "null_count": missing, "null_rate": missing / rows}
     if profile["kind"] != "number":
         top = (profile["top_values"] or [])[:VALUES]
-        shown = {"values": top, "other_count": rows - missing - sum(value["count"] for value in top)}
-        histogram = shown | {"unique_count": profile["distinct"]}
+        frequencies = {"values": top, "other_count": rows - missing - sum(value["count"] for value in top)}
+        histogram = frequencies | {"unique_count": profile["distinct"]}
         return counts | {"feature_type": "categorical", "histogram": json.dumps(histogram) if rows > missing else None}
-    known = {"mean": profile["mean"], "stddev": profile["std"], "min_val": profile["min"], "max_val": profile["max"]}
-    found = counts | known | {"feature_type": "numeric"}
+    moments = {"mean": profile["mean"], "stddev": profile["std"], "min_val": profile["min"], "max_val": profile["max"]}
+    values = counts | moments | {"feature_type": "numeric"}
     state = states[profile["column"]]
     if profile["min"] is None or not isinstance(state.counts, Histogram):
-        return found
-    return found | _spread(state, state.counts)
+        return values
+    return values | _distribution(state, state.counts)
 
 
-def _spread(state: ColumnState, histogram: Histogram) -> dict[str, Any]:
-    """Return percentiles and a histogram of the values, each taken for the middle of its cell in the run's state."""
+def _distribution(state: ColumnState, histogram: Histogram) -> dict[str, Any]:
+    """Return percentiles and a histogram; each value counts as the middle of its cell in the run's state."""
     cells, counts = histogram.cells, histogram.counts
     last = cells + np.uint64((1 << histogram.shift) - 1)
     ends = (key_values(each, state.column.type) for each in (cells, last))
     low, high = (np.clip(np.nan_to_num(end, nan=state.high), state.low, state.high) for end in ends)
+    # Halves are added, as a sum of two values may overflow.
     values, cumulative = low / 2 + high / 2, np.cumsum(counts)
-    wanted = np.ceil(np.array(PERCENTILES) / 100 * cumulative[-1] - 1e-9)
-    percentiles = values[np.searchsorted(cumulative, wanted)]
+    # A product that rounding lifts just above a whole rank is that rank.
+    ranks = np.ceil(np.array(PERCENTILES) / 100 * cumulative[-1] - 1e-9)
+    percentiles = values[np.searchsorted(cumulative, ranks)]
     try:
         binned, edges = np.histogram(values, BINS, (state.low, state.high), weights=counts)
     except ValueError:  # values so close, or so far apart, that there are no such bins between them
         binned, edges = counts.sum(keepdims=True), np.array([state.low, state.high])
-    shown = {"bins": edges.tolist(), "counts": [round(count) for count in binned.tolist()]}
+    bins = {"bins": edges.tolist(), "counts": [round(count) for count in binned.tolist()]}
     return {
         **{f"p{p}": float(value) for p, value in zip(PERCENTILES, percentiles, strict=True)},
-        "histogram": json.dumps(shown | {"bin_width": float(edges[1] - edges[0])}),
+        "histogram": json.dumps(bins | {"bin_width": float(edges[1] - edges[0])}),
     }

@@ -1,4 +1,4 @@
-"""What Feast can read: its types for a dataset's columns, names that it takes, and how columns are read for it.
+"""Feast's types and names for a dataset's columns, and how featflow reads columns as those types.
 
 Feast reads Parquet through pandas and an explicit schema: whole numbers, floats, booleans, `string` and times in UTC
 go through unchanged; `large_string`, decimals, days, dictionaries and naive times do not.
@@ -39,12 +39,13 @@ DTYPES = {
 """Feast's name of every type that is written for it."""
 REAL_NUMBERS = ("halffloat", "float", "double", "decimal")
 SAFE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+"""Names that need no change."""
 TAKEN = {"event_timestamp"}
-"""What Feast calls the time of the rows that features are looked up for."""
+"""Names that Feast itself uses: of the time of the rows that features are looked up for."""
 
 
 def safe_names(columns: Iterable[str], taken: Collection[str] = TAKEN) -> dict[str, str]:
-    """Return the name that each column has in Feast: its own where letters, digits and ``_.-`` make it up.
+    """Return each column's name in Feast: its own where that consists of letters, digits and ``_.-``.
 
     Feast splits references at colons and writes names into the statements of its stores.
 
@@ -61,17 +62,17 @@ def safe_names(columns: Iterable[str], taken: Collection[str] = TAKEN) -> dict[s
             continue
         base = f"{name}_" if name in taken else re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
         base = base if SAFE.fullmatch(base) else f"_{base}"
-        number, found = 1, base
-        while found in used or found in taken:
+        number, candidate = 1, base
+        while candidate in used or candidate in taken:
             number += 1
-            found = f"{base}_{number}"
-        names[name] = found
-        used.add(found)
+            candidate = f"{base}_{number}"
+        names[name] = candidate
+        used.add(candidate)
     return {name: names[name] for name in columns}
 
 
 def feature_type(column: Column) -> pa.DataType:
-    """Return the type of a feature in Feast: that of the files as far as Feast has it.
+    """Return the type of a feature in Feast: that of the files where Feast has it.
 
     Examples
     --------
@@ -91,7 +92,7 @@ def feature_type(column: Column) -> pa.DataType:
 
 
 def read_as(column: Column, kind: pa.DataType) -> Column:
-    """Return the column as which featflow's reader gives values that become a type."""
+    """Return the column with a type and kind as which the reader gives values that cast to a type of Feast."""
     if kind == TIME:
         return replace(column, type="int64", kind=Kind.TIME)
     if kind == pa.string():
@@ -103,7 +104,8 @@ def read_as(column: Column, kind: pa.DataType) -> Column:
 
 
 def as_values(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Return values of `read_as` in the type."""
+    """Return the values of a column of `read_as`, cast to a type of Feast."""
+    # Feast has no unsigned type: whole numbers above 2^53 lose digits as float64.
     return values.cast(kind, safe=kind != pa.float64())
 
 
@@ -114,5 +116,5 @@ def key_dtype(column: Column) -> pa.DataType:
 
 
 def as_key_values(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
-    """Return a key's values, as `key_column` reads them, in Feast's type; equal to those of the embedding table."""
+    """Return a key's values, read as `key_column`, in Feast's type: equal to those of the embedding table."""
     return as_key(values, key_type(column)).cast(key_dtype(column))

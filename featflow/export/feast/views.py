@@ -1,4 +1,4 @@
-"""The feature views of a run: one of the dataset's columns, and of every image column its vectors and descriptors."""
+"""The feature views of a run: one of the dataset's columns, and one of each image column's vectors and descriptors."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from featflow.storage.run import Run
 __all__ = ["Feature", "View", "identifier", "views_of"]
 
 DESCRIPTORS = "descriptors"
+"""Beginning of the ids of encoders that need no model."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature."""
+    """A column as a field of a feature view."""
 
     name: str
-    """In Feast."""
+    """Its name in Feast."""
     column: str
     """Column of the run's tables."""
     type: pa.DataType
-    """Of its values."""
+    """Type of its values in Feast."""
     width: int | None = None
-    """Dimensions of a vector."""
+    """Dimensions of a vector; None for a single value."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class View:
     features: tuple[Feature, ...]
     description: str
     folder: str | None
-    """Of its copied rows, below the place for copies; None where it reads the dataset itself."""
+    """Folder of its copied rows, below that of all copies; None where Feast reads the dataset itself."""
     image: tuple[str, str] | None = None
     """Column of images and encoder."""
 
@@ -63,66 +64,66 @@ def identifier(name: str) -> str:
     >>> identifier("my-flights 2"), identifier("1")
     ('my_flights_2', 'f_1')
     """
-    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
-    return found if found[:1].isalpha() else f"f_{found}"
+    cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+    return cleaned if cleaned[:1].isalpha() else f"f_{cleaned}"
 
 
 def views_of(run: Run, source: Source, project: str) -> tuple[list[View], str | None]:
     """Return the views, and why the dataset is copied for the first of them, if it is."""
-    told = set(run.arrow("profile")["column"].to_pylist())
-    columns = tuple(column for column in source.features if column.name in told)
+    profiled = set(run.arrow("profile")["column"].to_pylist())
+    columns = tuple(column for column in source.features if column.name in profiled)
     names = safe_names([column.name for column in (*source.keys, source.time, *columns)], TAKEN - {source.time.name})
     reason = source.why_copied(names, run.store.options)
     keys = tuple(Feature(names[key.name], key.name, key_dtype(key)) for key in source.keys)
     time = names[source.time.name]
     features = tuple(Feature(names[column.name], column.name, feature_type(column)) for column in columns)
-    found = []
+    views = []
     if features:
-        said = "Columns of the dataset that featflow describes and ranks."
-        view = View(f"{project}_columns", keys, time, features, said, None)
-        found.append(_placed(view) if reason else view)
-    found += _of_images(run, keys, time)
-    return _apart(found), reason if features else None
+        description = "Columns of the dataset that featflow describes and ranks."
+        view = View(f"{project}_columns", keys, time, features, description, None)
+        views.append(_with_folder(view) if reason else view)
+    views += _image_views(run, keys, time)
+    return _with_distinct_names(views), reason if features else None
 
 
-def _apart(views: list[View]) -> list[View]:
-    """Return views whose names differ, in whatever case: columns that differ in nothing else are numbered."""
+def _with_distinct_names(views: list[View]) -> list[View]:
+    """Return the views, numbered where their names differ in nothing or only in case, as stores may ignore case."""
     names = [view.name.lower() for view in views]
-    twice = {number for number, name in enumerate(names) if name in names[:number]}
+    repeated = {number for number, name in enumerate(names) if name in names[:number]}
     return [
-        replace(view, name=f"{view.name}_{number + 1}") if number in twice else view
+        replace(view, name=f"{view.name}_{number + 1}") if number in repeated else view
         for number, view in enumerate(views)
     ]
 
 
-def _of_images(run: Run, keys: tuple[Feature, ...], time: str) -> list[View]:
+def _image_views(run: Run, keys: tuple[Feature, ...], time: str) -> list[View]:
     if "embedding_profile" not in run.tables:
         return []
     rows = run.arrow("embedding_profile").select(["column", "encoder", "width"]).to_pylist()
     encoders: dict[str, int] = {}
     for row in rows:
         encoders[row["column"]] = encoders.get(row["column"], 0) + 1
-    labels, found = safe_names([row["column"] for row in rows]), []
+    labels, views = safe_names([row["column"] for row in rows]), []
     for row in rows:
-        column, encoder, named = row["column"], row["encoder"], identifier(labels[row["column"]])
-        of_pixels = encoder.startswith(DESCRIPTORS)
-        kind = f"_{DESCRIPTORS if of_pixels else 'model'}" if encoders[column] > 1 else ""
+        column, encoder, prefix = row["column"], row["encoder"], identifier(labels[row["column"]])
+        is_descriptors = encoder.startswith(DESCRIPTORS)
+        suffix = f"_{DESCRIPTORS if is_descriptors else 'model'}" if encoders[column] > 1 else ""
         image = (column, encoder)
         vector = Feature("embedding", column, pa.list_(pa.float32()), row["width"])
-        said = f"Vectors of {encoder}."
-        found.append(_placed(View(f"{named}{kind}_embedding", keys, time, (vector,), said, None, image)))
-        features = _descriptors(column) if of_pixels else ()
+        description = f"Vectors of {encoder}."
+        views.append(_with_folder(View(f"{prefix}{suffix}_embedding", keys, time, (vector,), description, None, image)))
+        features = _descriptor_features(column) if is_descriptors else ()
         if len(features) == row["width"]:
-            found.append(_placed(View(f"{named}_{DESCRIPTORS}", keys, time, features, said, None, image)))
-    return found
+            views.append(_with_folder(View(f"{prefix}_{DESCRIPTORS}", keys, time, features, description, None, image)))
+    return views
 
 
-def _descriptors(column: str) -> tuple[Feature, ...]:
+def _descriptor_features(column: str) -> tuple[Feature, ...]:
     names = safe_names([f"{column}.{name}" for name in image_options.DESCRIPTORS])
-    return tuple(Feature(name, made, pa.float32()) for made, name in names.items())
+    return tuple(Feature(name, original, pa.float32()) for original, name in names.items())
 
 
-def _placed(view: View) -> View:
-    """Return the view with a folder for its copy: another schema has another, as parts of two do not mix."""
+def _with_folder(view: View) -> View:
+    """Return the view with a folder for its copy, named by its schema: Feast cannot read parts of two schemas."""
     digest = hashlib.sha256(repr((view.schema, view.image)).encode()).hexdigest()[:8]
     return replace(view, folder=f"{view.name}-{digest}")

@@ -1,4 +1,4 @@
-"""What a run read and lost, what it warns of, and how long it took."""
+"""The head of a report: rows read and lost, warnings, seconds and software of a run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from featflow.storage.tables import QUARANTINE
 __all__ = ["Overview", "overview", "quarantine_listing"]
 
 WARNINGS = 200
+"""Warnings that a page shows; the others are counted, and all are in the manifest."""
 WARNING_CHARACTERS = 600
+"""Characters of a warning that a page shows: `WARNINGS` of them are then at most 120 kB."""
 QUARANTINE_ROWS = 2_000
+"""Rows of quarantine that a page shows; all are in the table."""
 QUARANTINE_FIELDS = (
     ("uri", "file", "text"),
     ("row_group", "row group", "integer"),
@@ -24,11 +27,12 @@ QUARANTINE_FIELDS = (
     ("reason", "reason", "text"),
     ("detail", "what the reader said", "text"),
 )
+"""Column, heading and format of each field of the listing."""
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What the manifest says of a run."""
+    """Fields of a run's manifest that a page shows."""
 
     run: str
     started: str
@@ -46,7 +50,7 @@ class Overview:
 
 
 def overview(run: Run) -> Overview:
-    """Return what the manifest says of a run."""
+    """Return the fields of a run's manifest that a page shows."""
     manifest = run.manifest
     dataset = manifest["config"]["dataset"]
     warnings = [shown(warning, WARNING_CHARACTERS) for warning in manifest["warnings"][:WARNINGS]]
@@ -66,10 +70,10 @@ def overview(run: Run) -> Overview:
 
 
 def quarantine_listing(run: Run, limits: PageLimits) -> Listing | None:
-    """Return what could not be read; None where everything could."""
+    """Return a listing of what could not be read; None where everything could."""
     quarantine = run.table("quarantine")
     if quarantine.is_empty():
         return None
-    row = "A row is a file, or a row group of one, that could not be read."
+    caption = "A row is a file, or a row group of one, that could not be read."
     fields = described(QUARANTINE, QUARANTINE_FIELDS)
-    return listing("quarantine", row, quarantine, fields, min(limits.rows, QUARANTINE_ROWS))
+    return listing("quarantine", caption, quarantine, fields, min(limits.rows, QUARANTINE_ROWS))

@@ -1,4 +1,4 @@
-"""A run's sections to one HTML file that asks for nothing from outside."""
+"""Renders a run's sections as one HTML file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from featflow.storage.run import Run
 __all__ = ["page"]
 
 OWN_IDS = ("main", "data", "run", "reading", "quarantine")
-"""Of the page's own parts and listings."""
+"""Ids of the page's own parts and listings, which no section may use."""
 
 
 def page(run: Run, sections: Sequence[Section], limits: PageLimits) -> str:
@@ -37,12 +37,13 @@ def page(run: Run, sections: Sequence[Section], limits: PageLimits) -> str:
         Two sections use the same id.
     """
     _check_ids(sections)
-    lost = quarantine_listing(run, limits)
-    scripts = {"bokeh": _bokeh(), "report": _file("report.js")}
+    quarantine = quarantine_listing(run, limits)
+    scripts = {"bokeh": _bokeh_script(), "report": _template_text("report.js")}
     hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts.values())
-    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    script_sources = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    # Only the page's own scripts run, by their digests: texts of a dataset cannot bring another.
     policy = (
-        f"default-src 'none'; script-src {allowed}; "
+        f"default-src 'none'; script-src {script_sources}; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     return (
@@ -50,17 +51,17 @@ def page(run: Run, sections: Sequence[Section], limits: PageLimits) -> str:
         .get_template("report.html")
         .render(
             head=overview(run),
-            listings={} if lost is None else {lost.name: lost},
-            parts=[_part(section) for section in sections],
+            listings={} if quarantine is None else {quarantine.name: quarantine},
+            parts=[_section_values(section) for section in sections],
             policy=policy,
-            style=Markup(_file("report.css")),  # noqa: S704  our own file
+            style=Markup(_template_text("report.css")),  # noqa: S704  our own file
             scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  our own file, and Bokeh's
         )
     )
 
 
-def _part(section: Section) -> dict[str, Any]:
-    """Return a section's text, and its template's macros that stand elsewhere in the page."""
+def _section_values(section: Section) -> dict[str, Any]:
+    """Return a section's text, and its template's macros, which the page calls in other places."""
     listings = {each.name: each for each in section.listings}
     template = _environment().get_template(section.template)
     module = template.make_module({**section.values, "listings": listings, "plots": section.plots})
@@ -71,46 +72,46 @@ def _check_ids(sections: Iterable[Section]) -> None:
     seen = set(OWN_IDS)
     for section in sections:
         # A section's own listing may bear its name: the ids of listings end in -rows and -caption.
-        for used in {section.name, *(each.name for each in section.listings), *section.plots}:
-            if used in seen:
-                raise ValueError(f"section {section.name}: the page has '{used}' already")
-            seen.add(used)
+        for name in {section.name, *(each.name for each in section.listings), *section.plots}:
+            if name in seen:
+                raise ValueError(f"section {section.name}: the page has '{name}' already")
+            seen.add(name)
 
 
-def _json(value: Any, **_: Any) -> str:
+def _strict_json(value: Any, **_: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _embedded(value: Any) -> Markup:
+def _script_safe_json(value: Any) -> Markup:
     """Return JSON that ends no script and opens no tag, whatever texts it holds."""
-    return htmlsafe_json_dumps(value, dumps=_json)
+    return htmlsafe_json_dumps(value, dumps=_strict_json)
 
 
 @lru_cache
-def _bokeh() -> str:
+def _bokeh_script() -> str:
     """Return Bokeh's own script, without its widgets, tables and typesetter."""
     return "\n".join(Resources(mode="inline", log_level="error", components=["bokeh"]).js_raw)
 
 
 @lru_cache
-def _file(name: str) -> str:
+def _template_text(name: str) -> str:
     return (files.files("featflow.export.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 @lru_cache
 def _environment() -> Environment:
-    """Return what renders the page's own templates, and those that lie in the folders of analyses."""
+    """Return the environment that finds the page's own templates and those in the folders of analyses."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader("featflow.export.report"), PackageLoader("featflow.analyses", "")]),
         autoescape=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"drawn": json_item, "embedded": _embedded, "number": _number, "shown": shown}
+    environment.filters |= {"drawn": json_item, "embedded": _script_safe_json, "number": _number_text, "shown": shown}
     environment.globals |= {"plural": plural}
     return environment
 
 
-def _number(value: float | None, digits: int = 4) -> str:
-    """Return a number as a sentence has it, none where there is none."""
-    near = rounded(value, digits)
-    return "none" if near is None else f"{near:,}" if isinstance(near, int) else f"{near:.{digits}g}"
+def _number_text(value: float | None, digits: int = 4) -> str:
+    """Return a number as text of a few digits; "none" where there is none."""
+    number = rounded(value, digits)
+    return "none" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:.{digits}g}"

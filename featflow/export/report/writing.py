@@ -1,4 +1,4 @@
-"""A run's report, made and put where it is wanted."""
+"""Renders a run's report and writes it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ def report(run: Run) -> str:
         The page does not fit.
     """
     sections: list[Section | None] = [None] * len(ANALYSES)
+    # Sizes fall: a section that knows how to show fewer rows is not computed again from its tables.
     for limits in SIZES:
         sections = [
-            larger.fewer(limits) if larger and larger.fewer else analysis.section(run, limits)
-            for analysis, larger in zip(ANALYSES, sections, strict=True)
+            previous.fewer(limits) if previous and previous.fewer else analysis.section(run, limits)
+            for analysis, previous in zip(ANALYSES, sections, strict=True)
         ]
-        made = page(run, [section for section in sections if section], limits)
-        if len(made.encode()) <= MOST_BYTES:
-            return made
+        html = page(run, [section for section in sections if section], limits)
+        if len(html.encode()) <= MOST_BYTES:
+            return html
     raise InfrastructureError(f"{run.uri}: its report is larger than {MOST_BYTES:,} bytes")
 
 
@@ -48,7 +49,7 @@ def write_report(run: Run, to: str | None = None) -> str:
     Raises
     ------
     ConfigurationError
-        What it is to be written to is a folder.
+        ``to`` is a folder.
     InfrastructureError
         Storage failed.
     """
