@@ -1,4 +1,4 @@
-"""Columns made of columns join the dataset: what decides them is fitted to the data, or taken from earlier runs."""
+"""Adds derived columns to a dataset; their transforms are fitted to the data, or taken from earlier runs."""
 
 from __future__ import annotations
 
@@ -30,49 +30,49 @@ __all__ = ["Derived", "Earlier", "derive", "derive_from_states", "embeddings_of"
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier runs have frozen."""
+    """Fits that earlier runs have frozen."""
 
     frozen: Mapping[str, Frozen] = field(default_factory=dict)
-    """By the name that a transform gives it."""
+    """Fits by the names that transforms give them."""
     refit: bool = False
-    """Whether all is to be fitted anew; numbers of clusters then go on from those of before."""
+    """Whether all transforms are fitted anew; new clusters then get numbers that no earlier one had."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A dataset with the columns that are made of others."""
+    """A dataset with its derived columns."""
 
     dataset: Dataset
-    """Its columns are those of files, then those that are made."""
+    """Its columns are those of files, then derived ones."""
     embeddings: tuple[Embedding, ...] = ()
-    """What makes vectors of images, in the order of `dataset.images`."""
+    """Transforms of images to vectors, in the order of `dataset.images`."""
     splits: tuple[str | None, ...] = ()
     """Column of train, test, ... of each of `embeddings`."""
     frozen: Mapping[str, Frozen] = field(default_factory=dict)
-    """What this run rests on and the next one is to be given, by name."""
+    """Fits that this run uses and the next one is to be given, by name."""
     computed: frozenset[str] = frozenset()
-    """Digests of shards that were read for it."""
+    """Digests of shards that were read to fit transforms or to make vectors."""
     quarantined: tuple[Quarantined, ...] = ()
-    """What could not be read of images; shards go on without it."""
+    """Images that could not be read; their shards go on without them."""
     notes: tuple[str, ...] = ()
-    """Columns that are not known yet."""
+    """Sentences on columns that are not known yet."""
 
     def save(self, store: Store) -> dict[str, str]:
-        """Write what was frozen; return what a manifest says of it: digests by name."""
+        """Write the fits; return their digests by name, for the manifest."""
         for frozen in self.frozen.values():
             store.write_arrow(state_store.frozen_path(frozen.digest), frozen.to_arrow())
         return {name: frozen.digest for name, frozen in self.frozen.items()}
 
 
 def derive(workspace: Workspace, dataset: Dataset, options: DatasetOptions, earlier: Earlier) -> Derived:
-    """Return the dataset with its made columns; what is not frozen yet is fitted in passes over the data.
+    """Return the dataset with its derived columns; transforms without a frozen fit are fitted in passes over the data.
 
     Raises
     ------
     ConfigurationError
         A model cannot be loaded, or has fewer dimensions than are to be kept.
     SchemaError
-        A column that is named somewhere cannot be made of this data.
+        A column that the configuration names cannot be made of this data.
     """
     embeddings = embeddings_of(dataset, options)
     moments = [each.moments for each in embeddings]
@@ -80,19 +80,19 @@ def derive(workspace: Workspace, dataset: Dataset, options: DatasetOptions, earl
     if done:
         dataset = replace(dataset, shards=done.shards)
     fitting = _FromData(earlier, workspace, dataset)
-    derived = _derived(dataset, embeddings, fitting)
+    derived = _with_derived_columns(dataset, embeddings, fitting)
     computed = frozenset(fitting.computed | (done.computed if done else set()))
-    return replace(derived, frozen=fitting.kept, computed=computed, quarantined=done.quarantined if done else ())
+    return replace(derived, frozen=fitting.fits, computed=computed, quarantined=done.quarantined if done else ())
 
 
 def derive_from_states(store: Store, dataset: Dataset, options: DatasetOptions, earlier: Earlier) -> Derived:
-    """Return the same as far as it is known without reading data; a note for what is not."""
-    return _derived(dataset, embeddings_of(dataset, options), _FromStates(earlier, store, dataset))
+    """Return the dataset with the derived columns that stored fits and states decide; notes name the others."""
+    return _with_derived_columns(dataset, embeddings_of(dataset, options), _FromStates(earlier, store, dataset))
 
 
 def inline_columns(derivations: Sequence[Derivation], frozen: Mapping[str, Frozen]) -> tuple[Column, ...]:
-    """Return the made columns that a row of files says alone, by what a run has frozen: a feature store's."""
-    fitting, found = _Frozen(Earlier(frozen)), list[Column]()
+    """Return the derived columns that a feature store can compute from one row of the files and a run's frozen fits."""
+    fitting, columns = _Frozen(Earlier(frozen)), list[Column]()
     for each in derivations:
         if isinstance(each.options, ImageOptions):
             continue
@@ -100,39 +100,39 @@ def inline_columns(derivations: Sequence[Derivation], frozen: Mapping[str, Froze
             built = {column.name: column for column in each.options.build(each.inputs, fitting).outputs}
         except _NotThereError:
             continue
-        columns = (column for wanted in each.outputs for column in _joined(wanted, built))
-        found += [column for column in columns if not stored_layers([column])]
-    return tuple(found)
+        joined = (column for output in each.outputs for column in _with_transform(output, built))
+        columns += [column for column in joined if not stored_layers([column])]
+    return tuple(columns)
 
 
 class _NotThereError(Exception):
-    """States that a fit needs have not been made."""
+    """States that a fit needs do not exist."""
 
 
 @dataclass
 class _Fits:
-    """Fits of earlier runs, and of this one; see `Fitting`."""
+    """Fits of earlier runs, and those that this one uses; see `Fitting`."""
 
-    given: Earlier
-    kept: dict[str, Frozen] = field(default_factory=dict, init=False)
+    previous: Earlier
+    fits: dict[str, Frozen] = field(default_factory=dict, init=False)
 
     def frozen(self, name: str, of: str) -> Mapping[str, np.ndarray] | None:
-        found = self.given.frozen.get(name)
-        if found is None or found.of != of or self.given.refit:
+        fit = self.previous.frozen.get(name)
+        if fit is None or fit.of != of or self.previous.refit:
             return None
-        self.kept[name] = found
-        return found.arrays
+        self.fits[name] = fit
+        return fit.arrays
 
     def earlier(self, name: str) -> Mapping[str, np.ndarray] | None:
-        found = self.given.frozen.get(name)
-        return found.arrays if found else None
+        fit = self.previous.frozen.get(name)
+        return fit.arrays if fit else None
 
     def freeze(self, name: str, of: str, arrays: Mapping[str, np.ndarray]) -> None:
-        self.kept[name] = Frozen(of, arrays)
+        self.fits[name] = Frozen(of, arrays)
 
 
 class _Frozen(_Fits):
-    """Nothing is fitted."""
+    """Uses frozen fits alone."""
 
     def states(self, specs: Sequence[Any]) -> list[Any]:  # noqa: ARG002
         raise _NotThereError
@@ -140,7 +140,7 @@ class _Frozen(_Fits):
 
 @dataclass
 class _FromData(_Fits):
-    """Fits to states that are made where they lack."""
+    """Fits to states; missing ones are computed from the data."""
 
     workspace: Workspace
     dataset: Dataset
@@ -158,7 +158,7 @@ class _FromData(_Fits):
 
 @dataclass
 class _FromStates(_Fits):
-    """Fits to states that a run has left."""
+    """Fits to states that an earlier run has stored."""
 
     store: Store
     dataset: Dataset
@@ -173,12 +173,12 @@ class _FromStates(_Fits):
 
 
 def key_specs(dataset: Dataset) -> tuple[state_store.AnySummarizer, ...]:
-    """Return what pass 1 makes of join keys: a row group that cannot be read then joins the others in quarantine."""
+    """Return a spec that reads join keys in pass 1: row groups where they are unreadable are quarantined then."""
     return (RowCountSummarizer(dataset.entity),) if dataset.images and dataset.entity else ()
 
 
 def embeddings_of(dataset: Dataset, options: DatasetOptions) -> tuple[Embedding, ...]:
-    """Return what makes vectors of a dataset's images, in the order of `dataset.images`."""
+    """Return the transforms of a dataset's images to vectors, in the order of `dataset.images`."""
     images = [(each, each.options) for each in dataset.derivations if isinstance(each.options, ImageOptions)]
     if not images:
         return ()
@@ -187,39 +187,40 @@ def embeddings_of(dataset: Dataset, options: DatasetOptions) -> tuple[Embedding,
     return tuple(embedding(each, image, options) for each, image in images)
 
 
-def _derived(dataset: Dataset, embeddings: tuple[Embedding, ...], fitting: Fitting) -> Derived:
+def _with_derived_columns(dataset: Dataset, embeddings: tuple[Embedding, ...], fitting: Fitting) -> Derived:
     built: dict[str, Column] = {}
-    notes, missing, coming = list[str](), set[str](), iter(embeddings)
+    notes, missing, image_embeddings = list[str](), set[str](), iter(embeddings)
     for each in dataset.derivations:
+        # Inputs may be outputs of the derivations before.
         each = replace(each, inputs=tuple(built.get(column.name, column) for column in each.inputs))  # noqa: PLW2901
         try:
             if isinstance(each.options, ImageOptions):
-                from featflow.transforms.images.columns import made_of_vectors  # noqa: PLC0415  torch
+                from featflow.transforms.images.columns import vector_columns  # noqa: PLC0415  torch
 
-                outputs = made_of_vectors(next(coming), each.options, fitting)
+                outputs = vector_columns(next(image_embeddings), each.options, fitting)
             else:
                 outputs = each.options.build(each.inputs, fitting).outputs
             built |= {column.name: column for column in outputs}
         except _NotThereError:
             notes.append(f"columns made of '{', '.join(each.options.inputs)}' are known once a run has read it")
             missing |= {column.name for column in each.outputs}
-    wanted = [column for each in dataset.derivations for column in each.outputs if column.name not in missing]
-    columns = (*dataset.columns, *(found for column in wanted for found in _joined(column, built)))
+    requested = [column for each in dataset.derivations for column in each.outputs if column.name not in missing]
+    columns = (*dataset.columns, *(derived for column in requested for derived in _with_transform(column, built)))
     weight = dataset.weight
     if weight and weight.name in built:
         weight = replace(weight, derived=built[weight.name].derived)
-    found = replace(dataset, columns=columns, weight=weight, derivations=())
+    with_columns = replace(dataset, columns=columns, weight=weight, derivations=())
     splits = (each.options.split for each in dataset.derivations if isinstance(each.options, ImageOptions))
-    return Derived(found, embeddings, tuple(splits), notes=tuple(notes))
+    return Derived(with_columns, embeddings, tuple(splits), notes=tuple(notes))
 
 
-def _joined(column: Column, built: Mapping[str, Column]) -> Iterator[Column]:
-    """Yield a column with what makes it; nothing for a feature that this data does not have.
+def _with_transform(column: Column, built: Mapping[str, Column]) -> Iterator[Column]:
+    """Yield a column with its transform; nothing for a feature that no transform makes of this data.
 
     Raises
     ------
     SchemaError
-        It is more than a feature.
+        The column has a role beside that of a feature, such as target.
     """
     if column.name in built:
         yield replace(column, derived=built[column.name].derived)

@@ -1,4 +1,4 @@
-"""What transforms fit to data, kept for the runs that follow: a night's rows then change no column's meaning."""
+"""Fits of transforms, stored for the runs that follow: later rows then change no column's meaning."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ class Frozen:
     """
 
     of: str
-    """All that decides whether they serve, such as an encoder."""
+    """Settings that they were fitted with, such as an encoder: they serve no other settings."""
     arrays: Mapping[str, np.ndarray]
-    """By name."""
+    """The arrays by name."""
 
     @cached_property
     def digest(self) -> str:
-        """What they are named by in manifests, and found by."""
-        named = np.frombuffer(json.dumps([self.of, sorted(self.arrays)]).encode(), np.uint8)
-        return array_digest(named, *(self.arrays[name] for name in sorted(self.arrays)))[:24]
+        """Digest that names them in manifests and in storage."""
+        header = np.frombuffer(json.dumps([self.of, sorted(self.arrays)]).encode(), np.uint8)
+        return array_digest(header, *(self.arrays[name] for name in sorted(self.arrays)))[:24]
 
     def to_arrow(self) -> pa.Table:
-        """Return one row, an array a list; shapes are in the metadata."""
+        """Return a table of one row with a list for each array; shapes are in the metadata."""
         shapes = {name: array.shape for name, array in self.arrays.items()}
-        lists = {n: pa.LargeListArray.from_arrays([0, array.size], array.ravel()) for n, array in self.arrays.items()}
+        lists = {
+            name: pa.LargeListArray.from_arrays([0, array.size], array.ravel()) for name, array in self.arrays.items()
+        }
         return pa.table(lists).replace_schema_metadata({"version": "1", "of": self.of, "shapes": json.dumps(shapes)})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Frozen:
-        """Rebuild them."""
+        """Rebuild them from `to_arrow`."""
         metadata = table.schema.metadata
         shapes = json.loads(metadata[b"shapes"])
         values = {name: table.column(name).combine_chunks().flatten().to_numpy() for name in shapes}
@@ -56,11 +58,11 @@ class Frozen:
 
 
 def load_frozen(store: Store, digests: Mapping[str, str]) -> dict[str, Frozen]:
-    """Return what a manifest names that is still there."""
-    found = {}
+    """Return the fits of a manifest that still exist, by name."""
+    loaded = {}
     for name, digest in digests.items():
         try:
-            found[name] = Frozen.from_arrow(store.read_arrow(frozen_path(digest)))
+            loaded[name] = Frozen.from_arrow(store.read_arrow(frozen_path(digest)))
         except FileNotFoundError:
             continue
-    return found
+    return loaded

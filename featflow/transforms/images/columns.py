@@ -1,7 +1,7 @@
-"""Which columns are made of a column of images, and by what.
+"""The transforms of a column of images.
 
-Vectors come first. Descriptors are their elements. A model's vectors are placed by principal directions and clusters,
-which are fitted to them once and then frozen.
+The first gives vectors. Descriptors are the elements of theirs. A model's vectors become projections on principal
+directions and clusters, which are fitted once and then frozen.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from featflow.transforms.projection.fit import fit
 from featflow.transforms.projection.placing import Placing
 from featflow.transforms.projection.projection import Projection
 
-__all__ = ["embedding", "made_of_vectors"]
+__all__ = ["embedding", "vector_columns"]
 
 
 def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOptions) -> Embedding:
-    """Return what makes vectors of a column of images.
+    """Return the transform of a column of images to vectors.
 
     Raises
     ------
@@ -42,22 +42,22 @@ def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOpt
     return Embedding(image, encoder, options.most_pixels, postprocessing)
 
 
-def made_of_vectors(made: Embedding, options: ImageOptions, fitting: Fitting) -> tuple[Column, ...]:
-    """Return the columns that are made of an image column's vectors."""
-    name, vector = made.column.name, made.named("vector")
-    if made.of_pixels:
+def vector_columns(transform: Embedding, options: ImageOptions, fitting: Fitting) -> tuple[Column, ...]:
+    """Return the columns that are derived from an image column's vectors."""
+    name, vector = transform.column.name, transform.named("vector")
+    if transform.of_pixels:
         return DescriptorColumns(name, vector).outputs
     if not options.directions + options.clusters:
         return ()
-    frozen_as, of = f"{name}: {made.space}", f"directions={options.directions};clusters={options.clusters}"
-    arrays = fitting.frozen(frozen_as, of)
+    fit_name, settings = f"{name}: {transform.space}", f"directions={options.directions};clusters={options.clusters}"
+    arrays = fitting.frozen(fit_name, settings)
     if arrays is None:
-        sample = VectorSampleSummarizer(vector, made.named("content"), made.width)
-        moments, vectors = fitting.states([made.moments, sample])
-        before = fitting.earlier(frozen_as)
-        earlier = Projection.from_arrays(before) if before else None
+        sample = VectorSampleSummarizer(vector, transform.named("content"), transform.width)
+        moments, vectors = fitting.states([transform.moments, sample])
+        earlier_arrays = fitting.earlier(fit_name)
+        earlier = Projection.from_arrays(earlier_arrays) if earlier_arrays else None
         fitted = fit(moments, vectors, options.directions, options.clusters, earlier)
-        if fitted.width:  # else there was nothing to fit to
-            fitting.freeze(frozen_as, of, fitted.arrays())
+        if fitted.width:  # no vectors: the next run is to fit
+            fitting.freeze(fit_name, settings, fitted.arrays())
         return Placing(name, vector, fitted).outputs
     return Placing(name, vector, Projection.from_arrays(arrays)).outputs

@@ -1,4 +1,4 @@
-"""Where images are decoded: in the process that encodes, or apart from it for the sake of one that ends processes."""
+"""Decoders of images: in the encoding process, or in one of their own, which an image may crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ApartDecoder", "Decoder"]
 
 
 class Decoder:
-    """Decodes where it is called.
+    """Decodes in the process of its caller.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class Decoder:
 
 
 class ApartDecoder(Decoder):
-    """Decodes in a process of its own, one image at a time: which one ended the process is then known.
+    """Decodes in a process of its own, one image at a time, so that the image that crashes it is known.
 
-    Slower by what it takes to hand bytes and pixels over; for shards whose process has died once.
+    Bytes and pixels are copied between processes, which takes time: it is for shards whose process has died once.
     """
 
     def __init__(self, most_pixels: int) -> None:
@@ -47,7 +47,7 @@ class ApartDecoder(Decoder):
         self._lock, self._process = threading.Lock(), self._start()
 
     def decode(self, data: bytes | None) -> Picture:
-        """Return the picture that encoded bytes hold, or that they end the process that decodes them."""
+        """Return the picture that encoded bytes hold; its status is `CRASHED` if they end the decoding process."""
         with self._lock:
             try:
                 return self._process.submit(decode, data, self._most_pixels).result()
@@ -61,4 +61,5 @@ class ApartDecoder(Decoder):
 
     @staticmethod
     def _start() -> ProcessPoolExecutor:
+        # A forked process may deadlock on locks that threads of this one hold.
         return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))

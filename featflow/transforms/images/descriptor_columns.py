@@ -42,11 +42,11 @@ class DescriptorColumns(Transform):
 
     @property
     def outputs(self) -> tuple[Column, ...]:
-        """A column a descriptor."""
+        """One column for each descriptor."""
         return tuple(Column(f"{self.image}.{name}", "float32", Kind.NUMBER, derived=self) for name in DESCRIPTORS)
 
     def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return each element of the vectors."""
-        found = vectors_of(batch, self.vector)
-        values = np.where(found.present[:, None], found.values, np.nan)
+        vectors = vectors_of(batch, self.vector)
+        values = np.where(vectors.present[:, None], vectors.values, np.nan)
         return [pa.array(element, mask=np.isnan(element)) for element in values.T]

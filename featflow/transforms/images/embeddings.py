@@ -1,7 +1,7 @@
-"""A column of images as vectors, and what else is seen of each image: read by later passes in place of pixels.
+"""Images to vectors, statuses, sizes and hashes, which later passes read in place of pixels.
 
-Stored, as decoding and encoding, by far the dearest work of a run, are done once for a shard and an encoder. Cost: 4
-bytes a number of the vector and some 50 a row.
+Stored: decoding and encoding are by far the most expensive work of a run, and are done once for each shard and encoder.
+Cost: 4 bytes for each number of a vector and some 50 for each row.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from featflow.transforms.images.postprocessing import Postprocessing
 
 __all__ = ["Embedding"]
 
-AS_THEY_ARE = Postprocessing()
+UNCHANGED = Postprocessing()
 IMAGE_COPIES = 5
-"""Encoded images as Arrow, joined, as Python's bytes; and those of the next batch, as Arrow and joined."""
+"""Copies of encoded images in memory: as Arrow, joined, as Python's bytes; the next batch's as Arrow, joined."""
 ROW_BYTES = 128
-"""Bytes of a row beside its vector."""
+"""Bytes of a row beside its vector: above the 50 or so of its columns, as texts of errors have no fixed length."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -54,13 +54,13 @@ class Embedding(Transform):
     column: Column
     """The images."""
     encoder: EncoderSpec
-    """What makes vectors of them."""
+    """The encoder."""
     most_pixels: int
     """Pixels beyond which an image is not decoded."""
-    postprocessing: Postprocessing = AS_THEY_ARE
-    """What is done to a vector before it is kept."""
+    postprocessing: Postprocessing = UNCHANGED
+    """Changes to a vector before it is stored."""
     thumbnail: int = THUMBNAIL
-    """Longest side of what perceptual hashes are made of; those made of other thumbnails are not like them."""
+    """Longest side of the thumbnails of perceptual hashes, which those of other thumbnails cannot be compared with."""
     apart: bool = field(default=False, repr=False)
     """Whether images are decoded in a process of their own, which one of them may end."""
 
@@ -76,12 +76,12 @@ class Embedding(Transform):
 
     @property
     def encoder_id(self) -> str:
-        """What makes the vectors, and what is done to them."""
+        """The encoder's id, and the changes to its vectors."""
         return self.encoder.id + self.postprocessing.name
 
     @property
     def space(self) -> str:
-        """Digest of what decides what a vector means: those of one space may be compared."""
+        """Digest of the encoder and the changes to its vectors: vectors of one space may be compared."""
         return hashlib.sha256(repr((self.encoder, self.postprocessing)).encode()).hexdigest()[:16]
 
     @property
@@ -90,7 +90,7 @@ class Embedding(Transform):
         return (self.column,)
 
     def named(self, what: str) -> Column:
-        """Return one of the columns that it makes: status, error, width, height, content, perceptual_hash or vector."""
+        """Return one of its output columns: status, error, width, height, content, perceptual_hash or vector."""
         types = {
             "status": ("string", Kind.CATEGORY),
             "error": ("string", Kind.TEXT),
@@ -100,8 +100,8 @@ class Embedding(Transform):
             "perceptual_hash": ("uint64", Kind.NUMBER),
             "vector": ("vector", Kind.VECTOR),
         }
-        before = f"{self.column.name}.descriptors" if self.of_pixels else self.column.name
-        return Column(f"{before}.{what}", *types[what], derived=self)
+        prefix = f"{self.column.name}.descriptors" if self.of_pixels else self.column.name
+        return Column(f"{prefix}.{what}", *types[what], derived=self)
 
     @property
     def moments(self) -> VectorMomentsSummarizer:
@@ -120,13 +120,13 @@ class Embedding(Transform):
 
     @property
     def worker(self) -> Worker:
-        """An encoder, which is loaded once, beside batches of encoded images."""
+        """Memory for an encoder, which is loaded once, and for batches of encoded images."""
         return Worker(
             IMAGE_COPIES * IMAGE_BYTES + self.encoder.working_bytes, resident=True, gpus=self.encoder.uses_gpus
         )
 
     def second_attempt(self) -> Embedding:
-        """Return what decodes apart from its own process: an image may have ended the first one."""
+        """Return the same, decoding in a process of its own: an image may have crashed the first attempt."""
         return replace(self, apart=True)
 
     def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
@@ -135,15 +135,15 @@ class Embedding(Transform):
         data, errors = (images.field(name).to_pylist() for name in ("bytes", "error"))
         pairs = list(zip(data, errors, strict=True))
         with ApartDecoder(self.most_pixels) if self.apart else Decoder(self.most_pixels) as decoder:
-            found = encode_images(pairs, load(self.encoder), decoder)
-        vectors = self.postprocessing.apply(found.vectors)
-        absent = np.array([status is not Status.OK for status in found.statuses], bool)
+            encoded = encode_images(pairs, load(self.encoder), decoder)
+        vectors = self.postprocessing.apply(encoded.vectors)
+        absent = np.array([status is not Status.OK for status in encoded.statuses], bool)
         return [
-            pa.array([status.value for status in found.statuses], pa.string()),
-            pa.array([error or None for error in found.errors], pa.string()),
-            *(pa.array(sides, pa.int32(), mask=absent) for sides in found.sizes.T),
-            pa.array(found.contents, pa.binary(DIGEST_BYTES)),
-            pa.array(found.perceptual_hashes, pa.uint64(), mask=absent),
+            pa.array([status.value for status in encoded.statuses], pa.string()),
+            pa.array([error or None for error in encoded.errors], pa.string()),
+            *(pa.array(sides, pa.int32(), mask=absent) for sides in encoded.sizes.T),
+            pa.array(encoded.contents, pa.binary(DIGEST_BYTES)),
+            pa.array(encoded.perceptual_hashes, pa.uint64(), mask=absent),
             pa.FixedSizeListArray.from_arrays(
                 pa.array(vectors.ravel(), pa.float32()), vectors.shape[1], mask=pa.array(absent)
             ),

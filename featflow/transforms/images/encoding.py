@@ -1,7 +1,7 @@
 """Encoded images to vectors, on threads.
 
-Threads decode pieces of a batch. An encoder that itself uses all threads works on one batch while the next are decoded;
-another encodes in the thread that decodes.
+Threads decode pieces of a batch. An encoder that uses all threads itself works on one batch while threads decode the
+next ones; any other encodes each piece in the thread that decoded it.
 """
 
 from __future__ import annotations
@@ -26,19 +26,23 @@ from featflow.transforms.images.pictures import THUMBNAIL, Picture, Status, by_s
 __all__ = ["Encoded", "Image", "encode_images"]
 
 BATCHES_AHEAD = 2
-"""Batches decoded or being decoded beside the one that is encoded."""
+"""Batches decoded or being decoded beside the one that is encoded: the encoder waits for no single slow image, and no
+more pixels than those of three batches are in memory."""
 
 PIECES_A_THREAD, SMALLEST_PIECE = 1, 8
-"""Pieces for each thread of the images that are left, so that none waits long for the last; images in the smallest."""
+"""Pieces that each thread gets of the images that are left, and images in the smallest.
+
+Smaller pieces leave threads less time to wait for the last one; larger ones share the cost of a call.
+"""
 
 Image = tuple[bytes | None, str | None]
-"""Encoded bytes, and why they could not be read."""
+"""Encoded bytes, or the reason why they could not be read."""
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What became of some images, an entry an image."""
+    """Results of images: one entry for each."""
 
     statuses: list[Status]
     """Whether there is a vector, or why not."""
@@ -66,22 +70,22 @@ class _Decoded:
 
 
 def encode_images(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -> Encoded:
-    """Return what became of every image, in order, on ``torch.get_num_threads()`` threads."""
+    """Return the results of images, in order, computed on ``torch.get_num_threads()`` threads."""
     threads = torch.get_num_threads()
-    read = partial(_decoded, encoder=encoder, decoder=decoder)
+    decode_piece = partial(_decode_piece, encoder=encoder, decoder=decoder)
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         if encoder.threaded:
             batches = _pieces(images, encoder.batch)
-            found = list(_one_batch_at_a_time(pool, threads, batches, read, encoder))
+            encoded = list(_one_batch_at_a_time(pool, threads, batches, decode_piece, encoder))
         else:
             pieces = list(_shrinking_pieces(images, encoder.batch, threads))
-            found = _heaviest_first(pool, lambda piece: _encoded([read(piece)], encoder), pieces)
+            encoded = _heaviest_first(pool, lambda piece: _encode_pieces([decode_piece(piece)], encoder), pieces)
     torch.set_num_threads(threads)  # what a thread of the pool sets is the default of threads to come
-    return _joined(found, encoder.width)
+    return _concatenated(encoded, encoder.width)
 
 
 def _shrinking_pieces(images: Sequence[Image], most: int, threads: int) -> Iterator[Sequence[Image]]:
-    """Yield pieces of at most so many images, and fewer and fewer where several threads share them."""
+    """Yield pieces of at most ``most`` images; they shrink towards the end where several threads share them."""
     start = 0
     while start < len(images):
         share = most if threads == 1 else -(-(len(images) - start) // (PIECES_A_THREAD * threads))
@@ -93,7 +97,7 @@ def _shrinking_pieces(images: Sequence[Image], most: int, threads: int) -> Itera
 def _heaviest_first(
     pool: ThreadPoolExecutor, encode: Callable[[Sequence[Image]], Encoded], pieces: Sequence[Sequence[Image]]
 ) -> list[Encoded]:
-    """Return what becomes of each piece; the one with the most bytes is begun first, so that none waits for it last."""
+    """Return the results of pieces, in order; those of the most bytes start first, so that none of them ends last."""
     weights = [sum(len(data) for data, _ in piece if data) for piece in pieces]
     turns = sorted(range(len(pieces)), key=lambda index: -weights[index])
     begun = {index: pool.submit(encode, pieces[index]) for index in turns}
@@ -104,50 +108,51 @@ def _one_batch_at_a_time(
     pool: ThreadPoolExecutor,
     threads: int,
     batches: Iterator[Sequence[Image]],
-    read: Callable[[Sequence[Image]], _Decoded],
+    decode_piece: Callable[[Sequence[Image]], _Decoded],
     encoder: Encoder,
 ) -> Iterator[Encoded]:
+    """Yield the results of batches, in order: this thread encodes one while the pool decodes the next ones."""
     ahead: deque[list[Future[_Decoded]]] = deque()
     for batch in batches:
-        ahead.append([pool.submit(read, piece) for piece in _pieces(batch, -(-encoder.batch // threads))])
+        ahead.append([pool.submit(decode_piece, piece) for piece in _pieces(batch, -(-encoder.batch // threads))])
         if len(ahead) > BATCHES_AHEAD:
-            yield _encoded([piece.result() for piece in ahead.popleft()], encoder)
+            yield _encode_pieces([piece.result() for piece in ahead.popleft()], encoder)
     while ahead:
-        yield _encoded([piece.result() for piece in ahead.popleft()], encoder)
+        yield _encode_pieces([piece.result() for piece in ahead.popleft()], encoder)
 
 
 def _pieces(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     yield from (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _decoded(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -> _Decoded:
+def _decode_piece(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -> _Decoded:
     pictures, prepared = [], []
     contents: list[bytes | None] = [None] * len(images)
     thumbnails: list[np.ndarray | None] = [None] * len(images)
     sizes = np.zeros((len(images), 2), np.int32)
     for index, (data, error) in enumerate(images):
         picture = Picture(Status.UNREADABLE, error) if error else decoder.decode(data)
-        kept = None
+        encoder_input = None
         if data is not None and picture.image is not None:
             sizes[index], contents[index] = picture.image.size, content_digest(data)
             thumbnail = thumbnails[index] = reduced(picture.image, THUMBNAIL)
-            kept = encoder.prepare(picture.image, thumbnail)
+            encoder_input = encoder.prepare(picture.image, thumbnail)
         picture = Picture(picture.status, picture.error)  # without pixels, whose memory the next ones take
         pictures.append(picture)
-        prepared.append(kept)
-    return _Decoded(pictures, sizes, contents, _likenesses(thumbnails), prepared)
+        prepared.append(encoder_input)
+    return _Decoded(pictures, sizes, contents, _perceptual_hashes(thumbnails), prepared)
 
 
-def _likenesses(thumbnails: list[np.ndarray | None]) -> np.ndarray:
-    found = np.zeros(len(thumbnails), np.uint64)
-    there = [(index, each) for index, each in enumerate(thumbnails) if each is not None]
-    for _, places in by_shape(each.shape for _, each in there):
-        some = [there[place] for place in places]
-        found[[index for index, _ in some]] = difference_hashes(np.stack([each for _, each in some]))
-    return found
+def _perceptual_hashes(thumbnails: list[np.ndarray | None]) -> np.ndarray:
+    hashes = np.zeros(len(thumbnails), np.uint64)
+    present = [(index, thumbnail) for index, thumbnail in enumerate(thumbnails) if thumbnail is not None]
+    for _, places in by_shape(thumbnail.shape for _, thumbnail in present):
+        group = [present[place] for place in places]
+        hashes[[index for index, _ in group]] = difference_hashes(np.stack([thumbnail for _, thumbnail in group]))
+    return hashes
 
 
-def _encoded(pieces: list[_Decoded], encoder: Encoder) -> Encoded:
+def _encode_pieces(pieces: list[_Decoded], encoder: Encoder) -> Encoded:
     pictures = [picture for piece in pieces for picture in piece.pictures]
     sizes = np.concatenate([piece.sizes for piece in pieces])
     prepared = [each for piece in pieces for each in piece.prepared]
@@ -164,13 +169,13 @@ def _encoded(pieces: list[_Decoded], encoder: Encoder) -> Encoded:
     )
 
 
-def _joined(found: list[Encoded], width: int) -> Encoded:
-    nothing = np.zeros((0, 2), np.int32), np.zeros(0, np.uint64), np.zeros((0, width), np.float32)
+def _concatenated(pieces: list[Encoded], width: int) -> Encoded:
+    empty = np.zeros((0, 2), np.int32), np.zeros(0, np.uint64), np.zeros((0, width), np.float32)
     return Encoded(
-        list(chain.from_iterable(each.statuses for each in found)),
-        list(chain.from_iterable(each.errors for each in found)),
-        np.concatenate([nothing[0], *(each.sizes for each in found)]),
-        list(chain.from_iterable(each.contents for each in found)),
-        np.concatenate([nothing[1], *(each.perceptual_hashes for each in found)]),
-        np.concatenate([nothing[2], *(each.vectors for each in found)]),
+        list(chain.from_iterable(piece.statuses for piece in pieces)),
+        list(chain.from_iterable(piece.errors for piece in pieces)),
+        np.concatenate([empty[0], *(piece.sizes for piece in pieces)]),
+        list(chain.from_iterable(piece.contents for piece in pieces)),
+        np.concatenate([empty[1], *(piece.perceptual_hashes for piece in pieces)]),
+        np.concatenate([empty[2], *(piece.vectors for piece in pieces)]),
     )

@@ -1,4 +1,4 @@
-"""What tells equal and nearly equal pictures: a digest of the encoded bytes, a hash that small changes leave alone.
+"""Perceptual hashes, which small changes of a picture leave alone: nearly equal pictures have nearly equal hashes.
 
 The perceptual hash is the difference hash of Krawetz (2013): luma averaged down to 9 x 8, one bit for every pixel that
 is brighter than its right neighbour. Pictures whose hashes differ in few of 64 bits look alike; flat pictures have
@@ -15,6 +15,7 @@ import torch
 __all__ = ["difference_hashes"]
 
 WIDTH, HEIGHT = 9, 8
+"""Cells of luma: 8 x 8 differences of neighbours in a row fill 64 bits."""
 
 LUMA = (5, 9, 2)
 """ITU-R BT.601 weights in 16ths: sums of 255 x 16 over at most 40 x 40 pixels are below 2^24, float32 holds them."""
@@ -43,7 +44,7 @@ def difference_hashes(thumbnails: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _shares(pixels: int, cells: int, *weights: int) -> torch.Tensor:
-    """Return how much of each pixel lies in each cell, in 1 / cells of it, times each channel's weight."""
+    """Return the overlap of each pixel with each cell, in 1 / cells of a pixel, times each channel's weight."""
     starts = np.arange(pixels)[:, None] * cells
     borders = np.arange(cells + 1) * pixels
     overlap = np.minimum(starts + cells, borders[1:]) - np.maximum(starts, borders[:-1])

@@ -13,7 +13,9 @@ from featflow.transforms.images.pictures import THUMBNAIL
 __all__ = ["BLOCK", "descriptors"]
 
 EDGE = 128
+"""Gradient of an edge: a straight border between areas that differ by 32 of 255 levels has it."""
 BLOCK = 8
+"""Side of JPEG's blocks in pixels."""
 CHROMA_STEPS = 16
 """Steps of a unit of chroma, which is rounded so that its sum is one of integers: below 2^24 over a thumbnail."""
 PLANES = torch.tensor(
@@ -48,7 +50,7 @@ class _Sums:
 def descriptors(thumbnails: torch.Tensor, windows: torch.Tensor, sizes: np.ndarray) -> np.ndarray:
     """Return the features of pictures of one shape, shape (pictures, features), float64.
 
-    Sums over pixels are torch's. What is made of a few numbers a picture is numpy's, whose calls cost less.
+    Sums over pixels are torch's. Features, of a few sums a picture, are numpy's, whose calls cost less.
 
     Parameters
     ----------
@@ -64,22 +66,25 @@ def descriptors(thumbnails: torch.Tensor, windows: torch.Tensor, sizes: np.ndarr
     >>> from featflow.dataset.image_options import DESCRIPTORS
     >>> red = torch.tensor([255, 0, 0], dtype=torch.uint8).expand(1, 8, 8, 3)
     >>> values = descriptors(red, torch.zeros(1, 0, 0, 0), np.array([[8, 8]]))[0]
-    >>> found = dict(zip(DESCRIPTORS, values.tolist()))
-    >>> found["hue"], found["saturation"], round(found["brightness"], 3)
+    >>> features = dict(zip(DESCRIPTORS, values.tolist()))
+    >>> features["hue"], features["saturation"], round(features["brightness"], 3)
     (0.0, 1.0, 0.298)
     """
     planes = (PLANES.to(thumbnails.device) @ thumbnails.reshape(-1, 3).float().T).view(-1, *thumbnails.shape[:-1])
     luma = planes[3].add_(2**15).mul_(2**-16).floor_()
-    looked_at = (windows if windows.shape[1] else luma[:, None]).to(torch.int16)
+    close_up = (windows if windows.shape[1] else luma[:, None]).to(torch.int16)
     sums = _Sums(
         float(thumbnails[0, ..., 0].numel()),
-        *(each.cpu().numpy() for each in (_luma(luma), _colours(planes), _edges(luma), _details(looked_at))),
+        *(
+            values.cpu().numpy()
+            for values in (_luma_sums(luma), _colour_sums(planes), _edge_sums(luma), _detail_sums(close_up))
+        ),
     )
-    return _features(sums, sizes.astype(np.float64), luma.shape[1:], looked_at.shape[1:])
+    return _features(sums, sizes.astype(np.float64), luma.shape[1:], close_up.shape[1:])
 
 
-def _features(sums: _Sums, sizes: np.ndarray, thumbnail: tuple[int, ...], looked_at: tuple[int, ...]) -> np.ndarray:
-    """Return what sums over pixels say, in the order of `featflow.dataset.image_options.DESCRIPTORS`.
+def _features(sums: _Sums, sizes: np.ndarray, thumbnail: tuple[int, ...], close_up: tuple[int, ...]) -> np.ndarray:
+    """Return the features of sums over pixels, in the order of `featflow.dataset.image_options.DESCRIPTORS`.
 
     Parameters
     ----------
@@ -99,11 +104,11 @@ def _features(sums: _Sums, sizes: np.ndarray, thumbnail: tuple[int, ...], looked
     alpha, beta = red - (green + blue) / 2, (green - blue) * (math.sqrt(3) / 2)
     rg, yb = red - green, (red + green) / 2 - blue
     colour_spread = red_green - rg**2 + yellow_blue / 4 - yb**2
-    whole, flat, rising, steep, dense = sums.edges
-    laplacian, squares, across, beside = sums.details
-    inside, inner = max(_inside(thumbnail), 1), max(_inside(looked_at), 1)
-    borders, others = _steps(looked_at)
-    at_borders, elsewhere = across / max(borders, 1), beside / max(others, 1)
+    gradients, flat, rising, steep, dense = sums.edges
+    laplacian, squares, across, other = sums.details
+    inner_thumbnail, inner_close_up = max(_inner_pixels(thumbnail), 1), max(_inner_pixels(close_up), 1)
+    borders, others = _difference_counts(close_up)
+    at_borders, elsewhere = across / max(borders, 1), other / max(others, 1)
     differences = at_borders + elsewhere
     features = [
         sizes[:, 0],
@@ -117,9 +122,9 @@ def _features(sums: _Sums, sizes: np.ndarray, thumbnail: tuple[int, ...], looked
         np.degrees(np.arctan2(beta, alpha)) % 360,
         np.minimum(np.hypot(alpha, beta) / np.maximum(chroma / CHROMA_STEPS, 1e-300), 1.0),
         np.sqrt(np.maximum(colour_spread, 0.0)) + 0.3 * np.hypot(rg, yb),
-        _variance(laplacian, squares, inner),
-        dense / inside,
-        *(share / np.maximum(whole, 1) for share in (flat, rising, steep, whole - flat - rising - steep)),
+        _variance(laplacian, squares, inner_close_up),
+        dense / inner_thumbnail,
+        *(share / np.maximum(gradients, 1) for share in (flat, rising, steep, gradients - flat - rising - steep)),
         *(np.where(spread > 0, (each * n - first**2) / np.maximum(spread, 1), 1.0) for each in mirrored),
         np.where(differences > 0, (at_borders - elsewhere) / np.maximum(differences, 1e-300), 0.0) * (borders > 0),
     ]
@@ -130,14 +135,14 @@ def _variance(first: np.ndarray, second: np.ndarray, n: float) -> np.ndarray:
     return np.asarray(np.maximum(second * n - first**2, 0.0) / n**2)
 
 
-def _inside(shape: tuple[int, ...]) -> int:
+def _inner_pixels(shape: tuple[int, ...]) -> int:
     """Return the pixels that have four neighbours, of pictures or windows of (..., height, width)."""
     height, width = shape[-2:]
     return math.prod(shape[:-2]) * max(height - 2, 0) * max(width - 2, 0)
 
 
-def _steps(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return how many differences of neighbours lie across borders of blocks, and how many elsewhere."""
+def _difference_counts(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the numbers of differences of neighbours across borders of blocks, and elsewhere."""
     borders = others = 0
     for side, lines in ((shape[2], shape[0] * shape[1]), (shape[1], shape[0] * shape[2])):
         if side > BLOCK:
@@ -149,42 +154,45 @@ def _steps(shape: tuple[int, ...]) -> tuple[int, int]:
 # --- sums, shape (what is summed, pictures), float64 ----------------------------------------------------------------
 
 
-def _total(x: torch.Tensor) -> torch.Tensor:
+def _picture_sums(x: torch.Tensor) -> torch.Tensor:
     """Return the sum over each picture, shape (..., pictures), float64; of integers whose sum over a column is exact.
 
     Columns first: adding rows to one another is twice as fast as adding up each.
     """
-    of_columns = x.sum(dim=-2, dtype=x.dtype if x.is_floating_point() else torch.int32)
-    return of_columns.sum(dim=-1, dtype=torch.float64)
+    columns = x.sum(dim=-2, dtype=x.dtype if x.is_floating_point() else torch.int32)
+    return columns.sum(dim=-1, dtype=torch.float64)
 
 
-def _luma(luma: torch.Tensor) -> torch.Tensor:
+def _luma_sums(luma: torch.Tensor) -> torch.Tensor:
+    """Return the sums of `_Sums.luma`."""
+    # One histogram of all pictures: each counts in 256 cells of its own. Moments and entropy follow from counts.
     count = len(luma)
     start = 256 * torch.arange(count, device=luma.device, dtype=torch.int32)
     codes = luma.view(count, -1).int().add_(start[:, None])
     histogram = torch.bincount(codes.ravel(), minlength=256 * count).view(count, 256)
     information = COUNT_LOGARITHMS.to(luma.device)[histogram].sum(dim=1)
-    mirrored = [_total(luma * luma.flip(axis)) for axis in (2, 1)]
+    mirrored = [_picture_sums(luma * luma.flip(axis)) for axis in (2, 1)]
     return torch.stack([*(histogram.double() @ POWERS.to(luma.device)).T, information, *mirrored])
 
 
-def _colours(planes: torch.Tensor) -> torch.Tensor:
-    """Return them; the planes are used up."""
+def _colour_sums(planes: torch.Tensor) -> torch.Tensor:
+    """Return the sums of `_Sums.colours`; the planes are overwritten, which saves memory for copies."""
     red, green, blue, _, red_green, green_blue, blue_red, _ = planes
-    means = _total(planes[:3])
+    means = _picture_sums(planes[:3])
     most = torch.maximum(red, green)
     torch.maximum(most, blue, out=most)
     least = torch.minimum(red, green)
     torch.minimum(least, blue, out=least)
     saturation = torch.sub(most, least, out=least).mul_(255).div_(most.clamp_(min=1)).round_()
-    first, second = _total(saturation), _total(saturation.square_())
-    squares = _total(planes[4:].square_()[::3])
+    first, second = _picture_sums(saturation), _picture_sums(saturation.square_())
+    squares = _picture_sums(planes[4:].square_()[::3])
+    # The squared length of a pixel's hue vector is half the sum of the three squared differences.
     chroma = red_green.add_(green_blue).add_(blue_red).mul_(CHROMA_STEPS**2 / 2).sqrt_().round_()
-    return torch.stack([*means, first, second, *squares, _total(chroma)])
+    return torch.stack([*means, first, second, *squares, _picture_sums(chroma)])
 
 
-def _edges(luma: torch.Tensor) -> torch.Tensor:
-    """Return them; see `_details` for how neighbours are found."""
+def _edge_sums(luma: torch.Tensor) -> torch.Tensor:
+    """Return the sums of `_Sums.edges`; neighbours are found as in `_detail_sums`."""
     count, height, width = luma.shape
     if min(height, width) < 3:
         return torch.zeros((5, count), dtype=torch.float64)
@@ -198,18 +206,19 @@ def _edges(luma: torch.Tensor) -> torch.Tensor:
     pictures = gradients.view(2, count, height, width)
     pictures[:, :, 0] = pictures[:, :, -1] = pictures[:, :, :, 0] = pictures[:, :, :, -1] = 0
     gx, gy = pictures
+    # 1 where gx and gy have the same sign, so that the gradient lies along the rising diagonal; else 0.
     one_sign = (gx ^ gy).bitwise_right_shift_(15).add_(1)
     abs_x, abs_y = gx.abs_(), gy.abs_()
     size = abs_x + abs_y
     flat = (12 * abs_x).sub_(abs_y, alpha=29).clamp_(0, 1).mul_(size)  # 12 / 29 is tan(22.5 degrees)
     steep = (12 * abs_y).sub_(abs_x, alpha=29).clamp_(0, 1).mul_(size)
     rising = one_sign.mul_(size - flat - steep)
-    dense = _total((size >= EDGE).to(torch.int16))
-    return torch.stack([*(_total(each) for each in (size, flat, rising, steep)), dense])
+    dense = _picture_sums((size >= EDGE).to(torch.int16))
+    return torch.stack([*(_picture_sums(each) for each in (size, flat, rising, steep)), dense])
 
 
-def _details(luma: torch.Tensor) -> torch.Tensor:
-    """Return them, of all windows of a picture together.
+def _detail_sums(luma: torch.Tensor) -> torch.Tensor:
+    """Return the sums of `_Sums.details`, over all windows of a picture together.
 
     Neighbours are found by shifting all windows at once as one line of pixels; what that gives at borders is left out.
     """
@@ -223,8 +232,8 @@ def _details(luma: torch.Tensor) -> torch.Tensor:
         inner.add_(line[width - 1 : -width - 1]).add_(line[width + 1 : len(line) - width + 1])
         inner.sub_(line[width:-width], alpha=4)
         wide = laplacian.view(luma.shape)[..., 1:-1, 1:-1].int()
-        sums[0] = _total(wide).sum(dim=1)
-        sums[1] = _total(wide.mul_(wide)).sum(dim=1)
+        sums[0] = _picture_sums(wide).sum(dim=1)
+        sums[1] = _picture_sums(wide.mul_(wide)).sum(dim=1)
     for axis, next_line in ((2, width), (3, 1)):
         if luma.shape[axis] <= BLOCK:
             continue

@@ -24,7 +24,7 @@ def poolings(output: Any, patch_size: Any, pixels: torch.Tensor) -> list[str]:
     patch_size
         Pixels of a patch's side, or of its height and width; None where a model does not say.
     pixels
-        What the output is of, shape (pictures, 3, height, width).
+        The model's input, shape (pictures, 3, height, width).
 
     Examples
     --------
@@ -34,8 +34,8 @@ def poolings(output: Any, patch_size: Any, pixels: torch.Tensor) -> list[str]:
     """
     hidden = output.get("last_hidden_state")
     possible = {
-        "pooler": _of_pooler(output) is not None,
-        "cls": hidden is not None and hidden.ndim == 3 and _tokens_before(hidden, patch_size, pixels) > 0,
+        "pooler": _pooler_output(output) is not None,
+        "cls": hidden is not None and hidden.ndim == 3 and _leading_tokens(hidden, patch_size, pixels) > 0,
         "mean": hidden is not None and hidden.ndim in {3, 4},
     }
     return [name for name, is_possible in possible.items() if is_possible]
@@ -50,23 +50,23 @@ def pooled(output: Any, pooling: str, patch_size: Any, pixels: torch.Tensor) -> 
         One of `poolings`, which describes the others.
     """
     if pooling == "pooler":
-        found: torch.Tensor = _of_pooler(output).flatten(1).float()
-        return found
+        vectors: torch.Tensor = _pooler_output(output).flatten(1).float()
+        return vectors
     hidden: torch.Tensor = output["last_hidden_state"].float()
     if pooling == "cls":
         return hidden[:, 0]
     if hidden.ndim == 4:
         return hidden.flatten(2).mean(2)
-    return hidden[:, _tokens_before(hidden, patch_size, pixels) :].mean(1)
+    return hidden[:, _leading_tokens(hidden, patch_size, pixels) :].mean(1)
 
 
-def _of_pooler(output: Any) -> Any:
-    found = output.get("image_embeds")
-    return output.get("pooler_output") if found is None else found
+def _pooler_output(output: Any) -> Any:
+    projected = output.get("image_embeds")
+    return output.get("pooler_output") if projected is None else projected
 
 
-def _tokens_before(hidden: torch.Tensor, patch_size: Any, pixels: torch.Tensor) -> int:
-    """Return how many tokens, such as that of the class, stand before those of patches."""
+def _leading_tokens(hidden: torch.Tensor, patch_size: Any, pixels: torch.Tensor) -> int:
+    """Return the number of tokens, such as that of the class, before those of patches."""
     if not patch_size:
         return 0
     down, right = patch_size if isinstance(patch_size, list | tuple) else (patch_size, patch_size)

@@ -1,4 +1,4 @@
-"""What is done to a model's vectors before they are kept: leading dimensions, length, rounding."""
+"""Changes to a model's vectors before they are stored: leading dimensions, length, rounding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Postprocessing"]
 
 @dataclass(frozen=True, slots=True)
 class Postprocessing:
-    """What is done to vectors, in the order of its fields.
+    """Changes to vectors, in the order of the fields.
 
     Examples
     --------
@@ -29,22 +29,23 @@ class Postprocessing:
 
     @property
     def name(self) -> str:
-        """What an encoder's id says of it; nothing where nothing is done."""
-        said = (f"prefix={self.prefix}" if self.prefix else "", "normalized" * self.normalize)
-        return "".join(f";{each}" for each in (*said, "" if self.dtype == "float32" else self.dtype) if each)
+        """Its part of an encoder's id; empty where vectors stay as they are."""
+        parts = (f"prefix={self.prefix}" if self.prefix else "", "normalized" * self.normalize)
+        return "".join(f";{part}" for part in (*parts, "" if self.dtype == "float32" else self.dtype) if part)
 
-    def width(self, whole: int) -> int:
-        """Return the dimensions that are kept."""
-        return min(self.prefix or whole, whole)
+    def width(self, dimensions: int) -> int:
+        """Return how many of a vector's dimensions are kept."""
+        return min(self.prefix or dimensions, dimensions)
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
-        """Return vectors as they are kept, shape (rows, kept dimensions), float32."""
-        kept = vectors[:, : self.prefix]
+        """Return vectors as they are stored, shape (rows, kept dimensions), float32."""
+        result = vectors[:, : self.prefix]
         if self.normalize:
             with np.errstate(invalid="ignore", over="ignore"):
-                lengths = np.sqrt((kept.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
-                kept = kept / np.where(lengths > 0, lengths, 1.0)
+                # In float64, as squares of large float32 overflow.
+                lengths = np.sqrt((result.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
+                result = result / np.where(lengths > 0, lengths, 1.0)
         if self.dtype == "float16":
             with np.errstate(over="ignore"):
-                kept = kept.astype(np.float16)
-        return np.ascontiguousarray(kept, np.float32)
+                result = result.astype(np.float16)
+        return np.ascontiguousarray(result, np.float32)

@@ -1,9 +1,9 @@
-"""What a model wants done to a picture, from its preprocessor_config.json; `pixels` does it.
+"""The preprocessing that a model's preprocessor_config.json asks for; `pixels` carries it out.
 
 In this order: resize, cut out the middle, rescale, subtract the mean and divide by the standard deviation.
 
-Types of image processor that are known, which say what a key is where the file lacks it: see `TYPES`. Other types give
-the same keys another meaning, so they are refused. ConvNext's: where the side it asks for is below 384 pixels, the
+`TYPES` lists the supported types of image processor, with the values of keys that a file lacks. Other types give the
+same keys another meaning, so they are refused. ConvNext's type has a rule of its own: below a side of 384 pixels the
 shorter side becomes ``int(side / crop_pct)`` and the middle is cut out; from 384 on, pictures are squeezed to a square.
 """
 
@@ -20,11 +20,11 @@ __all__ = ["TYPES", "Preprocessing", "Sides", "read_preprocessing"]
 Sides = tuple[int, int]
 """Height and width in pixels."""
 RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
-"""Pillow's numbers for them."""
+"""Filters by Pillow's numbers: nearest is 0."""
 SUPPORTED = {"nearest", "bilinear", "bicubic"}
-"""Those that there are on every device."""
+"""Filters that every device has."""
 STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_reduce_labels"}
-"""Steps that are known, or that change no pixel of an RGB picture."""
+"""Steps that are carried out, or that change no pixel of an RGB picture."""
 COMMON = {
     "do_resize": True,
     "do_center_crop": False,
@@ -34,6 +34,7 @@ COMMON = {
     "image_mean": 0.5,
     "image_std": 0.5,
 }
+"""Values of keys that a file and its type lack."""
 CLIP = {
     "size": {"shortest_edge": 224},
     "resample": 3,
@@ -51,39 +52,39 @@ TYPES: dict[str, dict[str, Any]] = {
     "Siglip": {"size": {"height": 224, "width": 224}, "resample": 3},
     "ViT": {"size": {"height": 224, "width": 224}, "resample": 2},
 }
-"""Types that are known, each with what holds where its file lacks a key, as its documentation says."""
+"""Supported types, each with the values of keys that its file lacks, as its documentation says."""
 SQUEEZED_FROM = 384
-"""Side in pixels from which ConvNext's pictures are no longer cut."""
+"""Side in pixels from which ConvNext's own processor squeezes pictures in place of cutting them."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to a picture before a model sees it."""
+    """Resizing, cropping and scaling of a picture for a model."""
 
     size: Sides | None
     """Height and width that a picture is resized to; None where its proportions stay."""
     shortest: int | None
     """Pixels of the shorter side that a picture is resized to; None where it is not."""
     longest: int | None
-    """Most pixels of the longer side then, which overrules the shorter; None for no bound."""
+    """Most pixels of the longer side, which overrules the shorter; None for no bound."""
     crop: Sides | None
     """Height and width of the middle that is cut out; None for all."""
     resample: str
-    """How it is resized: nearest, bilinear or bicubic."""
+    """Filter of resizing: nearest, bilinear or bicubic."""
     scale: float
-    """What levels are multiplied with."""
+    """Factor of levels 0 to 255."""
     mean: tuple[float, ...]
-    """Subtracted then, shape (3,)."""
+    """Subtracted after scaling, shape (3,)."""
     std: tuple[float, ...]
-    """Divisor then, shape (3,)."""
+    """Divisor after subtraction, shape (3,)."""
 
     @property
     def shape(self) -> Sides:
-        """Height and width of what a model sees."""
-        found = self.crop or self.size
-        if found is None:
+        """Height and width of a model's input."""
+        sides = self.crop or self.size
+        if sides is None:
             raise ValueError("pictures keep their own shapes")
-        return found
+        return sides
 
     @property
     def name(self) -> str:
@@ -94,8 +95,8 @@ class Preprocessing:
         >>> read_preprocessing({"image_processor_type": "CLIPImageProcessor"}, "models/clip").name
         '224x224-bicubic-crop'
         """
-        how = self.resample if self.size or self.shortest else "as-is"
-        return "x".join(map(str, self.shape)) + f"-{how}" + "-crop" * bool(self.crop)
+        resizing = self.resample if self.size or self.shortest else "as-is"
+        return "x".join(map(str, self.shape)) + f"-{resizing}" + "-crop" * bool(self.crop)
 
     def resized(self, height: int, width: int) -> Sides:
         """Return the height and width that a picture is resized to."""
@@ -110,7 +111,7 @@ class Preprocessing:
 
 
 def read_preprocessing(config: dict[str, Any], source: str) -> Preprocessing:
-    """Return what the content of a preprocessor_config.json asks for.
+    """Return the preprocessing that the content of a preprocessor_config.json asks for.
 
     Parameters
     ----------
@@ -120,29 +121,29 @@ def read_preprocessing(config: dict[str, Any], source: str) -> Preprocessing:
     Raises
     ------
     ConfigurationError
-        It asks for what is not known here, or for pictures of several shapes.
+        It asks for a step that is not supported, or for pictures of several shapes.
     """
     where = f"{source}/preprocessor_config.json"
-    kind = _kind(config, where)
+    kind = _processor_type(config, where)
     keys = COMMON | TYPES[kind] | {key: value for key, value in config.items() if value is not None}
     for key, value in keys.items():
         if key.startswith(("do_", "use_")) and key not in STEPS and value:
             raise ConfigurationError(f"{where}: {key} is not supported; set it to false, or prepare images before")
     size, shortest, longest, crop = _geometry(keys, kind, where)
-    mean, std = (_channels(keys[key], key, where) for key in ("image_mean", "image_std"))
+    mean, std = (_channel_values(keys[key], key, where) for key in ("image_mean", "image_std"))
     if not all(std):
         raise ConfigurationError(f"{where}: image_std holds 0")
     if not keys["do_normalize"]:
         mean, std = (0.0,) * 3, (1.0,) * 3
-    scale = _number(keys["rescale_factor"], "rescale_factor", where) if keys["do_rescale"] else 1.0
-    return Preprocessing(size, shortest, longest, crop, _resample(keys["resample"], where), scale, mean, std)
+    scale = _positive_number(keys["rescale_factor"], "rescale_factor", where) if keys["do_rescale"] else 1.0
+    return Preprocessing(size, shortest, longest, crop, _resampling_name(keys["resample"], where), scale, mean, std)
 
 
 def _geometry(keys: dict[str, Any], kind: str, where: str) -> tuple[Sides | None, int | None, int | None, Sides | None]:
     """Return the first four fields of a `Preprocessing`."""
     size, shortest, longest, crop = None, None, None, None
     if keys["do_resize"]:
-        size, shortest, longest = _size(keys["size"], "shortest_edge" in TYPES[kind]["size"], where)
+        size, shortest, longest = _resize_target(keys["size"], "shortest_edge" in TYPES[kind]["size"], where)
     if keys["do_center_crop"]:
         crop = _sides(keys.get("crop_size"), "crop_size", where)
     if kind == "ConvNext" and keys["do_resize"]:
@@ -153,7 +154,7 @@ def _geometry(keys: dict[str, Any], kind: str, where: str) -> tuple[Sides | None
         square = (shortest, shortest)
         if shortest >= SQUEEZED_FROM:
             return square, None, None, None
-        return None, int(shortest / _number(keys["crop_pct"], "crop_pct", where)), None, square
+        return None, int(shortest / _positive_number(keys["crop_pct"], "crop_pct", where)), None, square
     if not size and not crop:
         raise ConfigurationError(
             f"{where}: pictures would keep their proportions, but a model wants them of one shape; give size a height "
@@ -162,7 +163,7 @@ def _geometry(keys: dict[str, Any], kind: str, where: str) -> tuple[Sides | None
     return size, shortest, longest, crop
 
 
-def _kind(config: dict[str, Any], where: str) -> str:
+def _processor_type(config: dict[str, Any], where: str) -> str:
     name = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     kind = name.removesuffix("Fast").removesuffix("Pil").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
     if kind not in TYPES:
@@ -171,19 +172,19 @@ def _kind(config: dict[str, Any], where: str) -> str:
     return kind
 
 
-def _resample(value: Any, where: str) -> str:
+def _resampling_name(value: Any, where: str) -> str:
     name = RESAMPLING[value] if isinstance(value, int) and 0 <= value < len(RESAMPLING) else str(value)
     if name not in SUPPORTED:
         raise ConfigurationError(f"{where}: resample is {name}; supported are nearest (0), bilinear (2), bicubic (3)")
     return name
 
 
-def _size(value: Any, by_shortest: bool, where: str) -> tuple[Sides | None, int | None, int | None]:
+def _resize_target(value: Any, by_shortest: bool, where: str) -> tuple[Sides | None, int | None, int | None]:
     """Return exact sides, the shorter side, and the bound of the longer one."""
     if isinstance(value, int) and by_shortest:
         value = {"shortest_edge": value}
     if isinstance(value, dict) and set(value) in ({"shortest_edge"}, {"shortest_edge", "longest_edge"}):
-        edges = {key: _pixels(side, "size", where) for key, side in value.items()}
+        edges = {key: _checked_pixels(side, "size", where) for key, side in value.items()}
         return None, edges["shortest_edge"], edges.get("longest_edge")
     return _sides(value, "size", where), None, None
 
@@ -195,22 +196,22 @@ def _sides(value: Any, key: str, where: str) -> Sides:
     sides = value if isinstance(value, list | tuple) else [value, value]
     if len(sides) != 2:
         raise ConfigurationError(f"{where}: {key} is {value}; write its height and width")
-    return _pixels(sides[0], key, where), _pixels(sides[1], key, where)
+    return _checked_pixels(sides[0], key, where), _checked_pixels(sides[1], key, where)
 
 
-def _pixels(value: Any, key: str, where: str) -> int:
+def _checked_pixels(value: Any, key: str, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigurationError(f"{where}: {key} has {value!r}; write height and width, or shortest_edge, in pixels")
     return value
 
 
-def _number(value: Any, key: str, where: str) -> float:
+def _positive_number(value: Any, key: str, where: str) -> float:
     if not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise ConfigurationError(f"{where}: {key} is {value!r}, not a number above 0")
     return float(value)
 
 
-def _channels(value: Any, key: str, where: str) -> tuple[float, ...]:
+def _channel_values(value: Any, key: str, where: str) -> tuple[float, ...]:
     values = value if isinstance(value, list | tuple) else [value] * 3
     if len(values) != 3 or not all(isinstance(each, int | float) and math.isfinite(each) for each in values):
         raise ConfigurationError(f"{where}: {key} is {value!r}, but pictures have three channels: red, green, blue")

@@ -1,7 +1,7 @@
 """Pictures to vectors by a vision model that was saved with save_pretrained. The only importer of transformers.
 
-Of a model of pictures and text only the vision tower is used. What of its output is the vector says `pooling`; auto is
-the pooler where the model has one and its weights are there, else the first token, else the mean over patches.
+Of a model of pictures and text only the vision tower is used. `pooling` says which of its outputs is the vector; auto
+is the pooler where the model has one with weights, else the first token, else the mean over patches.
 
 No hub is contacted, no code in the model's directory is run, no pickle is read: the configuration is parsed as JSON,
 weights come from safetensors files, and transformers never hears of the directory. A tensor that the files lack would
@@ -37,20 +37,21 @@ from featflow.transforms.images.weights import CONFIG, PREPROCESSOR, ModelFiles,
 __all__ = ["VisionEncoder", "VisionSpec", "vision_spec"]
 
 MOST_ON_CPU, MOST_ON_CUDA = 32, 512
-"""Pictures at once."""
+"""Most pictures in a batch: larger ones need more memory for them and for those that are decoded ahead."""
 ACTIVATIONS = 2**30
-"""Bytes that the activations of a batch may take."""
+"""Bytes that are reserved for the activations of a batch, beside a model's weights: an estimate, 32 times as much as
+`LARGEST_OUTPUT`."""
 LARGEST_OUTPUT = 2**25
 """Bytes of the largest output of a layer on a CPU: glibc maps what is larger anew each time, a fifth slower."""
 PROJECTION = "visual_projection.weight"
 """Tensor of CLIP that only a model with a projection has."""
 PROBE = 8
-"""Pictures of which the memory of a GPU is measured."""
+"""Pictures of which the memory on a GPU is measured: several, as one picture's share includes fixed buffers."""
 
 
 @dataclass(frozen=True)
 class VisionSpec:
-    """A vision model and all that decides its vectors; what does not is kept out of its repr, which names states."""
+    """A vision model and all that decides its vectors; its repr names states and leaves out what decides none."""
 
     model: str
     """Its type, such as vit."""
@@ -61,19 +62,19 @@ class VisionSpec:
     pooling: str
     """Which of its outputs is the vector: pooler, cls or mean."""
     preprocessing: Preprocessing
-    """What is done to a picture before."""
+    """Changes to a picture before the model sees it."""
     longest: int
-    """Longer side in pixels beyond which pictures are averaged before that."""
+    """Longer side in pixels beyond which pictures are averaged before their preprocessing."""
     bfloat16: bool
     """Whether it runs under bfloat16 autocast."""
     decoder: str = DECODER
-    """Decides pixels."""
+    """Decoder and its version, which decide pixels."""
     working_bytes: int = field(default=0, repr=False, compare=False)
     """Bytes of its weights and activations."""
     source: str = field(default="", repr=False, compare=False)
     """Directory or URI."""
     options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """Of its filesystem."""
+    """Options of its filesystem."""
 
     uses_gpus = True
     """Where torch sees one."""
@@ -82,7 +83,7 @@ class VisionSpec:
     def id(self) -> str:
         """Its name."""
         # Another torch or transformers sums in another order. That moves last bits, as another number of threads does,
-        # and is no reason to encode all images again: it is told here and not in the repr.
+        # and is no reason to encode all images again: the id names them and the repr does not.
         versions = ";".join(f"{name}-{version(name).partition('+')[0]}" for name in ("torch", "transformers"))
         return (
             f"transformers-{self.model};sha256={self.sha256[:12]};pooling={self.pooling};{self.preprocessing.name};"
@@ -95,11 +96,11 @@ class VisionSpec:
         if files.sha256 != self.sha256:
             raise InfrastructureError(f"{self.source}: the model's files changed during the run; run again")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return VisionEncoder(self, _load(files, self.source)[0], device)
+        return VisionEncoder(self, _load_network(files, self.source)[0], device)
 
 
 def vision_spec(source: str, image_options: ImageOptions, storage_options: dict[str, Any]) -> VisionSpec:
-    """Return the spec of a model, which is loaded once and tried on one picture, on the CPU.
+    """Return the spec of a model after loading it and trying it on one picture, on the CPU.
 
     Parameters
     ----------
@@ -124,12 +125,12 @@ def vision_spec(source: str, image_options: ImageOptions, storage_options: dict[
             "says; get the files that were meant, or correct it"
         )
     preprocessing = read_preprocessing(files.read_json(PREPROCESSOR, place), place)
-    network, has_pooler = _load(files, place)
-    pooling, width = _try(network, image_options.pooling, has_pooler, preprocessing.shape, place)
+    network, has_pooler = _load_network(files, place)
+    pooling, width = _probe(network, image_options.pooling, has_pooler, preprocessing.shape, place)
     model, longest = network.config.model_type, max(4 * max(preprocessing.shape), 1024)
-    decides = model, files.sha256, width, pooling, preprocessing, longest, image_options.bfloat16
+    identity = model, files.sha256, width, pooling, preprocessing, longest, image_options.bfloat16
     nbytes = sum(path.stat().st_size for path in files.weights) + ACTIVATIONS
-    return VisionSpec(*decides, working_bytes=nbytes, source=place, options=storage_options)
+    return VisionSpec(*identity, working_bytes=nbytes, source=place, options=storage_options)
 
 
 class VisionEncoder:
@@ -153,33 +154,33 @@ class VisionEncoder:
 
     def encode(self, prepared: Sequence[np.ndarray | None], sizes: np.ndarray) -> np.ndarray:  # noqa: ARG002
         """Return a vector of each picture, shape (pictures, width), float32; zeros where there is none."""
-        found = np.zeros((len(prepared), self.width), np.float32)
+        vectors = np.zeros((len(prepared), self.width), np.float32)
         start = 0
         while start < len(prepared):
-            some = prepared[start : start + self.batch]
-            vectors = self._vectors(some)
-            if vectors is None:
+            pictures = prepared[start : start + self.batch]
+            encoded = self._vectors(pictures)
+            if encoded is None:
                 self.batch //= 2
                 torch.cuda.empty_cache()
                 continue
-            found[start : start + len(some)] = vectors
-            start += len(some)
-        return found
+            vectors[start : start + len(pictures)] = encoded
+            start += len(pictures)
+        return vectors
 
     def _vectors(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray | None:
         """Return the vectors of a batch, or None if the GPU has no memory for it."""
-        there = [index for index, picture in enumerate(pictures) if picture is not None]
-        found = np.zeros((len(pictures), self.width), np.float32)
-        if there:
+        present = [index for index, picture in enumerate(pictures) if picture is not None]
+        vectors = np.zeros((len(pictures), self.width), np.float32)
+        if present:
             slots = 1 << (len(pictures) - 1).bit_length()
             try:
-                vectors = self._forward(prepare(pictures, self._spec.preprocessing, slots, self._device))
+                encoded = self._forward(prepare(pictures, self._spec.preprocessing, slots, self._device))
             except torch.OutOfMemoryError as error:
                 if self.batch == 1:
                     raise InfrastructureError(f"{self._spec.source}: the GPU has no memory for one picture") from error
                 return None
-            found[there] = vectors.cpu().numpy()[there]
-        return found
+            vectors[present] = encoded.cpu().numpy()[present]
+        return vectors
 
     def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(), torch.autocast(pixels.device.type, torch.bfloat16, enabled=self._spec.bfloat16):
@@ -204,11 +205,11 @@ class VisionEncoder:
         return _power_of_two(LARGEST_OUTPUT / largest, MOST_ON_CPU)
 
     def _batch_on_cuda(self) -> int:
-        before = torch.cuda.memory_allocated(self._device)
+        idle_bytes = torch.cuda.memory_allocated(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
         self._forward(self._zeros(PROBE))
-        one = (torch.cuda.max_memory_allocated(self._device) - before) / PROBE
-        return _power_of_two(torch.cuda.mem_get_info(self._device)[0] / 2 / one, MOST_ON_CUDA)
+        picture_bytes = (torch.cuda.max_memory_allocated(self._device) - idle_bytes) / PROBE
+        return _power_of_two(torch.cuda.mem_get_info(self._device)[0] / 2 / picture_bytes, MOST_ON_CUDA)
 
 
 def _power_of_two(most: float, limit: int) -> int:
@@ -217,7 +218,7 @@ def _power_of_two(most: float, limit: int) -> int:
 
 
 def _transformers() -> Any:
-    """Return the module, silent and told to stay off the network."""
+    """Return transformers, without output and without use of the network."""
     for key in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(key, "1")
     try:
@@ -233,8 +234,8 @@ def _transformers() -> Any:
 
 
 @contextmanager
-def _refused(what: str) -> Iterator[None]:
-    """Report whatever a library of many models raises as the fault of a model's directory."""
+def _as_configuration_error(what: str) -> Iterator[None]:
+    """Turn any error of a library of many models into a ConfigurationError on the model's directory."""
     try:
         yield
     except (FeatflowError, MemoryError):
@@ -243,33 +244,33 @@ def _refused(what: str) -> Iterator[None]:
         raise ConfigurationError(f"{what}: {first_line(error)}") from error
 
 
-def _load(files: ModelFiles, place: str) -> tuple[Any, bool]:
-    """Return a model on the CPU, in float32, and whether the weights of its pooler, if it has any, were there."""
+def _load_network(files: ModelFiles, place: str) -> tuple[Any, bool]:
+    """Return a model on the CPU, in float32, and whether its files hold all weights, those of a pooler included."""
     transformers = _transformers()
     from safetensors.torch import load_file  # noqa: PLC0415
 
     raw = _without_kernels(files.read_json(CONFIG, place))
-    with _refused(f"{place}: transformers {transformers.__version__} cannot load it"):
+    with _as_configuration_error(f"{place}: transformers {transformers.__version__} cannot load it"):
         config = transformers.AutoConfig.for_model(raw.pop("model_type", None), **raw)
         config = getattr(config, "vision_config", config)
         tensors = {name: tensor for path in files.weights for name, tensor in load_file(path).items()}
-        kind = transformers.MODEL_MAPPING.get(type(config), None)
+        model_class = transformers.MODEL_MAPPING.get(type(config), None)
         if isinstance(config, transformers.CLIPVisionConfig) and PROJECTION in tensors:
-            kind, config.projection_dim = transformers.CLIPVisionModelWithProjection, len(tensors[PROJECTION])
-        if getattr(kind, "main_input_name", None) != "pixel_values":
+            model_class, config.projection_dim = transformers.CLIPVisionModelWithProjection, len(tensors[PROJECTION])
+        if getattr(model_class, "main_input_name", None) != "pixel_values":
             raise ConfigurationError(f"{place}/{CONFIG}: {config.model_type} is no model of pictures; give one that is")
         if getattr(config, "num_channels", 3) != 3:
             raise ConfigurationError(
                 f"{place}/{CONFIG}: num_channels is {config.num_channels}, but pictures have 3: red, green, blue"
             )
         # Without a name of a directory nothing is looked for, neither on disk nor on a hub.
-        how = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
-        network, report = kind.from_pretrained(None, config=config, state_dict=tensors, **how)
+        arguments = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        network, report = model_class.from_pretrained(None, config=config, state_dict=tensors, **arguments)
     missing = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
-    others = sorted(name for name in missing if "pooler" not in name.split("."))
-    if others:
+    needed = sorted(name for name in missing if "pooler" not in name.split("."))
+    if needed:
         raise ConfigurationError(
-            f"{place}: its files lack the weights of {', '.join(others[:3])}{' and more' * (len(others) > 3)}, or have "
+            f"{place}: its files lack the weights of {', '.join(needed[:3])}{' and more' * (len(needed) > 3)}, or have "
             f"them of other shapes than {CONFIG} says; save the whole model with save_pretrained"
         )
     return network.eval(), not missing
@@ -282,18 +283,26 @@ def _without_kernels(config: Any) -> Any:
     return {key: _without_kernels(value) for key, value in config.items() if not key.endswith("attn_implementation")}
 
 
-def _try(network: Any, wanted: str, has_pooler: bool, shape: tuple[int, int], place: str) -> tuple[str, int]:
-    """Return the pooling that is used and the length of a vector."""
+def _probe(network: Any, requested: str, has_pooler: bool, shape: tuple[int, int], place: str) -> tuple[str, int]:
+    """Return the pooling that is used and the length of a vector, after encoding one picture twice.
+
+    Vectors that differ come from layers that are random when they should not be, such as dropout.
+    """
     pixels = torch.linspace(-1, 1, 3 * shape[0] * shape[1]).reshape(1, 3, *shape)
     patch_size = getattr(network.config, "patch_size", None)
     sides = f"{shape[0]} x {shape[1]}"
-    with _refused(f"{place}: the model takes no pictures of {sides}, as {PREPROCESSOR} says"), torch.inference_mode():
-        output, again = network(pixel_values=pixels), network(pixel_values=pixels)
-    possible = [name for name in poolings(output, patch_size, pixels) if has_pooler or name != "pooler"]
-    if not possible or wanted not in {"auto", *possible}:
-        raise ConfigurationError(f"{place}: the model has no pooling {wanted}; it has {', '.join(possible) or 'none'}")
-    pooling = possible[0] if wanted == "auto" else wanted
-    first, second = (pooled(each, pooling, patch_size, pixels) for each in (output, again))
+    with (
+        _as_configuration_error(f"{place}: the model takes no pictures of {sides}, as {PREPROCESSOR} says"),
+        torch.inference_mode(),
+    ):
+        first_output, second_output = network(pixel_values=pixels), network(pixel_values=pixels)
+    possible = [name for name in poolings(first_output, patch_size, pixels) if has_pooler or name != "pooler"]
+    if not possible or requested not in {"auto", *possible}:
+        raise ConfigurationError(
+            f"{place}: the model has no pooling {requested}; it has {', '.join(possible) or 'none'}"
+        )
+    pooling = possible[0] if requested == "auto" else requested
+    first, second = (pooled(output, pooling, patch_size, pixels) for output in (first_output, second_output))
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3, equal_nan=True):
         raise ConfigurationError(f"{place}: the model gives a picture another vector each time; it is no encoder")
     return pooling, first.shape[1]

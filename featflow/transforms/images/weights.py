@@ -1,9 +1,9 @@
-"""Directories of models that were saved with save_pretrained: what they must hold, their digest, a copy on the node.
+"""Directories of models that were saved with save_pretrained: required files, digest, and a copy on the node.
 
-What counts are config.json, preprocessor_config.json and model.safetensors, or model.safetensors.index.json and the
-files it names; whatever else lies there is neither read nor copied. The digest is the SHA-256 of the lines
+A model consists of config.json, preprocessor_config.json and model.safetensors, or model.safetensors.index.json and the
+files it names; other files are neither read nor copied. The digest is the SHA-256 of the lines
 ``<name> <SHA-256 of the file>`` in the order of names. A directory on a local disk is used where it is. Any other is
-copied once to the node's cache, under its digest; what is found there is checked before it is used.
+copied once to the node's cache, under its digest; copies are hashed again before they are used.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = ["ModelFiles", "cache_folder", "locate", "open_model"]
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
+"""Formats that are refused with a hint: loading a pickle may run code, the others need other libraries."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class ModelFiles:
     """The files of a model, on this node."""
 
     folder: Path
-    """Where they are."""
+    """The directory that holds them."""
     hashes: dict[str, str]
-    """Name to SHA-256 of its content, of every file that counts."""
+    """SHA-256 of the content of each required file, by name."""
 
     @property
     def sha256(self) -> str:
@@ -55,12 +56,12 @@ class ModelFiles:
         return [self.folder / name for name in sorted(self.hashes) if name.endswith(".safetensors")]
 
     def read_json(self, name: str, source: str) -> dict[str, Any]:
-        """Return what a JSON file holds; ConfigurationError if it is no object."""
-        return _parsed((self.folder / name).read_bytes(), f"{source}/{name}")
+        """Return the object in a JSON file; ConfigurationError if it holds another value."""
+        return _json_object((self.folder / name).read_bytes(), f"{source}/{name}")
 
 
 def locate(source: str) -> tuple[str, bool]:
-    """Return where a model is, in words that every process of this node understands, and whether that is on disk.
+    """Return a model's absolute path or its URI, which all processes of this node can open, and whether it is on disk.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def locate(source: str) -> tuple[str, bool]:
 
 
 def open_model(source: str, options: dict[str, Any], sha256: str | None = None) -> ModelFiles:
-    """Return a model's files on this node, hashed just now.
+    """Return a model's files on this node, freshly hashed.
 
     Parameters
     ----------
@@ -96,19 +97,19 @@ def open_model(source: str, options: dict[str, Any], sha256: str | None = None) 
     place, local = locate(source)
     try:
         if local:
-            return _hashed(Path(place), place)
+            return _hash_files(Path(place), place)
         cache = cache_folder()
         if sha256:
-            found = _cached(cache / sha256, sha256)
-            if found:
-                return found
-        return _fetched(Store(place, options), cache)
+            copy = _verified_copy(cache / sha256, sha256)
+            if copy:
+                return copy
+        return _fetch(Store(place, options), cache)
     except OSError as error:
         raise InfrastructureError(f"{place}: cannot read it or keep a copy here: {first_line(error)}") from error
 
 
 def cache_folder() -> Path:
-    """Return the folder that holds copies of models, which nobody else can write to: a verified copy stays what it is.
+    """Return the folder of models' copies, which no other user can write to: a verified copy stays unchanged.
 
     It lies in ``XDG_CACHE_HOME``, else in the folder for temporary files.
     """
@@ -120,99 +121,100 @@ def cache_folder() -> Path:
     return folder
 
 
-def _cached(folder: Path, sha256: str) -> ModelFiles | None:
-    """Return a copy, or None after it was thrown away because its content is not what its name says."""
+def _verified_copy(folder: Path, sha256: str) -> ModelFiles | None:
+    """Return a copy whose digest is its name; else delete it and return None."""
     if not folder.is_dir():
         return None
     try:
-        found = _hashed(folder, str(folder))
-        if found.sha256 == sha256:
-            return found
+        copy = _hash_files(folder, str(folder))
+        if copy.sha256 == sha256:
+            return copy
     except ConfigurationError:  # it lacks a file
         pass
+    # A rename takes the copy out of other processes' sight at once; deleting it takes time.
     trash = folder.with_name(f".{uuid.uuid4().hex}")
     folder.rename(trash)
     shutil.rmtree(trash)
     return None
 
 
-def _fetched(store: Store, cache: Path) -> ModelFiles:
-    """Copy a model to the cache, whole or not at all; whoever is first wins."""
+def _fetch(store: Store, cache: Path) -> ModelFiles:
+    """Copy a model to the cache, complete or not at all; of several processes the first one's copy stays."""
     partial = cache / f".{uuid.uuid4().hex}"
     partial.mkdir()
     try:
-        found = _copied(store, partial)
-        final = cache / found.sha256
-        if not _cached(final, found.sha256):
+        files = _download(store, partial)
+        final = cache / files.sha256
+        if not _verified_copy(final, files.sha256):
             try:
                 partial.rename(final)
             except OSError:
                 if not final.is_dir():
                     raise
-        return ModelFiles(final, found.hashes)
+        return ModelFiles(final, files.hashes)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _copied(store: Store, folder: Path) -> ModelFiles:
-    for name in _names(store, store.root):
-        (folder / name).write_bytes(_read(store, name))
-    return _hashed(folder, store.root)
+def _download(store: Store, folder: Path) -> ModelFiles:
+    for name in _required_names(store, store.root):
+        (folder / name).write_bytes(_read_file(store, name))
+    return _hash_files(folder, store.root)
 
 
-def _hashed(folder: Path, source: str) -> ModelFiles:
+def _hash_files(folder: Path, source: str) -> ModelFiles:
     hashes = {}
-    for name in _names(Store(str(folder)), source):
+    for name in _required_names(Store(str(folder)), source):
         with (folder / name).open("rb") as file:
             hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return ModelFiles(folder, hashes)
 
 
-def _names(store: Store, source: str) -> list[str]:
-    """Return the names of the files that count."""
-    there = set(store.names(""))
-    if not there:
+def _required_names(store: Store, source: str) -> list[str]:
+    """Return the names of a model's required files."""
+    existing = set(store.names(""))
+    if not existing:
         raise ConfigurationError(f"{source}: no such directory, or an empty one; every node must see it, or give a URI")
     weights = [WEIGHTS]
-    if WEIGHTS not in there and INDEX in there:
-        weights = [INDEX, *_shards(_read(store, INDEX), f"{source}/{INDEX}")]
-    elif WEIGHTS not in there and any(name.endswith(PICKLES) for name in there):
+    if WEIGHTS not in existing and INDEX in existing:
+        weights = [INDEX, *_weight_files(_read_file(store, INDEX), f"{source}/{INDEX}")]
+    elif WEIGHTS not in existing and any(name.endswith(PICKLES) for name in existing):
         raise ConfigurationError(
             f"{source} lacks {WEIGHTS}; pickles and other formats of weights are not loaded. Where you trust the file, "
             "load the model with transformers once and call save_pretrained"
         )
     names = [CONFIG, PREPROCESSOR, *weights]
-    lacking = [name for name in names if name not in there]
-    if lacking:
+    missing = [name for name in names if name not in existing]
+    if missing:
         raise ConfigurationError(
-            f"{source} lacks {', '.join(lacking)}; save the model and its image processor there with save_pretrained"
+            f"{source} lacks {', '.join(missing)}; save the model and its image processor there with save_pretrained"
         )
     return names
 
 
-def _shards(index: bytes, where: str) -> list[str]:
+def _weight_files(index: bytes, where: str) -> list[str]:
     """Return the names of the files that an index names, none of which leads out of the directory."""
-    places = _parsed(index, where).get("weight_map")
-    names = sorted(set(map(str, places.values()))) if isinstance(places, dict) else []
-    odd = [name for name in names if not name.endswith(".safetensors") or set(name) & set("/\\")]
-    if odd or not names:
-        what = repr(odd[0]) if odd else "no file"
-        raise ConfigurationError(f"{where}: weight_map names {what}; it takes safetensors files beside it")
+    weight_map = _json_object(index, where).get("weight_map")
+    names = sorted(set(map(str, weight_map.values()))) if isinstance(weight_map, dict) else []
+    invalid = [name for name in names if not name.endswith(".safetensors") or set(name) & set("/\\")]
+    if invalid or not names:
+        problem = repr(invalid[0]) if invalid else "no file"
+        raise ConfigurationError(f"{where}: weight_map names {problem}; it takes safetensors files beside it")
     return names
 
 
-def _read(store: Store, name: str) -> bytes:
+def _read_file(store: Store, name: str) -> bytes:
     try:
         return store.read(name)
     except FileNotFoundError:
         raise ConfigurationError(f"{store.root} lacks {name}; was it changed just now?") from None
 
 
-def _parsed(content: bytes, where: str) -> dict[str, Any]:
+def _json_object(content: bytes, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(content)
+        value = json.loads(content)
     except ValueError as error:
         raise ConfigurationError(f"{where}: not JSON: {first_line(error)}") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ConfigurationError(f"{where}: holds no JSON object")
-    return found
+    return value

@@ -1,6 +1,6 @@
-"""Vectors placed by their principal directions and clusters: ``photo.direction_1`` and so on, and ``photo.cluster``.
+"""Vectors to projections, ``photo.direction_1`` and so on, and to their cluster, ``photo.cluster``.
 
-Stored. Cost: 4 bytes a number; d multiplications a direction and row.
+Stored. Cost: 4 bytes for each number; d multiplications for each direction and row.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Placing(Transform):
     stored = True
 
     name: str
-    """What the names of its columns begin with."""
+    """Beginning of the names of its columns."""
     vector: Column
     """The vectors."""
     fit: Projection
@@ -48,7 +48,7 @@ class Placing(Transform):
 
     @property
     def outputs(self) -> tuple[Column, ...]:
-        """A number a direction, and a category where there are clusters."""
+        """A number for each direction, and a category where there are clusters."""
         names = [f"{self.name}.direction_{place + 1}" for place in range(self.fit.kept)]
         directions = tuple(Column(name, "float32", Kind.NUMBER, derived=self) for name in names)
         cluster = Column(f"{self.name}.cluster", "string", Kind.CATEGORY, derived=self)
@@ -56,9 +56,9 @@ class Placing(Transform):
 
     def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return projections, float32, and the numbers of clusters, int32."""
-        found = vectors_of(batch, self.vector)
+        vectors = vectors_of(batch, self.vector)
         values = np.zeros((len(self.outputs), batch.num_rows))
-        values[:, found.finite] = self.fit.columns(found.values[found.finite]).T
-        arrays = [pa.array(each.astype(np.float32), mask=~found.finite) for each in values[: self.fit.kept]]
-        arrays += [pa.array(each.astype(np.int32), mask=~found.finite) for each in values[self.fit.kept :]]
+        values[:, vectors.finite] = self.fit.columns(vectors.values[vectors.finite]).T
+        arrays = [pa.array(each.astype(np.float32), mask=~vectors.finite) for each in values[: self.fit.kept]]
+        arrays += [pa.array(each.astype(np.int32), mask=~vectors.finite) for each in values[self.fit.kept :]]
         return arrays

@@ -1,7 +1,7 @@
-"""Principal directions and clusters of vectors: what turns a vector into a few columns.
+"""Principal directions and clusters of vectors, which turn a vector into a few columns.
 
-`featflow.transforms.projection.fit` makes one. Sums go over dimensions in order, one product after another, so that a
-row's numbers do not depend by a bit on the rows beside it, as those of a matrix product may.
+`featflow.transforms.projection.fit` fits them. Products are added over dimensions in order, so that a row's numbers do
+not depend by a bit on the other rows of its batch, as those of a matrix product may.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Projection:
     centres: np.ndarray
     """Cluster centres in projections on the leading directions, shape (clusters, at most m)."""
     labels: np.ndarray
-    """Number of each cluster, shape (clusters,), int64: it keeps its number where all is fitted anew."""
+    """Number of each cluster, shape (clusters,), int64: a cluster keeps it when all is fitted anew."""
     numbers: int = 0
-    """Numbers that clusters have had so far, these and earlier ones: 0 and up."""
+    """Count of the numbers that clusters have had in this and earlier fits: the next new one."""
 
     @property
     def width(self) -> int:
@@ -57,7 +57,7 @@ class Projection:
         return f"Fit({self.digest})"
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return all of it by name."""
+        """Return all fields as arrays, by name."""
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
@@ -72,10 +72,10 @@ class Projection:
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """Return the projections of finite vectors, shape (rows, d), on all directions, shape (rows, m), float64."""
-        found = np.zeros((len(self.directions), len(vectors)))
+        projected = np.zeros((len(self.directions), len(vectors)))
         for values, centre, weights in zip(vectors.T, self.centroid, self.directions.T, strict=True):
-            found += weights[:, None] * (values - centre)
-        return found.T
+            projected += weights[:, None] * (values - centre)
+        return projected.T
 
     def columns(self, vectors: np.ndarray) -> np.ndarray:
         """Return the columns of finite vectors, shape (rows, d): projections, then the number of the cluster.
