@@ -28,9 +28,8 @@ from featflow.summaries.joint_counts import (
     choose_kernel,
     default_device,
     histogram_tables,
-    one_hot_product,
-    product_tables,
 )
+from featflow.summaries.joint_counts.matrix_products import one_hot_product, product_tables
 
 LEVELS = 16
 SIZES = {"cpu": ((100, 2**20), (400, 2**18), (1_000, 2**16)), "cuda": ((100, 2**22), (400, 2**22), (1_000, 2**21))}
