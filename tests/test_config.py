@@ -29,7 +29,7 @@ def with_key(path, value):
         ("codebook.bins", 1, "'codebook.bins': Input should be greater than or equal to 2 (got 1)"),
         ("budget.memory", "lots", "'budget.memory'"),
         ("budget.bad_rows", 2, "'budget.bad_rows': Input should be less than or equal to 1 (got 2)"),
-        ("engine.kind", "dask", "'engine.kind': Input should be 'ray' or 'serial' (got 'dask')"),
+        ("engine.kind", "dask", "'engine.kind': Input should be 'auto', 'ray' or 'serial' (got 'dask')"),
         ("dataset.kinds", {"x": "float"}, "'dataset.kinds.x'"),
         ("dataset.source", [], "'dataset.source'"),
         ("dataset.source", " ", "'dataset.source"),

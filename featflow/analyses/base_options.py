@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from featflow.measures.options import UncertaintyOptions
 from featflow.option_types import Options
 
 if TYPE_CHECKING:
     from featflow.dataset.dataset import Dataset
+    from featflow.storage.run import Run
+    from featflow.storage.run_writer import RunWriter
 
 __all__ = ["AnalysisOptions", "Metric"]
 
@@ -34,3 +36,14 @@ class AnalysisOptions(Options):
 
     def check(self, dataset: Dataset, uncertainty: UncertaintyOptions) -> None:
         """Raise SchemaError if a column is named that is not there or cannot serve; nothing was started or imported."""
+
+    def publish_again(self, before: Run, writer: RunWriter, manifest: dict[str, Any]) -> None:
+        """Write the tables that are not those of the run before where nothing has changed since; by default none.
+
+        Parameters
+        ----------
+        before
+            The latest run.
+        manifest
+            Of the run that publishes its tables again, to be changed where it speaks of other runs.
+        """

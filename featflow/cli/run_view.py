@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from featflow.analyses.catalogue import ANALYSES
 from featflow.cli.plan_view import shown_engine
 from featflow.storage.run import Run
 
@@ -39,15 +39,24 @@ def print_run(run: Run, out: Console) -> None:
         f"{manifest['seconds']['total']:.1f} s",
         soft_wrap=True,
     )
-    out.print(f"{shown_engine(manifest['engine'])}: {manifest['engine_reason']}", soft_wrap=True)
+    since = manifest.get("unchanged_since")
+    where = f"{shown_engine(manifest['engine'])}: {manifest['engine_reason']}"
+    out.print(f"nothing changed since run {since}: its tables are published again" if since else where, soft_wrap=True)
     for warning in manifest["warnings"]:
         out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
-    for analysis in ANALYSES:
-        if (view := analysis.shown(run, out.width)) is not None:
-            out.print(view)
+    for view in () if since else _views(run, out.width):
+        out.print(view)
     width = max(map(len, run.tables), default=0)
     for name, uri in run.tables.items():
         out.print(f"  {name:<{width}} {manifest['tables'][name]['rows']:>9,} rows  {escape(uri)}", soft_wrap=True)
+
+
+def _views(run: Run, width: int) -> Iterator[RenderableType]:
+    from featflow.analyses.catalogue import ANALYSES
+
+    for analysis in ANALYSES:
+        if (view := analysis.shown(run, width)) is not None:
+            yield view
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -58,6 +67,7 @@ def summary(run: Run) -> dict[str, Any]:
         "run": run.run_id,
         "tables": run.tables,
         "engine": manifest["engine"],
+        "unchanged_since": manifest.get("unchanged_since"),
         "rows": manifest["rows"],
         "shards": manifest["shards"],
         "seconds": manifest["seconds"],

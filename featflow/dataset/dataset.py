@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from featflow.columns.column import Column, Role
 from featflow.dataset.event_window import in_window, window_of
@@ -113,6 +114,19 @@ class Dataset:
     def named(self) -> tuple[Column, ...]:
         """Columns to analyse, and those to be derived, of which only names, kinds and roles are known."""
         return (*self.columns, *(column for each in self.derivations for column in each.outputs))
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the shards as a manifest lists them, as JSON values."""
+        return [
+            {
+                "uri": shard.file.uri,
+                "size": shard.file.size,
+                "version": shard.file.version,
+                "row_groups": list(shard.row_groups),
+                "rows": shard.rows,
+            }
+            for shard in self.shards
+        ]
 
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Return the columns of a role."""

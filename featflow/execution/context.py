@@ -282,7 +282,7 @@ class Context:
         """Write a table, a part a task, by ``function(shared, (item, path))``, which returns a `Written`."""
         paths = self.writer.part_paths(table.name, len(items))
         parts = list(self.map(function, shared, list(zip(items, paths, strict=True)), f"writing: {table.name}"))
-        self.writer.add(table.name, parts)
+        self.writer.add(table, parts)
         return parts
 
     def table(self, name: str) -> pa.Table | None:

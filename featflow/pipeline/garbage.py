@@ -1,9 +1,9 @@
-"""Files at an output that none of its newest runs needs: old and unfinished runs, states of other data or specs.
+"""What is at an output that none of its newest runs rests on: old and unfinished runs, states of other data or specs.
 
 A state is kept where a kept run used its spec's folder and names it: of a shard, or of some merged
-(`StateReferences` of execution/state_store.py, written into every manifest). Codebooks of kept runs stay, and so do
-notes of what cannot be read of their files, footers, and the runs that they are compared with. Only ``runs`` and
-``states`` are searched.
+(`featflow.execution.state_store.StateReferences`, written into every manifest). Codebooks of kept runs stay, notes of what cannot
+be read of their files, footers, the runs that they are compared with, and the tables of runs since which nothing had
+changed. Nothing but ``runs`` and ``states`` is looked at.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ __all__ = ["Garbage", "find", "remove"]
 
 
 CHECK_EVERY = 100
-"""Files removed between two checks that the lock is still held. A check takes a few requests; a hundred removals take
-far less than a lease."""
+"""Files between two looks at whether the lock is still held."""
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Files that no kept run needs."""
+    """What nothing kept rests on."""
 
     kept: tuple[str, ...]
     """Runs that stay, oldest first."""
     files: dict[str, int]
     """Bytes of each file, by path below the output, sorted."""
     notes: tuple[str, ...] = ()
-    """What was not searched, and why."""
+    """What was left alone, and why."""
     removed: bool = False
     """Whether the files are gone."""
 
@@ -57,12 +56,12 @@ class Garbage:
 
 
 def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garbage:
-    """Return the files that could be removed, without removing them.
+    """Return what could be removed; removes nothing.
 
     Parameters
     ----------
     keep
-        Number of newest finished runs that stay.
+        Newest finished runs that stay.
 
     Raises
     ------
@@ -71,15 +70,15 @@ def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garba
     InfrastructureError
         Storage did not answer.
     """
-    store = _open_output(output, options)
+    store = _opened(output, options)
     holder = lock.holder(store)
-    garbage = _collect(store, keep)
+    found = _found(store, keep)
     if holder is None:
-        return garbage
+        return found
     note = f"a run is under way ({holder}): runs that are not finished, and states, are not looked at"
     finished = {f"runs/{run.run_id}/" for run in list_runs(output, options)}
-    files = {path: nbytes for path, nbytes in garbage.files.items() if path.startswith(tuple(finished))}
-    return replace(garbage, files=files, notes=(*garbage.notes, note))
+    files = {path: nbytes for path, nbytes in found.files.items() if path.startswith(tuple(finished))}
+    return replace(found, files=files, notes=(*found.notes, note))
 
 
 def remove(output: str, keep: int, options: dict[str, Any] | None = None) -> Garbage:
@@ -92,80 +91,82 @@ def remove(output: str, keep: int, options: dict[str, Any] | None = None) -> Gar
     LockedError
         A run is under way.
     InfrastructureError
-        Storage did not answer; the next call finds the files that are left.
+        Storage did not answer; what is left is found by the next call.
     """
-    store = _open_output(output, options)
+    store = _opened(output, options)
     with lock.hold(store) as check_held:
-        garbage = _collect(store, keep)
-        # Marks go first: without one a run does not exist for readers. Its tables follow, and states last.
-        for number, path in enumerate(sorted(garbage.files, key=lambda path: (not path.endswith("/_SUCCESS"), path))):
+        found = _found(store, keep)
+        # A run that has no mark any more is none for readers; its tables go after that, and states last.
+        for number, path in enumerate(sorted(found.files, key=lambda path: (not path.endswith("/_SUCCESS"), path))):
             if number % CHECK_EVERY == 0:
                 check_held()
             store.remove(path)
         for folder in ("runs", "states"):
             store.prune(folder)
-    return replace(garbage, removed=True)
+    return replace(found, removed=True)
 
 
-def _open_output(output: str, options: dict[str, Any] | None) -> Store:
+def _opened(output: str, options: dict[str, Any] | None) -> Store:
     store = Store(output, options or {})
     if not store.names("runs") and not store.names("states"):
         raise DatasetError(f"{output}: neither runs nor states there; check the path")
     return store
 
 
-def _collect(store: Store, keep: int) -> Garbage:
+def _found(store: Store, keep: int) -> Garbage:
     finished = {run.run_id: run for run in list_runs(store.root, store.options)}  # oldest first
-    kept_ids = set(list(finished)[-keep:])
+    kept = set(list(finished)[-keep:])
     with suppress(FileNotFoundError):
-        kept_ids |= {store.read("LATEST").decode().strip()} & set(finished)
-    compared = [other for run_id in kept_ids for other in finished[run_id].manifest.get("compared_with", ())]
-    kept_ids |= {run_id for run_id in compared if run_id in finished}
-    runs = [run for run_id, run in finished.items() if run_id in kept_ids]
+        kept |= {store.read("LATEST").decode().strip()} & set(finished)
+    compared = [other for run_id in kept for other in finished[run_id].manifest.get("compared_with", ())]
+    kept |= {run_id for run_id in compared if run_id in finished}
+    runs = [run for run_id, run in finished.items() if run_id in kept]
+    published = _published(runs)
     files = {
         path: nbytes
         for path, nbytes in store.sizes("runs").items()
-        if _run_of(path) not in kept_ids or PurePosixPath(path).parts[2] == "pending"
+        if (_name(path) not in kept or PurePosixPath(path).parts[2] == "pending")
+        and not f"{path}/".startswith(published)
     }
-    without_names = [
-        run.run_id
-        for run in runs
-        if any("names" not in reference for reference in run.manifest.get("state_references", [{}]))
-    ]
+    silent = [run.run_id for run in runs if any("names" not in used for used in run.manifest.get("state_references", [{}]))]
     notes: tuple[str, ...] = ()
     if not runs:
         notes = ("no run has finished: states stay, for one that goes on where another ended",)
-    elif without_names:
-        notes = (
-            f"run {without_names[0]} does not say which states it rests on, an older release made it: states stay",
-        )
+    elif silent:
+        notes = (f"run {silent[0]} does not say which states it rests on, an older release made it: states stay",)
     else:
-        is_referenced = _reference_test(store, runs)
-        files |= {path: nbytes for path, nbytes in store.sizes("states").items() if not is_referenced(path)}
+        wanted = _is_wanted(store, runs)
+        files |= {path: nbytes for path, nbytes in store.sizes("states").items() if not wanted(path)}
     return Garbage(tuple(run.run_id for run in runs), files, notes)
 
 
-def _run_of(path: str) -> str:
+def _published(runs: list[Run]) -> tuple[str, ...]:
+    """Return where the tables and matrices of runs are: in an earlier one's folder where nothing had changed since."""
+    tables = {f"{entry['path']}/" for run in runs for entry in run.manifest["tables"].values()}
+    return (*tables, *{f"runs/{run.measured_by}/tensors/" for run in runs})
+
+
+def _name(path: str) -> str:
     return PurePosixPath(path).parts[1]
 
 
-def _reference_test(store: Store, runs: list[Run]) -> Callable[[str], bool]:
-    """Return a function that says whether these runs need a path below ``states``."""
+def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
+    """Return what says whether a path below ``states`` is of these runs."""
     states = {
         f"{folder}/{name}.arrow"
         for run in runs
-        for reference in run.manifest["state_references"]
-        for name in reference["names"]
-        for folder in reference["folders"]
+        for used in run.manifest["state_references"]
+        for name in used["names"]
+        for folder in used["folders"]
     }
     states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]} | {FOOTERS}
     states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
     inputs = {shard["uri"] for run in runs for shard in run.manifest["inputs"]}
 
-    def is_referenced(path: str) -> bool:
+    def wanted(path: str) -> bool:
         if path.startswith(f"{QUARANTINE}/") and path.endswith(".json"):
             with suppress(FileNotFoundError):  # gone since it was listed
                 return any(entry["uri"] in inputs for entry in json.loads(store.read(path)))
         return path in states
 
-    return is_referenced
+    return wanted

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from featflow.config import Config
-from featflow.dataset.dataset import open_dataset
+from featflow.dataset.dataset import Dataset, open_dataset
 from featflow.dataset.footers import Footers
 from featflow.errors import FeatflowError, InfrastructureError, first_line
 from featflow.execution.engines.base import Engine
@@ -22,6 +22,7 @@ from featflow.execution.progress import Reporter, SilentProgress, Stopwatch
 from featflow.execution.telemetry import Sink, Telemetry
 from featflow.export.openlineage import lineage
 from featflow.pipeline.engine_choice import EngineChoice, choose_engine
+from featflow.pipeline.unchanged import publish_again, unchanged_run
 from featflow.storage import lock, retries
 from featflow.storage.run import FAILURE, Run, new_run_id
 from featflow.storage.run_writer import RunWriter
@@ -63,17 +64,11 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         dataset = open_dataset(config.dataset, config.output, footers)
         config.analyses.check(dataset, config.dataset.entity)
         watch.lap("plan")
-        chosen = choose_engine(config, dataset)
-        engine = open_engine(config.engine, chosen)
-        try:
-            telemetry.load, telemetry.sink = engine.load, open_sink(chosen)
-            pipeline = import_module(PIPELINE)
-            watch.lap("start")
-            writer = RunWriter(store, run_id)
-            manifest = pipeline.write_tables(config, dataset, writer, engine, telemetry, watch)
-        finally:
-            engine.close()
-        manifest["engine_reason"] = chosen.reason
+        writer, before = RunWriter(store, run_id), unchanged_run(config, dataset, store)
+        if before:
+            manifest = publish_again(before, config, writer, watch, telemetry)
+        else:
+            manifest = _measure(config, dataset, writer, telemetry, watch)
         footers.save()
         check_held()
         if told:
@@ -82,6 +77,22 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         if told:
             told.complete(finished)
         return finished
+
+
+def _measure(
+    config: Config, dataset: Dataset, writer: RunWriter, telemetry: Telemetry, watch: Stopwatch
+) -> dict[str, Any]:
+    """Write all tables on the engine that suits; return the manifest."""
+    chosen = choose_engine(config, dataset)
+    engine = open_engine(config.engine, chosen)
+    try:
+        telemetry.load, telemetry.sink = engine.load, open_sink(chosen)
+        pipeline = import_module(PIPELINE)
+        watch.lap("start")
+        manifest: dict[str, Any] = pipeline.write_tables(config, dataset, writer, engine, telemetry, watch)
+    finally:
+        engine.close()
+    return manifest | {"engine_reason": chosen.reason}
 
 
 @contextmanager

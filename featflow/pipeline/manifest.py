@@ -1,11 +1,9 @@
-"""The record of a run: rows read and lost, passes, seconds, and the manifest made of them."""
+"""What a run keeps of itself: what was read and lost, passes, seconds, and the manifest made of them."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
@@ -17,45 +15,44 @@ from featflow.execution.progress import Stopwatch
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.assumptions import assumptions
 from featflow.pipeline.fitted import Fitted
+from featflow.pipeline.software import software
 from featflow.storage import retries
 from featflow.storage.tables import QUARANTINE
 from featflow.transforms.derive import Derived
 
 __all__ = ["Record"]
 
-SOFTWARE = ("featflow", "numpy", "pyarrow", "polars", "ray", "torch", "datasketches", "scipy")
-
 
 @dataclass
 class Record:
-    """Figures for the manifest that the context does not gather."""
+    """What goes into the manifest beside what the context gathers."""
 
     config: Config
     dataset: Dataset
-    """The dataset before unreadable row groups were taken out."""
+    """As it was found."""
     context: Context
     engine: str
     watch: Stopwatch
     telemetry: Telemetry
     fitted: Fitted | None = None
     frozen: Mapping[str, str] = field(default_factory=dict)
-    """Digests of the arrays that derived columns depend on, by name."""
+    """Digests of what made columns rest on, by name."""
     assumptions: tuple[str, ...] = ()
-    """Assumptions of the analyses, in sentences."""
+    """Sentences of the analyses."""
     states: dict[str, Any] | None = None
-    """Names of the merged states of pass 1, for later runs."""
+    """Whole states of pass 1, for runs that come after."""
 
-    def derived(self, derived: Derived) -> Dataset:
-        """Store the arrays that derived columns depend on, for later runs; return the dataset with these columns."""
-        self.frozen = derived.save(self.context.workspace.store)
-        if derived.computed:
-            self.context.passes.append(Pass("derived columns", len(derived.dataset.shards), derived.computed))
-        self.context.quarantined += derived.quarantined
-        return derived.dataset
+    def derived(self, found: Derived) -> Dataset:
+        """Note what made columns rest on, and keep it for the runs that follow; return the dataset with them."""
+        self.frozen = found.save(self.context.workspace.store)
+        if found.computed:
+            self.context.passes.append(Pass("derived columns", len(found.dataset.shards), found.computed))
+        self.context.quarantined += found.quarantined
+        return found.dataset
 
     @property
     def quarantined(self) -> list[Quarantined]:
-        """Unreadable files, whose footers cannot be read, then unreadable row groups."""
+        """What could not be read: files without a readable footer, then row groups."""
         return [*self.dataset.quarantined, *self.context.quarantined]
 
     @property
@@ -106,17 +103,8 @@ class Record:
                     for e in self.quarantined
                 ),
             ],
-            "inputs": [
-                {
-                    "uri": s.file.uri,
-                    "size": s.file.size,
-                    "version": s.file.version,
-                    "row_groups": list(s.row_groups),
-                    "rows": s.rows,
-                }
-                for s in self.dataset.shards
-            ],
+            "inputs": self.dataset.listed(),
             "states": self.states,
             "state_references": context.workspace.used.public(),
-            "software": {"python": platform.python_version(), **{name: version(name) for name in SOFTWARE}},
+            "software": software(),
         }

@@ -74,6 +74,11 @@ class Run:
         return self.store.uri(f"runs/{self.run_id}")
 
     @property
+    def measured_by(self) -> str:
+        """Id of the run that measured what this one publishes: its own, unless nothing had changed."""
+        return str(self.manifest.get("unchanged_since") or self.run_id)
+
+    @property
     def tables(self) -> dict[str, str]:
         """URI of every table."""
         return {name: self.store.uri(entry["path"]) for name, entry in self.manifest["tables"].items()}
@@ -126,7 +131,7 @@ class Run:
             The run wrote no matrix of this method.
         """
         try:
-            blocks = json.loads(self.store.read(f"runs/{self.run_id}/tensors/{method}/index.json"))
+            blocks = json.loads(self.store.read(f"runs/{self.measured_by}/tensors/{method}/index.json"))
         except FileNotFoundError:
             raise DatasetError(f"run {self.run_id} has no matrix '{method}'; set analyses.correlation.dense") from None
         names = list(dict.fromkeys(name for side in ("rows", "columns") for block in blocks for name in block[side]))

@@ -14,7 +14,7 @@ from featflow.storage.run import Run, part_paths
 from featflow.storage.store import Store
 from featflow.storage.tables import TableSpec
 
-__all__ = ["PART_ROWS", "RunWriter", "Written"]
+__all__ = ["PART_ROWS", "RunWriter", "Written", "digest_of_parts"]
 
 PART_ROWS = 1_000_000
 """Rows of one part of a large table."""
@@ -25,7 +25,13 @@ class Written:
     """One part of a table."""
 
     rows: int
+    nbytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, rows: int, data: bytes) -> Written:
+        """Return what a manifest keeps of a file of so many rows."""
+        return cls(rows, len(data), hashlib.sha256(data).hexdigest())
 
 
 class RunWriter:
@@ -46,8 +52,8 @@ class RunWriter:
         for piece, last in _pieces(tables, spec.schema):
             part = path if last and not written else part_paths(path, len(written) + 1)[-1]
             _, data = self.store.write_parquet(part, piece)
-            written.append(Written(piece.num_rows, hashlib.sha256(data).hexdigest()))
-        self.add(spec.name, written)
+            written.append(Written.of(piece.num_rows, data))
+        self.add(spec, written)
 
     def path(self, name: str) -> str:
         """Return where a table is: a file, or a folder of parts."""
@@ -57,15 +63,21 @@ class RunWriter:
         """Return where so many parts of a table are to be written."""
         return part_paths(self.path(name), parts) if parts > 1 else [self.path(name)]
 
-    def add(self, name: str, written: Sequence[Written]) -> None:
+    def add(self, spec: TableSpec, written: Sequence[Written]) -> None:
         """Add a table whose parts are written. Its SHA-256 is that of its parts' in order."""
-        digests = [part.sha256 for part in written]
-        whole = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-        rows = sum(part.rows for part in written)
-        self.tables[name] = {"path": self.path(name), "rows": rows, "parts": len(written), "sha256": whole}
+        self.tables[spec.name] = {
+            "path": self.path(spec.name),
+            "rows": sum(part.rows for part in written),
+            "parts": len(written),
+            "bytes": sum(part.nbytes for part in written),
+            "sha256": digest_of_parts([part.sha256 for part in written]),
+            "made_of": {"columns": list(spec.of_columns), "images": list(spec.of_images)},
+        }
 
     def commit(self, manifest: dict[str, Any]) -> Run:
         """Make the run visible, as the latest if its configuration says so."""
+        if self.matrices:
+            manifest["tensor_bytes"] = sum(self.store.sizes(self.folder("tensors")).values())
         self.save_manifest(manifest)
         self.store.write(f"runs/{self.run_id}/_SUCCESS", b"")
         if manifest["config"]["latest"]:
@@ -77,6 +89,11 @@ class RunWriter:
         for method, blocks in self.matrices.items():
             self.store.write(f"{self.folder('tensors')}/{method}/index.json", json.dumps(blocks).encode())
         self.store.write(f"runs/{self.run_id}/manifest.json", json.dumps(manifest, indent=1).encode())
+
+
+def digest_of_parts(digests: Sequence[str]) -> str:
+    """Return the SHA-256 of a table: of its one file, or of its parts' digests in order, a line each."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _pieces(tables: Iterable[pa.Table], empty: pa.Schema) -> Iterator[tuple[pa.Table, bool]]:

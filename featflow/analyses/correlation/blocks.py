@@ -6,7 +6,6 @@ keeps the strongest of every column, the largest strengths of each.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,7 +185,7 @@ def write_part(work: PartWork, item: tuple[tuple[str, ...], str]) -> Written:
         tables.append(_finished(work, table))
     table = pa.concat_tables(tables).combine_chunks()
     _, data = work.store.write_parquet(path, table)
-    return Written(table.num_rows, hashlib.sha256(data).hexdigest())
+    return Written.of(table.num_rows, data)
 
 
 def _finished(work: PartWork, table: pa.Table) -> pa.Table:

@@ -77,7 +77,7 @@ def embedding_part(work: EmbeddingWork, item: tuple[Shard, str]) -> WrittenImage
         statuses[made.column.name] = dict(Counter(images["status"].to_pylist()))
     table = pa.concat_tables(tables).combine_chunks()
     _, data = work.store.write_parquet(path, table)
-    return WrittenImages(len(table), hashlib.sha256(data).hexdigest(), statuses)
+    return WrittenImages(len(table), len(data), hashlib.sha256(data).hexdigest(), statuses)
 
 
 def _names(made: Embedding) -> dict[str, pa.Scalar]:

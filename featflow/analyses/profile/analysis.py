@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from featflow.analyses.change import Row
-from featflow.analyses.profile import report
 from featflow.analyses.profile.drift import column_drift
 from featflow.analyses.profile.options import ProfileOptions
 from featflow.analyses.profile.sketches import SketchesOfNumbers, with_sketches
@@ -78,4 +77,6 @@ class Profile(Analysis[ProfileOptions]):
     @classmethod
     def section(cls, run: Run, limits: PageLimits) -> Section | None:
         """Return the columns."""
+        from featflow.analyses.profile import report  # noqa: PLC0415  polars, for those who look
+
         return report.section(run, limits)

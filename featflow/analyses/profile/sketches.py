@@ -9,7 +9,6 @@ import struct
 from dataclasses import dataclass
 from typing import Self
 
-import datasketches
 import numpy as np
 import pyarrow as pa
 
@@ -77,14 +76,18 @@ def _of_levels(counted: LevelCounts) -> bytes:
 
 
 def _one_by_one(values: list[int] | list[str]) -> bytes:
-    sketch = datasketches.hll_sketch(LG_K)
+    from datasketches import hll_sketch as new_sketch  # noqa: PLC0415  which few ask for
+
+    sketch = new_sketch(LG_K)
     for value in values:
         sketch.update(value)
     return bytes(sketch.serialize_compact())
 
 
 def _frequent(counted: LevelCounts) -> bytes:
-    sketch = datasketches.frequent_strings_sketch(FREQUENT_LG_SIZE)
+    from datasketches import frequent_strings_sketch  # noqa: PLC0415  as above
+
+    sketch = frequent_strings_sketch(FREQUENT_LG_SIZE)
     if counted.levels is not None:
         for level, rows in zip(counted.levels.to_pylist(), counted.counts.tolist(), strict=True):
             sketch.update(level[:CHARACTERS], rows)

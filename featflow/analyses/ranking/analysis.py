@@ -11,7 +11,6 @@ from rich.console import RenderableType
 
 from featflow.analyses.change import Row
 from featflow.analyses.protocol import Analysis
-from featflow.analyses.ranking import terminal
 from featflow.analyses.ranking.options import RankingOptions
 from featflow.analyses.ranking.ranks import ranked
 from featflow.analyses.ranking.scores import RankingMeasure, measure_features, with_alerts
@@ -132,6 +131,8 @@ class Ranking(Analysis[RankingOptions]):
     @classmethod
     def shown(cls, run: Run, width: int) -> RenderableType | None:
         """Return the first features of every target."""
+        from featflow.analyses.ranking import terminal  # noqa: PLC0415  polars, for those who look
+
         return terminal.shown(run, width)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from featflow.analyses.reporting.labels import plural, rounded, shown
 from featflow.storage.tables import TableSpec
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["Field", "Listing", "described", "listing"]
 
@@ -73,6 +74,7 @@ def listing(name: str, said: str, frame: pl.DataFrame, fields: Sequence[Field], 
 
     Examples
     --------
+    >>> import polars as pl
     >>> frame = pl.DataFrame({"feature": ["a", "b"], "mi": [0.5, None]})
     >>> made = listing("x", "A row a feature.", frame, [Field("feature", "feature", "text"), Field("mi", "mi")], 1)
     >>> made.rows, made.texts, made.caption

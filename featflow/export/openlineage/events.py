@@ -1,4 +1,4 @@
-"""OpenLineage events of a run: the datasets it read, the tables it wrote, and the input columns of each output column.
+"""OpenLineage events of a run: what it read, what it wrote, and which columns went into what.
 
 A dataset is named as OpenLineage names files: ``s3://bucket`` and a key, ``file`` and a path. A table of a run has the
 same name from run to run, ``<output>/<table>``; its version is the run, and a symlink leads to its files.
@@ -15,8 +15,10 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-from featflow.analyses.catalogue import TABLES
+import pyarrow as pa
+
 from featflow.config import Config, parse
+from featflow.dataset.files import open_parquet
 from featflow.storage.run import Run
 from featflow.storage.tables import QUANTILE_PROBABILITIES
 
@@ -39,11 +41,11 @@ FACETS = {
 """Versions of the facets' schemas that events follow."""
 PRODUCER = f"urn:featflow:{version('featflow')}"
 MOST_COLUMNS = 1000
-"""Columns beyond which an event leaves out metrics and lineage of single columns: it would have many megabytes."""
+"""Columns beyond which an event says of a table only what came from keys and images: it would be of many megabytes."""
 
 
 def dataset_name(uri: str) -> tuple[str, str]:
-    """Return namespace and name of the dataset at a URI; a pattern is named by the folder before it.
+    """Return namespace and name of what lies at a URI; a pattern is named by the folder before it.
 
     Examples
     --------
@@ -52,12 +54,12 @@ def dataset_name(uri: str) -> tuple[str, str]:
     """
     protocol, mark, rest = uri.partition("://")
     if not mark or protocol in {"file", "local"}:
-        return "file", _before_pattern(os.path.abspath(rest if mark else uri)) or "/"  # noqa: PTH100  keeps a pattern
+        return "file", _plain(os.path.abspath(rest if mark else uri)) or "/"  # noqa: PTH100  keeps a pattern
     host, _, path = rest.partition("/")
-    return f"{'s3' if protocol == 's3a' else protocol}://{host}", _before_pattern(path) or "/"
+    return f"{'s3' if protocol == 's3a' else protocol}://{host}", _plain(path) or "/"
 
 
-def _before_pattern(path: str) -> str:
+def _plain(path: str) -> str:
     first = min((path.index(mark) for mark in "*?[" if mark in path), default=None)
     return (path if first is None else path[:first].rpartition("/")[0]).rstrip("/")
 
@@ -68,7 +70,7 @@ def start_event(config: Config, run_id: str, at: datetime) -> Event:
 
 
 def fail_event(config: Config, run_id: str, message: str, *, stopped: bool = False) -> Event:
-    """Return the event of a run that failed or was stopped; the caller has removed credentials from the message."""
+    """Return the event of a run's failure, or that it was stopped; the message holds no credential."""
     error = _facet("ErrorMessageRunFacet", message=message, programmingLanguage="Python")
     return _event(config, run_id, "ABORT" if stopped else "FAIL", datetime.now(UTC), {"errorMessage": error})
 
@@ -81,22 +83,20 @@ def complete_event(run: Run) -> Event:
     event = _event(config, run.run_id, "COMPLETE", ended)
     names = ["column", "type", "kind", "rows", "missing", "distinct", "min", "max", "quantiles"]
     profiled = run.arrow("profile").select(names).to_pylist() if "profile" in run.tables else []
-    file_columns = [row for row in profiled if row["column"] not in manifest.get("derived", {})]
+    read = [row for row in profiled if row["column"] not in manifest.get("derived", {})]
     inputs = event["inputs"]
-    for dataset in inputs if file_columns else ():
-        dataset["facets"] = {"schema": _schema_facet(file_columns, config)}
-    if len(inputs) == 1 and file_columns:  # numbers are of all sources together
-        inputs[0]["inputFacets"] = {"dataQualityMetrics": _quality_facet(file_columns, manifest)}
-    folders = {entry["path"].rpartition("/")[0] for entry in manifest["tables"].values()}
-    sizes = {path: size for folder in folders for path, size in run.store.sizes(folder).items()}
-    event["outputs"] = [_output_dataset(run, config, table, (sizes, inputs, profiled)) for table in manifest["tables"]]
+    for dataset in inputs if read else ():
+        dataset["facets"] = {"schema": _schema(read, config)}
+    if len(inputs) == 1 and read:  # numbers are of all sources together
+        inputs[0]["inputFacets"] = {"dataQualityMetrics": _quality(read, manifest)}
+    event["outputs"] = [_output(run, config, table, (inputs, profiled)) for table in manifest["tables"]]
     return event
 
 
 def _event(config: Config, run_id: str, state: str, at: datetime, facets: dict[str, Any] | None = None) -> Event:
     namespace, name = dataset_name(config.output)
-    options = config.lineage
-    datasets = dict.fromkeys(dataset_name(source) for source in config.dataset.source)
+    told = config.lineage
+    named = dict.fromkeys(dataset_name(source) for source in config.dataset.source)
     return {
         "eventType": state,
         "eventTime": at.isoformat(),
@@ -107,46 +107,44 @@ def _event(config: Config, run_id: str, state: str, at: datetime, facets: dict[s
             "facets": facets or {},
         },
         "job": {
-            "namespace": options.namespace if options else "featflow",
-            "name": (options and options.job) or name.lstrip("/") or namespace,
+            "namespace": told.namespace if told else "featflow",
+            "name": (told and told.job) or name.lstrip("/") or namespace,
             "facets": {},
         },
-        "inputs": [{"namespace": space, "name": name, "facets": {}, "inputFacets": {}} for space, name in datasets],
+        "inputs": [{"namespace": space, "name": name, "facets": {}, "inputFacets": {}} for space, name in named],
         "outputs": [],
     }
 
 
 def _facet(name: str, **fields: Any) -> dict[str, Any]:
-    """Return a facet with its producer and the schema that it follows."""
+    """Return a facet with who made it and the schema that it follows."""
     schema = f"{SPEC}/facets/{FACETS[name]}/{name}.json#/$defs/{name}"
     return {"_producer": PRODUCER, "_schemaURL": schema, **fields}
 
 
-def _without_nulls(**fields: Any) -> dict[str, Any]:
+def _known(**fields: Any) -> dict[str, Any]:
     """Return the fields that are not None: OpenLineage knows no null."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _schema_facet(columns: list[dict[str, Any]], config: Config) -> dict[str, Any]:
-    fields = [_without_nulls(name=name) for name in config.dataset.entity]
-    fields += [_without_nulls(name=row["column"], type=row["type"]) for row in columns]
+def _schema(read: list[dict[str, Any]], config: Config) -> dict[str, Any]:
+    fields = [_known(name=name) for name in config.dataset.entity]
+    fields += [_known(name=row["column"], type=row["type"]) for row in read]
     return _facet("SchemaDatasetFacet", fields=fields)
 
 
-def _quality_facet(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> dict[str, Any]:
+def _quality(read: list[dict[str, Any]], manifest: dict[str, Any]) -> dict[str, Any]:
     files = {entry["uri"]: entry["size"] for entry in manifest["inputs"]}
     columns = {
-        row["column"]: _without_nulls(
+        row["column"]: _known(
             nullCount=row["missing"],
             distinctCount=row["distinct"],
             count=row["rows"] - row["missing"],
             min=row["min"],
             max=row["max"],
-            quantiles=_without_nulls(
-                **dict(zip(map(str, QUANTILE_PROBABILITIES), row["quantiles"] or [], strict=False))
-            ),
+            quantiles=_known(**dict(zip(map(str, QUANTILE_PROBABILITIES), row["quantiles"] or [], strict=False))),
         )
-        for row in rows
+        for row in read
     }
     return _facet(
         "DataQualityMetricsInputDatasetFacet",
@@ -157,87 +155,73 @@ def _quality_facet(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> dict
     )
 
 
-def _output_dataset(
-    run: Run, config: Config, table: str, sources: tuple[dict[str, int], list[dict[str, Any]], Any]
-) -> dict[str, Any]:
-    sizes, inputs, profiled = sources
+def _output(run: Run, config: Config, table: str, told: tuple[list[dict[str, Any]], Any]) -> dict[str, Any]:
+    inputs, profiled = told
     entry, (namespace, name) = run.manifest["tables"][table], dataset_name(config.output)
-    keys = _key_columns(config) if table == "embedding" else []
-    columns = [_without_nulls(name=key) for key in keys]
-    columns += [
-        _without_nulls(
-            name=field.name, type=str(field.type), description=field.metadata.get(b"description", b"").decode() or None
-        )
-        for field in TABLES[table].schema
-    ]
-    space, location = dataset_name(run.store.uri(entry["path"]))
+    keys = _keys(config) if table == "embedding" else []
+    with open_parquet(run.store.uri(run.paths(table)[0]), run.store.options) as file:
+        written = file.schema_arrow
+    columns = [_known(name=each.name, type=str(each.type), description=_description(each)) for each in written]
+    space, place = dataset_name(run.store.uri(entry["path"]))
     facets = {
         "schema": _facet("SchemaDatasetFacet", fields=columns),
         "version": _facet("DatasetVersionDatasetFacet", datasetVersion=run.run_id),
         "symlinks": _facet(
-            "SymlinksDatasetFacet", identifiers=[{"namespace": space, "name": location, "type": "LOCATION"}]
+            "SymlinksDatasetFacet", identifiers=[{"namespace": space, "name": place, "type": "LOCATION"}]
         ),
     }
-    lineage = dict(_column_lineage(table, keys, inputs, profiled, run.manifest))
+    lineage = dict(_lineage(table, keys, inputs, profiled, run.manifest))
     if lineage:
         facets["columnLineage"] = _facet("ColumnLineageDatasetFacet", fields=lineage, dataset=[])
-    size = sum(part for path, part in sizes.items() if path == entry["path"] or path.startswith(f"{entry['path']}/"))
-    statistics = _facet(
-        "OutputStatisticsOutputDatasetFacet", rowCount=entry["rows"], size=size, fileCount=entry["parts"]
-    )
+    counts = _known(rowCount=entry["rows"], size=entry.get("bytes"), fileCount=entry["parts"])
     return {
         "namespace": namespace,
         "name": f"{name}/{table}",
         "facets": facets,
-        "outputFacets": {"outputStatistics": statistics},
+        "outputFacets": {"outputStatistics": _facet("OutputStatisticsOutputDatasetFacet", **counts)},
     }
 
 
-def _key_columns(config: Config) -> list[str]:
+def _description(column: pa.Field) -> str | None:
+    return (column.metadata or {}).get(b"description", b"").decode() or None
+
+
+def _keys(config: Config) -> list[str]:
     return [*config.dataset.entity, *filter(None, [config.dataset.event_time])]
 
 
-def _column_lineage(
+def _lineage(
     table: str,
     keys: list[str],
     inputs: list[dict[str, Any]],
     profiled: list[dict[str, Any]],
     manifest: dict[str, Any],
 ) -> Iterator[tuple[str, Any]]:
-    """Yield each output column with its lineage: the input columns that it is computed from.
-
-    A derived column is replaced by the columns of files that it is computed from.
-    """
+    """Yield of each output column the input columns that it is made of."""
+    made_of = manifest["tables"][table].get("made_of", {"columns": (), "images": ()})  # which older runs do not say
     derived = manifest.get("derived", {})
     images = [each["column"] for each in manifest["config"]["dataset"]["images"]]
     names = [row["column"] for row in profiled]
-    used = dict.fromkeys(name for name in names if name not in derived)
-    used |= dict.fromkeys(source for name in names for source in derived.get(name, ()))
+    read = dict.fromkeys(name for name in names if name not in derived)
+    read |= dict.fromkeys(source for name in names for source in derived.get(name, ()))
     for key in keys:
-        yield key, _input_fields(inputs, [key], "IDENTITY")
+        yield key, _fields(inputs, [key], "IDENTITY")
     if images:
-        for column in TABLES[table].of_images:
+        for column in made_of["images"]:
             yield (
                 column,
-                _input_fields(
-                    inputs, dict.fromkeys(images), "TRANSFORMATION" if table == "embedding" else "AGGREGATION"
-                ),
+                _fields(inputs, dict.fromkeys(images), "TRANSFORMATION" if table == "embedding" else "AGGREGATION"),
             )
-    if 0 < len(used) * len(inputs) <= MOST_COLUMNS:
-        for column in TABLES[table].of_columns:
-            yield column, _input_fields(inputs, used, "AGGREGATION")
+    if 0 < len(read) * len(inputs) <= MOST_COLUMNS:
+        for column in made_of["columns"]:
+            yield column, _fields(inputs, read, "AGGREGATION")
 
 
-def _input_fields(inputs: list[dict[str, Any]], columns: Iterable[str], how: str) -> dict[str, Any]:
-    transformations = [{"type": "DIRECT", "subtype": how, "masking": False}]
-    fields = [
-        {
-            "namespace": dataset["namespace"],
-            "name": dataset["name"],
-            "field": column,
-            "transformations": transformations,
-        }
-        for dataset in inputs
+def _fields(inputs: list[dict[str, Any]], columns: Iterable[str], how: str) -> dict[str, Any]:
+    made = [{"type": "DIRECT", "subtype": how, "masking": False}]
+    found = [
+        {"namespace": each["namespace"], "name": each["name"], "field": column, "transformations": made}
+        for each in inputs
         for column in columns
     ]
-    return {"inputFields": fields}
+    return {"inputFields": found}

@@ -1,9 +1,8 @@
-"""Emits a run's OpenLineage events: to a file, and to a server where one is configured.
+"""A run tells of its start, and of its end or failure: to a file, and to a server where one is configured.
 
-There is one event at a run's start, and one at its end or failure. A thread emits them, so that a run waits for no
-server; an event that cannot be delivered is a warning, and the run goes on. Events for a server go through the
-transport of OpenLineage's own client. The client itself is not used: it adds the address of the repository of the
-working directory, which may hold a token.
+Told by a thread, so that a run waits for no server; what cannot be delivered is a warning, and the run goes on. Events
+for a server go through the transport of OpenLineage's own client. Not through the client itself: that adds the address
+of the repository of whatever directory it is called in, which may hold a token.
 """
 
 from __future__ import annotations
@@ -17,112 +16,99 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from featflow.config import Config, parse
 from featflow.errors import first_line
 from featflow.execution.options import LineageOptions
+from featflow.export.openlineage import events
 from featflow.storage.run import Run
 from featflow.storage.store import Store
-
-if TYPE_CHECKING:
-    from featflow.export.openlineage.events import Event
 
 __all__ = ["FILE", "Lineage", "export_openlineage", "redacted", "told"]
 
 FILE = "openlineage.jsonl"
-"""Events of a run, beside its tables."""
 GRACE_SECONDS = 10.0
-"""How long, beyond its server's timeouts, the end of a run waits for its events to be written.
-
-Longer would delay the end of every run whose storage hangs, shorter would lose events on slow storage.
-"""
+"""How long, beyond its server's timeouts, the end of a run waits for its events to be written."""
 RETRY = {"total": 1, "backoff_factor": 0.2, "status_forcelist": [502, 503, 504], "allowed_methods": ["POST"]}
-"""One retry of a gateway's errors: the file holds the events, too, and more retries would only delay the run's end."""
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OPENLINEAGE_API_KEY")
-"""Environment variables whose values are removed from messages."""
+"""Variables of the environment that no message repeats."""
 CREDENTIALS = re.compile(r"://[^/@\s]+@")
-"""User and password of a URL."""
 LOG = logging.getLogger("featflow.lineage")
 
 
 def redacted(message: str, options: Mapping[str, Any]) -> str:
-    """Return a message without credentials: values of storage options and of `SECRETS`, users and passwords of URLs.
+    """Return a message without what may be a credential: values of storage options and of the environment, URLs' own.
 
     Examples
     --------
     >>> redacted("no access to https://me:abc@host with key s3cr3t", {"secret": "s3cr3t"})
     'no access to https://***@host with key ***'
     """
-    # Longest first: a secret that contains another is replaced whole.
-    for value in sorted(
-        {*_secret_texts(options), *(os.environ.get(name, "") for name in SECRETS)}, key=len, reverse=True
-    ):
+    for value in sorted({*_texts(options), *(os.environ.get(name, "") for name in SECRETS)}, key=len, reverse=True):
         message = message.replace(value, "***") if value else message
     return CREDENTIALS.sub("://***@", message)
 
 
-def _secret_texts(value: Any) -> Iterator[str]:
+def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str) and not value.startswith(("http://", "https://")):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _secret_texts(each)
+            yield from _texts(each)
 
 
 class Lineage:
-    """Emits the events of one run, on a thread of its own."""
+    """Tells of one run."""
 
     def __init__(self, config: Config, options: LineageOptions, store: Store, run_id: str) -> None:
         self.warnings: list[str] = []
-        """Messages on events that could not be delivered."""
+        """What could not be delivered."""
         self._config, self._options, self._run_id = config, options, run_id
         self._store = Store(options.folder, store.options) if options.folder else store
         self._path = f"{run_id}.jsonl" if options.folder else f"runs/{run_id}/{FILE}"
         self._lines = list[str]()
         self._events: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._emit_events, name="featflow-lineage", daemon=True)
+        self._thread = threading.Thread(target=self._tell, name="featflow-lineage", daemon=True)
 
     def start(self, at: datetime) -> None:
-        """Emit the event of the run's start."""
+        """Tell that the run has begun."""
         self._thread.start()
-        self._events.put(lambda: _event_module().start_event(self._config, self._run_id, at))
+        self._events.put(lambda: events.start_event(self._config, self._run_id, at))
 
     def complete(self, run: Run) -> None:
-        """Emit the event of the run's end, and wait until all are emitted."""
-        self._events.put(lambda: _event_module().complete_event(run))
-        self._wait()
+        """Tell that the run is done."""
+        self._events.put(lambda: events.complete_event(run))
+        self._finish()
 
     def fail(self, error: BaseException) -> None:
-        """Emit the event of the run's failure or stop, and wait until all are emitted."""
+        """Tell that the run failed, or was stopped."""
         message = redacted(str(error) or type(error).__name__, self._config.dataset.storage_options)
         stopped = not isinstance(error, Exception)
-        self._events.put(lambda: _event_module().fail_event(self._config, self._run_id, message, stopped=stopped))
-        self._wait()
+        self._events.put(lambda: events.fail_event(self._config, self._run_id, message, stopped=stopped))
+        self._finish()
 
-    def _wait(self) -> None:
+    def _finish(self) -> None:
         self._events.put(None)
-        # Two events, each sent at most twice.
         self._thread.join(4 * self._options.timeout + GRACE_SECONDS)
         if self._thread.is_alive():
             self._warn("not all of it was told in time")
 
-    def _emit_events(self) -> None:
+    def _tell(self) -> None:
         for make in iter(self._events.get, None):
             try:
                 event = make()
                 self._lines.append(_as_line(event))
-                # Storage cannot append: the file is written anew with all lines.
                 self._store.write(self._path, "".join(self._lines).encode())
-            except Exception as error:  # noqa: BLE001  a run does not fail for its lineage
+            except Exception as error:  # noqa: BLE001  a run does not fail for what is told of it
                 self._warn(f"{self._store.uri(self._path)}: not written: {first_line(error)}")
                 continue
             try:
-                self._send(event)
+                self._post(event)
             except Exception as error:  # noqa: BLE001  as above
                 self._warn(f"{event['eventType']} was not delivered to its server: {first_line(error)}")
 
-    def _send(self, event: Event) -> None:
+    def _post(self, event: events.Event) -> None:
         url = self._options.url or os.environ.get("OPENLINEAGE_URL")
         if not url:
             return
@@ -143,14 +129,14 @@ class Lineage:
         finally:
             transport.close()
 
-    def _warn(self, message: str) -> None:
-        self.warnings.append("lineage: " + redacted(message, self._config.dataset.storage_options))
+    def _warn(self, said: str) -> None:
+        self.warnings.append("lineage: " + redacted(said, self._config.dataset.storage_options))
         LOG.warning("%s", self.warnings[-1])
 
 
 @contextmanager
 def told(config: Config, store: Store, run_id: str, began: datetime) -> Iterator[Lineage | None]:
-    """Emit the event of a run's start, and that of its failure if the block fails; None if no lineage is configured."""
+    """Tell of a run's start, and of its failure if the block fails; None where the configuration wants no lineage."""
     if config.lineage is None:
         yield None
         return
@@ -164,7 +150,7 @@ def told(config: Config, store: Store, run_id: str, began: datetime) -> Iterator
 
 
 def export_openlineage(run: Run, to: str | None = None) -> str:
-    """Write the events of a finished run, a JSON object a line, and return the file's URI.
+    """Write the events of a finished run, a JSON object a line, and return where.
 
     Parameters
     ----------
@@ -172,19 +158,13 @@ def export_openlineage(run: Run, to: str | None = None) -> str:
         File; by default `FILE` beside the run's tables.
     """
     config, began = parse(run.manifest["config"]), datetime.fromisoformat(run.manifest["started"])
-    events = [_event_module().start_event(config, run.run_id, began), _event_module().complete_event(run)]
+    found = [events.start_event(config, run.run_id, began), events.complete_event(run)]
     folder, name = run.store, f"runs/{run.run_id}/{FILE}"
     if to:
         parent, _, name = to.rpartition("/")
         folder = Store(parent or ("/" if to.startswith("/") else "."), run.store.options)
-    return folder.write(name, "".join(map(_as_line, events)).encode())
+    return folder.write(name, "".join(map(_as_line, found)).encode())
 
 
-def _event_module() -> Any:
-    from featflow.export.openlineage import events  # noqa: PLC0415  imports all analyses; bad input is refused before
-
-    return events
-
-
-def _as_line(event: Event) -> str:
+def _as_line(event: events.Event) -> str:
     return json.dumps(event, sort_keys=True) + "\n"

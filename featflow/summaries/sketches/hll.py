@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import datasketches
 import numpy as np
 import pyarrow as pa
 
 from featflow.columns.sort_keys import SIGN_64, key_values
 from featflow.summaries.sketches.murmur import murmur_numbers, murmur_strings
+
+if TYPE_CHECKING:
+    import datasketches
 
 __all__ = [
     "LG_K",
@@ -103,6 +106,8 @@ def hll_sketch(registers: np.ndarray) -> datasketches.hll_sketch:
     >>> round(hll_sketch(registers).get_estimate())
     1146
     """
+    import datasketches  # noqa: PLC0415  which few ask for
+
     counts = np.bincount(registers, minlength=64)
     terms = counts * 0.5 ** np.arange(len(counts))  # multiples of 2^-63: their sums are exact
     flags = (10, 1, 7, LG_K, 0, OUT_OF_ORDER, 0, HLL_8_MODE)

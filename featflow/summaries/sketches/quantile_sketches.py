@@ -7,9 +7,8 @@ already, a few KiB a column.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-import datasketches
 import pyarrow as pa
 
 from featflow.columns.batch_cache import finite_keys_of
@@ -36,8 +35,8 @@ class QuantileSketches:
         """Return the sketches of both operands' rows; the operands' bytes stay as they are."""
         merged = []
         for ours, theirs in zip(self.data, other.data, strict=True):
-            sketch = datasketches.kll_doubles_sketch.deserialize(ours)
-            sketch.merge(datasketches.kll_doubles_sketch.deserialize(theirs))
+            sketch = _kll().deserialize(ours)
+            sketch.merge(_kll().deserialize(theirs))
             merged.append(bytes(sketch.serialize()))
         return type(self)(self.rows + other.rows, tuple(merged))
 
@@ -64,13 +63,13 @@ class QuantileSketchSummarizer(Spec[QuantileSketches]):
 
     def empty(self) -> QuantileSketches:
         """Return the sketches of no rows."""
-        return QuantileSketches(0, (bytes(datasketches.kll_doubles_sketch(KLL_K).serialize()),) * len(self.columns))
+        return QuantileSketches(0, (bytes(_kll()(KLL_K).serialize()),) * len(self.columns))
 
     def summarize(self, batch: pa.RecordBatch) -> QuantileSketches:
         """Return the sketches of a batch's finite values, fed in ascending order: a third of the cost of any other."""
         data = []
         for column in self.columns:
-            sketch = datasketches.kll_doubles_sketch(KLL_K)
+            sketch = _kll()(KLL_K)
             sketch.update(key_values(finite_keys_of(batch, column), column.type))
             data.append(bytes(sketch.serialize()))
         return QuantileSketches(batch.num_rows, tuple(data))
@@ -78,3 +77,10 @@ class QuantileSketchSummarizer(Spec[QuantileSketches]):
     def nbytes(self) -> int:
         """Return the bytes of a state."""
         return len(self.columns) * 8 * KLL_K * 4
+
+
+def _kll() -> Any:
+    """Return the library's class, which few ask for."""
+    from datasketches import kll_doubles_sketch  # noqa: PLC0415
+
+    return kll_doubles_sketch

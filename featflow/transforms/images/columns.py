@@ -1,7 +1,7 @@
-"""The transforms of a column of images.
+"""Which columns are made of a column of images, and by what.
 
-The first gives vectors. Descriptors are the elements of theirs. A model's vectors become projections on principal
-directions and clusters, which are fitted once and then frozen.
+Vectors come first. Descriptors are their elements. A model's vectors are placed by principal directions and clusters,
+which are fitted to them once and then frozen.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from featflow.errors import ConfigurationError
 from featflow.summaries import VectorSampleSummarizer
 from featflow.transforms.images.descriptor_columns import DescriptorColumns
 from featflow.transforms.images.embeddings import Embedding
-from featflow.transforms.images.encoders import DescriptorsSpec
+from featflow.transforms.images.encoders import DescriptorsSpec, EncoderSpec
 from featflow.transforms.images.postprocessing import Postprocessing
-from featflow.transforms.images.vision import vision_spec
 from featflow.transforms.projection.fit import fit
 from featflow.transforms.projection.placing import Placing
 from featflow.transforms.projection.projection import Projection
 
-__all__ = ["embedding", "vector_columns"]
+__all__ = ["embedding", "made_of_vectors"]
 
 
 def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOptions) -> Embedding:
-    """Return the transform of a column of images to vectors.
+    """Return what makes vectors of a column of images.
 
     Raises
     ------
@@ -33,7 +32,11 @@ def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOpt
         A model cannot be loaded, or has fewer dimensions than are to be kept.
     """
     (image,) = derivation.inputs
-    encoder = vision_spec(options.model, options, dataset.storage_options) if options.model else DescriptorsSpec()
+    encoder: EncoderSpec = DescriptorsSpec()
+    if options.model:
+        from featflow.transforms.images.vision import vision_spec  # noqa: PLC0415  torch, for those who have a model
+
+        encoder = vision_spec(options.model, options, dataset.storage_options)
     if (options.prefix or 0) > encoder.width:
         raise ConfigurationError(
             f"dataset.images: prefix is {options.prefix}, and vectors of '{image.name}' have {encoder.width}"
@@ -42,22 +45,22 @@ def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOpt
     return Embedding(image, encoder, options.most_pixels, postprocessing)
 
 
-def vector_columns(transform: Embedding, options: ImageOptions, fitting: Fitting) -> tuple[Column, ...]:
-    """Return the columns that are derived from an image column's vectors."""
-    name, vector = transform.column.name, transform.named("vector")
-    if transform.of_pixels:
+def made_of_vectors(made: Embedding, options: ImageOptions, fitting: Fitting) -> tuple[Column, ...]:
+    """Return the columns that are made of an image column's vectors."""
+    name, vector = made.column.name, made.named("vector")
+    if made.of_pixels:
         return DescriptorColumns(name, vector).outputs
     if not options.directions + options.clusters:
         return ()
-    fit_name, settings = f"{name}: {transform.space}", f"directions={options.directions};clusters={options.clusters}"
-    arrays = fitting.frozen(fit_name, settings)
+    frozen_as, of = f"{name}: {made.space}", f"directions={options.directions};clusters={options.clusters}"
+    arrays = fitting.frozen(frozen_as, of)
     if arrays is None:
-        sample = VectorSampleSummarizer(vector, transform.named("content"), transform.width)
-        moments, vectors = fitting.states([transform.moments, sample])
-        earlier_arrays = fitting.earlier(fit_name)
-        earlier = Projection.from_arrays(earlier_arrays) if earlier_arrays else None
+        sample = VectorSampleSummarizer(vector, made.named("content"), made.width)
+        moments, vectors = fitting.states([made.moments, sample])
+        before = fitting.earlier(frozen_as)
+        earlier = Projection.from_arrays(before) if before else None
         fitted = fit(moments, vectors, options.directions, options.clusters, earlier)
-        if fitted.width:  # no vectors: the next run is to fit
-            fitting.freeze(fit_name, settings, fitted.arrays())
+        if fitted.width:  # else there was nothing to fit to
+            fitting.freeze(frozen_as, of, fitted.arrays())
         return Placing(name, vector, fitted).outputs
     return Placing(name, vector, Projection.from_arrays(arrays)).outputs

@@ -1,4 +1,4 @@
-"""Named features of a picture that need no model.
+"""Named features of a picture, without weights: what it looks like before any model looks at it.
 
 Two looks at every picture. Its *thumbnail*, averaged over squares of whole pixels until no side exceeds 40, gives what
 is seen at a glance. Up to 16 *windows* of 64 x 64 pixels as they are in the file, spread evenly, give what averaging
@@ -47,25 +47,18 @@ from featflow.dataset.image_options import DESCRIPTORS
 from featflow.transforms.images.picture_features import BLOCK, descriptors
 from featflow.transforms.images.pictures import by_shape, pixels_of
 
-__all__ = ["VERSION", "Descriptors", "Looks"]
-
-VERSION = 3
-"""Version of the formulas: raise it when one changes."""
+__all__ = ["Descriptors", "Looks"]
 
 WINDOW, WINDOWS, PIXELS_A_WINDOW = 64, 4, 256
-"""Side of a window; most windows along a side; pixels of a side for each of them.
-
-Windows hold the pixels as they are, of which sharpness and blockiness are computed, at 4 ns each: of a
-picture of 256 pixels a side or more they are a sixteenth of the area at most, and never more than 65,536 pixels.
-"""
+"""Side of a window; windows along a side at most; pixels of a side for each of them."""
 BATCH_PIXELS = 2**20
-"""Most pixels of thumbnails at once: bounds memory where more than 655 pictures of 40 x 40 are encoded in one call."""
+"""Pixels of thumbnails in a batch."""
 NO_WINDOWS = np.zeros((0, 0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """The pixels that are kept of a picture until its batch is encoded."""
+    """What is kept of a picture."""
 
     thumbnail: np.ndarray
     """Shape (height, width, 3), uint8, no side above 40."""
@@ -74,7 +67,7 @@ class Looks:
 
 
 class Descriptors:
-    """The encoder of named features."""
+    """The encoder of `descriptors`."""
 
     width = len(DESCRIPTORS)
     batch = 256
@@ -91,18 +84,18 @@ class Descriptors:
 
     def encode(self, prepared: Sequence[Looks | None], sizes: np.ndarray) -> np.ndarray:
         """Return the features of every picture, shape (pictures, features), float32."""
-        features = np.zeros((len(prepared), self.width), np.float32)
-        present = [(index, looks) for index, looks in enumerate(prepared) if looks is not None]
-        shapes = [(looks.thumbnail.shape, looks.windows.shape) for _, looks in present]
+        found = np.zeros((len(prepared), self.width), np.float32)
+        there = [(index, each) for index, each in enumerate(prepared) if each is not None]
+        shapes = [(each.thumbnail.shape, each.windows.shape) for _, each in there]
         for (thumbnail, _), places in by_shape(shapes):
             step = max(1, BATCH_PIXELS // (thumbnail[0] * thumbnail[1]))
             for start in range(0, len(places), step):
-                group = [present[place] for place in places[start : start + step]]
-                thumbnails = torch.from_numpy(np.stack([looks.thumbnail for _, looks in group]))
-                windows = torch.from_numpy(np.stack([looks.windows for _, looks in group]))
-                rows = [index for index, _ in group]
-                features[rows] = descriptors(thumbnails, windows, sizes[rows])
-        return features
+                some = [there[place] for place in places[start : start + step]]
+                thumbnails = torch.from_numpy(np.stack([each.thumbnail for _, each in some]))
+                windows = torch.from_numpy(np.stack([each.windows for _, each in some]))
+                rows = [index for index, _ in some]
+                found[rows] = descriptors(thumbnails, windows, sizes[rows])
+        return found
 
 
 @lru_cache(maxsize=4096)

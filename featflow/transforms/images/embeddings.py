@@ -1,7 +1,7 @@
-"""Images to vectors, statuses, sizes and hashes, which later passes read in place of pixels.
+"""A column of images as vectors, and what else is seen of each image: read by later passes in place of pixels.
 
-Stored: decoding and encoding are by far the most expensive work of a run, and are done once for each shard and encoder.
-Cost: 4 bytes for each number of a vector and some 50 for each row.
+Stored, as decoding and encoding, by far the dearest work of a run, are done once for a shard and an encoder. Cost: 4
+bytes a number of the vector and some 50 a row.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from featflow.dataset.batches import IMAGE_BYTES
 from featflow.summaries import VectorMomentsSummarizer
 from featflow.transforms.images.decoders import ApartDecoder, Decoder
 from featflow.transforms.images.encoders import DescriptorsSpec, EncoderSpec, load
-from featflow.transforms.images.encoding import encode_images
-from featflow.transforms.images.pictures import THUMBNAIL, Status
 from featflow.transforms.images.postprocessing import Postprocessing
+from featflow.transforms.images.pictures import THUMBNAIL, Status
 
 __all__ = ["Embedding"]
 
-UNCHANGED = Postprocessing()
+AS_THEY_ARE = Postprocessing()
 IMAGE_COPIES = 5
-"""Copies of encoded images in memory: as Arrow, joined, as Python's bytes; the next batch's as Arrow, joined."""
+"""Encoded images as Arrow, joined, as Python's bytes; and those of the next batch, as Arrow and joined."""
 ROW_BYTES = 128
-"""Bytes of a row beside its vector: above the 50 or so of its columns, as texts of errors have no fixed length."""
+"""Bytes of a row beside its vector."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -54,13 +53,13 @@ class Embedding(Transform):
     column: Column
     """The images."""
     encoder: EncoderSpec
-    """The encoder."""
+    """What makes vectors of them."""
     most_pixels: int
     """Pixels beyond which an image is not decoded."""
-    postprocessing: Postprocessing = UNCHANGED
-    """Changes to a vector before it is stored."""
+    postprocessing: Postprocessing = AS_THEY_ARE
+    """What is done to a vector before it is kept."""
     thumbnail: int = THUMBNAIL
-    """Longest side of the thumbnails of perceptual hashes, which those of other thumbnails cannot be compared with."""
+    """Longest side of what perceptual hashes are made of; those made of other thumbnails are not like them."""
     apart: bool = field(default=False, repr=False)
     """Whether images are decoded in a process of their own, which one of them may end."""
 
@@ -76,12 +75,12 @@ class Embedding(Transform):
 
     @property
     def encoder_id(self) -> str:
-        """The encoder's id, and the changes to its vectors."""
+        """What makes the vectors, and what is done to them."""
         return self.encoder.id + self.postprocessing.name
 
     @property
     def space(self) -> str:
-        """Digest of the encoder and the changes to its vectors: vectors of one space may be compared."""
+        """Digest of what decides what a vector means: those of one space may be compared."""
         return hashlib.sha256(repr((self.encoder, self.postprocessing)).encode()).hexdigest()[:16]
 
     @property
@@ -90,18 +89,18 @@ class Embedding(Transform):
         return (self.column,)
 
     def named(self, what: str) -> Column:
-        """Return one of its output columns: status, error, width, height, content, perceptual_hash or vector."""
+        """Return one of the columns that it makes: status, error, width, height, content, likeness or vector."""
         types = {
             "status": ("string", Kind.CATEGORY),
             "error": ("string", Kind.TEXT),
             "width": ("int64", Kind.NUMBER),
             "height": ("int64", Kind.NUMBER),
             "content": ("binary", Kind.VECTOR),
-            "perceptual_hash": ("uint64", Kind.NUMBER),
+            "likeness": ("uint64", Kind.NUMBER),
             "vector": ("vector", Kind.VECTOR),
         }
-        prefix = f"{self.column.name}.descriptors" if self.of_pixels else self.column.name
-        return Column(f"{prefix}.{what}", *types[what], derived=self)
+        before = f"{self.column.name}.descriptors" if self.of_pixels else self.column.name
+        return Column(f"{before}.{what}", *types[what], derived=self)
 
     @property
     def moments(self) -> VectorMomentsSummarizer:
@@ -111,7 +110,7 @@ class Embedding(Transform):
     @property
     def outputs(self) -> tuple[Column, ...]:
         """All columns."""
-        return tuple(map(self.named, ("status", "error", "width", "height", "content", "perceptual_hash", "vector")))
+        return tuple(map(self.named, ("status", "error", "width", "height", "content", "likeness", "vector")))
 
     @property
     def row_bytes(self) -> int:
@@ -120,13 +119,13 @@ class Embedding(Transform):
 
     @property
     def worker(self) -> Worker:
-        """Memory for an encoder, which is loaded once, and for batches of encoded images."""
+        """An encoder, which is loaded once, beside batches of encoded images."""
         return Worker(
             IMAGE_COPIES * IMAGE_BYTES + self.encoder.working_bytes, resident=True, gpus=self.encoder.uses_gpus
         )
 
     def second_attempt(self) -> Embedding:
-        """Return the same, decoding in a process of its own: an image may have crashed the first attempt."""
+        """Return what decodes apart from its own process: an image may have ended the first one."""
         return replace(self, apart=True)
 
     def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
@@ -134,16 +133,18 @@ class Embedding(Transform):
         images = batch.column(self.column.name)
         data, errors = (images.field(name).to_pylist() for name in ("bytes", "error"))
         pairs = list(zip(data, errors, strict=True))
+        from featflow.transforms.images.encoding import encode_images  # noqa: PLC0415  torch
+
         with ApartDecoder(self.most_pixels) if self.apart else Decoder(self.most_pixels) as decoder:
-            encoded = encode_images(pairs, load(self.encoder), decoder)
-        vectors = self.postprocessing.apply(encoded.vectors)
-        absent = np.array([status is not Status.OK for status in encoded.statuses], bool)
+            found = encode_images(pairs, load(self.encoder), decoder)
+        vectors = self.postprocessing.apply(found.vectors)
+        absent = np.array([status is not Status.OK for status in found.statuses], bool)
         return [
-            pa.array([status.value for status in encoded.statuses], pa.string()),
-            pa.array([error or None for error in encoded.errors], pa.string()),
-            *(pa.array(sides, pa.int32(), mask=absent) for sides in encoded.sizes.T),
-            pa.array(encoded.contents, pa.binary(DIGEST_BYTES)),
-            pa.array(encoded.perceptual_hashes, pa.uint64(), mask=absent),
+            pa.array([status.value for status in found.statuses], pa.string()),
+            pa.array([error or None for error in found.errors], pa.string()),
+            *(pa.array(sides, pa.int32(), mask=absent) for sides in found.sizes.T),
+            pa.array(found.contents, pa.binary(DIGEST_BYTES)),
+            pa.array(found.likenesses, pa.uint64(), mask=absent),
             pa.FixedSizeListArray.from_arrays(
                 pa.array(vectors.ravel(), pa.float32()), vectors.shape[1], mask=pa.array(absent)
             ),

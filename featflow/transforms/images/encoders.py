@@ -1,7 +1,7 @@
-"""Encoders of pictures to vectors, and their specs. A new encoder is one file, and its spec here.
+"""What turns pictures into vectors: the list of encoders, and what names one. A third is one new file and a spec here.
 
-A spec names an encoder and all that decides its vectors; `load` makes the encoder of a spec, once in each process. No
-encoder contacts a hub, and none unpickles.
+A spec says which encoder and all that decides its vectors; loading it gives an encoder, once a process. No encoder
+contacts a hub, and none unpickles.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from PIL.Image import Image
 
-from featflow.transforms.images import descriptors
+from featflow.dataset.image_options import DESCRIPTORS
 from featflow.transforms.images.pictures import DECODER
-from featflow.transforms.images.vision import VisionSpec
 
-__all__ = ["DescriptorsSpec", "Encoder", "EncoderSpec", "load"]
+__all__ = ["VERSION", "DescriptorsSpec", "Encoder", "EncoderSpec", "load"]
+
+
+VERSION = 3
+"""Of the formulas of `featflow.transforms.images.descriptors`."""
 
 
 class Encoder(Protocol):
@@ -27,12 +30,12 @@ class Encoder(Protocol):
     width: int
     """Length of a vector."""
     batch: int
-    """Most pictures in a call of `encode`."""
+    """Pictures at once."""
     threaded: bool
     """Whether `encode` itself uses all threads, and is called by one; else by every thread that decodes."""
 
     def prepare(self, image: Image, thumbnail: np.ndarray) -> Any:
-        """Return the encoder's input of a picture, kept until its batch is encoded; threads that decode call this.
+        """Return what is kept of a picture until its batch is encoded; threads that decode call this.
 
         Parameters
         ----------
@@ -49,21 +52,49 @@ class Encoder(Protocol):
         Parameters
         ----------
         prepared
-            Results of `prepare`; None where an image has no picture, whose vector means nothing.
+            What `prepare` returned; None where an image has no picture, whose vector says nothing.
         sizes
             Width and height in the file, shape (pictures, 2).
         """
         ...
 
 
+class EncoderSpec(Protocol):
+    """Which encoder, and all that decides its vectors. Frozen; what decides none is kept out of its repr."""
+
+    uses_gpus: bool
+    """Whether it runs on a GPU where torch sees one."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes that it takes beside the pictures."""
+        ...
+
+    def make(self) -> Encoder:
+        """Return the encoder, loaded."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class DescriptorsSpec:
     """Named features, without weights (`featflow.transforms.images.descriptors`)."""
 
-    version: int = descriptors.VERSION
-    """Version of the formulas."""
+    version: int = VERSION
+    """Of the formulas."""
     decoder: str = DECODER
-    """Decoder and its version, which decide pixels."""
+    """Decides pixels."""
 
     @property
     def id(self) -> str:
@@ -73,22 +104,20 @@ class DescriptorsSpec:
     uses_gpus = False
     """Their sums are of small integers: decoding takes longer."""
     working_bytes = 64 * 2**20
-    """Bytes of a batch on every thread: 256 pictures have 17 MiB of windows and thumbnails, and 12.5 MiB of planes."""
+    """Bytes of a batch on every thread."""
 
     @property
     def width(self) -> int:
         """Number of features."""
-        return descriptors.Descriptors.width
+        return len(DESCRIPTORS)
 
     def make(self) -> Encoder:
         """Return the encoder."""
-        return descriptors.Descriptors()
+        from featflow.transforms.images.descriptors import Descriptors  # noqa: PLC0415  torch, for those who have images
+
+        return Descriptors()
 
 
-EncoderSpec = DescriptorsSpec | VisionSpec
-
-
-# An image column may have descriptors and a model; a third encoder would keep weights that no longer serve.
 @lru_cache(maxsize=2)
 def load(spec: EncoderSpec) -> Encoder:
     """Return the encoder of a spec, loaded once a process."""

@@ -2,9 +2,8 @@
 
 Directions are eigenvectors of the covariance, by falling eigenvalue; clusters are those of k-means (Lloyd 1982) from
 starts by k-means++ (Arthur & Vassilvitskii 2007), the best of several, on the sample's projections. Units matter to
-both: where dimensions have several, those of the largest spread dominate. Moments depend in their last bits on the
-order of merging, so directions and centroid are rounded, which removes the difference unless two eigenvalues are all
-but equal.
+both: where dimensions have several, the widest decide. Moments depend in their last bits on the order of merging, so
+directions and centroid are rounded, which leaves nothing of it but where two eigenvalues are as good as equal.
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ from featflow.transforms.projection.projection import Projection, nearest, squar
 __all__ = ["fit", "principal_directions"]
 
 ROUNDING_BITS = 20
-"""Directions are rounded to multiples of 2^-20; the centroid to 2^-20 of a dimension's standard deviation: far above
-the last bits of sums, which the order of merging changes, and far below what a column shows."""
+"""Directions are rounded to multiples of 2^-20; the centroid to 2^-20 of a dimension's standard deviation."""
 FLOAT32_NOISE = 2.0**-46
-"""Square of float32's rounding error: an eigenvalue that is less than d times this share of the largest is noise."""
+"""Square of what float32 rounds off: a smaller share of the largest eigenvalue, times d, is no direction."""
 CLUSTER_DIRECTIONS = 32
-"""Most directions that clusters are looked for in: more cost time, and their noise hides distances between clusters."""
+"""Most directions that clusters are looked for in."""
 CLUSTER_VARIANCE = 0.95
-"""Share of the variance that clusters are looked for in: the directions of the rest are mostly noise."""
+"""Share of the variance that is enough for them."""
 STARTS, ROUNDS = 8, 100
 """Starts of k-means, and rounds of one: with 30, sums of squares of noise are up to 0.3 % larger."""
 
@@ -62,15 +60,13 @@ def principal_directions(moments: VectorMoments) -> tuple[np.ndarray, np.ndarray
     return np.ldexp(directions, -ROUNDING_BITS) + 0.0, values[:rank]
 
 
-def fit(
-    moments: VectorMoments, sample: VectorSample, directions: int, clusters: int, before: Projection | None = None
-) -> Projection:
+def fit(moments: VectorMoments, sample: VectorSample, directions: int, clusters: int, before: Projection | None = None) -> Projection:
     """Return principal directions and clusters of vectors.
 
     Parameters
     ----------
     sample
-        Sample of the same vectors.
+        Of the same vectors.
     directions
         Most directions, the projections on which are columns; fewer where the vectors vary in fewer.
     clusters
@@ -79,47 +75,45 @@ def fit(
         An earlier fit of the same encoder's vectors, whose clusters keep their numbers where they are found again.
     """
     axes, variances = principal_directions(moments)
-    columns = min(directions, len(axes))
-    sufficient = 1 + int(np.searchsorted(np.cumsum(variances), CLUSTER_VARIANCE * variances.sum()))
-    used = min(sufficient, CLUSTER_DIRECTIONS, len(axes)) if clusters else 0
-    unlabelled = np.empty(0, np.int64)
-    projection = Projection(
-        _centroid(moments), axes[: max(columns, used)], columns, np.empty((0, used)), unlabelled, _numbers_given(before)
-    )
+    kept = min(directions, len(axes))
+    enough = 1 + int(np.searchsorted(np.cumsum(variances), CLUSTER_VARIANCE * variances.sum()))
+    used = min(enough, CLUSTER_DIRECTIONS, len(axes)) if clusters else 0
+    none = np.empty(0, np.int64)
+    found = Projection(_centroid(moments), axes[: max(kept, used)], kept, np.empty((0, used)), none, _numbers(before))
     if not used or not len(sample.vectors):
-        return projection
-    centres = _k_means(projection.project(sample.vectors)[:, :used], clusters)
-    return _with_labels(replace(projection, centres=centres[np.lexsort(centres.T[::-1])]), before)
+        return found
+    centres = _k_means(found.project(sample.vectors)[:, :used], clusters)
+    return _numbered(replace(found, centres=centres[np.lexsort(centres.T[::-1])]), before)
 
 
-def _numbers_given(before: Projection | None) -> int:
+def _numbers(before: Projection | None) -> int:
     return before.numbers if before else 0
 
 
-def _with_labels(projection: Projection, before: Projection | None) -> Projection:
-    """Return the fit with labels of its clusters: a cluster of the earlier fit keeps its label, others get new ones.
+def _numbered(found: Projection, before: Projection | None) -> Projection:
+    """Return the fit with numbers for its clusters: those of before where they are found again, then new ones.
 
-    New labels go by the centres' coordinates, the leading direction first: sizes may be equal, and change order from
-    run to run. A cluster is an earlier one if its centre has moved by less than half of the distance to the nearest
-    other earlier centre: it then lies in the earlier cluster's own region.
+    First numbers go by the centres' coordinates, the leading direction first: sizes may be equal, and change places
+    from night to night. A cluster is found again where its centre has moved by less than half of the way to the next
+    one's: it then lies in what was that cluster's.
     """
-    labels = np.full(len(projection.centres), -1)
+    labels = np.full(len(found.centres), -1)
     if before and len(before.centres):
         from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  only a second fit needs it
 
-        old, new = before.places(), projection.places()
-        distances, spacing = np.sqrt(squared_distances(old, new)), np.sqrt(squared_distances(old, old))
-        np.fill_diagonal(spacing, np.inf)
-        reach = spacing.min(axis=1)[:, None] / 2
-        # A pair out of reach costs more than all within reach together: none of those is given up for it.
-        within = distances < reach
-        cost = np.where(within, distances, 1 + distances[within].sum() + distances.max())
+        old, new = before.places(), found.places()
+        way, apart = np.sqrt(squared_distances(old, new)), np.sqrt(squared_distances(old, old))
+        np.fill_diagonal(apart, np.inf)
+        reach = apart.min(axis=1)[:, None] / 2
+        # Pairs out of reach cost more than all within it together, so none of those is given up for them.
+        within = way < reach
+        cost = np.where(within, way, 1 + way[within].sum() + way.max())
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if within[row, column]:
                 labels[column] = before.labels[row]
-    unmatched = labels < 0
-    labels[unmatched] = projection.numbers + np.arange(unmatched.sum())
-    return replace(projection, labels=labels, numbers=projection.numbers + int(unmatched.sum()))
+    new_ones = labels < 0
+    labels[new_ones] = found.numbers + np.arange(new_ones.sum())
+    return replace(found, labels=labels, numbers=found.numbers + int(new_ones.sum()))
 
 
 def _centroid(moments: VectorMoments) -> np.ndarray:
@@ -130,9 +124,9 @@ def _centroid(moments: VectorMoments) -> np.ndarray:
 
 
 def _k_means(points: np.ndarray, clusters: int) -> np.ndarray:
-    """Return centres, each of which is nearest to some points, shape (at most clusters, dimensions)."""
-    random, count = np.random.default_rng(0), min(clusters, len(np.unique(points, axis=0)))
+    """Return centres, each nearest to some points, shape (at most clusters, dimensions)."""
+    random, most = np.random.default_rng(0), min(clusters, len(np.unique(points, axis=0)))
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # a centre may lose all of its points
-        runs = [kmeans2(points, count, ROUNDS, minit="++", rng=random)[0] for _ in range(STARTS)]
-    centres = min(runs, key=lambda run: float(squared_distances(points, run).min(axis=1).sum()))
+        runs = [kmeans2(points, most, ROUNDS, minit="++", rng=random)[0] for _ in range(STARTS)]
+    centres = min(runs, key=lambda some: float(squared_distances(points, some).min(axis=1).sum()))
     return np.asarray(centres[np.unique(nearest(points, centres))])

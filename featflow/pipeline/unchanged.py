@@ -1,0 +1,112 @@
+"""A run over unchanged inputs with an unchanged configuration measures nothing again.
+
+It is a run of its own, with its own id, manifest and place as the latest; its tables are the files of the run that
+measured them (``unchanged_since``), and its states that run's. So readers that follow LATEST see that the night was
+done, and nobody reads a second copy of the same numbers. Tables that say how runs differ are written anew
+(`featflow.analyses.base_options.AnalysisOptions.publish_again`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from featflow.analyses.base_options import AnalysisOptions
+from featflow.config import Config
+from featflow.dataset.dataset import Dataset
+from featflow.errors import DatasetError
+from featflow.execution.progress import Stopwatch
+from featflow.execution.telemetry import Telemetry
+from featflow.pipeline.software import software
+from featflow.storage import retries
+from featflow.storage.run import Run
+from featflow.storage.run_writer import RunWriter, digest_of_parts
+from featflow.storage.store import Store
+
+__all__ = ["publish_again", "unchanged_run"]
+
+WITHOUT_INFLUENCE = ("engine", "lineage", "latest")
+"""Keys of a configuration that decide no number."""
+CHECKED_BYTES = 32 * 2**20
+"""Bytes of tables up to which they are read for their digests; of more, sizes must do."""
+
+
+def unchanged_run(config: Config, dataset: Dataset, store: Store) -> Run | None:
+    """Return the latest run at an output if another would publish what it did, None if anything may differ.
+
+    A codebook that is made anew (``--rebin``) and a model without ``sha256``, whose files may change where they lie,
+    are measured every time.
+    """
+    if not config.codebook.frozen or any(image.model and not image.sha256 for image in config.dataset.images):
+        return None
+    try:
+        latest = Run.open(store.root, None, store.options)
+    except DatasetError:
+        return None
+    manifest = latest.manifest
+    same = (
+        _deciding(manifest["config"]) == _deciding(config.public())
+        and manifest.get("software") == software()
+        and [_as_listed(entry) for entry in manifest["inputs"]] == [_as_listed(entry) for entry in dataset.listed()]
+    )
+    return latest if same and _files_are_there(latest) and _same_unreadable(latest, dataset) else None
+
+
+def publish_again(
+    before: Run, config: Config, writer: RunWriter, watch: Stopwatch, telemetry: Telemetry
+) -> dict[str, Any]:
+    """Write what says how runs differ; return the manifest of a run that changes nothing. Nothing is visible yet."""
+    shards = before.manifest["shards"]["total"]
+    manifest = before.manifest | {
+        "run": writer.run_id,
+        "unchanged_since": before.measured_by,
+        "engine_reason": f"nothing changed since run {before.measured_by}",
+        "started": watch.began.isoformat(),
+        "config": config.public(),
+        "shards": {"total": shards, "computed": 0, "reused": shards},
+        "passes": [],
+        "tables": dict(before.manifest["tables"]),
+        "analyses": dict(before.manifest["analyses"]),
+        "warnings": [text for text in before.manifest["warnings"] if not text.startswith("lineage: ")],
+    }
+    for name in type(config.analyses).model_fields:
+        options = getattr(config.analyses, name)
+        if isinstance(options, AnalysisOptions):
+            options.publish_again(before, writer, manifest)
+    manifest["tables"] |= writer.tables
+    watch.lap("published again")
+    return manifest | {"retries": retries.counts(), "seconds": watch.total(), "figures": telemetry.public()}
+
+
+def _deciding(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in WITHOUT_INFLUENCE}
+
+
+def _as_listed(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(entry[key] for key in ("uri", "size", "version", "row_groups", "rows"))
+
+
+def _same_unreadable(run: Run, dataset: Dataset) -> bool:
+    """Whether the files without a readable footer are those that the run put into quarantine."""
+    rows = run.arrow("quarantine", ["uri", "row_group", "detail"]).to_pylist()
+    known = {(row["uri"], row["detail"]) for row in rows if row["row_group"] is None}
+    return known == {(entry.uri, entry.detail) for entry in dataset.quarantined}
+
+
+def _files_are_there(run: Run) -> bool:
+    """Whether the run's tables and matrices are those that it wrote: by size, and by digest while they are small."""
+    tables = run.manifest["tables"]
+    folders = {entry["path"].rpartition("/")[0] for entry in tables.values()}
+    sizes = {path: size for folder in folders for path, size in run.store.sizes(folder).items()}
+    for name, entry in tables.items():
+        if sum(sizes.get(path, -1) for path in run.paths(name)) != entry.get("bytes"):
+            return False
+    if run.manifest.get("tensor_bytes", 0) != sum(run.store.sizes(f"runs/{run.measured_by}/tensors").values()):
+        return False
+    if sum(entry["bytes"] for entry in tables.values()) > CHECKED_BYTES:
+        return True
+    return all(
+        digest_of_parts([hashlib.sha256(run.store.read(path)).hexdigest() for path in run.paths(name)])
+        == entry["sha256"]
+        for name, entry in tables.items()
+    )
