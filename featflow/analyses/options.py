@@ -103,6 +103,11 @@ class Analyses(_Compared):
         """Whether any analysis looks at every pair of columns."""
         return any(getattr(getattr(self, name), "of_pairs", False) for name in type(self).model_fields)
 
+    @property
+    def of_runs(self) -> bool:
+        """Whether any analysis says how runs differ."""
+        return any(getattr(getattr(self, name), "of_runs", False) for name in type(self).model_fields)
+
     def only(self, names: Sequence[str]) -> Analyses:
         """Return the same with all analyses off but those named, which are on as configured or by default.
 

@@ -66,7 +66,9 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         watch.lap("plan")
         writer, before = RunWriter(store, run_id), unchanged_run(config, dataset, store)
         if before:
-            manifest = publish_again(before, config, writer, watch, telemetry)
+            manifest = publish_again(before, config, dataset, writer, telemetry)
+            watch.lap("published again")
+            manifest |= {"started": watch.began.isoformat(), "retries": retries.counts(), "seconds": watch.total()}
         else:
             manifest = _measure(config, dataset, writer, telemetry, watch)
         footers.save()

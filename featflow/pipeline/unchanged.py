@@ -2,8 +2,8 @@
 
 It is a run of its own, with its own id, manifest and place as the latest; its tables are the files of the run that
 measured them (``unchanged_since``), and its states that run's. So readers that follow LATEST see that the night was
-done, and nobody reads a second copy of the same numbers. Tables that say how runs differ are written anew
-(`featflow.analyses.base_options.AnalysisOptions.publish_again`).
+done, and nobody reads a second copy of the same numbers. Tables that say how runs differ are written anew: against the
+run before nothing moved, against a pinned one all is as it was, for one run more.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from featflow.analyses.base_options import AnalysisOptions
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.errors import DatasetError
-from featflow.execution.progress import Stopwatch
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.software import software
-from featflow.storage import retries
 from featflow.storage.run import Run
 from featflow.storage.run_writer import RunWriter, digest_of_parts
 from featflow.storage.store import Store
@@ -53,7 +50,7 @@ def unchanged_run(config: Config, dataset: Dataset, store: Store) -> Run | None:
 
 
 def publish_again(
-    before: Run, config: Config, writer: RunWriter, watch: Stopwatch, telemetry: Telemetry
+    before: Run, config: Config, dataset: Dataset, writer: RunWriter, telemetry: Telemetry
 ) -> dict[str, Any]:
     """Write what says how runs differ; return the manifest of a run that changes nothing. Nothing is visible yet."""
     shards = before.manifest["shards"]["total"]
@@ -61,21 +58,35 @@ def publish_again(
         "run": writer.run_id,
         "unchanged_since": before.measured_by,
         "engine_reason": f"nothing changed since run {before.measured_by}",
-        "started": watch.began.isoformat(),
         "config": config.public(),
         "shards": {"total": shards, "computed": 0, "reused": shards},
         "passes": [],
-        "tables": dict(before.manifest["tables"]),
-        "analyses": dict(before.manifest["analyses"]),
         "warnings": [text for text in before.manifest["warnings"] if not text.startswith("lineage: ")],
+        "figures": telemetry.public(),
     }
-    for name in type(config.analyses).model_fields:
-        options = getattr(config.analyses, name)
-        if isinstance(options, AnalysisOptions):
-            options.publish_again(before, writer, manifest)
-    manifest["tables"] |= writer.tables
-    watch.lap("published again")
-    return manifest | {"retries": retries.counts(), "seconds": watch.total(), "figures": telemetry.public()}
+    return _compared(manifest, config, dataset, writer) if config.analyses.of_runs else manifest
+
+
+def _compared(manifest: dict[str, Any], config: Config, dataset: Dataset, writer: RunWriter) -> dict[str, Any]:
+    """Write the tables that say how runs differ, and return the manifest with what it says of them."""
+    from featflow.pipeline.rounds import begin  # noqa: PLC0415  all analyses: half a second
+
+    context, analyses = begin(config, dataset, writer)
+    context.run_so_far = lambda: Run(writer.store, writer.run_id, manifest)
+    comparing = [analysis for analysis in analyses if analysis.options.of_runs]
+    for analysis in comparing:
+        analysis.profile(context)
+        analysis.write(context)
+    of_before = tuple(f"{analysis.name}: " for analysis in comparing)
+    return manifest | {
+        "tables": manifest["tables"] | writer.tables,
+        "analyses": manifest["analyses"] | context.notes,
+        "compared_with": context.compared_with,
+        "warnings": [
+            *(text for text in manifest["warnings"] if not text.startswith(of_before)),
+            *context.warnings,
+        ],
+    }
 
 
 def _deciding(config: dict[str, Any]) -> dict[str, Any]:

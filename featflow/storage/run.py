@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from featflow.errors import DatasetError
+from featflow.errors import DatasetError, first_line
 from featflow.storage.store import Store
 
 if TYPE_CHECKING:
@@ -99,9 +99,17 @@ class Run:
         Raises
         ------
         DatasetError
-            This run has no such table; the message lists those it has.
+            This run has no such table, and the message lists those it has; or its file is damaged, or gone.
         """
-        return pa.concat_tables([self.store.read_parquet(part, columns) for part in self.paths(name)])
+        return pa.concat_tables([self._part(path, columns) for path in self.paths(name)])
+
+    def _part(self, path: str, columns: list[str] | None) -> pa.Table:
+        try:
+            return self.store.read_parquet(path, columns)
+        except FileNotFoundError:
+            raise DatasetError(f"{self.store.uri(path)}: the run's table is not there any more; run it again") from None
+        except (pa.ArrowException, OSError) as error:  # of bytes in memory: storage's own errors are other ones
+            raise DatasetError(f"{self.store.uri(path)}: damaged: {first_line(error)}; run it again") from None
 
     def paths(self, name: str) -> list[str]:
         """Return the paths of a table's parts below the output, in order; errors as `arrow`."""

@@ -76,6 +76,8 @@ class RunWriter:
 
     def commit(self, manifest: dict[str, Any]) -> Run:
         """Make the run visible, as the latest if its configuration says so."""
+        for method, blocks in self.matrices.items():
+            self.store.write(f"{self.folder('tensors')}/{method}/index.json", json.dumps(blocks).encode())
         if self.matrices:
             manifest["tensor_bytes"] = sum(self.store.sizes(self.folder("tensors")).values())
         self.save_manifest(manifest)
@@ -85,9 +87,7 @@ class RunWriter:
         return Run(self.store, self.run_id, manifest)
 
     def save_manifest(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest, and what the matrices hold, without making the run visible."""
-        for method, blocks in self.matrices.items():
-            self.store.write(f"{self.folder('tensors')}/{method}/index.json", json.dumps(blocks).encode())
+        """Write the manifest, without making the run visible."""
         self.store.write(f"runs/{self.run_id}/manifest.json", json.dumps(manifest, indent=1).encode())
 
 

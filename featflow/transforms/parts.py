@@ -11,18 +11,18 @@ Inline. Cost: one conversion of a column a batch and part.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from zoneinfo import available_timezones
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from featflow.columns.column import Column, Kind
 from featflow.columns.transform import Transform
 from featflow.dataset.transform_options import Fitting, TransformOptions
 from featflow.errors import SchemaError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["PartsOptions", "TimeParts"]
 
@@ -70,9 +70,12 @@ class PartsOptions(TransformOptions):
         if "days" not in _parts(base):
             return TimeParts(base, None, 0)
         name, of = f"parts: {base.name}", self.timezone or "UTC"
+        import numpy as np  # noqa: PLC0415  options are read before what takes longer to import
+        import pyarrow as pa  # noqa: PLC0415  as above
+
         arrays = fitting.frozen(name, of)
         if arrays is None:
-            from featflow.summaries import MomentsSummarizer  # noqa: PLC0415  torch: options are read before it
+            from featflow.summaries import MomentsSummarizer  # noqa: PLC0415  as above
 
             (moments,) = fitting.states([MomentsSummarizer((base,))])
             if not np.isfinite(moments.low[0]):  # no time yet
@@ -89,6 +92,7 @@ class TimeParts(Transform):
 
     Examples
     --------
+    >>> import pyarrow as pa
     >>> made = TimeParts(Column("t", "int64", Kind.TIME, source_type="timestamp[us]"), "Europe/Vienna", 18_000)
     >>> summer = pa.record_batch({"t": pa.array([1_751_320_800_000_000, None])})  # 2025-06-30 22:00 UTC
     >>> {c.name: array.to_pylist() for c, array in zip(made.outputs, made.apply(summer))}["t.hour"]
@@ -118,6 +122,9 @@ class TimeParts(Transform):
 
     def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return the parts."""
+        import pyarrow as pa  # noqa: PLC0415  as above
+        import pyarrow.compute as pc  # noqa: PLC0415  as above
+
         micros = _local(batch.column(self.base.name), self.timezone)
         local = micros.cast(pa.timestamp("us"))
         made = {
@@ -142,6 +149,9 @@ def _parts(base: Column) -> tuple[str, ...]:
 
 def _local(times: pa.Array, timezone: str | None) -> pa.Array:
     """Return times as clocks show them, int64 microseconds since 1970."""
+    import pyarrow as pa  # noqa: PLC0415  as above
+    import pyarrow.compute as pc  # noqa: PLC0415  as above
+
     if timezone is None:
         return times
     return pc.local_timestamp(times.cast(pa.timestamp("us", timezone))).cast(pa.int64())

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.analyses.change import Row
-from featflow.analyses.drift.options import PREVIOUS, DriftOptions
+from featflow.analyses.drift.options import DriftOptions
 from featflow.analyses.drift.table import Limits, drift, streaks
 from featflow.analyses.drift.tables import DRIFT
 from featflow.analyses.protocol import Analysis
@@ -29,6 +29,8 @@ __all__ = ["Drift", "Earlier", "compare", "left_out"]
 
 SHOWN = 5
 """Columns that a warning names."""
+
+PREVIOUS = "previous"
 
 
 @dataclass(frozen=True)
