@@ -1,7 +1,7 @@
 """What is at an output that none of its newest runs rests on: old and unfinished runs, states of other data or specs.
 
 A state is kept where a kept run used its spec's folder and names it: of a shard, or of some merged
-(`featflow.execution.state_store.StateReferences`, written into every manifest). Codebooks of kept runs stay, notes of what cannot
+(`StateReferences`, written into every manifest). Codebooks of kept runs stay, notes of what cannot
 be read of their files, footers, the runs that they are compared with, and the tables of runs since which nothing had
 changed. Nothing but ``runs`` and ``states`` is looked at.
 """
@@ -128,7 +128,9 @@ def _found(store: Store, keep: int) -> Garbage:
         if (_name(path) not in kept or PurePosixPath(path).parts[2] == "pending")
         and not f"{path}/".startswith(published)
     }
-    silent = [run.run_id for run in runs if any("names" not in used for used in run.manifest.get("state_references", [{}]))]
+    silent = [
+        run.run_id for run in runs if any("names" not in used for used in run.manifest.get("state_references", [{}]))
+    ]
     notes: tuple[str, ...] = ()
     if not runs:
         notes = ("no run has finished: states stay, for one that goes on where another ended",)

@@ -279,7 +279,7 @@ def test_lineage_tells_where_the_tables_are(lake):
 
 
 def test_the_terminal_and_json_say_since_when(lake, tmp_path, capsys):
-    folder, first = lake
+    _, first = lake
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps(first.manifest["config"]))
     for arguments in (["run", str(path)], ["run", str(path), "--json"]):

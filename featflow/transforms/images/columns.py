@@ -20,7 +20,7 @@ from featflow.transforms.projection.fit import fit
 from featflow.transforms.projection.placing import Placing
 from featflow.transforms.projection.projection import Projection
 
-__all__ = ["embedding", "made_of_vectors"]
+__all__ = ["embedding", "vector_columns"]
 
 
 def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOptions) -> Embedding:
@@ -45,7 +45,7 @@ def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOpt
     return Embedding(image, encoder, options.most_pixels, postprocessing)
 
 
-def made_of_vectors(made: Embedding, options: ImageOptions, fitting: Fitting) -> tuple[Column, ...]:
+def vector_columns(made: Embedding, options: ImageOptions, fitting: Fitting) -> tuple[Column, ...]:
     """Return the columns that are made of an image column's vectors."""
     name, vector = made.column.name, made.named("vector")
     if made.of_pixels:

@@ -19,8 +19,8 @@ from featflow.dataset.batches import IMAGE_BYTES
 from featflow.summaries import VectorMomentsSummarizer
 from featflow.transforms.images.decoders import ApartDecoder, Decoder
 from featflow.transforms.images.encoders import DescriptorsSpec, EncoderSpec, load
-from featflow.transforms.images.postprocessing import Postprocessing
 from featflow.transforms.images.pictures import THUMBNAIL, Status
+from featflow.transforms.images.postprocessing import Postprocessing
 
 __all__ = ["Embedding"]
 
@@ -89,14 +89,14 @@ class Embedding(Transform):
         return (self.column,)
 
     def named(self, what: str) -> Column:
-        """Return one of the columns that it makes: status, error, width, height, content, likeness or vector."""
+        """Return one of the columns that it makes: status, error, width, height, content, perceptual_hash or vector."""
         types = {
             "status": ("string", Kind.CATEGORY),
             "error": ("string", Kind.TEXT),
             "width": ("int64", Kind.NUMBER),
             "height": ("int64", Kind.NUMBER),
             "content": ("binary", Kind.VECTOR),
-            "likeness": ("uint64", Kind.NUMBER),
+            "perceptual_hash": ("uint64", Kind.NUMBER),
             "vector": ("vector", Kind.VECTOR),
         }
         before = f"{self.column.name}.descriptors" if self.of_pixels else self.column.name
@@ -110,7 +110,7 @@ class Embedding(Transform):
     @property
     def outputs(self) -> tuple[Column, ...]:
         """All columns."""
-        return tuple(map(self.named, ("status", "error", "width", "height", "content", "likeness", "vector")))
+        return tuple(map(self.named, ("status", "error", "width", "height", "content", "perceptual_hash", "vector")))
 
     @property
     def row_bytes(self) -> int:
@@ -144,7 +144,7 @@ class Embedding(Transform):
             pa.array([error or None for error in found.errors], pa.string()),
             *(pa.array(sides, pa.int32(), mask=absent) for sides in found.sizes.T),
             pa.array(found.contents, pa.binary(DIGEST_BYTES)),
-            pa.array(found.likenesses, pa.uint64(), mask=absent),
+            pa.array(found.perceptual_hashes, pa.uint64(), mask=absent),
             pa.FixedSizeListArray.from_arrays(
                 pa.array(vectors.ravel(), pa.float32()), vectors.shape[1], mask=pa.array(absent)
             ),

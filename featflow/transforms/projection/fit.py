@@ -60,7 +60,9 @@ def principal_directions(moments: VectorMoments) -> tuple[np.ndarray, np.ndarray
     return np.ldexp(directions, -ROUNDING_BITS) + 0.0, values[:rank]
 
 
-def fit(moments: VectorMoments, sample: VectorSample, directions: int, clusters: int, before: Projection | None = None) -> Projection:
+def fit(
+    moments: VectorMoments, sample: VectorSample, directions: int, clusters: int, before: Projection | None = None
+) -> Projection:
     """Return principal directions and clusters of vectors.
 
     Parameters
