@@ -193,7 +193,7 @@ def chi_square_tail(value: np.ndarray, n: np.ndarray, left: Margins, right: Marg
 
 @np.errstate(divide="ignore", invalid="ignore")
 def moment_tail(value: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return `gamma_tail`, and 1 where the null has no variance: no value says anything then; NaN where value is.
+    """Return `gamma_tail`, and 1 where the null has no variance, as it has one value then; NaN where value is.
 
     Examples
     --------

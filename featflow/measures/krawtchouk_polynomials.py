@@ -17,7 +17,7 @@ DEGREES = 8
 """Krawtchouk polynomials used for covariances, which fall off as powers r^m; variances are computed whole."""
 ORDERS = np.arange(1.0, DEGREES + 1)
 NOISE = 1e-9
-"""Rounding in a coefficient from which it is left out: where nearly all draws are alike, high degrees are all noise."""
+"""Rounding in a coefficient from which it is left out: with nearly all draws of one class high degrees are noise."""
 WIDTH, MARGIN = 8.0, 8.0
 """A cell is summed so many standard deviations and so many counts around its mean: below 1e-14 of a normal is left out;
 the counts are for small means, whose tails are longer."""
@@ -111,7 +111,7 @@ def _row_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _log_factorial(counts: np.ndarray) -> np.ndarray:
-    """Return log(k!) of whole numbers, from a table up to `TABLE`: five times as fast, and not a bit else."""
+    """Return log(k!) of whole numbers, from a table up to `TABLE`: five times as fast, with the same bits."""
     if counts.max(initial=0.0) >= TABLE:
         return np.asarray(gammaln(counts + 1))
     return np.take(_log_factorials(), counts.astype(np.int64))

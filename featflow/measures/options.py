@@ -37,7 +37,7 @@ class UncertaintyOptions(Options):
     )
 
     def check(self, dataset: Dataset, entity: list[str]) -> None:
-        """Raise SchemaError if what is to decide groups of rows is not there.
+        """Raise SchemaError if the dataset lacks the columns that decide groups of rows.
 
         Parameters
         ----------

@@ -218,7 +218,7 @@ def _row_terms(
     dense = varied & (np.where(q > 0, q, 1.0).min(axis=1) * v >= DENSE)
     with np.errstate(divide="ignore"):
         inverse = np.where(q > 0, 1 / q, 0.0)
-    # Slopes of a dense row are alike in all classes, and what is alike in all classes is fixed by the row's margin.
+    # A dense row has equal slopes in all classes: they multiply its margin, which is fixed, and add nothing.
     within[dense] = ((((q > 0) * times).sum(axis=1) - 1) / 2 + ((inverse * times).sum(axis=1) - 1) / (6 * v))[dense]
     sparse = varied & ~dense
     if sparse.any():
