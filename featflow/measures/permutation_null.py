@@ -32,8 +32,7 @@ __all__ = ["ClassNull", "Clusters", "NullTest", "null_test", "stratum_moments"]
 DENSE = 50.0
 """Smallest mean count of a row's cells from which its variance is expanded to the order of 1 / rows: within 0.2 %."""
 FEWEST_BEYOND = 9
-"""Draws beyond a score from which their share is the p-value: it has a standard error of a third; of fewer, a gamma is
-surer."""
+"""Draws beyond a score from which their share is the p-value, with a standard error of a third; of fewer, a gamma's."""
 SMALL = 12
 """Rows of a stratum up to which its variance is enumerated: the limit of many rows is far off, and tables are few."""
 TIE = 1e-12
@@ -88,7 +87,7 @@ class ClassNull:
         self.total, self.counted = int(classes.sum()), counted
         self.margins = classes[classes > 0]
         self.classes, self.times = np.unique(self.margins, return_counts=True)
-        self._margins = np.empty(0, np.int64)
+        self._row_margins = np.empty(0, np.int64)
         self._terms = np.empty((3, 0))
         self._slopes = np.empty((0, len(self.classes)))
 
@@ -99,15 +98,15 @@ class ClassNull:
 
     def prepare(self, margins: np.ndarray) -> None:
         """Compute and keep the terms of rows of these margins, those of many tables at once."""
-        new = np.setdiff1d(margins[margins > 0], self._margins)
+        new = np.setdiff1d(margins[margins > 0], self._row_margins)
         if not len(new):
             return
         shape = (len(new), len(self.classes))
         classes = np.broadcast_to(self.classes, shape)
         mean_terms, within, slopes = _row_terms(np.full(len(new), self.total), new, classes, self.times)
-        known = np.concatenate([self._margins, new])
+        known = np.concatenate([self._row_margins, new])
         order = np.argsort(known)
-        self._margins = known[order]
+        self._row_margins = known[order]
         self._terms = np.concatenate([self._terms, np.stack([new, mean_terms, within])], axis=1)[:, order]
         self._slopes = np.concatenate([self._slopes, slopes])[order]
 
@@ -117,7 +116,7 @@ class ClassNull:
         if not len(v) or not self.total:
             return 0.0, 0.0
         self.prepare(v)
-        index = np.searchsorted(self._margins, v)
+        index = np.searchsorted(self._row_margins, v)
         rows, mean_terms, within = self._terms[:, index]
         constant = self.times @ xlogx(self.classes) - xlogx(self.total)
         mean = max(0.0, float((times @ mean_terms - constant) / self.total))
@@ -155,25 +154,22 @@ def stratum_moments(margins: np.ndarray, starts: np.ndarray, classes: np.ndarray
     (True, 0.0, 0.0)
     """
     sizes = np.diff([*starts, len(margins)])
-    stratum_of_cell = np.repeat(np.arange(len(starts)), sizes)
+    strata = np.repeat(np.arange(len(starts)), sizes)
     totals = classes.sum(axis=1)
     occupied = margins > 0
     terms = np.zeros((2, len(margins)))
     slopes = np.zeros((len(margins), classes.shape[1]))
     terms[0, occupied], terms[1, occupied], slopes[occupied] = _row_terms(
-        totals[stratum_of_cell[occupied]],
-        margins[occupied],
-        classes[stratum_of_cell[occupied]],
-        np.ones(classes.shape[1]),
+        totals[strata[occupied]], margins[occupied], classes[strata[occupied]], np.ones(classes.shape[1])
     )
     sums = np.add.reduceat(terms, starts, axis=1)
     n = np.maximum(totals, 1)
     mean = np.maximum((sums[0] - xlogx(classes).sum(axis=1) + xlogx(totals)) / n, 0.0)
     shares = classes / n[:, None]
-    deviations = slopes - (np.add.reduceat(slopes * margins[:, None], starts) / n[:, None])[stratum_of_cell]
-    shares_of_cell = shares[stratum_of_cell]
+    deviations = slopes - (np.add.reduceat(slopes * margins[:, None], starts) / n[:, None])[strata]
+    shares_of_cell = shares[strata]
     linear = margins * ((deviations**2 * shares_of_cell).sum(axis=1) - (deviations * shares_of_cell).sum(axis=1) ** 2)
-    share = margins / n[stratum_of_cell]
+    share = margins / n[strata]
     curved = np.add.reduceat(terms[1] * (1 - 2 * share), starts)
     curved += np.add.reduceat(share * np.sqrt(terms[1]), starts) ** 2
     variance = (curved + np.add.reduceat(linear, starts)) / np.maximum(n - 1, 1) ** 2
