@@ -1,4 +1,4 @@
-"""All analyses there are, in the order in which they write: one may read what those before it wrote."""
+"""The catalogue of analyses, in the order in which they write: each may read the tables of those before it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ TABLES: dict[str, TableSpec] = {
 
 def chosen(options: Analyses) -> list[Analysis[Any]]:
     """Return the analyses that a configuration asks for, in their order."""
-    wanted = ((kind, getattr(options, kind.name)) for kind in ANALYSES)
-    return [kind(of) for kind, of in wanted if of is not None]
+    requested = ((kind, getattr(options, kind.name)) for kind in ANALYSES)
+    return [kind(own_options) for kind, own_options in requested if own_options is not None]
 
 
 def every_analysis(options: Analyses) -> list[Analysis[Any]]:
@@ -48,7 +48,7 @@ def every_analysis(options: Analyses) -> list[Analysis[Any]]:
 
 
 def table_spec(name: str) -> TableSpec:
-    """Return what a table is.
+    """Return the spec of a table.
 
     Raises
     ------

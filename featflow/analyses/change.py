@@ -1,4 +1,4 @@
-"""What rows of the drift table are made of."""
+"""Parts of rows of the drift table, which every analysis that reports drift uses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from featflow.summaries.value_histograms import Histogram
 __all__ = ["ColumnState", "Row", "change_row", "row_key"]
 
 KEY = ("feature", "feature_b", "target", "method", "metric")
-"""What tells a row of the table from the others of the same two runs."""
+"""Columns that identify a row among those of the same two runs."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ColumnState:
-    """What a run has kept of one column."""
+    """Counts and moments of one column that a run has stored."""
 
     column: Column
     """The column."""
@@ -28,7 +28,7 @@ class ColumnState:
     missing: int
     """Rows without a value; of numbers also those with NaN or an infinity."""
     counts: Histogram | LevelCounts
-    """Of a number, or of a category or text."""
+    """Histogram of a number; counts by level of a category or text."""
     std: float = float("nan")
     """Standard deviation of a number, ddof 1."""
     low: float = float("nan")
@@ -38,10 +38,10 @@ class ColumnState:
 
 
 def change_row(metric: str, before: float, now: float) -> Row:
-    """Return the part of a row that says how a figure moved."""
+    """Return the columns of a row that hold a figure before, now, and the difference."""
     return {"metric": metric, "reference_value": before, "current_value": now, "value": now - before}
 
 
 def row_key(row: Row) -> tuple[Any, ...]:
-    """Return what tells a row from the others of the same two runs."""
+    """Return the values of `KEY`, which identify a row among those of the same two runs."""
     return tuple(row.get(name) for name in KEY)

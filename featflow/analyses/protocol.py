@@ -33,13 +33,13 @@ class Analysis(ABC, Generic[OptionsT]):
     Parameters
     ----------
     options
-        What the configuration says below ``analyses.<name>``.
+        Its options in the configuration, below ``analyses.<name>``.
     """
 
     name: ClassVar[str]
     """Key below ``analyses`` in the configuration, and the folder."""
     tables: ClassVar[tuple[TableSpec, ...]] = ()
-    """What it writes."""
+    """Tables that it writes."""
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options
@@ -50,25 +50,25 @@ class Analysis(ABC, Generic[OptionsT]):
         return None
 
     def profile(self, context: Context) -> Iterable[Request]:  # noqa: ARG002
-        """Return what is asked of columns before codings are known."""
+        """Return requests for summaries that need no codings; they run in pass 1."""
         return ()
 
     def fit(self, context: Context, frozen: Mapping[str, Any] | None) -> Mapping[str, Any]:  # noqa: ARG002
-        """Return what is decided from data, as JSON values: kept in the manifest, given back to the next run.
+        """Return decisions made from data, as JSON values; the manifest stores them and the next run gets them back.
 
         Parameters
         ----------
         frozen
-            What the run before decided; None if there is none, or all is to be made anew.
+            Decisions of the run before; None without such a run, or where all decisions are to be made anew.
         """
         return {}
 
     def relate(self, context: Context) -> Iterable[Request]:  # noqa: ARG002
-        """Return what is asked of columns whose codings are known."""
+        """Return requests for summaries that use codings; they run in pass 2."""
         return ()
 
     def measure(self, context: Context) -> Iterable[Measurement]:  # noqa: ARG002
-        """Return what is computed from states where the engine runs."""
+        """Return measurements, which the engine computes from states where these lie."""
         return ()
 
     @abstractmethod
@@ -76,23 +76,23 @@ class Analysis(ABC, Generic[OptionsT]):
         """Write the tables."""
 
     def estimate(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002
-        """Return what a plan says of it beside the sizes of its requests, as JSON values by name."""
+        """Return entries of a plan besides the sizes of its requests, as JSON values by name."""
         return {}
 
     def assumption(self) -> str:
-        """Return what the p-values of its tables take for granted, in a sentence; none by default."""
+        """Return the assumption behind the p-values of its tables, as a sentence; empty by default."""
         return ""
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:  # noqa: ARG002
-        """Yield rows of the drift table: how figures of one run differ from another's; none by default."""
+        """Yield rows of the drift table, one for each figure compared between two runs; none by default."""
         yield from ()
 
     @classmethod
     def section(cls, run: Run, limits: PageLimits) -> Section | None:
-        """Return what it shows of a finished run in the report; by default a listing of each of its tables."""
+        """Return its section of a finished run's report; by default a listing of each of its tables."""
         return section_of_tables(cls.name, cls.tables, run, limits)
 
     @classmethod
     def shown(cls, run: Run, width: int) -> RenderableType | None:  # noqa: ARG003
-        """Return what is printed of a finished run onto a terminal of so many characters a line; nothing by default."""
+        """Return its view of a finished run for a terminal of so many characters a line; none by default."""
         return None

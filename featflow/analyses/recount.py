@@ -1,4 +1,7 @@
-"""A further look at the codes of pairs that tables keep: their counts by group of rows, for the jackknife."""
+"""Counts of a table's few best pairs by jackknife group, taken from the stored codes after the pairs are chosen.
+
+Counts of all pairs by group would take as many times the memory as there are groups.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +15,33 @@ from featflow.execution.context import Context
 from featflow.execution.stored_columns import StoredColumns
 from featflow.summaries import PairCountsByGroup, PairCountsByGroupSummarizer
 
-__all__ = ["WHERE", "Bars", "Pairs", "look_again"]
+__all__ = ["GROUP_BY_HINT", "Bars", "Pairs", "recount_pairs"]
 
 Pairs = list[tuple[str, str]]
 
 Bars = dict[str, dict[tuple[str, str], tuple[float, float, float]]]
-"""Standard error and interval, by method and pair."""
+"""Standard error and both ends of the interval, by method and pair."""
 
-WHERE = "see analyses.uncertainty.group_by"
+GROUP_BY_HINT = "see analyses.uncertainty.group_by"
+"""Ends warnings of too few groups: the option that decides how rows are grouped."""
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Recount:
     codes: StoredColumns
     specs: tuple[PairCountsByGroupSummarizer, ...]
     measure: Callable[[PairCountsByGroupSummarizer, PairCountsByGroup], Any]
 
 
-def look_again(
+def recount_pairs(
     context: Context, pairs: Pairs, target: str | None, measure: Callable[..., Any], stage: str
 ) -> Iterator[Any]:
-    """Yield what a measure says of the pairs' counts over all codes, few pairs at a time; nothing is stored."""
+    """Yield a measure's result for each block of pairs, counted over all codes by group; counts are not stored."""
     specs = counts_by_group(context, pairs, target)
     memory = max((spec.nbytes() for spec in specs), default=0) * state_store.WORKING_COPIES
-    yield from context.map(_look, _Look(context.codes, specs, measure), range(len(specs)), stage, memory)
+    yield from context.map(_measure_block, _Recount(context.codes, specs, measure), range(len(specs)), stage, memory)
 
 
-def _look(work: _Look, index: int) -> Any:
+def _measure_block(work: _Recount, index: int) -> Any:
     spec = work.specs[index]
     return work.measure(spec, work.codes.count(spec))

@@ -43,13 +43,15 @@ __all__ = [
 ]
 
 NUMBERS_BESIDE_CATEGORIES = 64
-"""Numbers that a block of categories must leave room for, so that neither side is cut into slivers."""
+"""Numbers for which a block of categories leaves room in a state's memory. With less, categories fill the state and
+numbers are cut into slivers, each of which goes over the categories again."""
 
 PAIRS_AT_ONCE = 256
-"""Kept pairs that one task looks at again."""
+"""Pairs that one task recounts: more share the cost of reading codes, fewer let more tasks run at once."""
 
 NUMBERS_BY_GROUP = 128
-"""Numbers up to which the moments of all pairs are kept by group: error bars then take no further look at values."""
+"""Numbers up to which the moments of all pairs are kept by jackknife group: error bars then need no second pass over
+values. With 32 groups an array of float64 of 128 x 128 pairs takes 4 MiB, and grows with the square of the numbers."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class CountsOfFeatures:
     """Features against targets, within strata, by jackknife group."""
 
     strata: tuple[str, ...] = ()
-    """Columns within whose joint levels rows are counted apart; who wants none adds them up."""
+    """Columns within whose joint levels rows are counted apart; an analysis without strata adds these counts up."""
 
     def join(self, other: Self) -> Self:
         """Return counts within the strata of either."""
@@ -78,7 +80,7 @@ class CountsOverTime:
     """Features against targets, by unit of event time."""
 
     unit: float
-    """Width of a unit, in event time's own unit, of times microseconds."""
+    """Width of a unit, in event time's own unit; microseconds where event time holds times."""
 
     def join(self, other: Self) -> Self:
         """Return counts in the finer units."""
@@ -95,7 +97,7 @@ class CountsOverTime:
 
 
 @dataclass(frozen=True)
-class _Every:
+class _NoChoices:
     """A request without choices."""
 
     def join(self, other: Self) -> Self:  # noqa: ARG002
@@ -104,55 +106,55 @@ class _Every:
 
 
 @dataclass(frozen=True)
-class ComomentsOfNumbers(_Every):
+class ComomentsOfNumbers(_NoChoices):
     """Numbers against numbers, by block pair."""
 
     def specs(self, context: Context) -> tuple[CoMomentsSummarizer, ...]:
         """Return a spec a block pair; by jackknife group where there are few numbers."""
-        return _of_numbers(CoMomentsSummarizer, context)
+        return _number_specs(CoMomentsSummarizer, context)
 
 
 @dataclass(frozen=True)
-class RanksOfNumbers(_Every):
+class RanksOfNumbers(_NoChoices):
     """Ranks against ranks, by block pair."""
 
     def specs(self, context: Context) -> tuple[RankCoMomentsSummarizer, ...]:
         """Return a spec a block pair; by jackknife group where there are few numbers."""
-        return _of_numbers(RankCoMomentsSummarizer, context)
+        return _number_specs(RankCoMomentsSummarizer, context)
 
 
-def _of_numbers(kind: Callable[..., Any], context: Context) -> tuple[Any, ...]:
-    numbers = _numbers(context)
+def _number_specs(kind: Callable[..., Any], context: Context) -> tuple[Any, ...]:
+    numbers = _number_codings(context)
     jackknife = context.jackknife if len(numbers) <= NUMBERS_BY_GROUP else None
     return context.block_pairs(partial(kind, weight=context.dataset.weight, jackknife=jackknife), numbers)
 
 
-def _numbers(context: Context) -> tuple[NumberCoding, ...]:
+def _number_codings(context: Context) -> tuple[NumberCoding, ...]:
     return tuple(coding for coding in context.codings if isinstance(coding, NumberCoding))
 
 
 @dataclass(frozen=True)
-class MomentsByCategory(_Every):
+class MomentsByCategory(_NoChoices):
     """Numbers by the levels of categories, by block pair."""
 
     def specs(self, context: Context) -> tuple[GroupedMomentsSummarizer, ...]:
         """Return a spec a block of categories and a block of numbers."""
-        weight, limit, numbers = context.dataset.weight, context.workspace.state_bytes, _numbers(context)
+        weight, limit, numbers = context.dataset.weight, context.workspace.state_bytes, _number_codings(context)
         categories = tuple(coding for coding in context.codings if isinstance(coding, CategoryCoding))
 
-        def nbytes(of_numbers: tuple[NumberCoding, ...], of_categories: tuple[CategoryCoding, ...]) -> int:
-            return GroupedMomentsSummarizer(of_categories, of_numbers, weight).nbytes()
+        def nbytes(some_numbers: tuple[NumberCoding, ...], some_categories: tuple[CategoryCoding, ...]) -> int:
+            return GroupedMomentsSummarizer(some_categories, some_numbers, weight).nbytes()
 
         return tuple(
             GroupedMomentsSummarizer(left, right, weight)
             for left in blocks(categories, partial(nbytes, numbers[:NUMBERS_BESIDE_CATEGORIES]), limit)
-            for right in blocks(numbers, partial(nbytes, of_categories=left), limit)
+            for right in blocks(numbers, partial(nbytes, some_categories=left), limit)
         )
 
 
 @dataclass(frozen=True)
 class EqualRowsOfPairs:
-    """In how many rows pairs of columns are equal."""
+    """Pairs of columns, and in how many rows both hold the same value."""
 
     pairs: tuple[tuple[Column, Column], ...]
 
@@ -166,14 +168,14 @@ class EqualRowsOfPairs:
 
 
 @dataclass(frozen=True)
-class CodesOfColumns(_Every):
-    """The codes of all columns, kept by shard; classes of targets, groups and weights always lie beside them.
+class CodesOfColumns(_NoChoices):
+    """The codes of all columns, stored by shard, with the target classes, groups and weights of their rows.
 
-    Whoever asks gets the same, so that an analysis that is switched on or off renames no other's states.
+    Every analysis gets the same states, so that switching one on or off renames no state of another.
     """
 
     def specs(self, context: Context) -> tuple[CodesSummarizer, ...]:
-        """Return a spec a block of columns, then that of what lies beside them."""
+        """Return a spec a block of columns, then the spec of targets, groups and weights."""
         rows = max(shard.rows for shard in context.dataset.shards)
         columns = context.blocks(partial(CodesSummarizer, targets=(), shard_rows=rows), context.codings)
         targets = context.codings_of(Role.TARGET)
@@ -190,7 +192,7 @@ class CountsOfPairs:
     """Whether only features are counted; the others are targets, which stand against all as columns."""
 
     def join(self, other: Self) -> Self:
-        """Return counts by class if either wants them, of all columns unless both want features only."""
+        """Return counts by class if either asks for them, and of all columns unless both ask for features only."""
         return type(self)(self.by_class or other.by_class, self.features_only and other.features_only)
 
     def specs(self, context: Context) -> tuple[PairCountsSummarizer, ...]:
@@ -226,12 +228,12 @@ class MomentsOfPairs:
 def counts_by_group(
     context: Context, pairs: list[tuple[str, str]], target: str | None
 ) -> tuple[PairCountsByGroupSummarizer, ...]:
-    """Return the specs of a further look at the codes of pairs, few pairs each, so that many run at once.
+    """Return specs that count pairs by jackknife group from stored codes, few pairs each, so that tasks run at once.
 
     Parameters
     ----------
     target
-        By whose classes rows are counted apart; None for none.
+        Target by whose classes rows are counted apart; None counts all rows together.
     """
     make = partial(
         PairCountsByGroupSummarizer,

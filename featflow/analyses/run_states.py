@@ -1,6 +1,6 @@
-"""The whole states that a run rests on: named in its manifest, read back one block of columns at a time.
+"""States over all rows of a run: its manifest names them, and they are read back one block of columns at a time.
 
-They stay where they are, so two runs can be compared without their data. Columns are numbers, then categories and
+States stay where they are, so two runs can be compared without their data. Columns are numbers, then categories and
 texts, each kind in the dataset's order; a block's columns follow those of the block before it.
 """
 
@@ -27,14 +27,14 @@ STATES = {spec.name: spec.state for spec in SUMMARIZERS}
 
 
 def named_states(columns: Sequence[Column], paths: Mapping[AnySummarizer, str]) -> dict[str, Any]:
-    """Return what a manifest says of whole states, as JSON values.
+    """Return the manifest's entry of the states over all rows, as JSON values.
 
     Parameters
     ----------
     columns
-        Of pass 1.
+        Columns that pass 1 read.
     paths
-        Path of every whole state of pass 1, specs of a kind in the order of their columns.
+        Path of every state of pass 1 over all rows, specs of a kind in the order of their columns.
     """
     known = set(columns)
     return {
@@ -50,7 +50,7 @@ def named_states(columns: Sequence[Column], paths: Mapping[AnySummarizer, str]) 
 
 
 class RunStates:
-    """What a run has kept of its columns.
+    """Counts and moments of a run's columns, read from its states as they are asked for.
 
     Raises
     ------
@@ -60,17 +60,17 @@ class RunStates:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        kept = run.manifest.get("states")
-        if kept is None:
+        states = run.manifest.get("states")
+        if states is None:
             raise DatasetError(f"{run.uri}: its manifest does not say which states it rests on; run it again")
-        found = (Column(c["name"], c["type"], Kind(c["kind"]), role=Role(c["role"])) for c in kept["columns"])
-        self.columns = {column.name: column for column in found}
+        columns = (Column(c["name"], c["type"], Kind(c["kind"]), role=Role(c["role"])) for c in states["columns"])
+        self.columns = {column.name: column for column in columns}
         """Columns by name."""
-        self._whole = kept["whole"]
-        self._place: dict[str, int] = {}
+        self._entries = states["whole"]
+        self._positions: dict[str, int] = {}
         for numeric in (True, False):
             names = (column.name for column in self.columns.values() if column.is_numeric is numeric)
-            self._place.update({name: place for place, name in enumerate(names)})
+            self._positions.update({name: position for position, name in enumerate(names)})
         self._loaded: dict[str, tuple[str, Any]] = {}
 
     def __getitem__(self, name: str) -> ColumnState:
@@ -79,12 +79,12 @@ class RunStates:
             levels, index = self._block("levels", name)
             return ColumnState(column, levels.rows, levels.columns[index].missing, levels.columns[index])
         moments, index = self._block("moments", name)
-        quantiles, place = self._block("value_histograms", name)
+        binned, position = self._block("value_histograms", name)
         weight, missing = moments.weight[index], moments.rows - int(moments.n[index])
         with np.errstate(all="ignore"):  # what does not exist is NaN
             std = np.sqrt(moments.m2[index] / (weight - moments.weight_square[index] / weight))
         extremes = float(moments.low[index]), float(moments.high[index])
-        return ColumnState(column, moments.rows, missing, quantiles.histograms[place], float(std), *extremes)
+        return ColumnState(column, moments.rows, missing, binned.histograms[position], float(std), *extremes)
 
     @cached_property
     def codebook(self) -> Codebook:
@@ -101,9 +101,9 @@ class RunStates:
         return table in self.run.manifest["tables"]
 
     def noted(self, analysis: str) -> dict[str, Any]:
-        """Return what an analysis kept in the manifest."""
-        found: dict[str, Any] = self.run.manifest["analyses"].get(analysis, {})
-        return found
+        """Return an analysis's notes in the manifest; empty if it has none."""
+        notes: dict[str, Any] = self.run.manifest["analyses"].get(analysis, {})
+        return notes
 
     def is_like(self, other: RunStates, name: str) -> bool:
         """Return whether a column is in both runs, in one type and kind."""
@@ -115,16 +115,16 @@ class RunStates:
         return STATES[summary].from_arrow(self._arrow(path, "state"))
 
     def _block(self, summary: str, name: str) -> tuple[Any, int]:
-        """Return the state that holds a column, and its place there; the last one of a kind is kept."""
-        place = self._place[name]
-        for entry in self._whole:
+        """Return the state that holds a column, and its index there; one state a summary stays in memory."""
+        position = self._positions[name]
+        for entry in self._entries:
             if entry["summary"] == summary:
-                if place < entry["columns"]:
+                if position < entry["columns"]:
                     path = entry["path"]
                     if self._loaded.get(summary, ("", None))[0] != path:
                         self._loaded[summary] = path, self.read(summary, path)
-                    return self._loaded[summary][1], place
-                place -= entry["columns"]
+                    return self._loaded[summary][1], position
+                position -= entry["columns"]
         raise DatasetError(f"{self.run.uri}: its manifest names no {summary} of column '{name}'; run it again")
 
     def _arrow(self, path: str, what: str) -> pa.Table:

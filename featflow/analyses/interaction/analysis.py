@@ -16,7 +16,7 @@ from featflow.analyses.interaction.scores import interactions, top
 from featflow.analyses.interaction.search import search
 from featflow.analyses.interaction.tables import INTERACTION
 from featflow.analyses.protocol import Analysis
-from featflow.analyses.recount import WHERE, Pairs
+from featflow.analyses.recount import GROUP_BY_HINT, Pairs
 from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import CodesOfColumns, CountsOfPairs
@@ -48,7 +48,7 @@ class Interaction(Analysis[InteractionOptions]):
                 yield CountsOfPairs(by_class=True)
 
     def measure(self, context: Context) -> Iterable[Measurement]:
-        """Return the best pairs of every block."""
+        """Return the measurement of every block's best pairs; none where samples are searched."""
         if context.codings_of(Role.TARGET) and not self.samples(context):
             yield Measurement(CountsOfPairs(by_class=True), best_of_block, self.options.keep)
 
@@ -65,12 +65,12 @@ class Interaction(Analysis[InteractionOptions]):
         context.write(INTERACTION, [_with_errors(context, best)])
 
     def estimate(self, context: Context) -> Mapping[str, Any]:
-        """Return how interactions are found: all (every pair on all rows) or sample."""
-        found = "sample" if self.samples(context) else "all"
-        return {"interactions": found if context.dataset.with_role(Role.TARGET) else None}
+        """Return by which search interactions are found: all (every pair on all rows) or sample."""
+        method = "sample" if self.samples(context) else "all"
+        return {"interactions": method if context.dataset.with_role(Role.TARGET) else None}
 
     def assumption(self) -> str:
-        """Return what p-values of pairs rest on."""
+        """Return the assumption of p-values of pairs, as a sentence."""
         return "p-values of correlations and interactions: one row says nothing of another."
 
     @classmethod
@@ -95,13 +95,13 @@ def _with_errors(context: Context, best: pa.Table) -> pa.Table:
     bars: dict[str, dict[str, Any]] = {
         target: interaction_bars(context, pairs, target) for target, pairs in by_target.items()
     }
-    for target, of in bars.items():
-        if of["groups"][0] < FEWEST_GROUPS:
+    for target, errors in bars.items():
+        if errors["groups"][0] < FEWEST_GROUPS:
             context.warn(
-                f"interactions with target '{target}': their rows fall into {of['groups'][0]:.0f} group(s) and the "
-                f"jackknife needs {FEWEST_GROUPS}; intervals are null; {WHERE}"
+                f"interactions with target '{target}': their rows fall into {errors['groups'][0]:.0f} group(s) and the "
+                f"jackknife needs {FEWEST_GROUPS}; intervals are null; {GROUP_BY_HINT}"
             )
-    arrays = {name: np.concatenate([of[name] for of in bars.values()]) for name in next(iter(bars.values()))}
+    arrays = {name: np.concatenate([errors[name] for errors in bars.values()]) for name in next(iter(bars.values()))}
     features = len(context.codings_of(Role.FEATURE))
-    looked_at = dict.fromkeys(by_target, features * (features - 1) // 2)
-    return with_interaction_errors(best, arrays, context.uncertainty, looked_at)
+    pairs_tested = dict.fromkeys(by_target, features * (features - 1) // 2)
+    return with_interaction_errors(best, arrays, context.uncertainty, pairs_tested)

@@ -1,4 +1,4 @@
-"""Error bars of interactions, from the counts of kept pairs by jackknife group."""
+"""Error bars of interactions, from counts of the table's pairs by jackknife group."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from featflow.analyses.interaction.jackknife import interaction_errors
-from featflow.analyses.recount import Pairs, look_again
+from featflow.analyses.recount import Pairs, recount_pairs
 from featflow.execution.context import Context
 from featflow.summaries import PairCountsByGroup, PairCountsByGroupSummarizer
 
@@ -15,10 +15,10 @@ __all__ = ["interaction_bars"]
 
 
 def interaction_bars(context: Context, pairs: Pairs, target: str) -> dict[str, np.ndarray]:
-    """Return what `interaction_errors` of the jackknife says of pairs about a target, in their order."""
+    """Return `interaction_errors` of pairs about a target, in the order of the pairs."""
     confidence = context.uncertainty.confidence
     measure = partial(_interaction_errors, context.scale, confidence)
-    blocks = list(look_again(context, pairs, target, measure, f"error bars: {target}"))
+    blocks = list(recount_pairs(context, pairs, target, measure, f"error bars: {target}"))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 

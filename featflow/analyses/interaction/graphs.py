@@ -1,4 +1,4 @@
-"""The pairs that say more together than apart, as a graph about each target."""
+"""Graphs of the pairs of strongest synergy about each target."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from featflow.analyses.reporting.significance import significant_pairs
 __all__ = ["Graph", "graphs"]
 
 MOST_EDGES, UNSURE_EDGES = 24, 6
-"""Pairs drawn: of more, names lie over one another; and where none is significant."""
+"""Pairs drawn, and pairs drawn where none is significant: of more, names lie over one another."""
 WIDE = 2.2
-"""Width of a drawing over its height."""
+"""Width of a drawing over its height: about that of the plot, 460 pixels high, on a wide page."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Graph:
     target: str
     features: tuple[str, ...]
     alone: tuple[float | None, ...]
-    """What each feature says alone, nats."""
+    """Information of each feature alone, nats."""
     places: np.ndarray
-    """Where it is drawn, in -1 to 1, shape (features, 2)."""
+    """Position of each feature in -1 to 1, shape (features, 2)."""
     edges: tuple[dict[str, Any], ...]
     """Rows of the interaction table, strongest first."""
     significant: int
-    """Pairs of the table whose synergy is surely above 0; of none, the strongest are drawn."""
+    """Pairs of the table that are significant; if 0, the strongest are drawn nevertheless."""
 
 
 def graphs(
@@ -51,27 +51,27 @@ def graphs(
     if ranking is not None:
         columns = (ranking[name].to_list() for name in ("target", "feature", "corrected_mi"))
         alone = {(target, feature): value for target, feature, value in zip(*columns, strict=True)}
-    found = []
+    drawn_graphs = []
     for target in names:
         together = interaction.filter((pl.col("target") == target) & (pl.col("synergy") > 0)).sort("rank")
-        sure = significant_pairs(together, rate)
+        significant = significant_pairs(together, rate)
         if together.height:
-            drawn = sure.head(MOST_EDGES) if sure.height else together.head(UNSURE_EDGES)
-            found.append(_graph(target, tuple(drawn.to_dicts()), alone, sure.height))
-    return tuple(found)
+            edges = significant.head(MOST_EDGES) if significant.height else together.head(UNSURE_EDGES)
+            drawn_graphs.append(_graph(target, tuple(edges.to_dicts()), alone, significant.height))
+    return tuple(drawn_graphs)
 
 
-def _graph(target: str, edges: tuple[dict[str, Any], ...], alone: dict[tuple[str, str], float], sure: int) -> Graph:
+def _graph(target: str, edges: tuple[dict[str, Any], ...], alone: dict[tuple[str, str], float], count: int) -> Graph:
     graph = nx.Graph([(edge["feature_a"], edge["feature_b"]) for edge in edges])
     features = tuple(graph)
-    drawn = _places(graph)
-    places = np.array([drawn[feature] for feature in features]).reshape(-1, 2)
-    return Graph(target, features, tuple(alone.get((target, each)) for each in features), places, edges, sure)
+    positions = _layout(graph)
+    places = np.array([positions[feature] for feature in features]).reshape(-1, 2)
+    return Graph(target, features, tuple(alone.get((target, each)) for each in features), places, edges, count)
 
 
-def _places(graph: nx.Graph) -> dict[str, np.ndarray]:
-    """Return places that keep parts of the graph that hang together beside one another (Kamada & Kawai 1989)."""
-    drawn: dict[str, np.ndarray] = {}
+def _layout(graph: nx.Graph) -> dict[str, np.ndarray]:
+    """Return positions of features: connected parts by Kamada & Kawai (1989), in rows, largest first."""
+    positions: dict[str, np.ndarray] = {}
     parts = sorted(nx.connected_components(graph), key=lambda part: (-len(part), min(part)))
     widths = [2 * len(part) ** 0.5 + 1 for part in parts]
     most = max(widths[0], (WIDE * sum(width**2 for width in widths)) ** 0.5)
@@ -87,9 +87,9 @@ def _places(graph: nx.Graph) -> dict[str, np.ndarray]:
         # Of two, one stands above the other: their names need the width.
         own = {name: place[::-1] for name, place in own.items()} if len(own) == 2 else own
         middle = np.array([left + width / 2, top - width / 2])
-        drawn |= {name: place + middle for name, place in own.items()}
+        positions |= {name: place + middle for name, place in own.items()}
         left += width
-    points = np.array(list(drawn.values()))
+    points = np.array(list(positions.values()))
     low, high = points.min(axis=0), points.max(axis=0)
     spread = np.where(high - low > 1e-9, high - low, 1)
-    return {name: np.where(high - low > 1e-9, 2 * (place - low) / spread - 1, 0) for name, place in drawn.items()}
+    return {name: np.where(high - low > 1e-9, 2 * (place - low) / spread - 1, 0) for name, place in positions.items()}

@@ -1,4 +1,4 @@
-"""Error bars and nulls of the interactions that the table keeps, and what to do with each pair.
+"""Error bars and nulls of the interactions in the table, and a modelling strategy for each pair.
 
 Sources: `featflow.measures.jackknife` for synergy; for the joint, the null of
 I(A;Y|B): permutations of the target within the levels of B
@@ -28,11 +28,12 @@ from featflow.summaries.joint_counts import in_threads
 __all__ = ["interaction_errors", "with_interaction_errors"]
 
 PAIRS_AT_ONCE = 32
-"""Pairs whose nulls a thread makes together."""
+"""Pairs whose nulls a thread makes in one call: fewer spend time in Python, more leave threads idle."""
 ROWS_TO_MEMORISE = 10
-"""Rows for each class of each occurring cross value from which a pair can be given a code of its own."""
+"""Rows for each class of each occurring cross value, on average, from which a pair can be given a code of its own: with
+fewer a model learns noise, and a higher limit leaves apart pairs that could be learnt."""
 NO_VARIANCE = 1e-9
-"""Variance of N times the information below which the null is one value."""
+"""Variance of N times the information below which the null is one value: what rounding leaves."""
 
 
 def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float) -> dict[str, np.ndarray]:
@@ -56,23 +57,23 @@ def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float
     whole = [table.sum(axis=0) for table in tables]
     rows = tables[0].sum(axis=(1, 2, 3))
     with_rows = np.flatnonzero(rows)
-    left_out = with_rows if len(with_rows) >= FEWEST_GROUPS else with_rows[:0]  # of one group nothing would be left
-    information, joint, alone = _informations(tables, whole, left_out, scale)
+    deletable = with_rows if len(with_rows) >= FEWEST_GROUPS else with_rows[:0]  # of one group nothing would be left
+    information, joint, alone = _synergies(tables, whole, deletable, scale)
     synergy = information[:, 0]
     deleted = np.zeros((len(rows), len(tables)))
-    deleted[left_out] = information[:, 1:].T
+    deleted[deletable] = information[:, 1:].T
     bars = error_bars(synergy, deleted, rows, confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(bars.standard_error > 0, synergy / bars.standard_error, np.nan)
-    turned = [table.swapaxes(0, 1) for table in whole]
-    sides = ((turned, joint - alone[1]), (whole, joint - alone[0]))  # I(A;Y|B), whose strata are B's levels; I(B;Y|A)
-    beyond = np.ones((2, len(tables)))
+    swapped = [table.swapaxes(0, 1) for table in whole]
+    sides = ((swapped, joint - alone[1]), (whole, joint - alone[0]))  # I(A;Y|B), whose strata are B's levels; I(B;Y|A)
+    conditional = np.ones((2, len(tables)))
 
-    def look(piece: tuple[int, int]) -> None:
+    def test_piece(piece: tuple[int, int]) -> None:
         side, some = piece[0], slice(piece[1], piece[1] + PAIRS_AT_ONCE)
-        beyond[side, some] = _beyond(sides[side][0][some], sides[side][1][some], scale)
+        conditional[side, some] = _conditional_p_values(sides[side][0][some], sides[side][1][some], scale)
 
-    in_threads(look, product(range(2), range(0, len(tables), PAIRS_AT_ONCE)))
+    in_threads(test_piece, product(range(2), range(0, len(tables), PAIRS_AT_ONCE)))
     occurring = [np.count_nonzero(table.sum(axis=2)) * np.count_nonzero(table.sum(axis=(0, 1))) for table in whole]
     return {
         "standard_error": bars.standard_error,
@@ -80,42 +81,42 @@ def interaction_errors(tables: list[np.ndarray], scale: float, confidence: float
         "ci_high": bars.high,
         "z": z,
         "synergy_p_value": 2 * stdtr(max(bars.degrees, 1), -np.abs(z)),
-        "p_value": beyond.max(axis=0),
+        "p_value": conditional.max(axis=0),
         "groups": np.full(len(tables), len(with_rows)),
         "rows_a_value": float(rows.sum()) * scale / np.maximum(occurring, 1),
     }
 
 
 def with_interaction_errors(
-    table: pa.Table, errors: dict[str, np.ndarray], options: UncertaintyOptions, looked_at: dict[str, int]
+    table: pa.Table, errors: dict[str, np.ndarray], options: UncertaintyOptions, pairs_tested: dict[str, int]
 ) -> pa.Table:
-    """Return the interaction table with error bars, q-values over all pairs looked at, and strategies.
+    """Return the interaction table with error bars, q-values over all pairs tested, and strategies.
 
     Parameters
     ----------
     errors
         What `interaction_errors` gives, in the order of the table's rows.
-    looked_at
-        Pairs of each target, kept or not.
+    pairs_tested
+        Number of pairs of each target, in the table or not.
     """
     columns: dict[str, object] = {name: table.column(name).to_pylist() for name in table.column_names}
     targets = np.array(columns["target"], dtype=object)
     q_values = np.full(len(table), np.nan)
-    for target, pairs in looked_at.items():
+    for target, pairs in pairs_tested.items():
         some = np.flatnonzero(targets == target)
         q_values[some] = false_discovery_rates(errors["p_value"][some], options.procedure, pairs)
     synergistic = (q_values <= options.false_discovery_rate) & (errors["ci_low"] > 0)
     learnable = errors["rows_a_value"] >= ROWS_TO_MEMORISE
     unknown = np.isnan(errors["ci_low"]) & (q_values <= options.false_discovery_rate)
     strategy = [
-        "memorise" if more and rows else None if more or open_ else "naive"
-        for more, rows, open_ in zip(synergistic, learnable, unknown, strict=True)
+        "memorise" if more and rows else None if more or undecided else "naive"
+        for more, rows, undecided in zip(synergistic, learnable, unknown, strict=True)
     ]
     known = {name: errors[name] for name in errors if name in table.column_names}
     return INTERACTION.build(columns | known | {"q_value": q_values, "strategy": strategy})
 
 
-def _informations(
+def _synergies(
     tables: list[np.ndarray], whole: list[np.ndarray], groups: np.ndarray, scale: float
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Return corrected synergy of all rows and without each group, and information of all rows.
@@ -125,20 +126,22 @@ def _informations(
     tuple
         Synergy, shape (pairs, 1 + groups); plug-in joint information, shape (pairs,), and that of either side alone.
     """
-    first, without = whole[0].sum(axis=(0, 1)), tables[0][groups].sum(axis=(1, 2))
-    classes = np.stack([whole_rows(row, scale) for row in np.concatenate([first[None], first - without])])
+    all_classes, without = whole[0].sum(axis=(0, 1)), tables[0][groups].sum(axis=(1, 2))
+    classes = np.stack([whole_rows(row, scale) for row in np.concatenate([all_classes[None], all_classes - without])])
     terms = [class_terms(tuple(row)) if sum(row) else np.zeros_like for row in classes.tolist()]
     totals = classes.sum(axis=1)
     synergy, plug_in = np.empty((len(tables), len(classes))), np.empty((len(tables), 3))
     for pair, (table, all_rows) in enumerate(zip(tables, whole, strict=True)):
         cells, starts = _joint_and_sides(np.concatenate([all_rows[None], all_rows - table[groups]]))
-        own = np.add.reduceat(cells, starts, axis=2)[:, :, 1]  # (classes, deletions)
-        margins = _in_order(cells)
-        information = np.add.reduceat(_in_order(xlogx(cells)) - xlogx(margins), starts, axis=1)
-        n = _in_order(own)
-        information = np.maximum((information - (_in_order(xlogx(own)) - xlogx(n))[:, None]) / n[:, None], 0.0)
+        class_counts = np.add.reduceat(cells, starts, axis=2)[:, :, 1]  # (classes, deletions)
+        margins = _class_sum(cells)
+        information = np.add.reduceat(_class_sum(xlogx(cells)) - xlogx(margins), starts, axis=1)
+        n = _class_sum(class_counts)
+        information = np.maximum(
+            (information - (_class_sum(xlogx(class_counts)) - xlogx(n))[:, None]) / n[:, None], 0.0
+        )
         whole_margins = _whole_margins(margins, starts, totals)
-        expected = np.stack([of_classes(row) for of_classes, row in zip(terms, whole_margins, strict=True)])
+        expected = np.stack([term(row) for term, row in zip(terms, whole_margins, strict=True)])
         expected = np.add.reduceat(expected, starts, axis=1) / np.maximum(totals, 1)[:, None]
         joint, left, right = (information - expected).T
         synergy[pair], plug_in[pair] = joint - left - right, information[0]
@@ -157,11 +160,11 @@ def _joint_and_sides(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(views, axis=2), np.array([0, left * right, left * right + left])
 
 
-def _in_order(array: np.ndarray) -> np.ndarray:
+def _class_sum(array: np.ndarray) -> np.ndarray:
     """Return the sum over the first axis, class by class."""
     result: np.ndarray = array[0].copy()
-    for of_class in array[1:]:
-        result += of_class
+    for values in array[1:]:
+        result += values
     return result
 
 
@@ -172,13 +175,13 @@ def _whole_margins(margins: np.ndarray, starts: np.ndarray, totals: np.ndarray) 
     deletions, levels = margins.shape
     segment = np.searchsorted(starts, np.arange(levels), side="right") - 1
     blocks = np.arange(deletions)[:, None] * len(starts) + segment
-    totals_of_blocks = np.repeat(totals, len(starts)).astype(np.float64)
-    whole = rounded(margins.ravel(), blocks.ravel(), totals_of_blocks)
+    block_totals = np.repeat(totals, len(starts)).astype(np.float64)
+    whole = rounded(margins.ravel(), blocks.ravel(), block_totals)
     return np.asarray(whole.reshape(margins.shape).astype(np.int64))
 
 
-def _beyond(tables: list[np.ndarray], observed: np.ndarray, scale: float) -> np.ndarray:
-    """Return the p-value of what the second axis says within the levels of the first, shape (pairs,)."""
+def _conditional_p_values(tables: list[np.ndarray], observed: np.ndarray, scale: float) -> np.ndarray:
+    """Return the p-value of the information in the second axis within levels of the first, shape (pairs,)."""
     strata = np.concatenate([table.sum(axis=1) for table in tables])
     classes = np.stack([whole_rows(row, scale) for row in strata])
     totals = classes.sum(axis=1)

@@ -1,4 +1,4 @@
-"""The pairs that say more together than apart: a graph about each target, and all of them listed."""
+"""The interaction section: a graph of synergies about each target, and a listing of all pairs."""
 
 from __future__ import annotations
 

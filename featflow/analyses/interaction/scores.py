@@ -1,4 +1,4 @@
-"""From joint counts of two blocks of columns to interactions.
+"""Interactions from joint counts of two blocks of columns.
 
 Missing values are a level, so every pair of a target has the same rows and the
 same class margins. Synergy is I(AB;Y) - I(A;Y) - I(B;Y), every term less its own
@@ -45,7 +45,7 @@ def interactions(spec: PairCountsSummarizer, state: PairCounts, keep: int | None
     Parameters
     ----------
     keep
-        How many of each target's highest synergies are wanted, and those equal to the last; all by default.
+        Pairs to return of each target, those of highest synergy, and pairs equal to the last; all by default.
     """
     left, right = (np.array([c.column.role is Role.FEATURE for c in side], bool) for side in (spec.left, spec.right))
     pairs = BlockPairs(spec, left, right)
@@ -65,7 +65,7 @@ def interactions(spec: PairCountsSummarizer, state: PairCounts, keep: int | None
 
 
 def _highest(values: np.ndarray, keep: int | None) -> np.ndarray:
-    """Return where the highest values are, those equal to the last among them, in their order."""
+    """Return the indices of the highest values, and of those equal to the last, ascending."""
     if keep is None or keep >= len(values):
         return np.arange(len(values))
     return np.flatnonzero(values >= np.partition(values, len(values) - keep)[len(values) - keep])
@@ -79,12 +79,12 @@ def _interaction(counts: np.ndarray, pairs: BlockPairs, effective: EffectiveRows
         return None
     whole_classes = effective.margins(classes, np.zeros(1)).astype(np.int64)
     n, whole = float(classes.sum()), float(whole_classes.sum())
-    own = xlogx(classes).sum() - xlogx(n)
+    marginal_terms = xlogx(classes).sum() - xlogx(n)
 
     def corrected(cells: np.ndarray, starts: np.ndarray) -> np.ndarray:
         margins = cells.sum(axis=0)
         terms = expected_excess_terms(effective.margins(margins, starts), whole_classes)
-        mi = (np.add.reduceat(column_sums(xlogx(cells)) - xlogx(margins), starts) - own) / n
+        mi = (np.add.reduceat(column_sums(xlogx(cells)) - xlogx(margins), starts) - marginal_terms) / n
         return np.asarray(mi - np.add.reduceat(terms, starts) / whole)
 
     expected_terms = class_terms(tuple(whole_classes.tolist()))
@@ -92,12 +92,12 @@ def _interaction(counts: np.ndarray, pairs: BlockPairs, effective: EffectiveRows
     for strip in pairs.strips():
         margins = strip.over_classes(counts)
         cells = -xlogx(margins)
-        for of_class in counts:
-            cells += xlogx(strip.cells(of_class))
+        for class_counts in counts:
+            cells += xlogx(strip.cells(class_counts))
         terms = expected_terms(effective.margins(margins, np.zeros(1), strip.starts))
         mi[strip.place] = np.add.reduceat(column_sums(cells), strip.starts)
         expected[strip.place] = np.add.reduceat(column_sums(terms), strip.starts)
-    mi, expected = (mi - own) / n, expected / whole
+    mi, expected = (mi - marginal_terms) / n, expected / whole
     i, j = pairs.sides()
     alone = corrected(left, pairs.rows[:-1])[i] + corrected(right, pairs.columns[:-1])[j]
     joint = mi - expected

@@ -1,7 +1,7 @@
-"""The best interactions without looking at every pair on every row.
+"""Search for the best interactions that counts few pairs on all rows.
 
-All pairs are counted on a sample of the rows. Those whose upper limit reaches the lower limit of the last pair to be
-kept go on, at most one in `SURVIVORS`, to twice as many rows (successive halving: Karnin, Koren & Somekh 2013, ICML;
+All pairs are counted on a sample of the rows. Those whose upper limit reaches the lower limit of the last pair of the
+table go on, at most one in `SURVIVORS`, to twice as many rows (successive halving: Karnin, Koren & Somekh 2013, ICML;
 Jamieson & Talwalkar 2016, AISTATS), until what is left is counted on all. A round costs half of the one before.
 """
 
@@ -30,30 +30,32 @@ from featflow.summaries import PairCountsByGroupSummarizer, PairCountsSummarizer
 __all__ = ["Searched", "search"]
 
 FIRST_SHARE = 0.04
-"""Share of the rows on which every pair is counted."""
+"""Share of the rows on which every pair is counted. It decides the cost of a search: for 2,000 columns of 200,000 rows,
+all rounds together took 5.0 % of pairs times rows (docs/benchmarks.md)."""
 FEWEST_ROWS = 5_000
-"""Rows of the first sample, if there are so many."""
+"""Rows of the first sample, if there are so many: of fewer, limits are too wide to tell pairs apart."""
 SURVIVORS = 4
-"""One pair in so many goes on, while rows double: a round costs half of the one before."""
+"""One pair in so many goes on, while rows double: a round costs half of the one before, so all rounds cost at most
+twice the first."""
 SPARE = 2
-"""Times the pairs to be kept that are counted on all rows."""
+"""Times the pairs of the table that are counted on all rows, so that the last pairs need not rank right in a sample."""
 PAIRS_OF_A_TASK = 2048
-"""Pairs that a task of a later round counts."""
+"""Pairs that a task of a later round counts: more share the codes of a tile, fewer let more tasks run at once."""
 MEASURE_COPIES = 8
-"""Copies of a state that measuring it takes."""
+"""Memory that scoring a block takes, in copies of its state: counts, logarithms, margins and terms of the null."""
 TILE = 64
 """Columns of a tile: pairs of one tile are counted by one task, which reads the codes of few columns."""
 
 
 @dataclass(frozen=True)
 class Searched:
-    """The best pairs and what it took to find them."""
+    """The best pairs, and the rounds that found them."""
 
     table: pa.Table
     """Rows of the interaction table, without error bars."""
     targets: list[dict[str, Any]]
-    """Of every target: rounds, each a share of the rows and a number of pairs, and all pairs times rows looked at as a
-    share of looking at every pair on every row."""
+    """Entry of the manifest for every target: rounds, each a share of the rows and a number of pairs, and their pairs
+    times rows as a share of every pair on every row."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class _Candidates:
 
 
 @dataclass(frozen=True)
-class _Screen:
-    """What the tasks of the first round share."""
+class _FirstRound:
+    """Input that all tasks of the first round share."""
 
     stream: StoredColumns
     specs: tuple[PairCountsSummarizer, ...]
@@ -86,8 +88,8 @@ class _Screen:
 
 
 @dataclass(frozen=True)
-class _Chunks:
-    """What the tasks of a later round share."""
+class _LaterRound:
+    """Input that all tasks of a later round share."""
 
     stream: StoredColumns
     specs: tuple[PairCountsByGroupSummarizer, ...]
@@ -102,33 +104,33 @@ class _Chunks:
 def search(context: Context, keep: int) -> Searched:
     """Return the ``keep`` pairs of most synergy of every target, counted on all rows.
 
-    A pair is missed if in a sample as many others look better as are left to go on: the more synergy it has, the less
-    likely that is.
+    A pair is lost if, in a sample, as many others score higher as go on to the next round. The more synergy a pair has,
+    the less likely that is.
     """
     codings, rows = context.codebook.codings, context.columns.rows
     features = {c.column.name: index for index, c in enumerate(codings) if c.column.role is Role.FEATURE}
     share = min(1.0, max(FIRST_SHARE, FEWEST_ROWS / rows))
     pairs = len(features) * (len(features) - 1) / 2
-    screens = context.specs(CountsOfPairs(by_class=True, features_only=True))
-    found = _first_round(context, _Screen(context.codes, screens, features, keep, share))
+    specs = context.specs(CountsOfPairs(by_class=True, features_only=True))
+    by_target = _first_round(context, _FirstRound(context.codes, specs, features, keep, share))
     tables, targets = [INTERACTION.empty()], []
-    for target, (candidates, entropy_of) in found.items():
-        steps = [{"rows": share, "pairs": pairs}]
+    for target, (candidates, target_entropy) in by_target.items():
+        rounds = [{"rows": share, "pairs": pairs}]
         while True:
-            of_rows = 1.0 if len(candidates.a) <= SPARE * keep else min(1.0, 2 * steps[-1]["rows"])
-            steps.append({"rows": of_rows, "pairs": float(len(candidates.a))})
-            table = _again(context, target, candidates, of_rows)
-            if of_rows == 1:
+            next_share = 1.0 if len(candidates.a) <= SPARE * keep else min(1.0, 2 * rounds[-1]["rows"])
+            rounds.append({"rows": next_share, "pairs": float(len(candidates.a))})
+            table = _scored_pairs(context, target, candidates, next_share)
+            if next_share == 1:
                 break
-            candidates = _narrowed(_candidates(table, features, entropy_of), keep)  # noqa: PLW2901
+            candidates = _survivors(_candidates(table, features, target_entropy), keep)  # noqa: PLW2901
         tables.append(table)
-        spent = sum(step["rows"] * step["pairs"] for step in steps) / max(pairs, 1.0)
-        targets.append({"target": target, "pair_rows": spent, "rounds": steps})
+        spent = sum(each["rows"] * each["pairs"] for each in rounds) / max(pairs, 1.0)
+        targets.append({"target": target, "pair_rows": spent, "rounds": rounds})
     return Searched(top(pa.concat_tables(tables), keep), targets)
 
 
-def _first_round(context: Context, work: _Screen) -> dict[str, tuple[_Candidates, float]]:
-    """Count all pairs on the sample; return what goes on, by target, and the target's entropy."""
+def _first_round(context: Context, work: _FirstRound) -> dict[str, tuple[_Candidates, float]]:
+    """Count all pairs on the sample; return by target the pairs that go on, and the target's entropy."""
     memory = MEASURE_COPIES * max(spec.nbytes() for spec in work.specs)
     by_target: dict[str, list[_Candidates]] = {}
     entropies: dict[str, float] = {}
@@ -136,51 +138,55 @@ def _first_round(context: Context, work: _Screen) -> dict[str, tuple[_Candidates
     for block in context.map(_screen_block, work, range(len(work.specs)), stage, memory, gpus=True):
         for target, (candidates, entropies[target]) in block.items():
             by_target.setdefault(target, []).append(candidates)
-    return {t: (_narrowed(_joined(parts), work.keep), entropies[t]) for t, parts in by_target.items()}
+    return {t: (_survivors(_concatenated(parts), work.keep), entropies[t]) for t, parts in by_target.items()}
 
 
-def _screen_block(work: _Screen, index: int) -> dict[str, tuple[_Candidates, float]]:
+def _screen_block(work: _FirstRound, index: int) -> dict[str, tuple[_Candidates, float]]:
     spec = work.specs[index]
     state = work.stream.count(spec, work.share)
-    table, found = interactions(spec, state), {}
+    table, by_target = interactions(spec, state), {}
     for target, counts in zip(spec.targets, state.counts, strict=True):
         one_pair = counts[1:, : pair_cardinality(spec.left[0]), : pair_cardinality(spec.right[0])]
-        of_target = entropy(one_pair.sum(axis=(1, 2)))
+        target_entropy = entropy(one_pair.sum(axis=(1, 2)))
         rows = table.filter(pc.equal(table["target"], target.column.name))
-        found[target.column.name] = _narrowed(_candidates(rows, work.features, of_target), work.keep), of_target
-    return found
+        by_target[target.column.name] = (
+            _survivors(_candidates(rows, work.features, target_entropy), work.keep),
+            target_entropy,
+        )
+    return by_target
 
 
-def _candidates(table: pa.Table, features: dict[str, int], of_target: float) -> _Candidates:
+def _candidates(table: pa.Table, features: dict[str, int], target_entropy: float) -> _Candidates:
     """Return the pairs of one target with limits of their synergy."""
     names = pa.array(list(features))
     places = np.array(list(features.values()))
     a, b = (places[pc.index_in(table[side], value_set=names).to_numpy()] for side in ("feature_a", "feature_b"))
     columns = ("synergy", "joint_mi", "expected_mi", "n")
     synergy, joint, expected, n = (table[name].to_numpy().astype(np.float64) for name in columns)
-    return _Candidates(a, b, *limits(synergy, (joint, expected), n, of_target))
+    return _Candidates(a, b, *limits(synergy, (joint, expected), n, target_entropy))
 
 
-def _narrowed(candidates: _Candidates, keep: int) -> _Candidates:
-    """Return those that may be among the ``keep`` best, at most one in `SURVIVORS` but enough to choose from."""
+def _survivors(candidates: _Candidates, keep: int) -> _Candidates:
+    """Return the pairs that may be among the ``keep`` best, at most one in `SURVIVORS`, or `SPARE` times ``keep``."""
     count = len(candidates.a)
     most = max(count // SURVIVORS, SPARE * keep)
     least = np.partition(candidates.low, count - keep)[count - keep] if count > keep else -np.inf
-    kept = np.flatnonzero(candidates.high >= least)
-    if len(kept) > most:
-        kept = kept[np.argsort(-candidates.high[kept], kind="stable")[:most]]
-    return candidates.take(kept)
+    # ``keep`` pairs have a lower limit of ``least`` or more, so a pair with a lower upper limit is not among the best.
+    chosen = np.flatnonzero(candidates.high >= least)
+    if len(chosen) > most:
+        chosen = chosen[np.argsort(-candidates.high[chosen], kind="stable")[:most]]
+    return candidates.take(chosen)
 
 
-def _joined(parts: list[_Candidates]) -> _Candidates:
+def _concatenated(parts: list[_Candidates]) -> _Candidates:
     return _Candidates(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_Candidates)))
 
 
 # --- later rounds ---------------------------------------------------------------------------------------------------
 
 
-def _again(context: Context, target: str, candidates: _Candidates, share: float) -> pa.Table:
-    """Count pairs on a share of the rows; return their rows of the interaction table."""
+def _scored_pairs(context: Context, target: str, candidates: _Candidates, share: float) -> pa.Table:
+    """Count pairs on a share of the rows; return their rows of the interaction table, without error bars."""
     codings = context.codebook.codings
     order = np.lexsort((candidates.b, candidates.a, candidates.b // TILE, candidates.a // TILE))
     pairs = [(codings[a], codings[b]) for a, b in zip(candidates.a[order], candidates.b[order], strict=True)]
@@ -190,30 +196,30 @@ def _again(context: Context, target: str, candidates: _Candidates, share: float)
         )
         for start in range(0, len(pairs), PAIRS_OF_A_TASK)
     )
-    sizes = context.columns.rows, _present(context.columns, target)
-    work = _Chunks(context.codes, specs, context.scale, share, *sizes)
+    sizes = context.columns.rows, _present_rows(context.columns, target)
+    work = _LaterRound(context.codes, specs, context.scale, share, *sizes)
     memory = state_store.WORKING_COPIES * max((spec.nbytes() for spec in specs), default=0)
     stage = f"interactions: {share:.1%} of rows, {len(pairs):,} pairs"
     tables = context.map(_score_chunk, work, range(len(specs)), stage, memory)
     return pa.concat_tables([INTERACTION.empty(), *tables])
 
 
-def _present(columns: ColumnStates, target: str) -> int:
+def _present_rows(columns: ColumnStates, target: str) -> int:
     """Return the rows in which a column is present."""
     missing = {column.name: counts.missing for column, counts in zip(columns.categories, columns.levels, strict=True)}
     missing |= {column.name: int(n) for column, n in zip(columns.numbers, columns.moments.missing, strict=True)}
     return columns.rows - missing[target]
 
 
-def _score_chunk(work: _Chunks, index: int) -> pa.Table:
+def _score_chunk(work: _LaterRound, index: int) -> pa.Table:
     spec = work.specs[index]
     state, shapes = work.stream.count(spec, work.share), spec.shapes()
     joint, expected, synergy = np.empty((3, len(shapes)))
     tables = list(spec.tables(state))
     for shape in dict.fromkeys(shapes):
-        alike = [place for place, other in enumerate(shapes) if other == shape]
-        found = scores(np.stack([tables[place][0, :, :, 1:] for place in alike]), work.scale)
-        joint[alike], expected[alike], synergy[alike] = found.joint_mi, found.expected_mi, found.synergy
+        places = [place for place, other in enumerate(shapes) if other == shape]
+        scored = scores(np.stack([tables[place][0, :, :, 1:] for place in places]), work.scale)
+        joint[places], expected[places], synergy[places] = scored.joint_mi, scored.expected_mi, scored.synergy
     assert spec.target is not None  # noqa: S101  every chunk is about one
     n = round(float(tables[0][..., 1:].sum()) * work.scale)
     if spec.weight and state.rows == work.rows:  # weights do not say how many rows there were
