@@ -42,16 +42,19 @@ class Ranking(Analysis[RankingOptions]):
         return self.options.clusters
 
     def fit(self, context: Context, frozen: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return the unit of event time that windows are made of: the finest that any run took."""
-        found = unit_of_windows(context.dataset, context.columns)
-        if found is None:
+        """Return event time and the unit that windows are made of: the finest unit of this run and those before it."""
+        time_unit = unit_of_windows(context.dataset, context.columns)
+        if time_unit is None:
             return {}
-        name, unit = found
+        name, unit = time_unit
         earlier = frozen.get("time_unit") if frozen and frozen.get("event_time") == name else None
-        return {"event_time": name, "time_unit": min(unit, earlier or unit)}  # counts join units by themselves
+        return {
+            "event_time": name,
+            "time_unit": min(unit, earlier or unit),
+        }  # counts join units where there are too many
 
-    def _over_time(self, context: Context) -> CountsOverTime | None:
-        """Return the request of windows; none with weights, as its counts are of rows."""
+    def _window_request(self, context: Context) -> CountsOverTime | None:
+        """Return the request for counts over time; None without windows, or with weights, as it counts rows."""
         unit = context.fitted[self.name].get("time_unit")
         if unit is None or self.options.windows < 2 or context.dataset.weight:
             return None
@@ -61,7 +64,7 @@ class Ranking(Analysis[RankingOptions]):
         """Return counts of features against targets, and those over time."""
         if context.codings_of(Role.TARGET):
             yield CountsOfFeatures(tuple(self.options.strata))
-            if windows := self._over_time(context):
+            if windows := self._window_request(context):
                 yield windows
 
     def measure(self, context: Context) -> Iterable[Measurement]:
@@ -70,7 +73,7 @@ class Ranking(Analysis[RankingOptions]):
             share, confidence = context.columns.effective_share, context.uncertainty.confidence
             work = RankingMeasure(share, confidence, clustered=self.options.clusters is not None)
             yield Measurement(CountsOfFeatures(tuple(self.options.strata)), measure_features, work)
-            if windows := self._over_time(context):
+            if windows := self._window_request(context):
                 yield Measurement(windows, measure_windows, self.options.windows)
 
     def write(self, context: Context) -> None:
@@ -81,15 +84,15 @@ class Ranking(Analysis[RankingOptions]):
         context.warn(*(warning for _, warnings in blocks for warning in warnings))
         scored = pa.concat_tables([RANKING.empty(), *(table for table, _ in blocks)])
         scored = with_alerts(scored, context.table("profile"))
-        if self._over_time(context):
-            scored, windows = self._in_windows(context, scored)
+        if self._window_request(context):
+            scored, windows = self._with_windows(context, scored)
             context.write(RANKING_WINDOW, [windows])
         elif context.dataset.weight and context.dataset.with_role(Role.EVENT_TIME) and self.options.windows > 1:
             context.warn("dataset.weight: windows of event time count rows, so nothing is ranked in them")
         context.write(RANKING, [ranked(scored, context.uncertainty)])
 
-    def _in_windows(self, context: Context, scored: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Return the ranking with what windows of event time say of its features, and the ranking in each of them."""
+    def _with_windows(self, context: Context, scored: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return the ranking with its columns about windows of event time, and the ranking in each window."""
         blocks = context.results(measure_windows)
         skills: Skills = {}
         for block in blocks:
@@ -104,7 +107,7 @@ class Ranking(Analysis[RankingOptions]):
         return with_skills(scored, ranks, skills), ranks
 
     def assumption(self) -> str:
-        """Return what p-values of the ranking rest on."""
+        """Return the null hypothesis of the ranking, as a sentence."""
         strata = f" within each joint level of {', '.join(self.options.strata)}" if self.options.strata else ""
         rows, clusters = ", rows are independent", self.options.clusters
         if clusters:
@@ -114,7 +117,7 @@ class Ranking(Analysis[RankingOptions]):
         )
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
-        """Yield how information and ranks moved."""
+        """Yield changes of information and of ranks."""
         if before.has("ranking") and now.has("ranking"):
             from featflow.analyses.ranking.drift import ranking_drift  # noqa: PLC0415  polars
 
@@ -138,7 +141,7 @@ class Ranking(Analysis[RankingOptions]):
 
 @dataclass(frozen=True)
 class WindowScores:
-    """What a block of features' counts over time say."""
+    """Scores of a block of features in windows of event time."""
 
     table: pa.Table
     """Rows of ranking_window, unranked."""

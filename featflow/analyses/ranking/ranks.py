@@ -1,4 +1,4 @@
-"""Ranks, q-values and where noise begins: what needs all features of a target.
+"""Ranks, q-values and the rank where noise begins, which need all features of a target.
 
 A feature may hold any rank that the intervals leave possible: all those whose
 interval lies above its own are before it, all those whose interval lies below it
@@ -28,14 +28,14 @@ def ranked(scored: pa.Table, options: UncertaintyOptions) -> pa.Table:
     """
     order = [("target", "ascending"), ("corrected_mi", "descending"), ("feature", "ascending")]
     scored = scored.sort_by(order)
-    found: dict[str, list[np.ndarray]] = {}
+    columns: dict[str, list[np.ndarray]] = {}
     start = 0
     for _, rows in groupby(scored.column("target").to_pylist()):
         size = len(list(rows))
-        for name, values in _of_target(scored.slice(start, size), options).items():
-            found.setdefault(name, []).append(values)
+        for name, values in _target_columns(scored.slice(start, size), options).items():
+            columns.setdefault(name, []).append(values)
         start += size
-    for name, parts in found.items():
+    for name, parts in columns.items():
         index, values = scored.schema.get_field_index(name), np.concatenate(parts)
         missing = np.isnan(values) if values.dtype.kind == "f" else None
         array = pa.array(values, mask=missing).cast(scored.schema.field(name).type)
@@ -43,13 +43,14 @@ def ranked(scored: pa.Table, options: UncertaintyOptions) -> pa.Table:
     return scored
 
 
-def _of_target(rows: pa.Table, options: UncertaintyOptions) -> dict[str, np.ndarray]:
+def _target_columns(rows: pa.Table, options: UncertaintyOptions) -> dict[str, np.ndarray]:
     p_values, low, high = (rows.column(name).to_numpy().astype(np.float64) for name in ("p_value", "ci_low", "ci_high"))
     q_values = false_discovery_rates(p_values, options.procedure)
     significant = q_values <= options.false_discovery_rate
     last = int(np.flatnonzero(significant)[-1]) + 1 if significant.any() else 0
     features = len(rows)
     rank = np.arange(1.0, features + 1)
+    # Features whose whole interval lies above, or below, that of each feature.
     above, below = np.searchsorted(np.sort(-low), -high, side="left"), np.searchsorted(np.sort(high), low, side="left")
     known = ~np.isnan(low)
     return {

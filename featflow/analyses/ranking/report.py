@@ -56,13 +56,13 @@ def section(run: Run, limits: PageLimits) -> Section | None:
 
 
 def ranking_listing(ranking: pl.DataFrame, limits: PageLimits) -> Listing:
-    """Return the rows of all targets, each target's best first in turn, so that a cut takes the last of each."""
-    kept = ranking
+    """Return the rows of all targets, best first; a ranking of too many rows is cut to the first of each target."""
+    first_rows = ranking
     if ranking.height > limits.rows:
         most = max(limits.rows // ranking["target"].n_unique(), 1)
-        kept = ranking.filter(pl.col("rank") <= most)
+        first_rows = ranking.filter(pl.col("rank") <= most)
     row = "A row is a target and a feature; information is in nats."
-    found = listing("ranking", row, kept, described(RANKING, FIELDS), limits.rows)
-    if kept.height == ranking.height:
-        return found
-    return replace(found, caption=f"{row} The first {len(found.rows):,} of {ranking.height:,} rows.")
+    listed = listing("ranking", row, first_rows, described(RANKING, FIELDS), limits.rows)
+    if first_rows.height == ranking.height:
+        return listed
+    return replace(listed, caption=f"{row} The first {len(listed.rows):,} of {ranking.height:,} rows.")

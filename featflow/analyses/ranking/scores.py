@@ -29,21 +29,23 @@ from featflow.summaries.joint_counts import in_threads
 __all__ = ["RankingMeasure", "measure_features", "ranking", "with_alerts"]
 
 DETERMINES_FROM = 0.95
-"""Normalized information from which a feature all but equals the target."""
+"""Normalized information from which a feature all but equals the target; below 1, as a leak may have wrong rows."""
 PATTERN_FROM = 0.9
-"""Share of the information in missingness from which a feature is only its missing pattern."""
+"""Share of the information in missingness from which a feature is only its missing pattern; below 1, as chance leaves
+values some of it."""
 WEAK_BELOW = 0.001
 """Normalized information below which a missing pattern is not worth an alert."""
 
 EQUAL_FROM = 1 - 1e-12
 """Effective share from which weights are equal but for rounding, and sums of them stand for whole rows."""
 FEWEST_WEIGHTED_ROWS = 20
-"""Effective rows of a stratum below which rounding them to whole rows is no small matter."""
+"""Effective rows of a stratum below which its null is too rough: rounding to whole rows moves a margin by up to half a
+row, 2.5 % of 20."""
 
 
 @dataclass(frozen=True)
 class RankingMeasure:
-    """How to score."""
+    """Options of the scores of a ranking."""
 
     effective_share: float = 1.0
     """Rows of equal weight that a row is worth on average."""
@@ -54,7 +56,7 @@ class RankingMeasure:
 
 
 def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingMeasure) -> tuple[pa.Table, list[str]]:
-    """Return the scores of a block of features about all targets, unranked, and what to warn of.
+    """Return the scores of a block of features about all targets, unranked, and warnings.
 
     Ranks and q-values need all features: `featflow.analyses.ranking.ranks.ranked` gives them.
     """
@@ -65,7 +67,7 @@ def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingM
             continue
         scored = _Target(spec.features, counts, int(state.present[t]), measure)
         rows = scored.columns()
-        alerts = [sorted(found) for found in scored.alerts(rows)]
+        alerts = [sorted(flags) for flags in scored.alerts(rows)]
         names = [feature.column.name for feature in spec.features]
         rows |= {"target": [target.column.name] * len(names), "feature": names, "alerts": alerts}
         tables.append(RANKING.build(rows))
@@ -84,12 +86,12 @@ def measure_features(
 
 
 def with_alerts(scored: pa.Table, profile: pa.Table | None) -> pa.Table:
-    """Return scores with the alerts of their features' profiles beside their own."""
+    """Return scores whose alerts include those of their features' profiles."""
     if profile is None:
         return scored
-    of_column = dict(zip(profile["column"].to_pylist(), profile["alerts"].to_pylist(), strict=True))
-    own = zip(scored["feature"].to_pylist(), scored["alerts"].to_pylist(), strict=True)
-    alerts = [sorted({*of_column.get(feature, []), *found}) for feature, found in own]
+    profile_alerts = dict(zip(profile["column"].to_pylist(), profile["alerts"].to_pylist(), strict=True))
+    scored_alerts = zip(scored["feature"].to_pylist(), scored["alerts"].to_pylist(), strict=True)
+    alerts = [sorted({*profile_alerts.get(feature, []), *flags}) for feature, flags in scored_alerts]
     index = scored.schema.get_field_index("alerts")
     return scored.set_column(index, scored.schema.field(index), pa.array(alerts, scored.schema.field(index).type))
 
@@ -115,7 +117,7 @@ class _Target:
         missing_mi, missing_expected = self._information([_pattern(table) for table in self.whole])
         corrected, missing = mi - expected, missing_mi - missing_expected
         clusters = self._clusters()
-        effects = np.array([1.0 if of_feature is None else of_feature.design_effect for of_feature in clusters])
+        effects = np.array([1.0 if cluster is None else cluster.design_effect for cluster in clusters])
         tests = self._tests(mi, clusters)
         unknown = self._too_few_rows() | np.isnan(effects)
         std = np.array([test.std for test in tests])
@@ -146,48 +148,48 @@ class _Target:
 
     def alerts(self, rows: dict[str, Any]) -> list[list[str]]:
         """Return the alerts of every feature's relation to the target."""
-        found = []
+        flags = []
         for normalized, missing, corrected in zip(
             rows["normalized_mi"], rows["missing_mi"], rows["corrected_mi"], strict=True
         ):
             determines, pattern = normalized >= DETERMINES_FROM, missing >= PATTERN_FROM * corrected
-            found.append(
+            flags.append(
                 ["determines_target"] * bool(determines)
                 + ["missing_pattern"] * bool(normalized >= WEAK_BELOW and pattern)
             )
-        return found
+        return flags
 
     def warnings(self) -> list[str]:
-        """Return what makes numbers null or empty."""
-        found = []
+        """Return warnings of conditions under which scores are null, rough or 0."""
+        messages = []
         with_rows = self.classes[self.classes.sum(axis=1) > 0]
         silent = with_rows[np.count_nonzero(with_rows, axis=1) < 2]
         if len(with_rows) > 1 and len(silent):
-            found.append(
+            messages.append(
                 f"{len(silent)} of {len(with_rows)} strata hold one class only, {silent.sum():,.0f} rows in all; "
                 "they say nothing about any feature"
             )
         if self._too_few_rows():
-            found.append(
+            messages.append(
                 f"weights, and most rows in strata worth less than {FEWEST_WEIGHTED_ROWS} rows: scores are rough and "
                 "p-values null; take coarser strata"
             )
         classes = int(np.count_nonzero(self.classes.sum(axis=0)))
         if classes < 2 and self.present:
-            found.append("one class has all the weight; every score is 0")
+            messages.append("one class has all the weight; every score is 0")
         if 2 * classes > self.present:
-            found.append(f"{classes} classes in {self.present} rows; most scores equal their null")
+            messages.append(f"{classes} classes in {self.present} rows; most scores equal their null")
         by_fold = {len(table): table for table in self.counts if len(table) > 1}
         groups = {int(np.count_nonzero(table.sum(axis=(1, 2, 3)))) for table in by_fold.values()}
         if groups and min(groups) < FEWEST_GROUPS:
             clustered = self.measure.clustered
-            found.append(
+            messages.append(
                 f"its rows fall into {min(groups)} group(s) and the jackknife needs {FEWEST_GROUPS}; intervals are null"
                 + (" and design effects rest on so few" if clustered else "")
                 + (" in large tables, which fold groups" if max(groups) >= FEWEST_GROUPS else "")
                 + f"; see analyses.{'ranking.clusters' if clustered else 'uncertainty.group_by'}"
             )
-        return found
+        return messages
 
     # --- scores -----------------------------------------------------------------------------------------------------
 
@@ -224,10 +226,10 @@ class _Target:
             for table in self.whole
         ]
         for index, null in enumerate(nulls):
-            null.prepare(np.concatenate([of_feature[index] for of_feature in margins]))
+            null.prepare(np.concatenate([feature_margins[index] for feature_margins in margins]))
         return [
-            null_test(float(score), of_feature, nulls, of_clusters)
-            for score, of_feature, of_clusters in zip(mi, margins, clusters, strict=True)
+            null_test(float(score), feature_margins, nulls, cluster)
+            for score, feature_margins, cluster in zip(mi, margins, clusters, strict=True)
         ]
 
     def _marginal(self) -> np.ndarray:
@@ -238,7 +240,7 @@ class _Target:
 
     def _error_bars(self, corrected: np.ndarray) -> dict[str, np.ndarray]:
         names = ("standard_error", "ci_low", "ci_high")
-        found = {name: np.full(len(corrected), np.nan) for name in names}
+        columns = {name: np.full(len(corrected), np.nan) for name in names}
         for groups in {len(table) for table in self.counts}:
             some = np.array([index for index, table in enumerate(self.counts) if len(table) == groups])
             rows = self.counts[some[0]].sum(axis=(1, 2, 3))
@@ -253,18 +255,18 @@ class _Target:
             in_threads(delete, np.flatnonzero(rows).tolist())
             bars = error_bars(corrected[some], deleted, rows, self.measure.confidence)
             for name, values in zip(names, (bars.standard_error, bars.low, bars.high), strict=True):
-                found[name][some] = values
-        return found
+                columns[name][some] = values
+        return columns
 
     def _clusters(self) -> list[Clusters | None]:
         """Return every feature's design effect, NaN where it would rest on too few groups; None without clusters."""
-        found: list[Clusters | None] = []
+        clusters: list[Clusters | None] = []
         for table, whole in zip(self.counts, self.whole, strict=True):
             groups = int(np.count_nonzero(table.sum(axis=(1, 2, 3))))
             known = groups >= FEWEST_GROUPS
             effect = design_effect(table, whole, self.scale) if self.measure.clustered and known else float("nan")
-            found.append(Clusters(effect, max(groups - 1, 1)) if self.measure.clustered else None)
-        return found
+            clusters.append(Clusters(effect, max(groups - 1, 1)) if self.measure.clustered else None)
+        return clusters
 
     def _too_few_rows(self) -> bool:
         """Whether weighted rows lie mostly in strata worth so few that whole rows cannot stand for them."""

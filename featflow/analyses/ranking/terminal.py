@@ -1,4 +1,4 @@
-"""The first features of every target, for people."""
+"""The first features of every target, as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ __all__ = ["shown"]
 
 COLUMNS = ("rank", "could be", "feature", "corrected", "interval", "raw", "noise", "q", "share", "alerts")
 SMALLEST_SHOWN = 1e-99
+"""q-values below are shown as "<1e-99": an exponent of three digits would widen the column."""
 WIDE, WIDE_ONLY = 130, {"interval", "raw", "noise"}
-"""Columns of a terminal from which the whole ranking is shown."""
+"""Characters of a line from which all columns are shown, and the columns that narrower terminals leave out."""
 SHOWN = 8
-"""Features of each target shown on the terminal."""
+"""Features of each target shown, so that a few targets fit a screen; the table has all."""
 
 
 def shown(run: Run, width: int) -> Group | None:
-    """Return a table for each target, what is not significant in dim letters.
+    """Return a table for each target, features that are not significant in dim letters.
 
     Parameters
     ----------
@@ -34,10 +35,10 @@ def shown(run: Run, width: int) -> Group | None:
         return None
     columns = [name for name in COLUMNS if width >= WIDE or name not in WIDE_ONLY]
     targets = ranking["target"].unique(maintain_order=True)
-    return Group(*(_table(target, ranking.filter(pl.col("target") == target), columns) for target in targets))
+    return Group(*(_target_table(target, ranking.filter(pl.col("target") == target), columns) for target in targets))
 
 
-def _table(target: str, ranking: pl.DataFrame, columns: list[str]) -> Table:
+def _target_table(target: str, ranking: pl.DataFrame, columns: list[str]) -> Table:
     table = Table(title=f"What tells about {escape(target)} (nats)", title_justify="left")
     for name in columns:
         words = name in {"feature", "alerts"}
@@ -53,7 +54,7 @@ def _table(target: str, ranking: pl.DataFrame, columns: list[str]) -> Table:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """Return what is shown of a row of the ranking, by column."""
+    """Return the cells of a row of the ranking, by column."""
     known = row["ci_low"] is not None
     return {
         "rank": str(row["rank"]),

@@ -13,11 +13,12 @@ from featflow.measures.codebook import ColumnStates
 __all__ = ["unit_of_windows"]
 
 FEWEST_UNITS = 16
-"""Units of event time that usual times span: two a window by default."""
+"""Units of event time that usual times span: two for each of the 8 windows by default, as a window of several units has
+a variance between units, which widens its errors."""
 
 
 def unit_of_windows(dataset: Dataset, states: ColumnStates) -> tuple[str, float] | None:
-    """Return event time and its coarsest unit of which the usual times span enough; None where no time is known."""
+    """Return event time and its coarsest unit of which usual times span enough; None where all times are missing."""
     for column in dataset.with_role(Role.EVENT_TIME):
         histogram = states.histograms[states.numbers.index(column)]
         times = key_values(histogram.cells, column.type)
