@@ -1,4 +1,4 @@
-"""What the bins of a feature say of a target of two classes, from the counts that the ranking uses, too."""
+"""Information value of features about a target of two classes, from the same counts as the ranking."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def measure_block(
     rows = [
         {"target": target.column.name, "event": event, "n": int(state.present[t])} | row
         for t, target in enumerate(spec.targets)
-        for event, row in _of_target(spec, state, t, confidence)
+        for event, row in _target_rows(spec, state, t, confidence)
     ]
     names = dict.fromkeys(name for row in rows for name in row) or ["target"]
     return INFORMATION_VALUE.build({name: [row[name] for row in rows] for name in names})
 
 
-def _of_target(
+def _target_rows(
     spec: TargetCountsSummarizer, state: TargetCounts, t: int, confidence: float
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the event and a row a feature, if the target has two classes."""
+    """Yield the name of the event and the row of each feature; nothing unless the target has two classes."""
     for feature, table in zip(spec.features, spec.tables(state, t), strict=True):
         counts = table.sum(axis=2).astype(np.float64)  # groups, levels, classes: over strata
         classes = np.flatnonzero(counts[..., 1:].sum(axis=(0, 1)) > 0) + 1
@@ -75,13 +75,13 @@ def _of_target(
         target, names = spec.targets[t], [str(each) for each in classes]
         if isinstance(target, NumberCoding):
             names = [bin_names(target)[each] for each in classes]
-        elif max(classes) <= len(target.levels):  # which stand in the order of their names
+        elif max(classes) <= len(target.levels):  # levels stand in the order of their names
             names = [str(target.levels[int(each) - 1]) for each in classes]
-        yield names[1], _row(feature, counts[..., classes], confidence)
+        yield names[1], _feature_row(feature, counts[..., classes], confidence)
 
 
-def _row(feature: Coding, counts: np.ndarray, confidence: float) -> dict[str, Any]:
-    """Return what a feature says; counts are of others and events, shape (groups, levels, 2)."""
+def _feature_row(feature: Coding, counts: np.ndarray, confidence: float) -> dict[str, Any]:
+    """Return a feature's row of the table; counts are of others and events, shape (groups, levels, 2)."""
     bins = np.stack([counts[:, feature.groups == code].sum(axis=1) for code in range(int(feature.groups.max()) + 1)], 1)
     levels, names = (counts[:, 1:], []) if isinstance(feature, NumberCoding) else (bins, bin_names(feature))
     whole, ordered = bins.sum(axis=0), levels.sum(axis=0)
@@ -91,45 +91,47 @@ def _row(feature: Coding, counts: np.ndarray, confidence: float) -> dict[str, An
         order = np.lexsort((np.arange(len(rate)), rate))
         levels, ordered, names = levels[:, order], ordered[order], [names[place] for place in order]
         held = held[order]
-    found = figures(whole, ordered)
-    without = figures(whole - bins, ordered - levels)
-    bars = error_bars(found, without, bins.sum(axis=(1, 2)), confidence)
-    ends = {name: (bars.standard_error[i], bars.low[i], bars.high[i]) for i, name in enumerate(FIGURES)}
+    scores = figures(whole, ordered)
+    deleted = figures(whole - bins, ordered - levels)
+    bars = error_bars(scores, deleted, bins.sum(axis=(1, 2)), confidence)
+    intervals = {name: (bars.standard_error[i], bars.low[i], bars.high[i]) for i, name in enumerate(FIGURES)}
     split, rows = best_split(ordered), whole.sum(axis=0)
     used = np.count_nonzero(whole.sum(axis=1))
     return {
         "feature": feature.column.name,
         "event_rate": rows[1] / rows.sum(),
-        **dict(zip(FIGURES, found, strict=True)),
+        **dict(zip(FIGURES, scores, strict=True)),
         "expected_iv": (used - 1) * (1 / rows).sum(),
-        "iv_standard_error": ends["iv"][0],
-        "iv_low": ends["iv"][1],
-        "iv_high": ends["iv"][2],
-        "ks_low": np.clip(ends["ks"][1], 0.0, 1.0),
-        "ks_high": np.clip(ends["ks"][2], 0.0, 1.0),
-        "auc_standard_error": ends["auc"][0],
-        "auc_low": np.clip(ends["auc"][1], 0.0, 1.0),
-        "auc_high": np.clip(ends["auc"][2], 0.0, 1.0),
+        "iv_standard_error": intervals["iv"][0],
+        "iv_low": intervals["iv"][1],
+        "iv_high": intervals["iv"][2],
+        "ks_low": np.clip(intervals["ks"][1], 0.0, 1.0),
+        "ks_high": np.clip(intervals["ks"][2], 0.0, 1.0),
+        "auc_standard_error": intervals["auc"][0],
+        "auc_low": np.clip(intervals["auc"][1], 0.0, 1.0),
+        "auc_high": np.clip(intervals["auc"][2], 0.0, 1.0),
         "split_gain": split.gain if split else np.nan,
-        "split_value": _value(feature, split.first_above) if split and not names else np.nan,
+        "split_value": _split_value(feature, split.first_above) if split and not names else np.nan,
         "split_levels": [
-            n for n, there in zip(names[split.first_above :], held[split.first_above :], strict=True) if there
+            level
+            for level, has_rows in zip(names[split.first_above :], held[split.first_above :], strict=True)
+            if has_rows
         ]
         if split and names
         else None,
         "event_rate_low": split.rate_low if split else np.nan,
         "event_rate_high": split.rate_high if split else np.nan,
-        "bins": _bins(feature, whole),
+        "bins": _bin_rows(feature, whole),
     }
 
 
-def _value(feature: Coding, first_above: int) -> float:
-    """Return the least value of a number's fine bin, the bins without "missing" counted from 0."""
+def _split_value(feature: Coding, first_above: int) -> float:
+    """Return the least value of a number's fine bin; bins are counted from 0, without that of missing values."""
     assert isinstance(feature, NumberCoding)  # noqa: S101  only numbers have values
     return float(key_values(feature.edges[first_above - 1 : first_above], feature.column.type)[0])
 
 
-def _bins(feature: Coding, whole: np.ndarray) -> list[dict[str, Any]]:
+def _bin_rows(feature: Coding, whole: np.ndarray) -> list[dict[str, Any]]:
     woe, contribution = evidence(whole)
     rows = whole.sum(axis=1)
     return [

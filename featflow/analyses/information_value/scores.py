@@ -19,7 +19,7 @@ __all__ = ["FIGURES", "Split", "best_split", "evidence", "figures"]
 
 FIGURES = ("iv", "ks", "auc")
 HALF_ROW = 0.5
-"""Added to both classes of a bin that lacks one."""
+"""Rows added to both classes of a bin that lacks one, so that its weight of evidence is finite."""
 
 
 def evidence(bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
