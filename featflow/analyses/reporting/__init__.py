@@ -1,1 +1,1 @@
-"""What report sections are made of: listings, plots, labels, limits."""
+"""Parts of report sections: listings, plots, labels, limits."""

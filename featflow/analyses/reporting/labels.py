@@ -10,6 +10,7 @@ __all__ = ["plural", "rounded", "shown", "time"]
 MOST_CHARACTERS = 120
 """Characters of a name that are shown: pages stay small whatever columns are called."""
 DIGITS = 6
+"""Significant digits of a number on the page: more are within its error, and would be bytes of every row."""
 
 
 def shown(text: str, most: int = MOST_CHARACTERS) -> str:

@@ -1,4 +1,4 @@
-"""How much a page holds. Whatever a run holds, its page can be opened, kept and sent."""
+"""Limits of a page's content: a page of any run stays small enough to open, keep and send."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 __all__ = ["MOST_BYTES", "SIZES", "PageLimits"]
 
 MOST_BYTES = 8_000_000
-"""Bytes of a page, whatever the number of columns."""
+"""Bytes of a page, whatever the number of columns: it can be sent by mail, and hold thousands of rows."""
 PAIRS_SHARE = 0.4
-"""Of the rows of a page's tables that are pairs: two names a row, and three such tables a page."""
+"""Rows of a table of pairs as a share of those of other tables: a pair has two names, and a page three such tables."""
 
 
 @dataclass(frozen=True)
 class PageLimits:
-    """Most of what is shown of each kind."""
+    """The most that a page shows of each kind."""
 
     rows: int
     """Rows of a table."""
@@ -32,4 +32,4 @@ class PageLimits:
 
 
 SIZES = (PageLimits(10_000), PageLimits(4_000), PageLimits(1_500, 80), PageLimits(400, 60, 4), PageLimits(80, 30, 2, 2))
-"""Tried in turn, until a page has at most `MOST_BYTES`."""
+"""Limits that are tried in turn until a page has at most `MOST_BYTES`."""

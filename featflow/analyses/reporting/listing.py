@@ -22,7 +22,7 @@ class Field:
     name: str
     """Column of the frame."""
     title: str
-    """What stands above it."""
+    """Heading of the column."""
     kind: str = "number"
     """number, integer, share, probability, text, words (a list), flag or picture (of a distribution). Where the column
     kind of the same row is time, a value is a time and a span is in days; else they are numbers."""
@@ -32,7 +32,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows to look through."""
+    """A table of the page that readers sort, filter and page through."""
 
     name: str
     """Its id in the page."""
@@ -40,7 +40,7 @@ class Listing:
     """What a row is, and how many are shown."""
     fields: tuple[Field, ...]
     rows: tuple[tuple[Any, ...], ...]
-    """Cells; texts are places in `texts`."""
+    """Cells; a text stands as its index in `texts`, so that a name of many rows is in the page once."""
     texts: tuple[str, ...]
     """Every text once."""
 
@@ -51,7 +51,7 @@ class Listing:
 
 
 def described(table: TableSpec, columns: Sequence[tuple[str, str, str]]) -> list[Field]:
-    """Return fields that mean what the table says of its columns.
+    """Return fields that carry the table's own descriptions of its columns.
 
     Parameters
     ----------
@@ -62,30 +62,30 @@ def described(table: TableSpec, columns: Sequence[tuple[str, str, str]]) -> list
     return [Field(name, title, kind, meaning[name]) for name, title, kind in columns]
 
 
-def listing(name: str, said: str, frame: pl.DataFrame, fields: Sequence[Field], most: int) -> Listing:
+def listing(name: str, row: str, frame: pl.DataFrame, fields: Sequence[Field], most: int) -> Listing:
     """Return the first rows of a frame as a listing.
 
     Parameters
     ----------
-    said
-        What a row is.
+    row
+        Sentence that says what a row is.
     most
-        Most rows.
+        Rows that the listing holds at most.
 
     Examples
     --------
     >>> import polars as pl
     >>> frame = pl.DataFrame({"feature": ["a", "b"], "mi": [0.5, None]})
-    >>> made = listing("x", "A row a feature.", frame, [Field("feature", "feature", "text"), Field("mi", "mi")], 1)
-    >>> made.rows, made.texts, made.caption
+    >>> first = listing("x", "A row a feature.", frame, [Field("feature", "feature", "text"), Field("mi", "mi")], 1)
+    >>> first.rows, first.texts, first.caption
     (((0, 0.5),), ('a',), 'A row a feature. The first 1 of 2 rows.')
     """
     texts: dict[str, int] = {}
-    kept = frame.head(most)
-    columns = [_cells(kept, field, texts) for field in fields]
+    head = frame.head(most)
+    columns = [_cells(head, field, texts) for field in fields]
     rows = tuple(zip(*columns, strict=True))
     some = f"The first {len(rows):,} of {plural(frame.height, 'row')}." if len(rows) < frame.height else ""
-    return Listing(name, f"{said} {some or plural(frame.height, 'row') + '.'}", tuple(fields), rows, tuple(texts))
+    return Listing(name, f"{row} {some or plural(frame.height, 'row') + '.'}", tuple(fields), rows, tuple(texts))
 
 
 def _cells(frame: pl.DataFrame, field: Field, texts: dict[str, int]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Figures as Bokeh models. Their colours of text, axes and grids are the page's, by CSS; those of marks suit both."""
+"""Bokeh figures in the page's style. CSS sets colours of text, axes and grids; those of marks suit light and dark."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from featflow.analyses.reporting.labels import shown
 __all__ = ["FONT", "MARK", "NOISE", "WARM", "label", "name_axis", "narrow", "plot"]
 
 MARK, NOISE, WARM = "#3b7dd8", "#868e99", "#c9632a"
-"""Of what is measured, of noise, and of a second thing: at least 3 to 1 on white and on the dark page."""
+"""Colours of measured values, of noise, and of a second kind of mark: a contrast of at least 3 to 1 on white and on the
+dark page."""
 TEX = ("$$", "\\[", "\\(")
-"""What Bokeh takes for a formula, and would fetch a typesetter for."""
+"""Marks of text that Bokeh takes for a formula, for which it would fetch a typesetter from outside the page."""
 FONT = "system-ui, sans-serif"
 
 
@@ -27,7 +28,7 @@ def label(name: str, most: int = 28) -> Any:
 
 def plot(**options: Any) -> figure:
     """Return an empty figure in the page's style."""
-    made = figure(
+    fig = figure(
         **{
             "toolbar_location": None,
             "tools": "",
@@ -38,17 +39,17 @@ def plot(**options: Any) -> figure:
         }
         | options
     )
-    made.toolbar.logo = None
-    for axis in made.axis:
+    fig.toolbar.logo = None
+    for axis in fig.axis:
         axis.axis_label_text_font = axis.major_label_text_font = FONT
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
         axis.minor_tick_line_color = None
-    return made
+    return fig
 
 
 def narrow(**properties: Any) -> list[Any]:
-    """Return tags of a model that say how its properties are set where the page is narrow, as on a phone."""
+    """Return tags of a model that hold its properties for a narrow page, as on a phone."""
     return [{"narrow": properties}]
 
 

@@ -1,4 +1,4 @@
-"""What an analysis shows of a run in its report."""
+"""Section of a report, in which an analysis shows its tables of a run."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class Section:
     title: str
     listings: tuple[Listing, ...] = ()
     plots: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
-    """Makes each Bokeh model, by its id in the page."""
+    """Functions that make the Bokeh models, by id in the page."""
     values: Mapping[str, Any] = field(default_factory=dict)
-    """What its template uses besides."""
+    """Values that its template uses."""
     template: str = "reporting/section.html"
-    """Below ``featflow/analyses/``; by default the listings, one after another."""
+    """Path below ``featflow/analyses/``; the default shows the listings one after another."""
     fewer: Callable[[PageLimits], Section] | None = None
-    """Makes the section of a smaller page, where that is less work than to make it anew."""
+    """Function that makes the section of a smaller page, where this is less work than making it anew."""
 
 
 def section_of_tables(name: str, tables: Sequence[TableSpec], run: Run, limits: PageLimits) -> Section | None:
-    """Return a listing of each table that has rows: the section of an analysis that describes none of its own."""
+    """Return a section with a listing of each table that has rows, for analyses without a section of their own."""
     written = [table for table in tables if run.manifest["tables"].get(table.name, {}).get("rows")]
-    listings = tuple(_listing(table, run, limits) for table in written)
+    listings = tuple(_table_listing(table, run, limits) for table in written)
     return Section(name, name.replace("_", " ").capitalize(), listings) if listings else None
 
 
-def _listing(table: TableSpec, run: Run, limits: PageLimits) -> Listing:
+def _table_listing(table: TableSpec, run: Run, limits: PageLimits) -> Listing:
     tests = {each.name for each in TESTS}
     columns = {each.name: KINDS[each.type] for each in table.schema if each.type in KINDS}
     titles = [

@@ -17,5 +17,5 @@ def false_discovery_rate(run: Run) -> float:
 def significant_pairs(interaction: pl.DataFrame, rate: float) -> pl.DataFrame:
     """Return the pairs that are significant and whose synergy and its interval are above 0, most synergy first."""
     positive = (pl.col("synergy") > 0) & (pl.col("ci_low").fill_null(0) > 0)
-    sure = interaction.filter((pl.col("q_value") <= rate) & positive)
-    return sure.sort("synergy", descending=True, maintain_order=True)
+    significant = interaction.filter((pl.col("q_value") <= rate) & positive)
+    return significant.sort("synergy", descending=True, maintain_order=True)
