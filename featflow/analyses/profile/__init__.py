@@ -1,1 +1,1 @@
-"""What each column looks like."""
+"""Profile of each column: counts, moments, quantiles, frequent values, alerts."""

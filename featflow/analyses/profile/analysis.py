@@ -1,4 +1,4 @@
-"""What each column looks like, and what to look at before using it."""
+"""Profile of each column, with alerts for columns to check before use, and drift of distributions."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Profile(Analysis[ProfileOptions]):
     tables = (PROFILE,)
 
     def profile(self, context: Context) -> Iterable[Request]:  # noqa: ARG002
-        """Return the sketches that are made of values."""
+        """Return the request for sketches of values, if they are asked for."""
         return (SketchesOfNumbers(),) if self.options.sketches else ()
 
     def fit(self, context: Context, frozen: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return the pairs of columns that may be duplicates: those of the run before where they hold all."""
+        """Return the pairs that may be duplicates: those of the run before where they contain all pairs of this run."""
         compared = [[left.name, right.name] for left, right in duplicate_candidates(context.columns)]
         names = {column.name for column in context.dataset.columns}
         earlier = [pair for pair in (frozen or {}).get("compared", []) if set(pair) <= names]
@@ -48,7 +48,7 @@ class Profile(Analysis[ProfileOptions]):
         return EqualRowsOfPairs(tuple((by_name[left], by_name[right]) for left, right in pairs))
 
     def relate(self, context: Context) -> Iterable[Request]:
-        """Return the rows in which columns that may be duplicates are equal."""
+        """Return the request for rows in which columns that may be duplicates are equal."""
         request = self._compared(context)
         return (request,) if request.pairs else ()
 
@@ -68,7 +68,7 @@ class Profile(Analysis[ProfileOptions]):
         context.write(PROFILE, [with_sketches(table, context) if self.options.sketches else table])
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
-        """Yield how distributions moved, of columns that both runs hold in one type and kind, on the older bins."""
+        """Yield changes of distributions, on the older run's bins, of columns with one type and kind in both runs."""
         codings = {coding.column.name: coding for coding in before.codebook.codings}
         for name in now.columns:
             if before.is_like(now, name):

@@ -1,4 +1,4 @@
-"""The columns: when they are of, their alerts, and rows with small pictures of how values are distributed."""
+"""The part Data: event time, alerts, and a row a column with a small picture of its distribution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from featflow.storage.run import Run
 __all__ = ["profiles", "section"]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-"""Heights of bars, one character a bar: none to highest."""
+"""Heights of bars, one character a bar from 0 to 35: a picture is then a short text."""
 FIELDS = (
     Field("column", "column", "text"),
     Field("kind", "kind", "text"),
@@ -43,7 +43,7 @@ FIELDS = (
     Field("alerts", "alerts", "words", "What to look at before using the column."),
 )
 LONG = 10
-"""Characters of a number that are shown as they are."""
+"""Characters of a number up to which it is shown as it is; longer ones are rounded to fit a cell."""
 DAY = 86_400e6
 """Microseconds of a day."""
 
@@ -58,7 +58,7 @@ def section(run: Run, limits: PageLimits) -> Section | None:
 
 
 def _event_time(run: Run, profile: pl.DataFrame) -> str:
-    """Return the window that was asked for, and the event times that were read; empty if there are none."""
+    """Return the configured window and the range of event times that were read; empty if there are neither."""
     times = profile.filter((pl.col("role") == "event_time") & (pl.col("kind") == "time") & pl.col("min").is_not_null())
     read = f"{time(times['min'][0])} to {time(times['max'][0])} UTC" if times.height else ""
     return "; ".join(part for part in (run.manifest["config"]["dataset"]["window"] or "", read) if part)
@@ -72,18 +72,18 @@ def _alerts(profile: pl.DataFrame) -> list[tuple[str, int]]:
 
 
 def profiles(profile: pl.DataFrame, most: int) -> Listing:
-    """Return the profile as a listing, columns with alerts where they stand in the dataset."""
-    rows = [_row(row) for row in profile.head(most).iter_rows(named=True)]
+    """Return the profile as a listing, columns in the order of the dataset."""
+    rows = [_listing_row(row) for row in profile.head(most).iter_rows(named=True)]
     names = [field.name for field in FIELDS]
     schema = {name: profile.schema.get(name, pl.String if name in {"picture", "top"} else pl.Float64) for name in names}
     frame = pl.DataFrame(rows, schema=schema)
-    found = listing("profile", "A row is a column.", frame, FIELDS, most)
+    listed = listing("profile", "A row is a column.", frame, FIELDS, most)
     if profile.height > most:
-        return replace(found, caption=f"A row is a column. The first {most:,} of {profile.height:,} columns.")
-    return found
+        return replace(listed, caption=f"A row is a column. The first {most:,} of {profile.height:,} columns.")
+    return listed
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _listing_row(row: dict[str, Any]) -> dict[str, Any]:
     top = (row["top_values"] or [None])[0]
     std = row["std"] / DAY if row["kind"] == "time" and row["std"] is not None else row["std"]
     return {
@@ -92,17 +92,17 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "picture": _picture(row),
         "missing_share": row["missing"] / row["rows"] if row["rows"] else None,
         "median": row["quantiles"][3] if row["quantiles"] else None,
-        "top": _value(top["value"], row["kind"]) if top else None,
+        "top": _shown_value(top["value"], row["kind"]) if top else None,
         "top_share": top["count"] / row["rows"] if top and row["rows"] else None,
     }
 
 
-def _value(text: str, kind: str) -> str:
-    """Return a value as a cell shows it: few digits of a number, quotes where there is nothing to see.
+def _shown_value(text: str, kind: str) -> str:
+    """Return a value as a cell shows it: few digits of a number, quotes for an empty text.
 
     Examples
     --------
-    >>> _value("0.30000000000000004", "number"), _value("", "category")
+    >>> _shown_value("0.30000000000000004", "number"), _shown_value("", "category")
     ('0.3', '""')
     """
     if kind == "number":

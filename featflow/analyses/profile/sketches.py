@@ -23,16 +23,17 @@ from featflow.summaries.value_histograms import Histogram
 __all__ = ["SketchesOfNumbers", "with_sketches"]
 
 FREQUENT_LG_SIZE = 10
-"""768 counters: an estimate is within 0.35 % of the rows."""
+"""Logarithm of the sketch's slots: 768 counters, so an estimate is within 0.35 % of the rows."""
 FEW_VALUES = 1024
-"""Values that are fed one by one: beyond about 400 a sketch of `LG_K` is nothing but its registers."""
+"""Values up to which a sketch is fed one by one: beyond about 400 a sketch of `LG_K` holds registers alone, which are
+made here without a call of Python for each value."""
 FREQUENT_HEAD = "<2Q", 16
-"""Where the bytes of frequent items hold the rows fed and those that a count may lack."""
+"""Format and offset of two numbers in the bytes of frequent items: rows fed, and rows that a count may lack."""
 
 
 @dataclass(frozen=True)
 class SketchesOfNumbers:
-    """KLL of every number."""
+    """Request for a KLL sketch of every number."""
 
     def join(self, other: Self) -> Self:  # noqa: ARG002
         """Return the same."""
@@ -49,9 +50,9 @@ def with_sketches(profile: pa.Table, context: Context) -> pa.Table:
     states, quantiles = context.columns, dict[str, bytes]()
     for spec, sketches in context.states(SketchesOfNumbers()):
         quantiles |= zip((column.name for column in spec.columns), sketches.data, strict=True)
-    distinct = {c.name: _of_numbers(h) for c, h in zip(states.numbers, states.histograms, strict=True)}
-    distinct |= {c.name: _of_levels(counted) for c, counted in zip(states.categories, states.levels, strict=True)}
-    frequent = {c.name: _frequent(counted) for c, counted in zip(states.categories, states.levels, strict=True)}
+    distinct = {c.name: _number_hll(h) for c, h in zip(states.numbers, states.histograms, strict=True)}
+    distinct |= {c.name: _level_hll(counted) for c, counted in zip(states.categories, states.levels, strict=True)}
+    frequent = {c.name: _frequent_sketch(counted) for c, counted in zip(states.categories, states.levels, strict=True)}
     sketches = {"quantile_sketch": quantiles, "distinct_sketch": distinct, "frequent_sketch": frequent}
     names = profile.column("column").to_pylist()
     for field, data in sketches.items():
@@ -61,21 +62,21 @@ def with_sketches(profile: pa.Table, context: Context) -> pa.Table:
     return profile
 
 
-def _of_numbers(histogram: Histogram) -> bytes:
+def _number_hll(histogram: Histogram) -> bytes:
     if histogram.shift == 0 and len(histogram.cells) <= FEW_VALUES:
-        return _one_by_one(number_words(histogram.cells, histogram.kind).view(np.int64).tolist())
+        return _hll_of_values(number_words(histogram.cells, histogram.kind).view(np.int64).tolist())
     registers = histogram.registers if histogram.shift else number_registers(histogram.cells, histogram.kind)
     return bytes(hll_sketch(registers).serialize_compact())
 
 
-def _of_levels(counted: LevelCounts) -> bytes:
+def _level_hll(counted: LevelCounts) -> bytes:
     if counted.levels is not None and len(counted.levels) <= FEW_VALUES:
-        return _one_by_one(counted.levels.to_pylist())
+        return _hll_of_values(counted.levels.to_pylist())
     registers = counted.registers if counted.levels is None else text_registers(counted.levels)
     return bytes(hll_sketch(registers).serialize_compact())
 
 
-def _one_by_one(values: list[int] | list[str]) -> bytes:
+def _hll_of_values(values: list[int] | list[str]) -> bytes:
     from datasketches import hll_sketch as new_sketch  # noqa: PLC0415  which few ask for
 
     sketch = new_sketch(LG_K)
@@ -84,7 +85,7 @@ def _one_by_one(values: list[int] | list[str]) -> bytes:
     return bytes(sketch.serialize_compact())
 
 
-def _frequent(counted: LevelCounts) -> bytes:
+def _frequent_sketch(counted: LevelCounts) -> bytes:
     from datasketches import frequent_strings_sketch  # noqa: PLC0415  as above
 
     sketch = frequent_strings_sketch(FREQUENT_LG_SIZE)
@@ -92,10 +93,10 @@ def _frequent(counted: LevelCounts) -> bytes:
         for level, rows in zip(counted.levels.to_pylist(), counted.counts.tolist(), strict=True):
             sketch.update(level[:CHARACTERS], rows)
         return bytes(sketch.serialize())
-    kept = counted.frequent
-    for level, rows in zip(kept.levels.to_pylist(), kept.rows.tolist(), strict=True):
+    frequent = counted.frequent
+    for level, rows in zip(frequent.levels.to_pylist(), frequent.rows.tolist(), strict=True):
         sketch.update(level, rows)
     data = bytearray(sketch.serialize())
-    if len(kept.levels):
-        struct.pack_into(FREQUENT_HEAD[0], data, FREQUENT_HEAD[1], int(counted.counts.sum()), kept.uncounted)
+    if len(frequent.levels):
+        struct.pack_into(FREQUENT_HEAD[0], data, FREQUENT_HEAD[1], int(counted.counts.sum()), frequent.uncounted)
     return bytes(data)

@@ -1,4 +1,4 @@
-"""The profile table: what each column looks like, and what to look at before using it."""
+"""The profile table: one row a column, from the states of pass 1, with alerts for columns to check before use."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from featflow.summaries.value_histograms import Histogram
 __all__ = ["profile"]
 
 TOP_VALUES = 10
+"""Most frequent values of a column in the table: enough for a look, little beside the rest of a row."""
 HIGH_MISSING = 0.5
-"""Share of missing rows from which a column is flagged."""
+"""Share of missing rows from which a column is flagged: from a half on, no value is as frequent."""
 NEAR_CONSTANT = 0.99
-"""Share of one value among the present ones from which a column is flagged."""
+"""Share of one value among the present ones from which a column is flagged: at most one row in a hundred differs."""
 ID_LIKE = 0.5
 """Distinct values per present row from which an integer or a category is flagged: two rows a value or fewer."""
 ID_LIKE_ROWS = 100
-"""Rows below which no column is called id-like."""
+"""Rows below which no column is called id-like, as few rows of any number may all differ."""
 NAME_PREFIX = 0.6
-"""Share of the target's name that a feature's name must begin with to be flagged."""
+"""Share of the target's name that a feature's name must begin with to be flagged: "churn_date" beside "churned"."""
 
 
 def profile(columns: tuple[Column, ...], states: ColumnStates, duplicates: dict[str, str]) -> pa.Table:
@@ -43,9 +44,9 @@ def profile(columns: tuple[Column, ...], states: ColumnStates, duplicates: dict[
     rows: dict[str, dict[str, Any]] = {}
     targets = [column.name for column in columns if column.role is Role.TARGET]
     for index, column in enumerate(states.numbers):
-        rows[column.name] = _number(states, index)
+        rows[column.name] = _number_row(states, index)
     for index, column in enumerate(states.categories):
-        rows[column.name] = _category(states, index)
+        rows[column.name] = _category_row(states, index)
     for column in columns:
         row = rows[column.name]
         row |= {"column": column.name, "type": column.source_type, "kind": column.kind.value, "role": column.role.value}
@@ -54,7 +55,7 @@ def profile(columns: tuple[Column, ...], states: ColumnStates, duplicates: dict[
     return PROFILE.build({name: [rows[column.name].get(name) for column in columns] for name in names})
 
 
-def _number(states: ColumnStates, index: int) -> dict[str, Any]:
+def _number_row(states: ColumnStates, index: int) -> dict[str, Any]:
     moments, column = states.moments, states.numbers[index]
     histogram = states.histograms[index]
     n, weight = int(moments.n[index]), moments.weight[index]
@@ -98,12 +99,12 @@ def _middles(histogram: Histogram, low: float, high: float) -> np.ndarray:
 def _quantiles(middles: np.ndarray, counts: np.ndarray) -> list[float]:
     """Return the middle of the first cell whose cumulative share reaches each probability."""
     cumulative = np.cumsum(counts)
-    wanted = np.ceil(np.array(QUANTILE_PROBABILITIES) * cumulative[-1] - 1e-9)
-    return [float(x) for x in middles[np.searchsorted(cumulative, np.maximum(wanted, 1))]]
+    ranks = np.ceil(np.array(QUANTILE_PROBABILITIES) * cumulative[-1] - 1e-9)
+    return [float(x) for x in middles[np.searchsorted(cumulative, np.maximum(ranks, 1))]]
 
 
 def _bars(middles: np.ndarray, counts: np.ndarray, low: float, high: float) -> list[int] | None:
-    """Return the values in each of so many equal bins between two quantiles; None where these are one."""
+    """Return the values in each of `HISTOGRAM_BINS` equal bins between two quantiles; None where these are equal."""
     width = high / 2 - low / 2  # which does not overflow
     if not width > 0:
         return None
@@ -123,7 +124,7 @@ def _top_values(histogram: Histogram, kind: str) -> list[dict[str, Any]]:
     return [{"value": text, "count": int(histogram.counts[i])} for text, i in zip(texts, order, strict=True)]
 
 
-def _category(states: ColumnStates, index: int) -> dict[str, Any]:
+def _category_row(states: ColumnStates, index: int) -> dict[str, Any]:
     counted = states.levels[index]
     present = int(counted.counts.sum())
     row: dict[str, Any] = {
@@ -146,7 +147,7 @@ def _category(states: ColumnStates, index: int) -> dict[str, Any]:
 
 
 def _distinct(registers: np.ndarray, exact: int) -> dict[str, int]:
-    """Return the number of values: as it is where there are no registers, else what these tell."""
+    """Return the number of distinct values and bounds: exact without registers, else estimated from them."""
     estimate, low, high = distinct_estimate(registers) if len(registers) else (exact,) * 3
     return {"distinct": round(estimate), "distinct_low": round(low), "distinct_high": round(high)}
 
@@ -162,7 +163,7 @@ def _alerts(column: Column, row: dict[str, Any], targets: list[str], duplicates:
         "near_constant": distinct > 1 and row["_top"] >= NEAR_CONSTANT * present,
         "id_like": discrete and present >= ID_LIKE_ROWS and distinct >= ID_LIKE * present,
         "nonfinite": row["nonfinite"] > 0,
-        "target_name": column.role is Role.FEATURE and any(_like(column.name, target) for target in targets),
+        "target_name": column.role is Role.FEATURE and any(_resembles(column.name, target) for target in targets),
     }
     alerts = [name for name, holds in tests.items() if holds]
     if column.name in duplicates:
@@ -170,8 +171,8 @@ def _alerts(column: Column, row: dict[str, Any], targets: list[str], duplicates:
     return alerts
 
 
-def _like(feature: str, target: str) -> bool:
-    """Whether a feature's name holds a target's, or begins like it."""
+def _resembles(feature: str, target: str) -> bool:
+    """Whether a feature's name contains a target's name, or shares its beginning."""
     ours, theirs = (re.sub(r"[^a-z0-9]", "", name.lower()) for name in (feature, target))
     shared = next(
         (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))

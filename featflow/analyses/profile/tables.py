@@ -19,7 +19,7 @@ from featflow.storage.tables import (
 __all__ = ["HISTOGRAM_BINS", "PROFILE"]
 
 HISTOGRAM_BINS = 24
-"""Bins of a number's histogram."""
+"""Bins of a number's histogram: as many bars as a cell of the report shows apart."""
 ASKED_FOR = "Null but where analyses.profile.sketches is set."
 
 PROFILE = TableSpec(
