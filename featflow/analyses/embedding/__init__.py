@@ -1,1 +1,1 @@
-"""A row an image: its vector, or why there is none."""
+"""Embedding table: a row an image, with its vector or the reason for its absence."""

@@ -1,4 +1,4 @@
-"""A row an image: its vector, or why there is none, beside the keys that say whose it is."""
+"""Embedding table: a row an image, with its entity keys and its vector or the reason for its absence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images beside what is measured of them: low, middle and high values of the features that rank best."""
+"""Example images: those with low, middle and high values of the image features that rank best."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from featflow.transforms.projection.fit import principal_directions
 __all__ = ["Example", "ImageColumn", "Moving", "Scores", "image_columns"]
 
 MOST_COLUMNS, MOST_FEATURES = 3, 4
-"""Columns of images, and features of each, that have examples."""
+"""Columns of images, and features of each, that have examples: with 5 images in 3 groups, at most 180 thumbnails."""
 GROUPS = {"low": (0.0, 0.04), "middle": (0.48, 0.52), "high": (0.96, 1.0)}
-"""Quantiles that examples are taken from."""
-OF_TABLE = {"column", "encoder", "status", "error", "embedding"}
+"""Quantiles that examples are taken from: 4 % wide, so that an odd image does not stand for its end alone."""
+TABLE_COLUMNS = {"column", "encoder", "status", "error", "embedding"}
+"""Columns of the embedding table that are not keys of an image."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,16 @@ class Example:
     """One image."""
 
     uri: str
-    """Its thumbnail."""
-    said: str
-    """What it is, in words."""
+    """Thumbnail, as a data URI."""
+    caption: str
+    """Keys of the image, as text."""
     value: float
-    """Of the feature."""
+    """Value of the feature."""
 
 
 @dataclass(frozen=True)
 class Moving:
-    """A feature of images and what moves with it."""
+    """A feature of images, its scores, and examples of its values."""
 
     feature: str
     ranks: tuple[dict[str, Any], ...]
@@ -66,21 +67,21 @@ class ImageColumn:
     problem: str = ""
     """Why there are no examples."""
     looked_at: str = ""
-    """What examples are from, where that is not every image."""
+    """Images that were looked at for examples, as text; empty where all were."""
 
     def fewer(self, examples: int) -> ImageColumn:
         """Return it with at most so many examples of each group, the outermost among them."""
-        return replace(self, moving=tuple(replace(m, groups=_fewer(m.groups, examples)) for m in self.moving))
+        return replace(self, moving=tuple(replace(m, groups=_outermost(m.groups, examples)) for m in self.moving))
 
 
-def _fewer(groups: dict[str, tuple[Example, ...]], count: int) -> dict[str, tuple[Example, ...]]:
-    places = {group: np.linspace(0, len(found) - 1, min(count, len(found))) for group, found in groups.items()}
-    return {group: tuple(groups[group][int(place)] for place in at) for group, at in places.items()}
+def _outermost(groups: dict[str, tuple[Example, ...]], count: int) -> dict[str, tuple[Example, ...]]:
+    places = {group: np.linspace(0, len(examples) - 1, min(count, len(examples))) for group, examples in groups.items()}
+    return {group: tuple(groups[group][int(place)] for place in spread) for group, spread in places.items()}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a run says of features."""
+    """Scores of features in a run's tables."""
 
     ranking: pl.DataFrame | None
     pairs: pl.DataFrame | None
@@ -88,7 +89,7 @@ class Scores:
 
     @classmethod
     def of(cls, run: Run) -> Scores:
-        """Return what a run says, of the tables that it has."""
+        """Return the scores in those tables that a run has."""
         pairs = run.table("interaction") if "interaction" in run.tables else None
         return cls(
             run.table("ranking") if "ranking" in run.tables else None,
@@ -108,17 +109,17 @@ class Scores:
         return tuple(self.pairs.filter((pl.col("feature_a") == feature) | (pl.col("feature_b") == feature)).to_dicts())
 
     def order(self, features: list[str]) -> list[str]:
-        """Return features: significant alone, significant in a pair, others; each by rank."""
-        found = []
+        """Return features in order: significant ones, those of a significant pair, others; each group by rank."""
+        ordered = []
         if self.ranking is not None:
             ranked = self.ranking.filter(pl.col("feature").is_in(features)).sort("rank")
-            found += ranked.filter(pl.col("significant"))["feature"].to_list()
+            ordered += ranked.filter(pl.col("significant"))["feature"].to_list()
         if self.pairs is not None:
             paired = self.pairs.select(pl.concat_list("feature_a", "feature_b")).to_series().explode()
-            found += [feature for feature in paired.to_list() if feature in set(features)]
+            ordered += [feature for feature in paired.to_list() if feature in set(features)]
         if self.ranking is not None:
-            found += ranked["feature"].to_list()
-        return list(dict.fromkeys([*found, *features]))
+            ordered += ranked["feature"].to_list()
+        return list(dict.fromkeys([*ordered, *features]))
 
 
 def image_columns(run: Run, scores: Scores, limits: PageLimits) -> list[ImageColumn]:
@@ -127,107 +128,117 @@ def image_columns(run: Run, scores: Scores, limits: PageLimits) -> list[ImageCol
         return []
     profiled = run.table("embedding_profile").head(MOST_COLUMNS).to_dicts()
     try:
-        some, every = pieces(run)
+        chosen, shards = pieces(run)
     except (FeatflowError, OSError) as error:
         return [ImageColumn(row["column"], row, problem=str(error)) for row in profiled]
-    found = []
+    columns = []
     for row in profiled:
         try:
-            moving = _moving(run, row, scores, some, limits)
-            found.append(ImageColumn(row["column"], row, moving, looked_at=_looked_at(some, every)))
+            moving = _moving_features(run, row, scores, chosen, limits)
+            columns.append(ImageColumn(row["column"], row, moving, looked_at=_looked_at(chosen, shards)))
         except (FeatflowError, OSError) as error:
-            found.append(ImageColumn(row["column"], row, problem=str(error)))
-    return found
+            columns.append(ImageColumn(row["column"], row, problem=str(error)))
+    return columns
 
 
-def _looked_at(some: list[Piece], every: int) -> str:
-    cut = any(piece.shard.rows > MOST_IMAGES for piece in some)
-    if len(some) == every and not cut:
+def _looked_at(chosen: list[Piece], shards: int) -> str:
+    cut = any(piece.shard.rows > MOST_IMAGES for piece in chosen)
+    if len(chosen) == shards and not cut:
         return ""
-    return f"{f'the first {MOST_IMAGES:,} images of each of ' if cut else ''}{len(some)} of {every:,} shards"
+    return f"{f'the first {MOST_IMAGES:,} images of each of ' if cut else ''}{len(chosen)} of {shards:,} shards"
 
 
-def _moving(
-    run: Run, profiled: dict[str, Any], scores: Scores, some: list[Piece], limits: PageLimits
+def _moving_features(
+    run: Run, profiled: dict[str, Any], scores: Scores, chosen: list[Piece], limits: PageLimits
 ) -> tuple[Moving, ...]:
     column, options = profiled["column"], run.store.options
     names, measure = _measure(run, profiled)
     keys, measured = list[pl.DataFrame](), list[np.ndarray]()
-    for piece in some:  # one at a time: vectors are wide
+    for piece in chosen:  # one at a time: vectors are wide
         table = first_rows(piece, (column, profiled["encoder"]), options)
         measured.append(measure(_dense(table["embedding"], profiled["width"])))
-        of_piece = pl.DataFrame(pl.from_arrow(table.drop_columns(sorted(OF_TABLE))))
-        keys.append(of_piece.with_columns(pl.all().cast(pl.String)))
+        piece_keys = pl.DataFrame(pl.from_arrow(table.drop_columns(sorted(TABLE_COLUMNS))))
+        keys.append(piece_keys.with_columns(pl.all().cast(pl.String)))
     values = np.concatenate(measured)
-    chosen = {
-        name: _chosen(values[:, names.index(name)], limits.examples) for name in _best(column, names, scores, values)
+    rows_by_feature = {
+        name: _example_rows(values[:, names.index(name)], limits.examples)
+        for name in _best_features(column, names, scores, values)
     }
     starts = np.cumsum([0, *map(len, measured)])
-    needed = np.unique([row for groups in chosen.values() for rows in groups.values() for row in rows]).astype(int)
+    example_rows = np.unique(
+        [row for groups in rows_by_feature.values() for rows in groups.values() for row in rows]
+    ).astype(int)
     pixels = next(
         each["most_pixels"] for each in run.manifest["config"]["dataset"]["images"] if each["column"] == column
     )
     uris: dict[int, str | None] = {}
-    for piece, start, end in zip(some, starts, starts[1:], strict=False):
-        rows = [int(row - start) for row in needed if start <= row < end]
+    for piece, start, end in zip(chosen, starts, starts[1:], strict=False):
+        rows = [int(row - start) for row in example_rows if start <= row < end]
         if rows:
             data = images(piece, column, rows, options)
             uris |= {int(start) + row: thumbnail(content, pixels) for row, content in data.items()}
-    named = pl.concat(keys)
-    said = {int(row): _said(named.row(int(row), named=True) if named.width else {}, int(row)) for row in needed}
-    found = []
-    for name, groups in chosen.items():
+    key_frame = pl.concat(keys)
+    captions = {
+        int(row): _caption(key_frame.row(int(row), named=True) if key_frame.width else {}, int(row))
+        for row in example_rows
+    }
+    features = []
+    for name, groups in rows_by_feature.items():
         place = names.index(name)
         shown_groups = {
-            group: tuple(Example(str(uris[row]), said[row], float(values[row, place])) for row in rows if uris.get(row))
+            group: tuple(
+                Example(str(uris[row]), captions[row], float(values[row, place])) for row in rows if uris.get(row)
+            )
             for group, rows in groups.items()
         }
         feature = f"{column}.{name}"
-        found.append(Moving(feature, scores.ranks(feature), scores.interactions(feature), shown_groups))
-    return tuple(found)
+        features.append(Moving(feature, scores.ranks(feature), scores.interactions(feature), shown_groups))
+    return tuple(features)
 
 
 def _dense(vectors: pa.ChunkedArray, width: int) -> np.ndarray:
     """Return vectors, NaN where there is none, shape (images, width)."""
-    found = np.full((len(vectors), width), np.nan, np.float32)
-    found[vectors.is_valid().to_numpy()] = pc.list_flatten(vectors).to_numpy().reshape(-1, width)
-    return found
+    dense = np.full((len(vectors), width), np.nan, np.float32)
+    dense[vectors.is_valid().to_numpy()] = pc.list_flatten(vectors).to_numpy().reshape(-1, width)
+    return dense
 
 
 def _measure(run: Run, profiled: dict[str, Any]) -> tuple[list[str], Callable[[np.ndarray], np.ndarray]]:
-    """Return names of what is made of vectors, and what makes it, shape (images, names)."""
+    """Return names of image features, and the function that makes them of vectors, shape (images, names)."""
     if profiled["encoder"].startswith("descriptors"):
         return list(DESCRIPTORS), lambda vectors: vectors
     states, key = RunStates(run), (profiled["column"], profiled["encoder"])
     (path,) = (e["path"] for e in states.noted("embedding_profile")["vectors"] if (e["column"], e["encoder"]) == key)
     moments = states.read("vector_moments", path)
     axes, _ = principal_directions(moments)
-    kept = axes[: max(MOST_FEATURES * 2, 1)]
-    return [f"direction_{place + 1}" for place in range(len(kept))], lambda vectors: (vectors - moments.mean) @ kept.T
+    leading = axes[: max(MOST_FEATURES * 2, 1)]
+    return [
+        f"direction_{place + 1}" for place in range(len(leading))
+    ], lambda vectors: (vectors - moments.mean) @ leading.T
 
 
-def _best(column: str, names: list[str], scores: Scores, values: np.ndarray) -> list[str]:
-    """Return the features that say most about any target, of those that vary."""
-    varied = {name for name, of_name in zip(names, values.T, strict=True) if len(np.unique(of_name)) > 2}
+def _best_features(column: str, names: list[str], scores: Scores, values: np.ndarray) -> list[str]:
+    """Return the features that rank best about any target, of those with more than two values."""
+    varied = {name for name, feature_values in zip(names, values.T, strict=True) if len(np.unique(feature_values)) > 2}
     order = scores.order([f"{column}.{name}" for name in names])
     return [name for name in (each.removeprefix(f"{column}.") for each in order) if name in varied][:MOST_FEATURES]
 
 
-def _chosen(values: np.ndarray, count: int) -> dict[str, list[int]]:
+def _example_rows(values: np.ndarray, count: int) -> dict[str, list[int]]:
     """Return rows at low, middle and high values, ascending."""
     order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]
     last = max(len(order) - 1, 0)
-    found = {}
+    groups = {}
     for group, (low, high) in GROUPS.items():
         first, end = round(low * last), round(high * last)
-        if end - first < count - 1:  # of few images, those at hand
+        if end - first < count - 1:  # of few images, the neighbours
             first = min(max(first - count // 2, 0), max(last - count + 1, 0))
             end = min(first + count - 1, last)
         places = np.unique(np.linspace(first, end, count).astype(int))
-        found[group] = [int(order[place]) for place in places if place < len(order)]
-    return found
+        groups[group] = [int(order[place]) for place in places if place < len(order)]
+    return groups
 
 
-def _said(keys: dict[str, Any], row: int) -> str:
+def _caption(keys: dict[str, Any], row: int) -> str:
     named = ", ".join(f"{shown(name, 30)} {shown(str(value), 40)}" for name, value in keys.items() if value is not None)
     return named or f"image {row + 1}"

@@ -1,4 +1,4 @@
-"""The embedding table, a part a shard: its images' vectors beside the keys that say whose they are."""
+"""Parts of the embedding table, one a shard: vectors of its images with the keys of their rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WHOLE_NUMBERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32
 
 @dataclass(frozen=True)
 class EmbeddingWork:
-    """What every part's task is given."""
+    """Input that the tasks of all parts share."""
 
     store: Store
     """Where states are, and parts go."""
@@ -61,30 +61,30 @@ class WrittenImages(Written):
 def embedding_part(work: EmbeddingWork, item: tuple[Shard, str]) -> WrittenImages:
     """Write a shard's part of the table."""
     shard, path = item
-    keys, tables, statuses = _keys(work, shard), [], {}
-    for made in work.embeddings:
-        whole = state_store.load(work.store, StoredSummarizer(made), shard.digest).table
-        images = {name: whole[made.named(name).name] for name in ("status", "error", "vector")}
-        rows = len(whole)
+    keys, tables, statuses = _key_table(work, shard), [], {}
+    for embedding in work.embeddings:
+        stored = state_store.load(work.store, StoredSummarizer(embedding), shard.digest).table
+        images = {name: stored[embedding.named(name).name] for name in ("status", "error", "vector")}
+        rows = len(stored)
         if rows != shard.rows:
             raise InfrastructureError(f"{shard.file.uri}: {rows} images of {shard.rows} rows; run again")
-        known = {"status": images["status"], "error": images["error"]}
-        known["embedding"] = images["vector"].cast(pa.list_(pa.float32()))
-        known |= {name: pa.repeat(value, rows) for name, value in _names(made).items()}
-        arrays = [known[name] for name in EMBEDDING.schema.names]
+        values = {"status": images["status"], "error": images["error"]}
+        values["embedding"] = images["vector"].cast(pa.list_(pa.float32()))
+        values |= {name: pa.repeat(value, rows) for name, value in _identity(embedding).items()}
+        arrays = [values[name] for name in EMBEDDING.schema.names]
         columns = [*keys.columns, *arrays]
         tables.append(pa.table(columns, schema=pa.schema([*keys.schema, *EMBEDDING.schema])))
-        statuses[made.column.name] = dict(Counter(images["status"].to_pylist()))
+        statuses[embedding.column.name] = dict(Counter(images["status"].to_pylist()))
     table = pa.concat_tables(tables).combine_chunks()
     _, data = work.store.write_parquet(path, table)
     return WrittenImages(len(table), len(data), hashlib.sha256(data).hexdigest(), statuses)
 
 
-def _names(made: Embedding) -> dict[str, pa.Scalar]:
-    return {"column": pa.scalar(made.column.name), "encoder": pa.scalar(made.encoder_id)}
+def _identity(embedding: Embedding) -> dict[str, pa.Scalar]:
+    return {"column": pa.scalar(embedding.column.name), "encoder": pa.scalar(embedding.encoder_id)}
 
 
-def _keys(work: EmbeddingWork, shard: Shard) -> pa.Table:
+def _key_table(work: EmbeddingWork, shard: Shard) -> pa.Table:
     """Return the keys of a shard's rows; no columns without keys."""
     if not work.keys:
         return pa.table({})

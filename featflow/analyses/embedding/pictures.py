@@ -1,4 +1,4 @@
-"""Images of a run's dataset, read back: whole shards of the embedding table beside the files they were made of."""
+"""Images of a run's dataset, read back with their vectors: shards and their parts of the embedding table."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from featflow.transforms.images.pictures import decode
 __all__ = ["MOST_IMAGES", "Piece", "first_rows", "images", "pieces", "thumbnail"]
 
 MOST_PIECES = 8
-"""Shards that are looked at: their vectors are read, and of the images chosen, their files."""
+"""Shards that examples are chosen from, spread over the dataset: vectors are read of these, and files of the chosen
+images; with `MOST_IMAGES` these are at most 16,000 vectors."""
 MOST_IMAGES = 2_000
-"""Images of a shard that are looked at, its first."""
+"""Images of a shard that examples are chosen from, its first, which bounds vectors in memory."""
 SIDE, QUALITY = 96, 72
-"""Longest side of a thumbnail in pixels, and its JPEG quality."""
+"""Longest side of a thumbnail in pixels, and its JPEG quality: the page holds up to 180 of them, and is small."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,15 @@ def pieces(run: Run) -> tuple[list[Piece], int]:
     Raises
     ------
     DatasetError
-        The dataset is not what it was.
+        The dataset has changed since the run.
     InfrastructureError
         Storage failed.
     """
-    read, paths = run.inputs(), run.paths("embedding")
-    if len(paths) != len(read):
-        raise DatasetError(f"{len(paths)} parts of images and {len(read)} shards were read; run again")
+    inputs, paths = run.inputs(), run.paths("embedding")
+    if len(paths) != len(inputs):
+        raise DatasetError(f"{len(paths)} parts of images and {len(inputs)} shards were read; run again")
     chosen = np.unique(np.linspace(0, len(paths) - 1, MOST_PIECES).astype(int))
-    return [Piece(_shard(read[i], run.store.options), run.store.uri(paths[i])) for i in chosen], len(paths)
+    return [Piece(_shard(inputs[i], run.store.options), run.store.uri(paths[i])) for i in chosen], len(paths)
 
 
 def _shard(entry: dict[str, Any], options: dict[str, Any]) -> Shard:
@@ -77,32 +78,32 @@ def first_rows(piece: Piece, image: tuple[str, str], options: dict[str, Any]) ->
         Of the filesystem of the run.
     """
     column, encoder = image
-    found, missing = list[pa.Table](), MOST_IMAGES
+    batches, remaining = list[pa.Table](), MOST_IMAGES
     with open_parquet(piece.table, options) as part:
-        found.append(part.schema_arrow.empty_table())
+        batches.append(part.schema_arrow.empty_table())
         for batch in part.iter_batches(MOST_IMAGES):
-            ours = pc.and_(pc.equal(batch["column"], column), pc.equal(batch["encoder"], encoder))
-            found.append(pa.table(batch.filter(ours).slice(0, missing)))
-            missing -= len(found[-1])
-            if not missing:
+            matching = pc.and_(pc.equal(batch["column"], column), pc.equal(batch["encoder"], encoder))
+            batches.append(pa.table(batch.filter(matching).slice(0, remaining)))
+            remaining -= len(batches[-1])
+            if not remaining:
                 break
-    return pa.concat_tables(found)
+    return pa.concat_tables(batches)
 
 
 def images(piece: Piece, column: str, rows: Collection[int], options: dict[str, Any]) -> dict[int, bytes]:
-    """Return the encoded images of some rows of a shard; rows after the last one wanted are not read."""
-    wanted, found, start = set(rows), dict[int, bytes](), 0
+    """Return the encoded images of some rows of a shard; rows after the last one requested are not read."""
+    requested, contents, start = set(rows), dict[int, bytes](), 0
     columns = (Column(column, "image", Kind.IMAGE),)
     size = piece.shard.nbytes // max(piece.shard.rows, 1)
     for batch in _batches(piece, columns, options, batch_rows(columns, size)):
         data = batch.column(0).field("bytes")
-        for row in sorted(wanted):
+        for row in sorted(requested):
             if start <= row < start + batch.num_rows and data[row - start].is_valid:
-                found[row] = data[row - start].as_py()
+                contents[row] = data[row - start].as_py()
         start += batch.num_rows
-        if start > max(wanted, default=-1):
+        if start > max(requested, default=-1):
             break
-    return found
+    return contents
 
 
 def _batches(piece: Piece, columns: tuple[Column, ...], options: dict[str, Any], rows: int) -> Iterator[pa.RecordBatch]:

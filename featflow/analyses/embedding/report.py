@@ -1,4 +1,4 @@
-"""Images beside what is measured of them."""
+"""The images section: image columns with examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["section"]
 
 
 def section(run: Run, limits: PageLimits) -> Section | None:
-    """Return the image columns with examples; a smaller page takes some of them and reads no image again."""
+    """Return the image columns with examples; a smaller page shows fewer examples and reads no image again."""
     columns = image_columns(run, Scores.of(run), limits)
     return _section(columns, limits) if columns else None
 

@@ -46,8 +46,8 @@ def test_examples_look_as_they_are_said_to(hostile_run):
 
 def test_examples_are_named_by_their_keys(hostile_run):
     (column,) = image_columns(hostile_run, Scores(hostile_run.table("ranking"), None), LIMITS)
-    said = [e.said for moving in column.moving for group in moving.groups.values() for e in group]
-    assert all("key <i> k<u>" in each for each in said)
+    captions = [e.caption for moving in column.moving for group in moving.groups.values() for e in group]
+    assert all("key <i> k<u>" in each for each in captions)
 
 
 def test_it_is_said_why_there_are_no_examples(hostile_run):
