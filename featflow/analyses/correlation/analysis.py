@@ -1,7 +1,7 @@
 """How strongly columns depend on each other, pair by pair and method by method.
 
-Every block of pairs is measured where the engine runs and its rows are put aside; the driver learns p-values as a
-multiset, the strongest pairs, and what of each column is strongest. Then parts of the table are written, each by a
+Every block of pairs is measured where the engine runs and its rows are put aside. The driver gets p-values as a
+multiset, the strongest pairs, and the largest strengths of each column. Then parts of the table are written, each by a
 task, with q-values and error bars.
 """
 
@@ -55,7 +55,7 @@ MEASURES: dict[str, tuple[Request, Any]] = {
     "cramers_v": (CountsOfPairs(), measure_counts),
     "mutual_information": (CountsOfPairs(), measure_counts),
 }
-"""By method: what it needs, and what measures a block of it; in the order of the table."""
+"""By method: its request, and the function that measures a block of its states; in the order of the table."""
 
 
 class Correlation(Analysis[CorrelationOptions]):
@@ -64,13 +64,13 @@ class Correlation(Analysis[CorrelationOptions]):
     name = "correlation"
     tables = (CORRELATION,)
 
-    def _asked(self) -> dict[Any, Request]:
-        """Return the request of each function that measures blocks, those that are wanted."""
+    def _requests_by_measure(self) -> dict[Any, Request]:
+        """Return the request of each function that measures blocks, for the configured methods."""
         return {measure: request for method, (request, measure) in MEASURES.items() if method in self.options.methods}
 
     def relate(self, context: Context) -> Iterable[Request]:  # noqa: ARG002
-        """Return moments of numbers, of ranks and by category, and counts of pairs with the codes they are made of."""
-        requests = tuple(self._asked().values())
+        """Return requests for moments of numbers, of ranks and by category, for counts of pairs, and for codes."""
+        requests = tuple(self._requests_by_measure().values())
         return (*requests, CodesOfColumns()) if CountsOfPairs() in requests else requests
 
     def measure(self, context: Context) -> Iterable[Measurement]:
@@ -86,11 +86,11 @@ class Correlation(Analysis[CorrelationOptions]):
             error_bars=self.options.error_bars,
             dense=context.writer.folder("tensors") if self.options.dense else None,
         )
-        return [Measurement(request, function, work) for function, request in self._asked().items()]
+        return [Measurement(request, function, work) for function, request in self._requests_by_measure().items()]
 
     def write(self, context: Context) -> None:
         """Write the table from the rows that were put aside, which are removed."""
-        blocks: list[Block] = [block for function in self._asked() for block in context.results(function)]
+        blocks: list[Block] = [block for function in self._requests_by_measure() for block in context.results(function)]
         features = len(context.codebook.codings)
         keep = pairs_to_write(self.options.keep, features)
         p_values: dict[str, PValues] = {}
@@ -99,8 +99,8 @@ class Correlation(Analysis[CorrelationOptions]):
                 p_values[method] = p_values[method].merge(values) if method in p_values else values
         errors: Bars = {}
         if blocks:
-            kept = strongest(pa.concat_tables([block.strongest for block in blocks]), self.options.error_bars)
-            errors = correlation_bars(context, _by_method(kept))
+            best_pairs = strongest(pa.concat_tables([block.strongest for block in blocks]), self.options.error_bars)
+            errors = correlation_bars(context, _by_method(best_pairs))
         shared = PartWork(
             store=context.workspace.store,
             features={coding.column.name: index for index, coding in enumerate(context.codebook.codings)},
@@ -116,11 +116,11 @@ class Correlation(Analysis[CorrelationOptions]):
                 block.place.clear()
 
     def assumption(self) -> str:
-        """Return what p-values of pairs rest on."""
+        """Return the assumption of p-values of pairs, as a sentence."""
         return "p-values of correlations and interactions: one row says nothing of another."
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
-        """Yield how correlations moved, method by method."""
+        """Yield changes of correlations, method by method."""
         if before.has("correlation") and now.has("correlation"):
             from featflow.analyses.correlation.drift import correlation_drift  # noqa: PLC0415  polars
 
@@ -145,7 +145,7 @@ def _by_method(strongest_pairs: pa.Table) -> dict[str, Pairs]:
 
 
 def _parts(blocks: list[Block], top: int | None, features: int) -> list[tuple[str, ...]]:
-    """Return where the rows of every part wait, in order: about `PART_ROWS` rows of those that will be kept."""
+    """Return the paths of put-aside rows for every part, in order, so that a part keeps about `PART_ROWS` of them."""
     waiting = sum(block.rows for block in blocks)
     methods = {method for block in blocks for method in block.best}
     most = len(methods) * features * top if top else waiting

@@ -1,6 +1,6 @@
 """The correlation table, made where the engine runs: measured block by block and put aside, then written part by part.
 
-What the driver holds of a block is small: its p-values as a multiset, its strongest pairs, and, where the table
+The driver holds little of a block: its p-values as a multiset, its strongest pairs, and, where the table
 keeps the strongest of every column, the largest strengths of each.
 """
 
@@ -56,14 +56,14 @@ Errors = dict[str, dict[tuple[str, str], tuple[float, float, float]]]
 
 @dataclass(frozen=True)
 class PairMeasure:
-    """What every block's measure is given."""
+    """Input that the measures of all blocks share."""
 
     features: dict[str, int]
     """Index of every column."""
     present: dict[str, int]
     """Finite values of every number."""
     methods: tuple[str, ...]
-    """Methods wanted of pair counts."""
+    """Configured methods."""
     confidence: float
     effective_share: float
     """Rows of equal weight that would say as much, as a share of the rows."""
@@ -77,7 +77,7 @@ class PairMeasure:
 
 @dataclass(frozen=True)
 class Block:
-    """What the driver learns of a block."""
+    """Summary of a block that the driver holds."""
 
     place: Place
     """Where its rows wait."""
@@ -95,16 +95,16 @@ class Block:
 
 def measure_moments(work: PairMeasure, place: Place, spec: CoMomentsSummarizer, state: CoMoments) -> Block:
     """Measure a block of pearson."""
-    return _put_aside(work, place, pearson(spec, _whole(spec, state), work.confidence, work.effective_share))
+    return _put_aside(work, place, pearson(spec, _over_groups(spec, state), work.confidence, work.effective_share))
 
 
 def measure_ranks(work: PairMeasure, place: Place, spec: RankCoMomentsSummarizer, state: CoMoments) -> Block:
     """Measure a block of spearman."""
-    table = spearman(spec, _whole(spec, state), work.present, work.confidence, work.effective_share)
+    table = spearman(spec, _over_groups(spec, state), work.present, work.confidence, work.effective_share)
     return _put_aside(work, place, table)
 
 
-def _whole(spec: CoMomentsSummarizer | RankCoMomentsSummarizer, state: CoMoments) -> CoMoments:
+def _over_groups(spec: CoMomentsSummarizer | RankCoMomentsSummarizer, state: CoMoments) -> CoMoments:
     return state.over_groups() if spec.jackknife else state
 
 
@@ -121,14 +121,14 @@ def measure_counts(work: PairMeasure, place: Place, spec: PairCountsSummarizer, 
 
 
 def _put_aside(work: PairMeasure, place: Place, table: pa.Table) -> Block:
-    """Put a block's rows aside, less those that are known not to be kept, and return what the driver needs to know."""
+    """Put a block's rows aside, without rows that the table will not keep, and return the block's summary."""
     p_values = {
         method: PValues.of(table["p_value"].to_numpy(zero_copy_only=False)[rows]) for method, rows in by_method(table)
     }
     best = best_of_features(table, work.features, work.keep.top) if work.keep.top else {}
     matrices = _write_matrices(place, work.dense, table) if work.dense else {}
     reported = strongest(table, work.error_bars)
-    if work.keep.top:  # what is not among the best of its block is not among the best of all
+    if work.keep.top:  # a pair that is not among the best of its block is not among the best of all
         least = {method: np.full(len(work.features), np.inf) for method in best}
         for method, (names, values) in best.items():
             least[method][names] = values.min(axis=1)
@@ -141,13 +141,13 @@ def _put_aside(work: PairMeasure, place: Place, table: pa.Table) -> Block:
 
 
 def _write_matrices(place: Place, folder: str, table: pa.Table) -> dict[str, dict[str, Any]]:
-    """Write the values of every method between the columns that occur, and return where."""
+    """Write a matrix of values for every method, and return its path and columns."""
     written = {}
     for method, rows in by_method(table):
-        some = table.take(pa.array(rows)).combine_chunks()
-        a, b = (pa.concat_arrays(some[name].chunks).dictionary_encode() for name in FEATURES)
+        method_table = table.take(pa.array(rows)).combine_chunks()
+        a, b = (pa.concat_arrays(method_table[name].chunks).dictionary_encode() for name in FEATURES)
         matrix = np.full((len(a.dictionary), len(b.dictionary)), np.nan)
-        matrix[a.indices.to_numpy(), b.indices.to_numpy()] = some["value"].to_numpy(zero_copy_only=False)
+        matrix[a.indices.to_numpy(), b.indices.to_numpy()] = method_table["value"].to_numpy(zero_copy_only=False)
         sink = pa.BufferOutputStream()
         pa.ipc.write_tensor(pa.Tensor.from_numpy(matrix), sink)
         path = f"{folder}/{method}/{place.index:06d}.arrow"
@@ -161,7 +161,7 @@ def _write_matrices(place: Place, folder: str, table: pa.Table) -> dict[str, dic
 
 @dataclass(frozen=True)
 class PartWork:
-    """What every part's task is given."""
+    """Input that the tasks of all parts share."""
 
     store: Store
     features: dict[str, int]
@@ -175,57 +175,61 @@ class PartWork:
 
 
 def write_part(work: PartWork, item: tuple[tuple[str, ...], str]) -> Written:
-    """Write a part of the table from rows that wait."""
+    """Write a part of the table from rows that were put aside."""
     waiting, path = item
     tables = [CORRELATION.empty()]
     for place in waiting:
         table = work.store.read_arrow(place)
         if work.least:
             table = above(table, work.features, work.least)
-        tables.append(_finished(work, table))
+        tables.append(_completed(work, table))
     table = pa.concat_tables(tables).combine_chunks()
     _, data = work.store.write_parquet(path, table)
     return Written.of(table.num_rows, data)
 
 
-def _finished(work: PartWork, table: pa.Table) -> pa.Table:
+def _completed(work: PartWork, table: pa.Table) -> pa.Table:
     """Return rows with q-values and error bars."""
     p_value = table["p_value"].to_numpy(zero_copy_only=False)
     q_value = np.full(table.num_rows, np.nan)
     for method, rows in by_method(table):
         q_value[rows] = work.q_values[method].of(p_value[rows])
         table = _with_errors(table, rows, work.errors.get(method, {}))
-    return _replaced(table, "q_value", q_value)
+    return _with_column(table, "q_value", q_value)
 
 
 def _with_errors(
-    table: pa.Table, of_method: np.ndarray, found: dict[tuple[str, str], tuple[float, float, float]]
+    table: pa.Table, method_rows: np.ndarray, bars_of_pair: dict[tuple[str, str], tuple[float, float, float]]
 ) -> pa.Table:
-    if not found:
+    if not bars_of_pair:
         return table
-    names = pa.array(sorted({name for pair in found for name in pair}))
-    keys = [table[name].take(pa.array(of_method)) for name in FEATURES]
+    names = pa.array(sorted({name for pair in bars_of_pair for name in pair}))
+    keys = [table[name].take(pa.array(method_rows)) for name in FEATURES]
     index = [pa.compute.index_in(key, value_set=names).fill_null(-1).to_numpy() for key in keys]
     known = np.flatnonzero((index[0] >= 0) & (index[1] >= 0))
     pairs = zip(*(key.take(pa.array(known)).to_pylist() for key in keys), strict=True)
-    at = [(of_method[row], found[pair]) for row, pair in zip(known, pairs, strict=True) if pair in found]
-    if not at:
+    matched = [
+        (method_rows[row], bars_of_pair[pair]) for row, pair in zip(known, pairs, strict=True) if pair in bars_of_pair
+    ]
+    if not matched:
         return table
-    rows, values = np.array([row for row, _ in at]), np.array([bars for _, bars in at])
-    bound = np.nan_to_num(table["error_bound"].to_numpy(zero_copy_only=False))[rows]  # ranks are known so well
+    rows, values = np.array([row for row, _ in matched]), np.array([bars for _, bars in matched])
+    bound = np.nan_to_num(table["error_bound"].to_numpy(zero_copy_only=False))[
+        rows
+    ]  # ranks are known up to it, so the interval is widened by it
     values[:, 1] = np.where(bound > 0, np.maximum(values[:, 1] - bound, -1.0), values[:, 1])
     values[:, 2] = np.where(bound > 0, np.minimum(values[:, 2] + bound, 1.0), values[:, 2])
     for column, name in enumerate(("standard_error", "ci_low", "ci_high")):
         changed = table[name].to_numpy(zero_copy_only=False).copy()
         changed[rows] = values[:, column]
-        table = _replaced(table, name, changed)
-    how = np.zeros(table.num_rows, bool)
-    how[rows] = True
-    at_column = table.schema.get_field_index("error_method")
-    changed = pa.compute.if_else(pa.array(how), "jackknife", table["error_method"])
-    return table.set_column(at_column, table.schema.field(at_column), changed)
+        table = _with_column(table, name, changed)
+    jackknifed = np.zeros(table.num_rows, bool)
+    jackknifed[rows] = True
+    method_column = table.schema.get_field_index("error_method")
+    changed = pa.compute.if_else(pa.array(jackknifed), "jackknife", table["error_method"])
+    return table.set_column(method_column, table.schema.field(method_column), changed)
 
 
-def _replaced(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
+def _with_column(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
     index = table.schema.get_field_index(name)
     return table.set_column(index, table.schema.field(index), pa.array(values, mask=np.isnan(values)))

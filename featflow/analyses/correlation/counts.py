@@ -1,4 +1,4 @@
-"""From joint counts of two blocks of columns to mutual information and Cramer's V.
+"""Mutual information and Cramer's V from joint counts of two blocks of columns.
 
 Missing values are a level of mutual information, so all of its pairs have the same rows. Cost: of information two
 look-ups a cell, of Cramer's V two products a cell; memory for a strip of cells (see `featflow.measures.block_pairs`)
@@ -23,7 +23,7 @@ from featflow.summaries import PairCounts, PairCountsSummarizer
 __all__ = ["cramers_v", "pair_information"]
 
 LEFT_TILE, RIGHT_TILE = 64, 512
-"""Columns whose null is computed at once."""
+"""Columns of a tile whose nulls are one product of matrices: larger tiles take more memory, smaller ones more calls."""
 
 
 def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
@@ -50,7 +50,7 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     for start in range(0, len(pairs), PAIRS):
         some = slice(start, start + PAIRS)
         p_value[some] = moment_tail(value[some], expected[some], variance[some])
-        if state.weighted is None:  # no table of rows scores what weights do
+        if state.weighted is None:  # an exact null enumerates tables of whole rows, which weights are not
             few = minors[0][i[some]], minors[1][j[some]]
             all_rows = np.full(len(few[0]), n)
             p_value[some] = exact_where_few(p_value[some], value[some] * n, all_rows, few, information_of_cell)
@@ -67,25 +67,25 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
 
 
 def _null_moments(pairs: BlockPairs, left: np.ndarray, right: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return null mean and variance of the information of all pairs, all columns wanted, from their margins."""
+    """Return null mean and variance of the information of all pairs of a block, from the margins of its columns."""
     null = information_null(n)
     mean, variance = np.empty(len(pairs)), np.empty(len(pairs))
     for first in range(0, len(pairs.columns) - 1, RIGHT_TILE):
         last = min(first + RIGHT_TILE, len(pairs.columns) - 1)
         starts = pairs.columns[first : last + 1]
-        of_right = null.right(right[starts[0] : starts[-1]], starts[:-1] - starts[0])
+        right_terms = null.right(right[starts[0] : starts[-1]], starts[:-1] - starts[0])
         for top_left in range(0, len(pairs.rows) - 1, LEFT_TILE):
             begin = max(first, int(pairs.first[top_left]))
             if begin >= last:
                 break
             starts = pairs.rows[top_left : top_left + LEFT_TILE + 1]
-            of_left = null.left(left[starts[0] : starts[-1]], starts[:-1] - starts[0])
-            moments = information_moments(of_left, of_right[begin - first : last - first], n)
+            left_terms = null.left(left[starts[0] : starts[-1]], starts[:-1] - starts[0])
+            moments = information_moments(left_terms, right_terms[begin - first : last - first], n)
             for row, column in enumerate(range(top_left, top_left + len(starts) - 1)):
                 meets = max(begin, int(pairs.first[column]))
                 place = int(pairs.ends[column]) + meets - int(pairs.first[column])
-                for values, of_tile in zip((mean, variance), moments, strict=True):
-                    values[place : place + max(last - meets, 0)] = of_tile[row, meets - begin :]
+                for values, tile in zip((mean, variance), moments, strict=True):
+                    values[place : place + max(last - meets, 0)] = tile[row, meets - begin :]
     return mean, variance
 
 
@@ -96,8 +96,8 @@ def cramers_v(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     if not len(pairs):
         return CORRELATION.empty()
     effective = effective_rows(state)
-    found = [_association(state.counts[0], batch, effective) for batch in pairs.batches()]
-    n, value, p_value = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    associations = [_association(state.counts[0], batch, effective) for batch in pairs.batches()]
+    n, value, p_value = (np.concatenate(parts) for parts in zip(*associations, strict=True))
     return CORRELATION.build(
         {
             "method": pa.repeat("cramers_v", len(pairs)),
@@ -113,7 +113,7 @@ def _association(
     counts: np.ndarray, batch: list[Strip], effective: EffectiveRows
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows of which both are present, Cramer's V and its p-value, each shape (pairs of the batch,)."""
-    sums = np.concatenate([_sums(counts, strip, effective.scale or 1.0) for strip in batch], axis=1)
+    sums = np.concatenate([_pair_sums(counts, strip, effective.scale or 1.0) for strip in batch], axis=1)
     total, phi2 = sums[:2]
     left, right = (sums[2], sums[3], sums[4]), (sums[5], sums[6], sums[7])
     n = effective.total(total)
@@ -129,8 +129,8 @@ def _association(
     return n, value, p_value
 
 
-def _sums(counts: np.ndarray, strip: Strip, worth: float) -> np.ndarray:
-    """Return of each pair of a strip its rows, phi squared, levels and sums of both sides, and their minor levels."""
+def _pair_sums(counts: np.ndarray, strip: Strip, worth: float) -> np.ndarray:
+    """Return rows, phi squared, levels and reciprocal sums of both sides, and minor levels of each pair of a strip."""
     cells, first = strip.over_classes(counts).astype(np.float64), np.zeros(1, np.int64)
     cells[0] = 0.0
     cells[:, strip.starts] = 0.0
@@ -141,13 +141,13 @@ def _sums(counts: np.ndarray, strip: Strip, worth: float) -> np.ndarray:
     phi2 = np.add.reduceat(column_sums(cells) * _reciprocal(column_margin), strip.starts) - 1.0
     total = column_sums(row_margin)
     row_margin, column_margin = row_margin * worth, column_margin * worth
-    left = (side[0] for side in _margins(row_margin, first))
+    left = (side[0] for side in _reciprocal_sums(row_margin, first))
     minors = minor_level(row_margin, first, 0)[0], minor_level(column_margin, strip.starts, 0)
-    return np.stack([total, phi2, *left, *_margins(column_margin, strip.starts), *minors])
+    return np.stack([total, phi2, *left, *_reciprocal_sums(column_margin, strip.starts), *minors])
 
 
-def _margins(rows: np.ndarray, starts: np.ndarray) -> Margins:
-    """Return levels present and sums of their rows' reciprocals, of segments of the first axis."""
+def _reciprocal_sums(rows: np.ndarray, starts: np.ndarray) -> Margins:
+    """Return the number of levels with rows, and sums of reciprocals of their rows, by segment of the first axis."""
     present = rows > 0
     reciprocal = 1.0 / np.where(present, np.maximum(rows, 1.0), np.inf)
     levels, first, second = (

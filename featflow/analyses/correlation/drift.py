@@ -1,4 +1,4 @@
-"""What changed between two runs in what columns say of one another: scores, ranks, correlations.
+"""Changes of correlations between two runs.
 
 A change is divided by sqrt(Var_t + Var_t-1), of jackknife errors where the tables have them; its p-value is of
 Student's t with the degrees of freedom of Welch (1947, Biometrika 34) and Satterthwaite (1946, Biometrics 2).
@@ -22,7 +22,7 @@ FISHERS_SCALE = ("pearson", "spearman")
 """Methods whose values are compared as Fisher's z."""
 
 KNOWN = 1e9
-"""Degrees of freedom of an error that follows from n and is not estimated."""
+"""Degrees of freedom of an error that follows from n and is not estimated: Student's t is then normal."""
 
 
 def correlation_drift(
@@ -31,8 +31,8 @@ def correlation_drift(
     """Return two rows a method: the root mean square change over the pairs that both tables hold, and the largest.
 
     Of mutual information it is the change of value - expected, so that rows alone change nothing. p-values are
-    Bonferroni's over all pairs of columns, as tables may hold those alone that are strong, be it by chance: of the pair
-    that changed most, and of the pair whose change is least like chance.
+    Bonferroni's over all pairs of columns, as tables may hold strong pairs only, some strong by chance. The row of the
+    largest change has that pair's p-value, the other row the smallest of all pairs.
 
     Parameters
     ----------
@@ -43,35 +43,35 @@ def correlation_drift(
     columns
         How many numbers and how many categories the current run has.
     """
-    both = _pairs(current).join(_pairs(reference), on=["method", "feature_a", "feature_b"])
-    found = []
+    both = _compared_values(current).join(_compared_values(reference), on=["method", "feature_a", "feature_b"])
+    rows = []
     for (method,), pairs in both.sort("method", "feature_a", "feature_b").group_by("method", maintain_order=True):
         change = reals(pairs["value"]) - reals(pairs["value_right"])
         z, p_values = _tests(str(method), pairs, degrees)
-        corrected = np.minimum(1.0, p_values * max(len(change), _looked_at(str(method), *columns)))
-        at = int(np.abs(change).argmax())
-        row = pairs.row(at, named=True)
+        corrected = np.minimum(1.0, p_values * max(len(change), _pair_count(str(method), *columns)))
+        largest = int(np.abs(change).argmax())
+        row = pairs.row(largest, named=True)
         least = float(np.fmin.reduce(corrected))
         root_mean_square = float(np.sqrt((change**2).mean()))
-        found.append({"method": method, "metric": "correlation_rms", "value": root_mean_square} | {"p_value": least})
-        found.append(
-            {"method": method, "feature": row["feature_a"], "feature_b": row["feature_b"], "z": float(z[at])}
-            | {"p_value": float(corrected[at])}
+        rows.append({"method": method, "metric": "correlation_rms", "value": root_mean_square} | {"p_value": least})
+        rows.append(
+            {"method": method, "feature": row["feature_a"], "feature_b": row["feature_b"], "z": float(z[largest])}
+            | {"p_value": float(corrected[largest])}
             | change_row("correlation_largest", row["value_right"], row["value"])
         )
-    return found
+    return rows
 
 
-def _looked_at(method: str, numbers: int, categories: int) -> int:
-    """Return how many pairs of columns a method has."""
+def _pair_count(method: str, numbers: int, categories: int) -> int:
+    """Return the number of pairs of columns that a method compares."""
     if method == "correlation_ratio":
         return numbers * categories
-    of = {"pearson": numbers, "spearman": numbers, "cramers_v": categories}.get(method, numbers + categories)
-    return of * (of - 1) // 2
+    columns = {"pearson": numbers, "spearman": numbers, "cramers_v": categories}.get(method, numbers + categories)
+    return columns * (columns - 1) // 2
 
 
-def _pairs(table: pl.DataFrame) -> pl.DataFrame:
-    """Return what is compared of a correlation table, the columns of a pair in one order."""
+def _compared_values(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the values of a correlation table to compare, the columns of each pair in alphabetical order."""
     first, second = pl.min_horizontal("feature_a", "feature_b"), pl.max_horizontal("feature_a", "feature_b")
     return table.select(
         "method",

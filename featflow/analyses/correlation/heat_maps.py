@@ -1,4 +1,4 @@
-"""Correlations as a square whose columns stand in the order of their dendrogram.
+"""Heat maps of correlations, with columns in the order of their dendrogram.
 
 Columns are merged by average linkage (Sokal & Michener 1958) of 1 - |value|, information as a share of the largest;
 leaves are turned so that neighbours are most alike (Bar-Joseph, Gifford & Jaakkola 2001).
@@ -20,7 +20,7 @@ from featflow.storage.run import Run
 __all__ = ["HeatMap", "heat_maps", "ordered"]
 
 FEWEST = 3
-"""Columns that make a picture."""
+"""Columns from which a heat map is drawn: of two there is one value."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,19 @@ def heat_maps(run: Run, pairs: pl.DataFrame, limits: PageLimits) -> tuple[HeatMa
     pairs
         Columns method, feature_a, feature_b and value of the correlation table.
     """
-    found = []
+    maps = []
     for method in pairs["method"].unique(maintain_order=True).to_list():
-        of_method = pairs.filter((pl.col("method") == method) & pl.col("value").is_not_null())
-        strongest = of_method.sort(pl.col("value").abs(), descending=True, maintain_order=True)
-        names = _leading(strongest, limits.heat)
+        method_pairs = pairs.filter((pl.col("method") == method) & pl.col("value").is_not_null())
+        strongest = method_pairs.sort(pl.col("value").abs(), descending=True, maintain_order=True)
+        names = _strongest_columns(strongest, limits.heat)
         if len(names) >= FEWEST:
-            every = pl.concat([of_method["feature_a"], of_method["feature_b"]]).n_unique()
-            found.append(ordered(method, names, _square(run, method, names, of_method), every))
-    return tuple(found)
+            columns = pl.concat([method_pairs["feature_a"], method_pairs["feature_b"]]).n_unique()
+            maps.append(ordered(method, names, _values_between(run, method, names, method_pairs), columns))
+    return tuple(maps)
 
 
-def _leading(strongest: pl.DataFrame, most: int) -> list[str]:
-    """Return the columns of the strongest pairs."""
+def _strongest_columns(strongest: pl.DataFrame, most: int) -> list[str]:
+    """Return the columns of the strongest pairs, at most so many."""
     names: dict[str, None] = {}
     for pair in strongest.select("feature_a", "feature_b").iter_rows():
         if len(names.keys() | set(pair)) > most:
@@ -73,15 +73,15 @@ def _leading(strongest: pl.DataFrame, most: int) -> list[str]:
     return list(names)
 
 
-def _square(run: Run, method: str, names: list[str], pairs: pl.DataFrame) -> np.ndarray:
-    """Return the values between columns, of a matrix where the run wrote one, else those that the table keeps."""
+def _values_between(run: Run, method: str, names: list[str], pairs: pl.DataFrame) -> np.ndarray:
+    """Return the values between columns, from the run's matrix if it wrote one, else from the table."""
     if (run.manifest["config"]["analyses"].get("correlation") or {}).get("dense"):
         try:
-            kept, values = run.matrix(method, names)
+            stored_names, values = run.matrix(method, names)
         except DatasetError:  # of methods without matrices
             pass
         else:
-            order = [kept.index(name) for name in names]
+            order = [stored_names.index(name) for name in names]
             return values[np.ix_(order, order)]
     place = {name: index for index, name in enumerate(names)}
     inside = pairs.filter(pl.col("feature_a").is_in(names) & pl.col("feature_b").is_in(names))
@@ -92,7 +92,7 @@ def _square(run: Run, method: str, names: list[str], pairs: pl.DataFrame) -> np.
 
 
 def ordered(method: str, names: list[str], values: np.ndarray, columns: int) -> HeatMap:
-    """Return a heat map in the order of its dendrogram; pairs without a value are as far apart as can be.
+    """Return a heat map in the order of its dendrogram; pairs without a value have distance 1.
 
     Examples
     --------
@@ -108,6 +108,6 @@ def ordered(method: str, names: list[str], values: np.ndarray, columns: int) -> 
     links = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
     drawn = dendrogram(links, no_plot=True)
     order = drawn["leaves"]
-    # scipy puts leaf i at 10 i + 5.
+    # scipy draws leaf i at 10 i + 5; here it is drawn at i, over its column.
     branches = (np.array(drawn["icoord"]) - 5) / 10, np.array(drawn["dcoord"])
     return HeatMap(method, tuple(names[i] for i in order), values[np.ix_(order, order)], branches, columns)

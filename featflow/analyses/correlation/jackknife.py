@@ -1,4 +1,4 @@
-"""Jackknife error bars of the correlations that the table keeps.
+"""Jackknife error bars of the strongest correlations.
 
 Pearson's and Spearman's are taken on the scale of Fisher's z, where their error
 hardly depends on their value, and turned back. Source: `featflow.measures.jackknife`.
@@ -17,7 +17,7 @@ from featflow.summaries import CoMoments
 __all__ = ["bergsma", "cramers_v_errors", "information_errors", "moment_errors"]
 
 NEAR_ONE = 1 - 1e-12
-"""Correlation from which z says nothing."""
+"""Correlation at which values are cut off, as Fisher's z is infinite at 1."""
 
 
 @np.errstate(all="ignore")  # what overflows becomes null
@@ -29,7 +29,7 @@ def moment_errors(state: CoMoments, confidence: float) -> ErrorBars:
     x, y = (total * state.left_mean, total * state.right_mean)
     xx, yy = state.left_m2 + x * state.left_mean, state.right_m2 + y * state.right_mean
     xy = state.c + x * state.right_mean
-    # Means of the whole first, so that what is subtracted below is small.
+    # Sums are centred on the means of all groups first: else a large mean costs the digits of the differences below.
     mean_x, mean_y = x.sum(axis=0) / divisor(rows), y.sum(axis=0) / divisor(rows)
     xy = xy - x * mean_y - y * mean_x + total * mean_x * mean_y
     xx, yy = xx - 2 * x * mean_x + total * mean_x**2, yy - 2 * y * mean_y + total * mean_y**2
@@ -65,7 +65,7 @@ def information_errors(table: np.ndarray, scale: float, confidence: float) -> Er
     margins = whole_rows(whole.sum(axis=1), scale)
     expected = expected_mutual_information(margins, whole_rows(whole.sum(axis=0), scale, int(margins.sum())))
     left = np.maximum(rows.sum() - rows, 1e-300)
-    # The mean falls as 1 / rows: that much of it belongs to all rows but one group's.
+    # The mean under independence falls as 1 / rows, so it is scaled to the rows that are left and not computed anew.
     deleted = mutual_informations(whole - table) - expected * rows.sum() / left
     return error_bars(np.array(mutual_information(whole) - expected), deleted, rows, confidence)
 

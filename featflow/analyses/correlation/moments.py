@@ -57,7 +57,7 @@ def pearson(
         Rows of equal weight that would say as much, as a share of the rows.
     """
     pairs = _Pairs(spec, state)
-    value, n = pairs.take(_values(state)), pairs.n * effective_share
+    value, n = pairs.take(_correlations(state)), pairs.n * effective_share
     error = fisher_error(n)
     columns = {
         "value": value,
@@ -88,8 +88,8 @@ def spearman(
         Rows of equal weight that would say as much, as a share of the rows.
     """
     pairs = _Pairs(spec, state)
-    value, n = pairs.take(_values(state)), pairs.n * effective_share
-    bound = rank_correlation_bound(value, pairs.take(_angles(spec, state, present)))
+    value, n = pairs.take(_correlations(state)), pairs.n * effective_share
+    bound = rank_correlation_bound(value, pairs.take(_rank_angles(spec, state, present)))
     lowest, highest = np.maximum(value - bound, -1.0), np.minimum(value + bound, 1.0)
     columns = {
         "value": value,
@@ -102,8 +102,8 @@ def spearman(
     return pairs.table("spearman", columns)
 
 
-def _angles(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str, int]) -> np.ndarray:
-    """Return the most that each pair's two columns of ranks are turned away from the exact ones, taken together."""
+def _rank_angles(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str, int]) -> np.ndarray:
+    """Return a bound on the angle between each pair's binned and exact ranks, both columns' angles added."""
     n = np.maximum(state.n, 1)
     angles, growth = np.zeros((1, 1)), rank_error_growth(state)
     sides = ((spec.left, state.left_m2, (-1, 1)), (spec.right, state.right_m2, (1, -1)))
@@ -111,7 +111,8 @@ def _angles(spec: RankCoMomentsSummarizer, state: CoMoments, present: dict[str, 
         variance = np.array([c.rank_variance for c in codings]).reshape(shape) * growth
         whole = np.array([max(present[c.column.name], 1) for c in codings]).reshape(shape)
         spread = np.maximum(np.sqrt(m2 / divisor(state.total)), 1e-300)
-        # A cell's rank is the mean of its values' ranks, so the exact column is the hypotenuse; not so under weights.
+        # A cell's rank is the mean of its values' ranks, so binned ranks and their error are at right angles and exact
+        # ranks are the hypotenuse. Under weights, or with rows left out, they are not.
         in_cells = np.arctan(np.sqrt(variance) / spread)
         dropped = (np.sqrt(variance * whole / n) + (1 - n / whole) / np.sqrt(12)) / spread
         complete = (state.n == whole) & (growth < EQUAL_BELOW)
@@ -149,7 +150,7 @@ def correlation_ratio(spec: GroupedMomentsSummarizer, state: GroupedMoments, eff
 
 
 class _Pairs:
-    """The pairs of a block: of a diagonal one each once, none with itself."""
+    """The pairs of a block; a block on the diagonal has each pair once and no column with itself."""
 
     def __init__(self, spec: CoMomentsSummarizer | RankCoMomentsSummarizer, state: CoMoments) -> None:
         self.spec, self.shape = spec, state.c.shape
@@ -170,19 +171,19 @@ class _Pairs:
             pa.array(block, pa.string()).take(pa.array(index))
             for block, index in zip(names, (first, second), strict=True)
         )
-        named = pa.array(np.isfinite(columns["standard_error"]))
+        has_interval = pa.array(np.isfinite(columns["standard_error"]))
         fixed = {
             "method": pa.repeat(pa.scalar(method, pa.string()), length),
             "feature_a": a,
             "feature_b": b,
             "n": self.n,
-            "error_method": pc.if_else(named, pa.scalar("fisher_z"), pa.scalar(None, pa.string())),
+            "error_method": pc.if_else(has_interval, pa.scalar("fisher_z"), pa.scalar(None, pa.string())),
         }
         return CORRELATION.build(fixed | columns)
 
 
 @np.errstate(all="ignore")  # what overflows becomes null
-def _values(state: CoMoments) -> np.ndarray:
+def _correlations(state: CoMoments) -> np.ndarray:
     """Return every pair's correlation, NaN where a column does not vary, shape of the state."""
     constant = state.n < 2
     for m2, mean in ((state.left_m2, state.left_mean), (state.right_m2, state.right_mean)):

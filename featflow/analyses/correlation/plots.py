@@ -1,4 +1,4 @@
-"""Heat maps drawn."""
+"""Plots of heat maps."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SIGNED_COLOURS = (
     ("#16427d", "#6fa3de", "#fafafa", "#e8a06c", "#963808"),
     ("#8cc2ff", "#2f65a8", "#1d2127", "#a35420", "#ffb27a"),
 )
-"""Of a light and of a dark page; no value is what the page is."""
+"""Colours on a light and on a dark page, from -1 to 1; 0 is close to the page's own colour."""
 
 COLOURS = (("#fafafa", "#8fb9e8", "#2d68b2", "#0b2a55"), ("#1d2127", "#2a5a96", "#6cabf5", "#dcebff"))
 
 CELL, MOST_SIDE, AROUND = 28, 700, 200
-"""Pixels of a cell and of the square at most, and of what stands above and below it."""
+"""Pixels of a cell, of the square at most, so that it fits a screen, and of names, axis and colour bar around it."""
 
 TREE, LEFT = 80, 170
 """Pixels of the dendrogram's height, and of names beside the square."""
@@ -53,7 +53,7 @@ def heat_plot(heat: HeatMap) -> GridPlot:
         toolbar_location=None,
     )
     mapper = _mapper(heat)
-    # Rows go up in an image, and down the picture.
+    # Rows of an image go up from y; the y axis is turned, so the first row is on top.
     source = ColumnDataSource({"image": [np.ascontiguousarray(heat.values, dtype=np.float32)]}, name="cells")
     cells.image("image", x=-0.5, y=-0.5, dw=count, dh=count, color_mapper=mapper, source=source)
     cursor = ColumnDataSource({"x": [], "y": []}, name="cursor")

@@ -42,17 +42,17 @@ def section(run: Run, limits: PageLimits) -> Section | None:
 
 
 def pair_listing(pairs: pl.DataFrame, limits: PageLimits) -> Listing:
-    """Return the strongest pairs of each method, as many of each."""
+    """Return the strongest pairs, equally many of each method."""
     pairs = pairs.filter(pl.col("value").is_not_null())
     most = max(limits.pairs // max(pairs["method"].n_unique(), 1), 1)
     strength = pl.col("value").abs().rank("ordinal", descending=True).over("method")
     methods = pairs["method"].unique(maintain_order=True)
-    kept = pairs.filter(strength <= most).sort(
+    strongest_pairs = pairs.filter(strength <= most).sort(
         pl.col("method").cast(pl.Enum(methods)), pl.col("value").abs(), descending=[False, True]
     )
     fields = described(CORRELATION, FIELDS)
-    found = listing("pairs", "A row is a method and a pair, strongest first.", kept, fields, limits.rows)
-    if kept.height == pairs.height:
-        return found
+    listed = listing("pairs", "A row is a method and a pair, strongest first.", strongest_pairs, fields, limits.rows)
+    if strongest_pairs.height == pairs.height:
+        return listed
     strongest = f"the strongest {most:,} of each method, of {plural(pairs.height, 'row')}"
-    return replace(found, caption=f"A row is a method and a pair: {strongest}.")
+    return replace(listed, caption=f"A row is a method and a pair: {strongest}.")

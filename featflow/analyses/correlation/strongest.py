@@ -1,7 +1,7 @@
-"""Which pairs of a correlation table are worth keeping: all, the strongest of every column, or those above a threshold.
+"""Choice of pairs of a correlation table: the strongest of each column to keep, the strongest of all for error bars.
 
-Strength is ``|value|``, less what independence would give where that is not 0. The strongest of a column are told
-apart by its k-th largest strength, which blocks of pairs can be merged into: the k largest of both.
+Strength is ``|value|``, less its mean under independence where that is not 0. A pair is among the k strongest
+of a column if it reaches the column's k-th largest strength. Blocks merge: the k largest of both are the k largest.
 
 Cost: 0.4 s of CPU a million rows. polars takes 0.3, and 0.15 to be imported by each worker; merging a block takes it
 20 ms against 3, as it looks names up where arrays hold the features' places.
@@ -38,19 +38,19 @@ def strongest(table: pa.Table, keep: int) -> pa.Table:
     """Return method, features and strength of the ``keep`` strongest pairs of each method, ties by name."""
     names = ["method", *FEATURES]
     strength = table["strength"].to_numpy() if "strength" in table.column_names else strengths(table)
-    kept = []
+    chosen = []
     for _, rows in by_method(table):
         some = rows[np.isfinite(strength[rows])]
         if len(some) > keep:
             least = np.partition(strength[some], len(some) - keep)[len(some) - keep]
             some = some[strength[some] >= least]
-        kept.append(some)
-    rows = np.concatenate([np.empty(0, np.int64), *kept])
-    found = table.select(names).take(pa.array(rows)).append_column("strength", pa.array(strength[rows]))
+        chosen.append(some)
+    rows = np.concatenate([np.empty(0, np.int64), *chosen])
+    pairs = table.select(names).take(pa.array(rows)).append_column("strength", pa.array(strength[rows]))
     order = [("method", "ascending"), ("strength", "descending"), *((name, "ascending") for name in FEATURES)]
-    found = found.sort_by(order)
-    first = [rows[:keep] for _, rows in by_method(found)]
-    return found.take(pa.array(np.concatenate([np.empty(0, np.int64), *first])))
+    pairs = pairs.sort_by(order)
+    first = [rows[:keep] for _, rows in by_method(pairs)]
+    return pairs.take(pa.array(np.concatenate([np.empty(0, np.int64), *first])))
 
 
 def best_of_features(table: pa.Table, features: dict[str, int], keep: int) -> Best:
@@ -68,10 +68,11 @@ def best_of_features(table: pa.Table, features: dict[str, int], keep: int) -> Be
         matrix = np.full((len(names_a), len(names_b)), -np.inf)
         matrix[a, b] = strength[rows]
         sides = ((names_a, _largest(matrix, keep)), (names_b, _largest(matrix.T, keep)))
+        # In a block on the diagonal features are on both sides, and their strongest pairs may be on either.
         names = np.union1d(names_a, names_b)
         largest = [np.full((len(names), keep), -np.inf) for _ in sides]
-        for of_side, (indices, values) in zip(largest, sides, strict=True):
-            of_side[np.searchsorted(names, indices)] = values
+        for side_strengths, (indices, values) in zip(largest, sides, strict=True):
+            side_strengths[np.searchsorted(names, indices)] = values
         best[method] = names, _largest(np.concatenate(largest, axis=1), keep)
     return best
 
@@ -87,18 +88,18 @@ def merge_best(blocks: Iterable[Best], features: int) -> dict[str, np.ndarray]:
 
 
 def above(table: pa.Table, features: dict[str, int], least: dict[str, np.ndarray]) -> pa.Table:
-    """Return the pairs that reach what one of their features asks for; those without a value do not.
+    """Return the pairs that reach the strength required by either of their features; pairs without a value do not.
 
     Parameters
     ----------
     least
-        What `merge_best` gives.
+        Strength that `merge_best` requires of the pairs of each feature.
     """
-    strength, kept = strengths(table), np.zeros(table.num_rows, bool)
+    strength, reaches = strengths(table), np.zeros(table.num_rows, bool)
     for method, rows in by_method(table):
         (names_a, a), (names_b, b) = (_encoded(table[name], rows, features) for name in FEATURES)
-        kept[rows] = strength[rows] >= np.minimum(least[method][names_a][a], least[method][names_b][b])
-    return table.filter(pa.array(kept))
+        reaches[rows] = strength[rows] >= np.minimum(least[method][names_a][a], least[method][names_b][b])
+    return table.filter(pa.array(reaches))
 
 
 def _encoded(names: pa.ChunkedArray, rows: np.ndarray, features: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +110,7 @@ def _encoded(names: pa.ChunkedArray, rows: np.ndarray, features: dict[str, int])
 
 def _largest(strength: np.ndarray, keep: int) -> np.ndarray:
     """Return the ``keep`` largest of every row, -inf where it has fewer."""
-    lacking = keep - strength.shape[1]
-    if lacking >= 0:
-        return np.pad(strength, ((0, 0), (0, lacking)), constant_values=-np.inf)
+    missing = keep - strength.shape[1]
+    if missing >= 0:
+        return np.pad(strength, ((0, 0), (0, missing)), constant_values=-np.inf)
     return np.partition(strength, -keep, axis=1)[:, -keep:]
