@@ -1,1 +1,1 @@
-"""What changed since an earlier run."""
+"""Drift: changes since an earlier run."""

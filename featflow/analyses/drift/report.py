@@ -1,4 +1,4 @@
-"""What changed since earlier runs."""
+"""The drift section: changes since earlier runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELDS = (
 
 
 def section(run: Run, limits: PageLimits) -> Section:
-    """Return what changed; of a run without an earlier one, that there was none."""
+    """Return the section; of a run without an earlier one it says so."""
     drift = run.table("drift") if "drift" in run.tables else pl.DataFrame(DRIFT.empty())
     values = {"rows": drift.height, "alerts": int(drift["alert"].sum())}
     listings = (drift_listing(drift, limits),) if drift.height else ()
@@ -37,7 +37,7 @@ def section(run: Run, limits: PageLimits) -> Section:
 
 
 def drift_listing(drift: pl.DataFrame, limits: PageLimits) -> Listing:
-    """Return what changed: alerts first, then what came nearest to its threshold."""
+    """Return a listing of drift rows: alerts first, then those nearest to their thresholds."""
     nearness = (pl.col("value").abs() / pl.col("threshold")).fill_null(-1).fill_nan(-1)
     ordered = drift.sort(pl.col("alert").fill_null(value=False), nearness, descending=True)
     return listing("drift", "A row is a feature and a metric.", ordered, described(DRIFT, FIELDS), limits.pairs)
