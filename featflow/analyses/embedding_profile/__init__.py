@@ -1,1 +1,1 @@
-"""What the vectors of an image column look like: spectrum, classes, duplicates."""
+"""Profile of the vectors of an image column: spectrum, classes, duplicates."""

@@ -1,4 +1,4 @@
-"""What the vectors of images are like, what they say of targets, and which images are there twice."""
+"""Profile of image vectors: their spectrum, how well they tell target classes apart, and duplicate images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ from featflow.summaries.class_moments import class_count
 __all__ = ["EmbeddingProfile", "folds_of"]
 
 FOLDS = 5
-"""Parts of the shards, each classified by what the others say."""
+"""Folds of shards, each classified by classifiers made from the other folds: from four fifths of the shards, with five
+solves a target. More folds would use more of the rows and take more solves."""
 
 
 class EmbeddingProfile(Analysis[EmbeddingProfileOptions]):
@@ -53,26 +54,34 @@ class EmbeddingProfile(Analysis[EmbeddingProfileOptions]):
             context.warn(
                 "embedding_profile: accuracies are of shards held out; there is one, lower dataset.shard_bytes"
             )
-        found, vectors, folds = [], [], folds_of(dataset.shards)
-        for made, split_name in zip(embeddings, context.derived.splits, strict=True):
-            of_vectors = made.moments
-            moments = _whole(context, of_vectors)
-            vectors.append({"column": made.column.name, "encoder": made.encoder_id, "path": context.path(of_vectors)})
-            sample = VectorSampleSummarizer(made.named("vector"), made.named("content"), made.width, tuple(targets))
-            of_targets = tuple(_target(context, folds, sample, place) for place in range(len(targets)))
+        image_states, vectors, folds = [], [], folds_of(dataset.shards)
+        for embedding, split_name in zip(embeddings, context.derived.splits, strict=True):
+            moments_spec = embedding.moments
+            moments = _merged_state(context, moments_spec)
+            vectors.append(
+                {"column": embedding.column.name, "encoder": embedding.encoder_id, "path": context.path(moments_spec)}
+            )
+            sample = VectorSampleSummarizer(
+                embedding.named("vector"), embedding.named("content"), embedding.width, tuple(targets)
+            )
+            target_states = tuple(_target_states(context, folds, sample, place) for place in range(len(targets)))
             split = by_name[split_name] if split_name else None
-            twins = duplicates(context, dataset.shards, made, split)
-            if twins.saturated:
+            counts = duplicates(context, dataset.shards, embedding, split)
+            if counts.saturated:
                 context.warn(
-                    f"{made.column.name}: {twins.saturated} images look like so many others that they were not "
+                    f"{embedding.column.name}: {counts.saturated} images look like so many others that they were not "
                     "compared with all of them; near_duplicates and leakage are lower bounds"
                 )
-            found.append(ImageStates(made.column.name, made.encoder_id, moments, of_targets, _twins(twins)))
+            image_states.append(
+                ImageStates(
+                    embedding.column.name, embedding.encoder_id, moments, target_states, _duplicate_columns(counts)
+                )
+            )
         context.note(self.name, vectors=vectors)
-        context.write(EMBEDDING_PROFILE, [embedding_profile(found)])
+        context.write(EMBEDDING_PROFILE, [embedding_profile(image_states)])
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
-        """Yield the distance of vectors, of columns that both runs encoded alike."""
+        """Yield the distance of vectors between runs, of columns that both runs have with one encoder."""
         there, here = (
             {(each["column"], each["encoder"]): each["path"] for each in states.noted(self.name).get("vectors", [])}
             for states in (before, now)
@@ -87,47 +96,49 @@ class EmbeddingProfile(Analysis[EmbeddingProfileOptions]):
 
     @classmethod
     def section(cls, run: Run, limits: PageLimits) -> Section | None:  # noqa: ARG003
-        """Return nothing: the images' own section says what is here."""
+        """Return None: the images section, which `embedding` returns, shows this table's rows."""
         return None
 
 
-def _twins(found: Duplicates) -> dict[str, Any]:
-    leakage = [{name: getattr(leak, name) for name in ("first", "second", "exact", "near")} for leak in found.leakage]
-    return {"exact_duplicates": found.exact, "near_duplicates": found.near, "leakage": leakage or None}
+def _duplicate_columns(counts: Duplicates) -> dict[str, Any]:
+    leakage = [{name: getattr(leak, name) for name in ("first", "second", "exact", "near")} for leak in counts.leakage]
+    return {"exact_duplicates": counts.exact, "near_duplicates": counts.near, "leakage": leakage or None}
 
 
-def _target(context: Context, folds: list[list[Shard]], spec: VectorSampleSummarizer, place: int) -> TargetStates:
-    """Return what vectors say of a target, by its place among those of the sample.
+def _target_states(
+    context: Context, folds: list[list[Shard]], spec: VectorSampleSummarizer, place: int
+) -> TargetStates:
+    """Return the states of a target, by its index among those of the sample.
 
-    The classifier of a fold is made of all rows of the others, and asked about a sample of the fold's: a night then
-    reads the vectors of its new shards, and its accuracies have an error of about half a point at most.
+    The classifier of a fold is made from all rows of the others and tested on a sample of the fold's rows. So a run
+    reads vectors of new shards only, and accuracies have a standard error of about half a percentage point at most.
     """
     target = spec.targets[place]
-    of_classes = ClassMomentsSummarizer(spec.vector, spec.width, target)
-    moments = [_whole(context, of_classes, fold) for fold in folds]
-    none = np.zeros(class_count(target), np.int64)
-    held_out = Classification(none, np.zeros((len(prefix_lengths(spec.width)), len(none)), np.int64), none)
+    class_spec = ClassMomentsSummarizer(spec.vector, spec.width, target)
+    moments = [_merged_state(context, class_spec, fold) for fold in folds]
+    no_rows = np.zeros(class_count(target), np.int64)
+    held_out = Classification(no_rows, np.zeros((len(prefix_lengths(spec.width)), len(no_rows)), np.int64), no_rows)
     for index, fold in enumerate(folds if len(folds) > 1 else ()):
-        others = reduce(_merged, (each for other, each in enumerate(moments) if other != index))
-        sample = _whole(context, spec, fold)
+        others = reduce(_merge, (each for other, each in enumerate(moments) if other != index))
+        sample = _merged_state(context, spec, fold)
         known = np.flatnonzero(sample.classes(place))
         vectors, classes = sample.vectors[known].astype(np.float64), sample.classes(place)[known].astype(np.int64) - 1
         held_out = held_out.merge(classified(classifier(others), vectors, classes, sample.counts[known]))
-    return TargetStates(target, reduce(_merged, moments), held_out)
+    return TargetStates(target, reduce(_merge, moments), held_out)
 
 
 def folds_of(shards: Sequence[Shard]) -> list[list[Shard]]:
-    """Return a fold for each shard by its place, whatever others come or go; in turn where that leaves one empty."""
+    """Return folds of shards: by each shard's place, so that other shards do not change it; in turn if one is empty."""
     by_place = [[shard for shard in shards if int(shard.place, 16) % FOLDS == fold] for fold in range(FOLDS)]
     in_turn = [list(shards[start::FOLDS]) for start in range(min(FOLDS, len(shards)))]
     return by_place if all(by_place) else in_turn
 
 
-def _merged(left: ClassMoments, right: ClassMoments) -> ClassMoments:
+def _merge(left: ClassMoments, right: ClassMoments) -> ClassMoments:
     return left.merge(right)
 
 
-def _whole(context: Context, spec: AnySummarizer, shards: Sequence[Shard] | None = None) -> Any:
-    """Return the state of some shards, or of all."""
+def _merged_state(context: Context, spec: AnySummarizer, shards: Sequence[Shard] | None = None) -> Any:
+    """Return the merged state of some shards, or of all."""
     ((_, state),) = context.states(OneSpec(spec), shards=shards)
     return state

@@ -16,9 +16,11 @@ from featflow.summaries.class_moments import ClassMoments
 __all__ = ["classifier", "shrinkage", "within_scale"]
 
 LEAST_SHRINKAGE = 1e-4
-"""Bounds what a direction counts for in which classes hardly vary: dimensions may be functions of one another."""
+"""Least shrinkage, which bounds the weight of directions in which classes hardly vary: dimensions may be functions of
+one another, and their correlations then have no inverse."""
 LEAST_WITHIN = 2.0**-20
-"""Smallest variance within classes, as a share of a dimension's variance: one that tells classes apart has a scale."""
+"""Least variance within classes, as a share of a dimension's variance: a dimension that is constant within classes but
+tells them apart then has a scale to be divided by."""
 
 
 def within_scale(moments: ClassMoments) -> np.ndarray:
@@ -31,7 +33,7 @@ def within_scale(moments: ClassMoments) -> np.ndarray:
 
 
 def shrinkage(correlations: np.ndarray, freedom: int) -> float:
-    """Return by how much correlations are to be shrunken: 1 leaves none of them.
+    """Return the share by which correlations are shrunken: 1 leaves none of them.
 
     Parameters
     ----------
@@ -53,13 +55,13 @@ def shrinkage(correlations: np.ndarray, freedom: int) -> float:
 
 
 def classifier(moments: ClassMoments) -> Classifier:
-    """Return the classifiers that the moments of some rows give.
+    """Return the nearest-mean and the linear classifier of the rows whose moments are given.
 
     Examples
     --------
     >>> moments = ClassMoments(4, np.array([2, 2]), np.array([[0.0], [4.0]]), np.full((2, 1), 2.0), np.full((1, 1), 4))
-    >>> made = classifier(moments)
-    >>> made.answers(np.array([[1.5], [2.5]]))[1].tolist()
+    >>> both = classifier(moments)
+    >>> both.answers(np.array([[1.5], [2.5]]))[1].tolist()
     [0, 1]
     """
     rows, width = int(moments.n.sum()), moments.mean.shape[1]

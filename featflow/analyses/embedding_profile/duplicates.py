@@ -1,9 +1,9 @@
-"""Images that are there twice, images that look alike, and what of both lies in several parts of a split.
+"""Counts of duplicate images, of images that look alike, and of both across the parts of a split.
 
 Images are equal where their contents have one digest, alike where their difference hashes lie within
 `featflow.analyses.embedding_profile.hash_distance.DISTANCE` bits. A task holds a range of the digests, or of the mixed
 hashes, and looks up those of all shards in it. So every image is counted by one task, nothing is written, and memory
-depends on the range alone. Cost: three looks at the states a range, 2 microseconds an image and range.
+depends on the range alone. Cost: every range reads all states three times, 2 microseconds an image and range.
 """
 
 from __future__ import annotations
@@ -32,29 +32,31 @@ __all__ = ["Duplicates", "Leak", "duplicates"]
 RANGE_IMAGES = 2**22
 """Images that a task holds at most; fewer where `budget.memory` says so."""
 IMAGE_BYTES = 400
-"""Bytes of each: tables, counts, and their sorting."""
+"""Bytes of an image that a task holds: 120 of `LikenessTables`, the rest for counts and their sorting. A full range
+takes 1.6 GiB."""
 MOST_ALIKE = 4096
-"""Hashes that share two blocks, beyond which they are not compared by these: time would grow with their square."""
+"""Hashes that share two blocks, beyond which they are not compared by these: time would grow with their square. The
+counts are then lower bounds, and the run warns."""
 WORDS = 2
-"""Words of 64 bits that hold a bit for each part."""
+"""Words of 64 bits that hold a bit for each part: 128 bits, as there are at most `image_hashes.MOST_PARTS` parts."""
 GROUP_ROWS = 2**20
-"""Rows that wait to be counted by their keys."""
+"""Rows that wait before they are aggregated by their keys: more take memory, fewer are aggregated more often."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """What two parts of a split share."""
+    """Images that two parts of a split share."""
 
     first: str
-    """Value of the split column, such as train."""
+    """Value of the split column in the first part, such as train."""
     second: str
-    """Another."""
+    """Value of the split column in the second part, such as test."""
     contents: int
     """Distinct contents that lie in both."""
     exact: int
     """Images of the second part whose content lies in the first, too."""
     near: int
-    """Images of the second part that have no such twin, and look like an image of the first."""
+    """Images of the second part whose content the first does not have, and that look like an image of the first."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Duplicates:
     near: int
     """Images that look like an image of another content."""
     flat: int
-    """Images that are like none: their hash says nothing, as no pixel, or every one, is brighter than its neighbour."""
+    """Images not compared: their hash is not informative, as no pixel, or every one, is brighter than its neighbour."""
     saturated: int
     """Images not compared with all others: too many hashes are similar (`MOST_ALIKE`), so ``near`` is a lower bound."""
     parts: dict[str, int]
@@ -94,13 +96,13 @@ class _AlikeWork(_Work):
     """Slots of every mask that hold too many hashes, shape (masks, 2^SLOT_BITS)."""
 
 
-def duplicates(context: Context, shards: Sequence[Shard], made: Embedding, split: Column | None) -> Duplicates:
-    """Count equal and similar images, and what parts of a split share of them.
+def duplicates(context: Context, shards: Sequence[Shard], embedding: Embedding, split: Column | None) -> Duplicates:
+    """Count equal and similar images, and those that parts of a split share.
 
     Parameters
     ----------
     shards
-        Those whose states of ``made`` exist.
+        Shards that have states of ``embedding``.
     split
         Column of train, test, ...; None where there is none.
 
@@ -111,18 +113,19 @@ def duplicates(context: Context, shards: Sequence[Shard], made: Embedding, split
     InfrastructureError
         States or the split column do not hold what they held in this run; run again.
     """
-    held = max(1, min(RANGE_IMAGES, context.workspace.state_bytes // IMAGE_BYTES))
-    ranges = max(1, math.ceil(sum(shard.rows for shard in shards) / held))
-    memory = held * IMAGE_BYTES
+    range_images = max(1, min(RANGE_IMAGES, context.workspace.state_bytes // IMAGE_BYTES))
+    ranges = max(1, math.ceil(sum(shard.rows for shard in shards) / range_images))
+    memory = range_images * IMAGE_BYTES
     parts = () if split is None else split_values(context, shards, split)
     workspace = context.workspace
-    hashes = HashStream(workspace.store, made, tuple(shards), split, parts, workspace.source_options)
+    hashes = HashStream(workspace.store, embedding, tuple(shards), split, parts, workspace.source_options)
     work = _Work(hashes, ranges)
-    equal = _total(context, _count_equal, work, "images: equal", memory)
-    by_slot = _total(context, _count_slots, work, "images: hashes", memory)["slots"]
+    equal = _sum_over_ranges(context, _count_equal, work, "images: equal", memory)
+    by_slot = _sum_over_ranges(context, _count_slots, work, "images: hashes", memory)["slots"]
     chance = int(by_slot[0].sum()) >> SLOT_BITS  # hashes that share a slot and nothing else
     alike_work = _AlikeWork(work.stream, ranges, by_slot > MOST_ALIKE + 2 * chance)
-    alike = _total(context, _count_alike, alike_work, "images: alike", memory)
+    alike = _sum_over_ranges(context, _count_alike, alike_work, "images: alike", memory)
+    # Images of equal content have equal hashes, so "by_part" counts them, too.
     near = alike["by_part"] - equal["informative"]
     return Duplicates(
         images=int(equal["images"]),
@@ -140,16 +143,18 @@ def duplicates(context: Context, shards: Sequence[Shard], made: Embedding, split
     )
 
 
-def _total(context: Context, function: Callable[[Any, int], Counts], work: _Work, stage: str, memory: int) -> Counts:
+def _sum_over_ranges(
+    context: Context, function: Callable[[Any, int], Counts], work: _Work, stage: str, memory: int
+) -> Counts:
     """Return the sum over all ranges of what a function counts in each."""
-    whole: Counts = {}
+    totals: Counts = {}
     for counts in context.map(function, work, range(work.ranges), stage, memory):
-        whole = {name: whole[name] + count if whole else count for name, count in counts.items()}
-    return whole
+        totals = {name: totals[name] + count if totals else count for name, count in counts.items()}
+    return totals
 
 
-def _within(values: np.ndarray, index: int, ranges: int) -> np.ndarray:
-    """Return which of some evenly spread numbers lie in a range of them all."""
+def _in_range(values: np.ndarray, index: int, ranges: int) -> np.ndarray:
+    """Return which of some evenly spread 64-bit numbers lie in a range, shape of ``values``, bool."""
     low, high = (place * 2**64 // ranges for place in (index, index + 1))
     return np.asarray((values >= np.uint64(low)) & (values <= np.uint64(high - 1)))
 
@@ -157,19 +162,19 @@ def _within(values: np.ndarray, index: int, ranges: int) -> np.ndarray:
 # --- counting -------------------------------------------------------------------------------------------------------
 
 
-def _grouped(pieces: Iterator[pa.Table], keys: list[str], how: dict[str, str]) -> pa.Table:
-    """Return one row for each of the keys, its other columns aggregated."""
+def _grouped_pieces(pieces: Iterator[pa.Table], keys: list[str], how: dict[str, str]) -> pa.Table:
+    """Return one row for each of the keys with other columns aggregated, in memory for the result and `GROUP_ROWS`."""
     waiting: list[pa.Table] = []
     for piece in pieces:
         waiting.append(piece)
         if sum(len(each) for each in waiting[1:]) > max(GROUP_ROWS, len(waiting[0])):
-            waiting = [_group(waiting, keys, how)]
-    return _group(waiting, keys, how)
+            waiting = [_grouped(waiting, keys, how)]
+    return _grouped(waiting, keys, how)
 
 
-def _group(tables: list[pa.Table], keys: list[str], how: dict[str, str]) -> pa.Table:
-    whole = pa.concat_tables(tables)
-    return whole.group_by(keys, use_threads=False).aggregate(list(how.items())).rename_columns([*keys, *how])
+def _grouped(tables: list[pa.Table], keys: list[str], how: dict[str, str]) -> pa.Table:
+    rows = pa.concat_tables(tables)
+    return rows.group_by(keys, use_threads=False).aggregate(list(how.items())).rename_columns([*keys, *how])
 
 
 def _count_equal(work: _Work, index: int) -> Counts:
@@ -177,57 +182,61 @@ def _count_equal(work: _Work, index: int) -> Counts:
 
     def pieces() -> Iterator[pa.Table]:
         for content, hashes, places in work.stream.images():
-            inside = _within(leading(content), index, work.ranges)
+            inside = _in_range(leading(content), index, work.ranges)
             arrays = [content.filter(pa.array(inside)), places[inside], informative(hashes[inside])]
             yield pa.table([*arrays, np.ones(inside.sum(), np.int64)], ["content", "place", "informative", "images"])
 
-    found = _grouped(pieces(), ["content", "place", "informative"], {"images": "sum"})
-    contents = found["content"].combine_chunks().dictionary_encode()
-    places, says, images = (found[name].to_numpy() for name in ("place", "informative", "images"))
+    groups = _grouped_pieces(pieces(), ["content", "place", "informative"], {"images": "sum"})
+    contents = groups["content"].combine_chunks().dictionary_encode()
+    places, usable, images = (groups[name].to_numpy() for name in ("place", "informative", "images"))
     total, parts = images.sum(), max(len(work.stream.parts), 1)
-    counts = {"images": total, "copies": total - len(contents.dictionary), "flat": images[~says].sum()}
-    there, rows = places >= 0, contents.indices.to_numpy()
+    counts = {"images": total, "copies": total - len(contents.dictionary), "flat": images[~usable].sum()}
+    in_a_part, rows = places >= 0, contents.indices.to_numpy()
     present, *weighted = (
-        sparse.csr_array((weights[there], (rows[there], places[there])), (max(len(contents.dictionary), 1), parts))
-        for weights in (np.ones_like(images), np.ones_like(images), images, images * says)
+        sparse.csr_array(
+            (weights[in_a_part], (rows[in_a_part], places[in_a_part])), (max(len(contents.dictionary), 1), parts)
+        )
+        for weights in (np.ones_like(images), np.ones_like(images), images, images * usable)
     )
     shared = ((present.T @ each).toarray() for each in weighted)
     return counts | dict(zip(("contents", "exact", "informative"), shared, strict=True))
 
 
 @dataclass(frozen=True)
-class _Hashes:
-    """The hashes of a range."""
+class _RangeHashes:
+    """The distinct hashes of a range, and their images."""
 
     hashes: np.ndarray
     """Each once, ascending, uint64."""
     images: np.ndarray
-    """Images of each."""
+    """Images of each hash."""
     varied: np.ndarray
-    """Whether they are of several contents."""
+    """Whether a hash is of several contents."""
     parts: np.ndarray
-    """In which parts they lie, a bit each, shape (hashes, WORDS), uint64."""
+    """Parts that hold an image of the hash, a bit each, shape (hashes, WORDS), uint64."""
     by_part: sparse.csr_array
     """Images of each in each part, shape (hashes, parts)."""
 
 
-def _hashes(work: _Work, index: int) -> _Hashes:
+def _range_hashes(work: _Work, index: int) -> _RangeHashes:
     def pieces() -> Iterator[pa.Table]:
         for content, hashes, places in work.stream.images():
-            inside = informative(hashes) & _within(hash_numbers(hashes), index, work.ranges)
+            inside = informative(hashes) & _in_range(hash_numbers(hashes), index, work.ranges)
             low = leading(content)[inside]  # 64 bits tell contents apart that share a hash
             ones = np.ones(len(low), np.int64)
             yield pa.table([hashes[inside], places[inside], ones, low, low], ["hash", "place", "images", "low", "high"])
 
     how = {"images": "sum", "low": "min", "high": "max"}
-    found = _grouped(pieces(), ["hash", "place"], how).sort_by("hash")
-    of, places, images, low, high = (column.to_numpy() for column in found.columns)
-    first = _starts(of)
-    row = np.repeat(np.arange(len(first)), np.diff(first, append=len(of)))
-    there, parts = places >= 0, max(len(work.stream.parts), 1)
-    by_part = sparse.csr_array((images[there], (row[there], places[there])), (len(first), parts))
+    groups = _grouped_pieces(pieces(), ["hash", "place"], how).sort_by("hash")
+    values, places, images, low, high = (column.to_numpy() for column in groups.columns)
+    first = _starts(values)
+    row = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
+    in_a_part, parts = places >= 0, max(len(work.stream.parts), 1)
+    by_part = sparse.csr_array((images[in_a_part], (row[in_a_part], places[in_a_part])), (len(first), parts))
     varied = np.minimum.reduceat(low, first) != np.maximum.reduceat(high, first)
-    return _Hashes(of[first], np.add.reduceat(images, first), varied, _joined(_bits(places), first), by_part)
+    return _RangeHashes(
+        values[first], np.add.reduceat(images, first), varied, _or_by_hash(_bits(places), first), by_part
+    )
 
 
 def _bits(places: np.ndarray) -> np.ndarray:
@@ -237,36 +246,49 @@ def _bits(places: np.ndarray) -> np.ndarray:
 
 
 def _starts(ordered: np.ndarray) -> np.ndarray:
-    """Return where each value begins."""
+    """Return the index at which each value of an ascending array begins."""
     return np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]))
 
 
-def _joined(bits: np.ndarray, first: np.ndarray) -> np.ndarray:
+def _or_by_hash(bits: np.ndarray, first: np.ndarray) -> np.ndarray:
     return np.asarray(np.bitwise_or.reduceat(bits, first, axis=0) if len(first) else bits[:0])
 
 
 def _count_slots(work: _Work, index: int) -> Counts:
     """Count the hashes of a range by their slots under each mask."""
-    places = slots(_hashes(work, index).hashes)
-    return {"slots": np.stack([np.bincount(of, minlength=2**SLOT_BITS) for of in places]).astype(np.int32)}
+    places = slots(_range_hashes(work, index).hashes)
+    return {
+        "slots": np.stack([np.bincount(hash_slots, minlength=2**SLOT_BITS) for hash_slots in places]).astype(np.int32)
+    }
 
 
 def _count_alike(work: _AlikeWork, index: int) -> Counts:
     """Count the images whose hash lies in a range and that look like others, wherever these lie."""
-    held = _hashes(work, index)
-    saturated = np.stack([full[of] for full, of in zip(work.saturated, slots(held.hashes), strict=True)])
-    tables = LikenessTables(held.hashes, ~saturated)
-    near, parts = held.varied.copy(), held.parts.copy()
+    held_hashes = _range_hashes(work, index)
+    saturated = np.stack(
+        [
+            saturated_slots[hash_slots]
+            for saturated_slots, hash_slots in zip(work.saturated, slots(held_hashes.hashes), strict=True)
+        ]
+    )
+    tables = LikenessTables(held_hashes.hashes, ~saturated)
+    near, parts = held_hashes.varied.copy(), held_hashes.parts.copy()
     for _, hashes, places in work.stream.images():
-        says = informative(hashes)
-        order = np.argsort(hashes[says])
-        others = hashes[says][order]
+        usable = informative(hashes)
+        order = np.argsort(hashes[usable])
+        others = hashes[usable][order]
         first = _starts(others)
-        bits = _joined(_bits(places[says][order]), first)
+        bits = _or_by_hash(_bits(places[usable][order]), first)
         for mine, theirs in tables.close(others[first]):
             near[mine] = True
             for word in range(WORDS if work.stream.parts else 0):
                 np.bitwise_or.at(parts[:, word], mine, bits[theirs, word])
-    beside = ((parts[:, part // 64] >> np.uint64(part % 64)) & np.uint64(1) for part in range(held.by_part.shape[1]))
-    by_part = np.stack([held.by_part.T @ each.astype(np.int64) for each in beside])
-    return {"near": held.images[near].sum(), "saturated": held.images[saturated.any(axis=0)].sum(), "by_part": by_part}
+    members = (
+        (parts[:, part // 64] >> np.uint64(part % 64)) & np.uint64(1) for part in range(held_hashes.by_part.shape[1])
+    )
+    by_part = np.stack([held_hashes.by_part.T @ each.astype(np.int64) for each in members])
+    return {
+        "near": held_hashes.images[near].sum(),
+        "saturated": held_hashes.images[saturated.any(axis=0)].sum(),
+        "by_part": by_part,
+    }

@@ -1,4 +1,4 @@
-"""Which difference hashes lie within `DISTANCE` bits of one another.
+"""Search for difference hashes that lie within `DISTANCE` bits of one another.
 
 Two such hashes agree in at least two of five blocks of bits, so ten sorted tables, one for each two blocks, hold all
 candidates (Manku, Jain & Das Sarma 2007, "Detecting near-duplicates for web crawling", section 3). Cost: 120 bytes a
@@ -19,19 +19,20 @@ __all__ = ["DISTANCE", "SLOT_BITS", "LikenessTables", "informative", "slots"]
 DISTANCE = 3
 """Bits in which the hashes of images that look alike differ at most."""
 BLOCKS = DISTANCE + 2
+"""Blocks of bits of a hash: `DISTANCE` bits touch as many blocks at most, so two blocks at least are equal."""
 MASKS = tuple(
     np.uint64(sum(1 << bit for bit in range(64) if bit % BLOCKS in pair)) for pair in combinations(range(BLOCKS), 2)
 )
-"""Two blocks of bits each. A block takes every fifth bit: what pictures share, such as a plain border, is in no block
-alone."""
+"""Masks of two blocks of bits each. A block takes every fifth bit, so that what many pictures share, such as a plain
+border, does not fill a block and make all of them candidates."""
 SLOT_BITS = 16
-"""What hashes share under a mask is counted by that many bits of its own hash."""
+"""Bits of a slot, by which hashes that agree under a mask are counted: the counts of ten masks then take 2.5 MiB."""
 PAIRS_AT_ONCE = 2**20
-"""Pairs compared at once."""
+"""Pairs compared at once, which bounds memory where many hashes agree under a mask."""
 
 
 def informative(hashes: np.ndarray) -> np.ndarray:
-    """Return which hashes say something: those of flat pictures, and of evenly falling ones, are all the same.
+    """Return which hashes tell pictures apart: flat pictures, and evenly falling ones, all have the same hash.
 
     Examples
     --------
@@ -42,7 +43,7 @@ def informative(hashes: np.ndarray) -> np.ndarray:
 
 
 def slots(hashes: np.ndarray) -> np.ndarray:
-    """Return in which slot of each mask a hash lies, shape (masks, hashes), below 2^`SLOT_BITS`, int64.
+    """Return the slot of each hash under each mask, shape (masks, hashes), below 2^`SLOT_BITS`, int64.
 
     Hashes that are candidates under a mask share its slot; so do others, by chance.
     """
@@ -51,7 +52,7 @@ def slots(hashes: np.ndarray) -> np.ndarray:
 
 
 class LikenessTables:
-    """Hashes by what they are under each mask.
+    """Tables of hashes, sorted by their bits under each mask.
 
     Parameters
     ----------
@@ -70,8 +71,8 @@ class LikenessTables:
     def __init__(self, hashes: np.ndarray, held: np.ndarray) -> None:
         self._hashes = hashes
         self._tables = []
-        for mask, kept in zip(MASKS, held, strict=True):
-            rows = np.flatnonzero(kept).astype(np.int32)
+        for mask, in_table in zip(MASKS, held, strict=True):
+            rows = np.flatnonzero(in_table).astype(np.int32)
             keys = hashes[rows] & mask
             order = np.argsort(keys)
             self._tables.append((mask, keys[order], rows[order]))
@@ -85,16 +86,16 @@ class LikenessTables:
             Shape (others,), uint64.
         """
         for mask, keys, rows in self._tables:
-            wanted = others & mask
-            turn = np.argsort(wanted)  # neighbours are looked up together, in what the cache holds
-            first, last = (np.searchsorted(keys, wanted[turn], side) for side in ("left", "right"))
+            masked = others & mask
+            order = np.argsort(masked)  # neighbours are looked up together, in what the cache holds
+            first, last = (np.searchsorted(keys, masked[order], side) for side in ("left", "right"))
             candidates = last - first
             hits = np.flatnonzero(candidates)
             pieces = (np.cumsum(candidates[hits]) - 1) // PAIRS_AT_ONCE
             for some in np.split(hits, np.flatnonzero(np.diff(pieces)) + 1):
                 count = candidates[some]
                 origin = np.repeat(first[some] - np.cumsum(count) + count, count)
-                left, right = rows[origin + np.arange(len(origin))], np.repeat(turn[some], count)
+                left, right = rows[origin + np.arange(len(origin))], np.repeat(order[some], count)
                 distance = np.bitwise_count(self._hashes[left] ^ others[right])
                 close = (distance > 0) & (distance <= DISTANCE)
                 yield left[close], right[close]

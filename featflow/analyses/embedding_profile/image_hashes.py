@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_PARTS", "HashStream", "leading", "split_values"]
 
 MOST_PARTS = 100
-"""Values of a split column."""
+"""Values that a split column may have: more are no split, and leakage grows with the square of them."""
 WORD_BYTES = 8
 
 
@@ -35,15 +35,15 @@ class HashStream:
     """The hashes of a dataset's images."""
 
     store: Store
-    """Where states are."""
-    made: Embedding
-    """Whose states."""
+    """Store of the states."""
+    embedding: Embedding
+    """Embedding whose states hold the hashes."""
     shards: tuple[Shard, ...]
-    """Shards that have one."""
+    """Shards that have a state."""
     split: Column | None
     """Column of train, test, ..."""
     parts: tuple[str, ...] = ()
-    """Its values."""
+    """Values of the split column."""
     options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Of the dataset's filesystem."""
 
@@ -55,18 +55,18 @@ class HashStream:
         InfrastructureError
             There are more or fewer images than rows, or the split column cannot be read.
         """
-        fields = [self.made.named(name).name for name in ("content", "perceptual_hash")]
+        fields = [self.embedding.named(name).name for name in ("content", "perceptual_hash")]
         for shard in self.shards:
             places, start = self._places(shard), 0
-            for batch in stored_rows(self.store, [StoredSummarizer(self.made)], shard.digest, fields):
+            for batch in stored_rows(self.store, [StoredSummarizer(self.embedding)], shard.digest, fields):
                 place = places[start : start + batch.num_rows]
                 start += batch.num_rows
                 if start > shard.rows:
                     break
                 content, hashes = (batch.column(name) for name in fields)
-                there = pc.and_(content.is_valid(), hashes.is_valid())
-                of_pictures = there.to_numpy(zero_copy_only=False)
-                yield content.filter(there), hashes.filter(there).to_numpy(), place[of_pictures]
+                with_picture = pc.and_(content.is_valid(), hashes.is_valid())
+                picture_rows = with_picture.to_numpy(zero_copy_only=False)
+                yield content.filter(with_picture), hashes.filter(with_picture).to_numpy(), place[picture_rows]
             if start != shard.rows:
                 raise InfrastructureError(f"{shard.file.uri}: {start} images of {shard.rows} rows; run again")
 
@@ -89,25 +89,25 @@ def split_values(context: Context, shards: Sequence[Shard], split: Column) -> tu
     InfrastructureError
         The column cannot be read.
     """
-    found: set[str] = set()
-    for values in context.map(_values, (split, context.workspace.source_options), shards, "images: split"):
-        found |= values
-        if len(found) > MOST_PARTS:
+    seen: set[str] = set()
+    for values in context.map(_shard_values, (split, context.workspace.source_options), shards, "images: split"):
+        seen |= values
+        if len(seen) > MOST_PARTS:
             raise ConfigurationError(
                 f"dataset.images: split '{split.name}' has more than {MOST_PARTS} values; "
                 "name a column of train, test and the like, or leave split out"
             )
-    return tuple(sorted(found))
+    return tuple(sorted(seen))
 
 
-def _values(work: tuple[Column, dict[str, Any]], shard: Shard) -> set[str]:
+def _shard_values(work: tuple[Column, dict[str, Any]], shard: Shard) -> set[str]:
     """Return the values of a shard; where there are too many, some of them."""
-    found: set[str] = set()
+    seen: set[str] = set()
     for array in _texts(shard, *work):
-        found |= set(array.unique().to_pylist()) - {None}
-        if len(found) > MOST_PARTS:
+        seen |= set(array.unique().to_pylist()) - {None}
+        if len(seen) > MOST_PARTS:
             break
-    return found
+    return seen
 
 
 def _texts(shard: Shard, split: Column, options: dict[str, Any]) -> Iterator[pa.DictionaryArray]:

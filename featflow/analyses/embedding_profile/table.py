@@ -1,4 +1,4 @@
-"""What an image column's vectors are like, and what they say of targets: one row a column and encoder.
+"""The embedding_profile table: one row a column of images and encoder.
 
 The effective rank is that of Roy & Vetterli (2007, EUSIPCO), of the eigenvalues of the covariance in place of singular
 values. Fisher's ratio of a dimension is its variance between classes over that within; of all dimensions together it
@@ -26,35 +26,36 @@ from featflow.summaries.vector_moments import NORM_EDGES, VectorMoments
 __all__ = ["ImageStates", "TargetStates", "class_names", "effective_rank", "embedding_profile", "fisher_ratios"]
 
 
-TWINS = "exact_duplicates", "near_duplicates", "leakage"
+DUPLICATE_COLUMNS = "exact_duplicates", "near_duplicates", "leakage"
+"""Columns of the table that come from image hashes, not from vectors."""
 
 
 @dataclass(frozen=True)
 class TargetStates:
-    """What is known of an image column's vectors beside a target."""
+    """States of an image column's vectors by class of a target."""
 
     target: Coding
     """The target."""
     moments: ClassMoments
-    """Of all rows."""
+    """Moments by class, of all rows."""
     held_out: Classification
-    """Counts over all shards, each by classifiers made of others."""
+    """Counts of right answers over all shards, each classified by classifiers made from other shards."""
 
 
 @dataclass(frozen=True)
 class ImageStates:
-    """What is known of the vectors of an image column and an encoder."""
+    """States of the vectors of an image column and an encoder."""
 
     column: str
     """Name of the column."""
     encoder: str
     """Id of the encoder."""
     moments: VectorMoments
-    """Of all rows."""
+    """Moments of all vectors."""
     targets: tuple[TargetStates, ...] = ()
-    """One a target."""
-    twins: Mapping[str, Any] = field(default_factory=dict)
-    """Values of ``exact_duplicates``, ``near_duplicates`` and ``leakage``, which are not a matter of vectors."""
+    """States by target."""
+    duplicates: Mapping[str, Any] = field(default_factory=dict)
+    """Values of ``exact_duplicates``, ``near_duplicates`` and ``leakage``, which come from hashes."""
 
 
 def embedding_profile(images: Sequence[ImageStates]) -> pa.Table:
@@ -81,7 +82,7 @@ def _row(images: ImageStates) -> dict[str, Any]:
     used = np.flatnonzero(moments.norms)
     bins = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
     freedom = moments.n - 1
-    found: dict[str, Any] = {
+    row: dict[str, Any] = {
         "column": images.column,
         "encoder": images.encoder,
         "rows": moments.rows,
@@ -93,16 +94,16 @@ def _row(images: ImageStates) -> dict[str, Any]:
         "norm_counts": moments.norms[bins].tolist(),
         "centroid": moments.mean.tolist() if moments.n else None,
         "prefix": prefix_lengths(width).tolist(),
-        "targets": [_target(states) for states in images.targets],
-        **{name: images.twins.get(name) for name in TWINS},
+        "targets": [_target_row(states) for states in images.targets],
+        **{name: images.duplicates.get(name) for name in DUPLICATE_COLUMNS},
     }
     varying = dict.fromkeys(("variance", "spectrum", "effective_rank", "dead_dimensions", "prefix_variance"))
     if freedom < 1:
-        return found | varying
+        return row | varying
     variance = np.diagonal(moments.comoments) / freedom
     spectrum = np.maximum(np.linalg.eigvalsh(moments.comoments / freedom)[::-1], 0.0)
     leading = np.cumsum(variance)[prefix_lengths(width) - 1]
-    return found | {
+    return row | {
         "variance": variance.tolist(),
         "spectrum": spectrum.tolist(),
         "effective_rank": effective_rank(spectrum),
@@ -143,11 +144,11 @@ def fisher_ratios(moments: ClassMoments) -> np.ndarray:
     return np.asarray(np.divide(between, within, out=np.full(len(within), np.nan), where=within > 0))
 
 
-def _target(states: TargetStates) -> dict[str, Any]:
+def _target_row(states: TargetStates) -> dict[str, Any]:
     moments, held_out = states.moments, states.held_out
     names, seen = class_names(states.target), np.flatnonzero(moments.n)
     ratios, rows = fisher_ratios(moments), int(held_out.n.sum())
-    there = ratios[np.isfinite(ratios)]
+    finite = ratios[np.isfinite(ratios)]
     nearest = (held_out.nearest.sum(axis=1) / rows).tolist() if rows else None
     return {
         "target": states.target.column.name,
@@ -161,7 +162,7 @@ def _target(states: TargetStates) -> dict[str, Any]:
             for index in seen
         ],
         "majority_share": float(moments.n.max() / moments.n.sum()) if len(seen) else None,
-        "fisher_ratio": float(there.mean()) if len(there) else None,
+        "fisher_ratio": float(finite.mean()) if len(finite) else None,
         "fisher_by_dimension": [float(ratio) if np.isfinite(ratio) else None for ratio in ratios],
         "nearest_mean_accuracy": nearest[-1] if nearest else None,
         "linear_probe_accuracy": float(held_out.probe.sum() / rows) if rows else None,
