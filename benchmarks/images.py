@@ -47,6 +47,7 @@ from images_contenders import (
 from measured import Check, call_watched, conclude, machine, options_of, print_table
 
 from featflow.execution import state_store
+from featflow.summaries import StoredSummarizer
 
 SEED = 20260502
 REAL = (("sign_digits", 2_062), ("cifar10_20k", 6_000))
@@ -182,8 +183,9 @@ def encode_apart(source: Path, output: Path) -> tuple[int, int]:
     """Encode a dataset of several shards; return how many, and the images that are ok."""
     job = job_of(source, output, "1MiB")
     store, shards = job(), job.dataset.shards
-    tables = (state_store.load(store, job.spec, shard.digest).table for shard in shards)
-    return len(shards), sum(table["status"].to_pylist().count("ok") for table in tables)
+    tables = (state_store.load(store, StoredSummarizer(job.made), shard.digest).table for shard in shards)
+    status = job.made.named("status").name
+    return len(shards), sum(table[status].to_pylist().count("ok") for table in tables)
 
 
 def report(found: list[Measured], checks: list[Check], *, asserted: bool) -> Findings:

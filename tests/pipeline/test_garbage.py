@@ -20,6 +20,8 @@ from featflow.storage import lock
 from featflow.storage.store import Store
 
 COLUMNS = ["x", "y", "city", "target"]
+MEASURED_AGAIN = {"budget": {"bad_rows": 0.002}}
+"""A change that decides no number here, and might: nothing is published again, all states are found."""
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def states(lake):
 
 
 def test_nothing_that_the_kept_run_rests_on_goes(lake):
-    first, second = run(lake), run(lake)
+    first, second = run(lake), run(lake, **MEASURED_AGAIN)
     before = states(lake)
     found = garbage.find(str(lake / "out"), 1)
     assert found.kept == (second.run_id,)
@@ -64,6 +66,7 @@ def test_nothing_that_the_kept_run_rests_on_goes(lake):
     assert states(lake) == before
     assert [path.name for path in (lake / "out" / "runs").iterdir()] == [second.run_id]
     third = run(lake)
+    assert "unchanged_since" not in third.manifest
     assert third.manifest["shards"] == {"total": 12, "computed": 0, "reused": 12}
     assert states(lake) == before
     assert garbage.find(str(lake / "out"), 2).files == {}
@@ -185,14 +188,18 @@ def test_on_object_stores(server, request):
         "output": f"s3://{base}/out",
         "engine": {"kind": "serial"},
     }
-    first, second = featflow.run(config), featflow.run(config)
+    first, second = featflow.run(config), featflow.run(config | MEASURED_AGAIN)
     found = garbage.remove(f"s3://{base}/out", 1, options)
     assert found.files
     assert all(path.startswith(f"runs/{first.run_id}/") for path in found.files)
     filesystem.invalidate_cache()
     assert filesystem.find(f"{base}/out/runs/{first.run_id}") == []
-    assert featflow.run(config).manifest["shards"]["computed"] == 0
-    assert featflow.Run.open(f"s3://{base}/out", second.run_id, options).manifest["status"] == "done"
+    again = featflow.run(config | MEASURED_AGAIN)
+    assert again.manifest["unchanged_since"] == second.run_id
+    ranking = second.arrow("ranking")
+    assert garbage.remove(f"s3://{base}/out", 1, options).kept == (again.run_id,)
+    assert featflow.Run.open(f"s3://{base}/out", again.run_id, options).arrow("ranking").equals(ranking)
+    assert featflow.run(config).manifest["shards"] == {"total": 1, "computed": 0, "reused": 1}
 
 
 def test_the_command(lake, monkeypatch, capsys):
