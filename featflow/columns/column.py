@@ -1,15 +1,18 @@
-"""What a column is."""
+"""What a column is, and what makes columns of others: the protocol of every file of `featflow.transforms`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
-    from featflow.columns.transform import Transform
+    import pyarrow as pa  # options of transforms are read before anything that takes long to import
 
-__all__ = ["POSITION", "Column", "Kind", "Role"]
+__all__ = ["POSITION", "Column", "Kind", "Role", "Transform", "Worker"]
 
 
 class Kind(StrEnum):
@@ -63,6 +66,101 @@ class Column:
     def is_numeric(self) -> bool:
         """Whether its batches hold numbers."""
         return self.kind in {Kind.NUMBER, Kind.TIME}
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Resources of a process that computes states of a spec, beside the states and a batch of its columns."""
+
+    nbytes: int = 0
+    """Memory, bytes."""
+    resident: bool = False
+    """Whether one process computes many shards, because loading is costly (a model)."""
+    gpus: bool = False
+    """Whether it uses a GPU where there is one."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Transform(ABC):
+    """Columns made of a row's other columns.
+
+    A subclass is a frozen dataclass with ``repr=False, eq=False``, whose fields, but for those with ``repr=False``,
+    decide the values. Its own ``repr`` is its kind and their digest: it stands in the ``repr`` of every column that it
+    makes, and so in the names of all states of these.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> @dataclass(frozen=True, repr=False, eq=False)
+    ... class Doubled(Transform):
+    ...     kind = "doubled"
+    ...     base: Column
+    ...
+    ...     @property
+    ...     def inputs(self):
+    ...         return (self.base,)
+    ...
+    ...     @property
+    ...     def outputs(self):
+    ...         return (Column(f"{self.base.name}.doubled", "int64", Kind.NUMBER, derived=self),)
+    ...
+    ...     def apply(self, batch):
+    ...         return [pa.array(2 * batch.column(self.base.name).to_numpy())]
+    >>> doubled = Doubled(Column("x", "int64", Kind.NUMBER))
+    >>> doubled.apply(pa.record_batch({"x": [1, 2]}))[0].to_pylist(), doubled == Doubled(doubled.base)
+    ([2, 4], True)
+    """
+
+    kind: ClassVar[str]
+    """Name of what it computes, in a word or two."""
+    stored: ClassVar[bool] = False
+    """Whether its columns are computed once a shard and kept as states, or again with every batch that is read."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[Column, ...]:
+        """Columns that it reads: of files, or of other transforms."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[Column, ...]:
+        """Columns that it derives, each with ``derived=self``."""
+
+    @abstractmethod
+    def apply(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        """Return the values of `outputs`, in their order, of a batch that holds `inputs` by their names.
+
+        A row's values depend on the row alone: other rows of the batch must not change a bit.
+        """
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of its outputs, at most."""
+        return 8 * len(self.outputs)
+
+    @property
+    def worker(self) -> Worker:
+        """Resources of a process that computes its stored columns."""
+        return Worker()
+
+    def second_attempt(self) -> Self:
+        """Return a transform with the same columns to try after the process of a first attempt died."""
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides its values."""
+        decisive = [(field.name, getattr(self, field.name)) for field in fields(self) if field.repr]
+        return hashlib.sha256(repr((self.kind, decisive)).encode()).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return f"{self.kind}({self.digest})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Transform) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
 
 
 POSITION = Column("featflow:position", "uint64", Kind.NUMBER)

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from featflow.columns.column import Column
-from featflow.columns.transform import Transform
+from featflow.columns.column import Column, Transform
 from featflow.dataset.image_options import ImageOptions
 from featflow.option_types import Options
 

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_chec
 
 import pyarrow as pa
 
-from featflow.columns.column import Column
-from featflow.columns.transform import Worker
+from featflow.columns.column import Column, Worker
 
 __all__ = ["Spec", "Summarizer", "Summary", "Worker", "digest"]
 

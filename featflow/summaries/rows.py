@@ -12,8 +12,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from featflow.columns.column import Column
-from featflow.columns.transform import Transform, Worker
+from featflow.columns.column import Column, Transform, Worker
 from featflow.summaries.protocol import Spec
 
 __all__ = ["Rows", "RowsSpec", "StoredSummarizer"]

@@ -16,8 +16,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
 
-from featflow.columns.column import Column, Kind
-from featflow.columns.transform import Transform
+from featflow.columns.column import Column, Kind, Transform
 from featflow.dataset.transform_options import Fitting, TransformOptions
 from featflow.errors import SchemaError
 

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from featflow.columns.column import Column, Kind, Role
-from featflow.columns.transform import Transform
+from featflow.columns.column import Column, Kind, Role, Transform
 from featflow.execution import state_store
 from featflow.execution.derived_columns import DerivedColumns, file_columns, stored_layers
 from featflow.storage.store import Store

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns.column import Column, Kind
-from featflow.columns.transform import Transform
+from featflow.columns.column import Column, Kind, Transform
 from featflow.dataset.image_options import DESCRIPTORS
 from featflow.summaries.vector_batch import vectors_of
 

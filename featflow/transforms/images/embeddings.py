@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from featflow.columns.column import Column, Kind
+from featflow.columns.column import Column, Kind, Transform, Worker
 from featflow.columns.hashing import DIGEST_BYTES
-from featflow.columns.transform import Transform, Worker
 from featflow.dataset.batches import IMAGE_BYTES
 from featflow.summaries import VectorMomentsSummarizer
 from featflow.transforms.images.decoders import ApartDecoder, Decoder
