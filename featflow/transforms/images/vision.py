@@ -39,8 +39,7 @@ __all__ = ["VisionEncoder", "VisionSpec", "vision_spec"]
 MOST_ON_CPU, MOST_ON_CUDA = 32, 512
 """Most pictures in a batch: larger ones need more memory for them and for those that are decoded ahead."""
 ACTIVATIONS = 2**30
-"""Bytes that are reserved for the activations of a batch, beside a model's weights: an estimate, 32 times as much as
-`LARGEST_OUTPUT`."""
+"""Bytes reserved for the activations of a batch, beside a model's weights: an estimate, 32 times `LARGEST_OUTPUT`."""
 LARGEST_OUTPUT = 2**25
 """Bytes of the largest output of a layer on a CPU: glibc maps what is larger anew each time, a fifth slower."""
 PROJECTION = "visual_projection.weight"
@@ -82,8 +81,7 @@ class VisionSpec:
     @property
     def id(self) -> str:
         """Its name."""
-        # Another torch or transformers sums in another order. That moves last bits, as another number of threads does,
-        # and is no reason to encode all images again: the id names them and the repr does not.
+        # Another torch moves last bits, as other threads do: no reason to encode again, so the repr leaves it out.
         versions = ";".join(f"{name}-{version(name).partition('+')[0]}" for name in ("torch", "transformers"))
         return (
             f"transformers-{self.model};sha256={self.sha256[:12]};pooling={self.pooling};{self.preprocessing.name};"
@@ -136,10 +134,9 @@ def vision_spec(source: str, image_options: ImageOptions, storage_options: dict[
 class VisionEncoder:
     """The encoder of a `VisionSpec`.
 
-    Its batch is a power of two. On a CPU it is at most 32, and such that the largest
-    output of a layer takes at most 32 MiB. On a GPU it is
-    at most 512, and such that a batch takes half of the memory that is free when it is loaded, as measured on 8
-    pictures. Where memory is short nonetheless it is halved, for good; the last bits of vectors may then differ.
+    Its batch is a power of two. On a CPU it is at most 32, and such that the largest output of a layer takes at most
+    32 MiB. On a GPU it is at most 512, and such that a batch takes half of the memory that is free when it is loaded.
+    Where memory is short nonetheless it is halved, for good; the last bits of vectors may then differ.
     """
 
     def __init__(self, spec: VisionSpec, network: Any, device: torch.device) -> None:
@@ -290,17 +287,12 @@ def _probe(network: Any, requested: str, has_pooler: bool, shape: tuple[int, int
     """
     pixels = torch.linspace(-1, 1, 3 * shape[0] * shape[1]).reshape(1, 3, *shape)
     patch_size = getattr(network.config, "patch_size", None)
-    sides = f"{shape[0]} x {shape[1]}"
-    with (
-        _as_configuration_error(f"{place}: the model takes no pictures of {sides}, as {PREPROCESSOR} says"),
-        torch.inference_mode(),
-    ):
+    refused = f"{place}: the model takes no pictures of {shape[0]} x {shape[1]}, as {PREPROCESSOR} says"
+    with _as_configuration_error(refused), torch.inference_mode():
         first_output, second_output = network(pixel_values=pixels), network(pixel_values=pixels)
     possible = [name for name in poolings(first_output, patch_size, pixels) if has_pooler or name != "pooler"]
     if not possible or requested not in {"auto", *possible}:
-        raise ConfigurationError(
-            f"{place}: the model has no pooling {requested}; it has {', '.join(possible) or 'none'}"
-        )
+        raise ConfigurationError(f"{place}: it has no pooling {requested}; it has {', '.join(possible) or 'none'}")
     pooling = possible[0] if requested == "auto" else requested
     first, second = (pooled(output, pooling, patch_size, pixels) for output in (first_output, second_output))
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-3, equal_nan=True):
