@@ -160,7 +160,7 @@ def test_a_node_killed_in_mid_run_changes_nothing(cluster, flights, undisturbed,
     cluster.wait_for_nodes(NODES + 1)
     process = ray_submit(cluster, configured("killed", flights), "nightly.py")
     deadline = time.monotonic() + SECONDS
-    while not any(_title(each).startswith("ray::_summarize") for each in victim.processes()):
+    while not any(_title(each).startswith("ray::summarize") for each in victim.processes()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
