@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from math import comb
 
 import numpy as np
@@ -42,7 +43,7 @@ DEVIATIONS, SKEWED = 7.0, 12.0
 """Counts beyond the mode that a sum takes, so many standard deviations and so many more: 1e-13 lies beyond them."""
 PLACES = 16
 """Sums run over multiples of so many counts: how a sum is cut must not depend on what other cells there are."""
-CHUNK = 2**17
+CHUNK = 2**18
 """Probabilities held at once: what a core's cache holds, and enough that threads seldom wait for the interpreter."""
 KNOWN = 2**16
 """Counts below it are looked up in a table of 512 KiB, which takes no logarithm."""
@@ -248,32 +249,55 @@ def _by_sum(total: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
         largest_mode = int(((width - SKEWED) / DEVIATIONS) ** 2) + 1  # mode of such a width
         below = min(width, largest_mode + 1)
         for part in np.array_split(same_width, len(same_width) * (width + below) // CHUNK + 1):
-            result[part] = _sum_from_mode(total[part, None], v[part, None], w[part, None], width, below)
+            result[part] = _sum_from_mode(total[part], v[part], w[part], width, below)
     return np.asarray(result - xlogx(mean))
 
 
 def _sum_from_mode(total: np.ndarray, v: np.ndarray, w: np.ndarray, counts_above: int, counts_below: int) -> np.ndarray:
-    """Return ``E[k log k]`` over so many counts above the mode and below it; all shapes (cells, 1)."""
-    mode = np.floor((v + 1) * (w + 1) / (total + 2))
-    up, unmarked = mode + np.arange(1.0, counts_above + 1), total - v - w
+    """Return ``E[k log k]`` over so many counts above the mode and below it; all shapes (cells,).
+
+    A row a count: a step of a running product is then one operation on neighbouring numbers, twice as fast.
+    """
+    mode, unmarked = np.floor((v + 1) * (w + 1) / (total + 2)), total - v - w
+    up = mode + np.arange(1.0, counts_above + 1)[:, None]
     above = _probability_ratios(v + 1 - up, w + 1 - up, unmarked + up, up)
-    down = np.maximum(mode - np.arange(1.0, counts_below + 1), -1.0)  # -1 is reached with probability 0
+    down = np.maximum(mode - np.arange(1.0, counts_below + 1)[:, None], -1.0)  # -1 is reached with probability 0
     one_higher = down + 1
     below = _probability_ratios(unmarked + one_higher, one_higher, v - down, w - down)
-    norm = 1.0 + above.sum(axis=1) + below.sum(axis=1)
+    norm = 1.0 + _sum_of_rows(above) + _sum_of_rows(below)
     above *= _xlogx_of_float(up)
     below *= _xlogx_of_float(down)
-    return np.asarray((above.sum(axis=1) + below.sum(axis=1) + xlogx(mode[:, 0])) / norm)
+    return np.asarray((_sum_of_rows(above) + _sum_of_rows(below) + xlogx(mode)) / norm)
 
 
 def _probability_ratios(p: np.ndarray, q: np.ndarray, r: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """Return running products of p q / (r s) along rows, 0 where they are negligible; p and r are used up."""
+    """Return running products of p q / (r s) down columns, 0 where they are negligible; p and r are used up."""
     p *= q
     r *= s
     p /= r
-    np.cumprod(p, axis=1, out=p)
-    p[~(p > NEGLIGIBLE)] = 0.0
+    for before, following in pairwise(p):
+        np.multiply(following, before, out=following)
+    p *= p > NEGLIGIBLE
     return p
+
+
+def _sum_of_rows(terms: np.ndarray) -> np.ndarray:
+    """Return the sum over the first axis, in the order in which numpy adds up to 128 neighbouring numbers.
+
+    Eight sums side by side, joined in pairs; then what is left. It keeps the bits of sums along rows.
+    """
+    whole = len(terms) // 8 * 8
+    left = terms[whole:]
+    if not whole:
+        return np.asarray(sum(left[1:], start=left[0]))
+    eight = terms[:8].copy()
+    for first in range(8, whole, 8):
+        eight += terms[first : first + 8]
+    two = eight[::2] + eight[1::2]
+    joined = (two[0] + two[1]) + (two[2] + two[3])
+    for row in left:
+        joined += row
+    return np.asarray(joined)
 
 
 def _xlogx_of_float(k: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ DEGREES = 8
 ORDERS = np.arange(1.0, DEGREES + 1)
 NOISE = 1e-9
 """Rounding in a coefficient from which it is left out: with nearly all draws of one class high degrees are noise."""
+NOISY_BELOW = np.append(0.0, (NOISE / np.finfo(np.float64).eps) ** (2 / (1 - ORDERS[1:])) / ORDERS[1:])
+"""Variance below which it is that of a degree: eps (m variance)^((1 - m) / 2) in degree m."""
 WIDTH, MARGIN = 8.0, 8.0
 """A cell is summed so many standard deviations and so many counts around its mean: below 1e-14 of a normal is left out;
 the counts are for small means, whose tails are longer."""
@@ -59,9 +61,7 @@ def coefficients_of_h(v: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndar
         for part in np.array_split(same_width, len(same_width) * places // CHUNK + 1):
             cells = (x[part, None] for x in (v, q, low, step, points))
             coefficients[part], beyond[part] = _project_cells(*cells, width=places)
-    with np.errstate(divide="ignore"):
-        noise = np.finfo(np.float64).eps * (ORDERS * deviation[:, None] ** 2) ** ((1 - ORDERS) / 2)
-    coefficients[noise > NOISE] = 0.0
+    coefficients[deviation[:, None] ** 2 < NOISY_BELOW] = 0.0
     return coefficients, beyond
 
 
@@ -75,7 +75,7 @@ def _project_cells(
     p = k * (np.log(q) - np.log(np.maximum(1 - q, np.finfo(np.float64).tiny)))
     p -= _log_factorial(k)
     p -= _log_factorial(v - k)
-    p[index >= points] = -np.inf
+    p[:, -PLACES:][index[:, -PLACES:] >= points] = -np.inf  # only among the last: widths are as few as hold them
     p -= p.max(axis=1, keepdims=True)
     np.exp(p, out=p)
     p /= p.sum(axis=1, keepdims=True)
@@ -89,15 +89,19 @@ def _project_cells(
     weighted = p  # in place: the probabilities are not needed any more
     weighted *= h
     variance = _row_products(weighted, h)
-    previous, current, successor = np.zeros_like(k), np.ones_like(k), np.empty_like(k)
+    previous, current, successor = np.empty_like(k), np.empty_like(k), np.empty_like(k)
     coefficients = np.zeros((len(v), DEGREES))
     off_diagonal = np.zeros_like(v)
     for m in range(DEGREES):  # x K_m = o_(m+1) K_(m+1) + (q (v - m) + m (1 - q)) K_m + o_m K_(m-1)
         next_off_diagonal = np.sqrt(np.maximum((m + 1) * q * (1 - q) * (v - m), 0.0))
         np.subtract(k, q * (v - m) + m * (1 - q), out=successor)
-        successor *= current
-        previous *= off_diagonal
-        successor -= previous
+        if m:  # K_0 is 1, and before it comes nothing
+            successor *= current
+        if m > 1:
+            previous *= off_diagonal
+            successor -= previous
+        elif m:
+            successor -= off_diagonal
         successor *= np.divide(
             1.0, next_off_diagonal, out=np.zeros_like(next_off_diagonal), where=next_off_diagonal > 0
         )

@@ -9,7 +9,7 @@ and class, then a look into a table for each margin.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -113,11 +113,16 @@ class ClassTerms:
         low, high = self._constant[segments], self._constant[segments + 1]
         self._slope[segments] = 4 * middles - 3 * low - high
         self._curve[segments] = 2 * (low + high) - 4 * middles
-        self._direct = self._interpolated(np.arange(min(total + 1, DIRECT)))
+        self._total = total
+
+    @cached_property
+    def _direct(self) -> np.ndarray:
+        """Terms of the margins below `DIRECT`."""
+        return self._interpolated(np.arange(min(self._total + 1, DIRECT)))
 
     def __call__(self, margins: np.ndarray) -> np.ndarray:
         """Return the terms, in the shape of ``margins``: whole numbers of rows up to the total of the classes."""
-        if margins.max(initial=0) < len(self._direct):
+        if margins.max(initial=0) < DIRECT:
             return np.take(self._direct, margins.astype(np.int64, copy=False), mode="clip")
         return self._interpolated(margins)
 
