@@ -41,3 +41,13 @@ def write_parts(table: pa.Table, folder: Path, parts: int, group_rows: int | Non
         piece = table.slice(cuts[index], cuts[index + 1] - cuts[index])
         pq.write_table(piece, folder / f"part-{index:03d}.parquet", row_group_size=group_rows or max(piece.num_rows, 1))
     return str(folder)
+
+
+def measured_again(config: dict) -> dict:
+    """The same configuration with other room for bad rows, which decides no number: a run finds states, and measures.
+
+    With the very same one it would publish the tables that are there.
+    """
+    budget = config.get("budget", {})
+    bad_rows = budget.get("bad_rows", 0.001)
+    return config | {"budget": budget | {"bad_rows": bad_rows + (0.001 if bad_rows < 0.5 else -0.001)}}

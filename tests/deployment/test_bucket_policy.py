@@ -72,7 +72,9 @@ def configuration(options):
 
 def test_a_run_may_do_what_it_does_and_gc_needs_its_own(store):
     first = run(configuration(store["run"]))
-    second = run(configuration(store["run"]))
+    config = configuration(store["run"])
+    measured = config.model_copy(update={"budget": config.budget.model_copy(update={"bad_rows": 0.002})})
+    second = run(measured)  # finds states, and measures
     assert (second.manifest["status"], second.manifest["shards"]["reused"]) == ("done", 1)
     assert Store(OUTPUT, store["run"]).names("lock") == []
     with pytest.raises(InfrastructureError, match="cannot remove"):

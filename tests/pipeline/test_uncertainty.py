@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import mixed_table, write_parts
+from datasets import measured_again, mixed_table, write_parts
 from scipy import stats
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
@@ -405,7 +405,7 @@ def test_a_second_run_reuses_everything_and_agrees_by_a_bit(tmp_path, engine_kin
     table = mixed_table(2_000)
     first = run(tmp_path, table, 3, kind=engine_kind, analyses=OPTIONS, **MIXED)
     states = written(tmp_path / "out" / "states")
-    second = featflow.run(first.manifest["config"])
+    second = featflow.run(measured_again(first.manifest["config"]))
     assert second.manifest["shards"] == {"total": 3, "computed": 0, "reused": 3}
     assert written(tmp_path / "out" / "states") == states
     assert second.manifest["assumptions"] == first.manifest["assumptions"]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import mixed_table, write_parts
+from datasets import measured_again, mixed_table, write_parts
 
 import featflow
 from featflow.cli.main import main
@@ -223,6 +223,19 @@ def test_drift_says_that_nothing_moved_and_pinned_runs_count_on(lake):
         assert {row["current_run"] for row in done.arrow("drift").to_pylist()} == {done.run_id}
     assert third.manifest["analyses"]["drift"] == {"previous": second.run_id, "pinned": base.run_id}
     assert third.manifest["compared_with"] == [base.run_id]
+
+
+def test_drift_is_that_of_a_run_that_measures(lake):
+    folder, first = lake
+    more = {"analyses": {"drift": {"reference": first.run_id}}, "dataset": {"exclude": ["y"]}}
+    run(folder, **more)
+    shutil.copytree(folder / "out", folder / "other")
+    published = run(folder, **more)
+    measured = featflow.run(measured_again(published.manifest["config"]) | {"output": str(folder / "other")})
+    tables = [done.arrow("drift").drop_columns("current_run") for done in (published, measured)]
+    assert tables[0].equals(tables[1])
+    assert measured.manifest["passes"]
+    assert published.manifest["warnings"] == measured.manifest["warnings"] != []
 
 
 def test_warnings_are_of_this_run(lake):

@@ -107,7 +107,7 @@ def test_a_table_of_parts(every, table, tmp_path, monkeypatch):
     done = run(table, tmp_path, keep="all")
     assert done.manifest["tables"]["correlation"]["parts"] > 2
     assert len(done.table("correlation")) == len(every.table("correlation"))
-    assert done.store.names(f"runs/{done.run_id}/pending") == []
+    assert done.store.names(f"runs/{done.run_id}/pending/correlation") == []
 
 
 def test_error_bars_of_pass_2_are_those_of_a_further_look(table, tmp_path, monkeypatch):
