@@ -693,7 +693,7 @@ def test_a_memory_budget_too_small_for_a_state(bench, memory):
     bench.write()
     codebook = {"cells": 2**20, "levels": 1024}
     message = bench.refused(
-        ConfigurationError, "budget.memory", "quantiles", budget={"memory": memory}, codebook=codebook
+        ConfigurationError, "budget.memory", "value_histograms", budget={"memory": memory}, codebook=codebook
     )
     assert not bench.work()
     factor = float(re.search(r"raise budget\.memory ([\d.,]+) times", message).group(1))

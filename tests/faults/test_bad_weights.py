@@ -50,7 +50,7 @@ def test_either_engine_names_the_file_at_fault(bench, engine_kind):
 
 
 def test_counts_are_of_the_whole_file(bench, monkeypatch):
-    monkeypatch.setattr("featflow.execution.passes.batch_rows", lambda *_: 100)
+    monkeypatch.setattr("featflow.execution.shard_tasks.batch_rows", lambda *_: 100)
     path = bench.write(table=bench.table(w=weights(negative=350)), row_group_size=250)
     bench.refused(SchemaError, f"{path}: column 'w' holds 350 negative weights", dataset=WEIGHTED)
 
