@@ -1,11 +1,9 @@
 """Entropy, mutual information and its exact mean under independence, all in nats.
 
-Under a random permutation of one variable with both margins fixed, a cell of
-the table is hypergeometric (Vinh, Epps & Bailey 2010, JMLR 11, eq. 24a), with
-mean m = v w / N. The sum of ``m log m`` over all cells is what the margins take
-away again, so N times the expected information is the sum over cells of
-``E[k log k] - m log m``. That is summed over the distribution where the mean is
-small, and expanded in central moments where it is large. Cost: one expectation a
+Under a random permutation of one variable with both margins fixed, a cell of the table is hypergeometric (Vinh, Epps &
+Bailey 2010, JMLR 11, eq. 24a), with mean m = v w / N. The sum of ``m log m`` over all cells is what the margins take
+away again, so N times the expected information is the sum over cells of ``E[k log k] - m log m``. That is summed over
+the distribution where the mean is small, and expanded in central moments where it is large. Cost: one expectation a
 pair of distinct margins, of which a table of N rows has at most 2 sqrt(N) a side.
 """
 
@@ -160,10 +158,7 @@ def stacked_information(
 
 
 def expected_information_terms(margins: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return each level's share of ``E[sum n log n]`` against fixed classes, in the shape of ``margins``.
-
-    Many tables against one target share this function of the level's rows: it is computed once a distinct margin.
-    """
+    """Return each level's share of ``E[sum n log n]`` against fixed classes, in the shape of ``margins``."""
     return _summed_over_classes(expected_xlogx, margins, classes)
 
 
