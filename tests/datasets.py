@@ -50,4 +50,4 @@ def measured_again(config: dict) -> dict:
     """
     budget = config.get("budget", {})
     bad_rows = budget.get("bad_rows", 0.001)
-    return config | {"budget": budget | {"bad_rows": bad_rows + (0.001 if bad_rows < 0.5 else -0.001)}}
+    return config | {"budget": budget | {"bad_rows": bad_rows + (0.001 if bad_rows < 0.9 else -0.001)}}
