@@ -9,8 +9,9 @@ from typing import Any
 
 from featflow.columns.column import Column, Role
 from featflow.dataset.event_window import in_window, window_of
-from featflow.dataset.files import DataFile, list_data_files
+from featflow.dataset.files import DataFile
 from featflow.dataset.footers import Footer, FooterFault, Footers
+from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.schema_inference import infer_columns
 from featflow.dataset.transform_options import Derivation

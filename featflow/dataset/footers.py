@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from featflow.dataset.files import DataFile, is_corruption, open_parquet
+from featflow.dataset.files import DataFile
+from featflow.dataset.parquet import is_corruption, open_parquet
 from featflow.errors import DamagedError, InfrastructureError, first_line
 from featflow.storage.store import Store
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from featflow.columns.column import Column, Transform
-from featflow.dataset.batches import canonical
+from featflow.dataset.canonical import canonical
 from featflow.execution import state_store
 from featflow.storage.store import Store
 from featflow.summaries import RowsSpec, StoredSummarizer

@@ -10,7 +10,7 @@ import pytest
 import s3fs
 
 from featflow.dataset.dataset import open_dataset
-from featflow.dataset.files import list_data_files
+from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 
 NAMES = ["day=1/a.parquet", "day=1/b.parquet", "day=2/a.parquet"]

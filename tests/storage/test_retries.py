@@ -8,7 +8,7 @@ import pytest
 import s3fs
 from faulty_proxy import faulty_proxy
 
-from featflow.dataset.files import list_data_files
+from featflow.dataset.listing import list_data_files
 from featflow.errors import DatasetError, InfrastructureError
 from featflow.storage import retries
 from featflow.storage.store import Store

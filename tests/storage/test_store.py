@@ -7,7 +7,7 @@ import time
 import pyarrow as pa
 import pytest
 
-from featflow.dataset.files import list_data_files
+from featflow.dataset.listing import list_data_files
 from featflow.errors import ConfigurationError, DatasetError, InfrastructureError
 from featflow.storage.store import Store
 

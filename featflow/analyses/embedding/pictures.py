@@ -16,7 +16,8 @@ from PIL import Image
 from featflow.columns.column import Column, Kind
 from featflow.dataset.batches import batch_rows, read_batches
 from featflow.dataset.dataset import Quarantined, Shard
-from featflow.dataset.files import DataFile, check_unchanged, open_parquet
+from featflow.dataset.files import DataFile, check_unchanged
+from featflow.dataset.parquet import open_parquet
 from featflow.errors import DatasetError, InfrastructureError
 from featflow.storage.run import Run
 from featflow.transforms.images.pictures import decode

@@ -12,9 +12,10 @@ import pyarrow as pa
 from featflow.columns.column import Column, Kind, Role
 from featflow.config import parse
 from featflow.dataset.dataset import Shard
-from featflow.dataset.files import list_data_files, open_parquet
 from featflow.dataset.footers import Footer, Footers
+from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
+from featflow.dataset.parquet import open_parquet
 from featflow.dataset.schema_inference import infer_columns
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.export.feast.types import DTYPES, TIME, feature_type, key_dtype

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.config import Config, parse
-from featflow.dataset.files import open_parquet
+from featflow.dataset.parquet import open_parquet
 from featflow.storage.run import Run
 from featflow.storage.tables import QUANTILE_PROBABILITIES
 
