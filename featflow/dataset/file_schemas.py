@@ -13,6 +13,12 @@ from featflow.errors import SchemaError
 __all__ = ["HIVE_NULL", "FileColumn", "FileSchema", "leaves", "unify"]
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
+BINARY = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """Folder that Hive and Spark write for rows whose partition value is null."""
 
@@ -36,7 +42,7 @@ def _family_and_type(kind: pa.DataType) -> tuple[str, str]:
         ("string", lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t)),
         ("boolean", pa.types.is_boolean),
         ("null", pa.types.is_null),
-        ("image", lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t) or _is_image(t)),
+        ("image", lambda t: any(test(t) for test in BINARY) or _is_image(t)),
     )
     return next((name for name, test in tests if test(kind)), "other"), "int64"
 

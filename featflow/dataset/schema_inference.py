@@ -172,9 +172,10 @@ def _as_file_columns(derived: dict[str, Column]) -> dict[str, FileColumn]:
 
 def _image_column(name: str, file_column: FileColumn) -> Column:
     family, _, source_type, uri = file_column
-    if family not in {"image", "string"}:
+    if family not in {"image", "string", "null"}:
         raise SchemaError(
-            f"dataset.images: '{name}' is {source_type} in {uri}; images are bytes, structs of bytes and path, or URIs"
+            f"dataset.images: '{name}' is {source_type} in {uri}; "
+            "images are bytes, structs of bytes and path, or URIs, and one a row"
         )
     return Column(name, "image", Kind.IMAGE, source_type=source_type)
 

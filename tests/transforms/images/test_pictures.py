@@ -136,7 +136,7 @@ def test_a_bomb_is_not_decoded():
 
 
 def test_want_of_memory_is_no_damage(monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr("featflow.transforms.images.pictures.Image.open", full)
