@@ -23,6 +23,7 @@ import PIL
 from PIL import Image, UnidentifiedImageError
 
 from featflow.transforms.images.formats import NotOpenedError, TooLargeError, open_picture
+from featflow.transforms.images.png_chunks import SIGNATURE, without_metadata
 
 __all__ = ["DECODER", "THUMBNAIL", "Picture", "Status", "by_shape", "decode", "pixels_of", "reduced"]
 
@@ -70,6 +71,10 @@ class Status(StrEnum):
     """A format that is not opened, or pixels of a kind that has no known scale."""
     CRASHED = "crashed"
     """Decoding it ended the process."""
+
+
+DAMAGED = {Status.NOT_AN_IMAGE, Status.TRUNCATED}
+"""What broken metadata looks like where a decoder takes it for a broken picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,14 @@ def decode(data: bytes | None, most_pixels: int) -> Picture:
     """
     if not data:
         return Picture(Status.MISSING if data is None else Status.EMPTY)
+    picture = _decode(data, most_pixels)
+    if picture.status in DAMAGED and data.startswith(SIGNATURE):
+        again = _decode(without_metadata(data), most_pixels)
+        return again if again.status is Status.OK else picture
+    return picture
+
+
+def _decode(data: bytes, most_pixels: int) -> Picture:
     try:
         with open_picture(data, most_pixels) as image:
             return _upright(image)
