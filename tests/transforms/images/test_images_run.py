@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import numpy as np
 import polars as pl
@@ -155,7 +156,10 @@ def test_keys_keep_the_types_of_the_files(planted, tmp_path):
         "large": (pa.array([2**64 - 1, 0], pa.uint64()), pa.uint64(), [2**64 - 1, 0]),
         "flag": (pa.array([True, None]), pa.bool_(), [True, None]),
         "day": (pa.array([day, None]), pa.date32(), [day, None]),
-        "moment": (pa.array([moment, None], pa.timestamp("ns", "Asia/Tokyo")), TIME, [moment, None]),
+        "moment": (pa.array([moment, None], pa.timestamp("us", "Asia/Tokyo")), TIME, [moment, None]),
+        "id": (pa.array([UUID(int=7).bytes, None], pa.uuid()), pa.string(), [str(UUID(int=7)), None]),
+        "hash": (pa.array([b"\xff\0", None], pa.binary(2)), pa.string(), ["ff00", None]),
+        "code": (pa.array([b"PT", None]), pa.string(), ["PT", None]),
         "name": (pa.array(["é", None]).dictionary_encode(), pa.string(), ["é", None]),
         "amount": (pa.array([Decimal("1.50"), None]), pa.string(), ["1.5", None]),
         "wider": (pa.array([1, None], pa.int32()), pa.int64(), [1, None]),
@@ -177,6 +181,44 @@ def test_keys_keep_the_types_of_the_files(planted, tmp_path):
     parts = [pq.read_schema(path) for path in sorted((tmp_path / "out").rglob("tables/embedding*/*.parquet"))]
     assert len(parts) == 2
     assert parts[0].equals(parts[1])
+
+
+NANOSECONDS = pa.array([-1, 0, None, 1_700_000_000_123_456_789], pa.int64())
+
+
+def test_times_of_keys_keep_their_nanoseconds(planted, tmp_path):
+    """As a key, as event_time, in another zone, and where a file has other units: there the key is text."""
+    table = planted.slice(0, 4)
+    for name, kind in {
+        "utc": pa.timestamp("ns"),
+        "tokyo": pa.timestamp("ns", "Asia/Tokyo"),
+        "mixed": pa.timestamp("ns"),
+        "at": pa.timestamp("ns"),
+    }.items():
+        table = table.append_column(name, NANOSECONDS.cast(kind))
+    far = pa.array([253_402_300_799 * 10**6] * 4, pa.timestamp("us"))
+    other = table.set_column(table.column_names.index("mixed"), "mixed", far)
+    (tmp_path / "data").mkdir()
+    pq.write_table(table, tmp_path / "data" / "a.parquet")
+    pq.write_table(other, tmp_path / "data" / "b.parquet")
+    dataset = {
+        "source": str(tmp_path / "data"),
+        "images": ["photo"],
+        "entity": ["utc", "tokyo", "mixed"],
+        "event_time": "at",
+    }
+    done = featflow.run({"dataset": dataset, "output": str(tmp_path / "out"), "engine": {"kind": "serial"}})
+    found = done.arrow("embedding")
+    for name in ("utc", "tokyo", "at"):
+        assert found.schema.field(name).type == pa.timestamp("ns", "UTC"), name
+        assert found[name].cast(pa.int64()).to_pylist() == NANOSECONDS.to_pylist() * 2, name
+    assert found["mixed"].to_pylist() == [
+        "1969-12-31 23:59:59.999999999",
+        "1970-01-01 00:00:00.000000",
+        None,
+        "2023-11-14 22:13:20.123456789",
+        *["9999-12-31 23:59:59.000000"] * 4,
+    ]
 
 
 @pytest.mark.parametrize("server", ["moto", "rclone"])
