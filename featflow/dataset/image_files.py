@@ -18,7 +18,7 @@ from featflow.errors import ConfigurationError, InfrastructureError, first_line
 from featflow.storage.retries import with_retries
 from featflow.storage.store import resolve
 
-__all__ = ["MOST_BYTES", "ImagePathError", "read_image_file"]
+__all__ = ["MOST_BYTES", "ImagePathError", "encoded_text", "read_image_file"]
 
 MOST_BYTES = 2**29
 """Largest file that is read: 100 million pixels, the most that are decoded by default, take 400 MB uncompressed."""
@@ -76,9 +76,9 @@ def read_image_file(path: str, file: str, options: dict[str, Any]) -> bytes:
     ...
     featflow.dataset.image_files.ImagePathError: it is a data: URI and no path; store the bytes in a binary column
     """
-    no_path = _what_is_no_path(path)
-    if no_path:
-        raise ImagePathError(f"it is {no_path} and no path; store the bytes in a binary column")
+    encoding = encoded_text(path)
+    if encoding:
+        raise ImagePathError(f"it is {encoding} and no path; store the bytes in a binary column")
     uri = _resolve_path(path, file)
     try:
         return with_retries(lambda: _read(uri, options))
@@ -103,18 +103,18 @@ def _read(uri: str, options: dict[str, Any]) -> bytes:
         raise
 
 
-def _what_is_no_path(path: str) -> str:
-    """Return what text is that holds an image itself; empty if it may be a path.
+def encoded_text(text: str) -> str:
+    """Return what text is that holds an image itself; empty if it is other text, such as a path.
 
     Examples
     --------
-    >>> _what_is_no_path("iVBORw0KGgo" * 20), _what_is_no_path("cats/iVBORw0KGgo.png")
+    >>> encoded_text("iVBORw0KGgo" * 20), encoded_text("cats/iVBORw0KGgo.png")
     ('base64 text of a PNG', '')
     """
-    if DATA_URI.match(path):
+    if DATA_URI.match(text):
         return "a data: URI"
-    kind = next((kind for start, kind in BASE64_STARTS.items() if path.startswith(start)), "")
-    return f"base64 text of a {kind}" if kind and BASE64.match(path) else ""
+    kind = next((kind for start, kind in BASE64_STARTS.items() if text.startswith(start)), "")
+    return f"base64 text of a {kind}" if kind and BASE64.match(text) else ""
 
 
 def _resolve_path(path: str, file: str) -> str:

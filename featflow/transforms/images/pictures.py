@@ -22,6 +22,7 @@ import numpy as np
 import PIL
 from PIL import Image, UnidentifiedImageError
 
+from featflow.dataset.image_files import encoded_text
 from featflow.transforms.images.formats import NotOpenedError, TooLargeError, open_picture
 from featflow.transforms.images.png_chunks import SIGNATURE, without_metadata
 
@@ -48,6 +49,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture of an orientation upright. Pillow's own function rewrites metadata, too, and fails with it."""
+ENCODED_START = 256
+"""Bytes by whose start base64 text of a picture is known."""
 STRIP = 2**20
 """Pixels that are converted at once: copies of a strip take some 20 MiB, those of 100 million pixels took 1.8 GiB."""
 
@@ -150,6 +153,9 @@ def _decode(data: bytes, most_pixels: int) -> Picture:
     except NotOpenedError as error:
         return Picture(Status.UNSUPPORTED, str(error))
     except UnidentifiedImageError:
+        encoding = encoded_text(data[:ENCODED_START].decode("latin-1"))
+        if encoding:
+            return Picture(Status.NOT_AN_IMAGE, f"{encoding}; store the bytes that it encodes")
         return Picture(Status.NOT_AN_IMAGE, f"{len(data)} bytes of no format of pictures that is read")
     except Exception as error:  # noqa: BLE001  decoders of many formats raise what they like
         return Picture(Status.TRUNCATED, " ".join(str(error).split())[:200] or type(error).__name__)

@@ -221,6 +221,35 @@ def test_times_of_keys_keep_their_nanoseconds(planted, tmp_path):
     ]
 
 
+def as_struct(photos, data=None):
+    data = pa.binary() if data is None else data
+    return pa.StructArray.from_arrays([pa.nulls(len(photos), pa.string_view()), photos.cast(data)], ["path", "bytes"])
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        (lambda p: p.cast(pa.large_binary()), lambda p: p.cast(pa.binary_view()), lambda p: pa.nulls(len(p))),
+        (lambda p: p.dictionary_encode(), lambda p: pa.nulls(len(p)), lambda p: p),
+        (lambda p: pa.nulls(len(p)), as_struct, lambda p: as_struct(p, pa.large_binary())),
+    ],
+)
+def test_files_may_hold_images_in_different_types(forms, planted, tmp_path):
+    """And where all are missing, a file may have a column of no type."""
+    (tmp_path / "data").mkdir()
+    expected = []
+    for place, form in enumerate(forms):
+        part = planted.slice(10 * place, 10)
+        photos = form(part["photo"].combine_chunks().cast(pa.binary()))
+        expected += ["missing" if photos.type == pa.null() else "ok"] * 10
+        pq.write_table(
+            part.set_column(part.column_names.index("photo"), "photo", photos), tmp_path / "data" / f"{place}.parquet"
+        )
+    dataset = {"source": str(tmp_path / "data"), "images": ["photo"], "targets": ["label"]}
+    done = featflow.run({"dataset": dataset, "output": str(tmp_path / "out"), "engine": {"kind": "serial"}})
+    assert done.arrow("embedding")["status"].to_pylist() == expected
+
+
 @pytest.mark.parametrize("server", ["moto", "rclone"])
 def test_uris_of_images_on_s3(server, planted, tmp_path, request):
     """Beside the table, in full, gone, on another storage: a row each, as if their bytes stood in the table."""

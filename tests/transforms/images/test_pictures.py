@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
@@ -114,6 +115,14 @@ DAMAGED = {
     "a JPEG's first bytes": (JPEG[:30], Status.TRUNCATED),
     "floating point": (encoded(Image.fromarray(RGB[..., 0].astype(np.float32)), "TIFF"), Status.UNSUPPORTED),
 }
+
+
+@pytest.mark.parametrize(
+    ("start", "said"), [(b"", "base64 text of a JPEG"), (b"data:image/jpeg;base64,", "a data: URI")]
+)
+def test_text_that_encodes_a_picture_is_named(start, said):
+    picture = decode(start + base64.b64encode(JPEG), MOST)
+    assert (picture.status, picture.error) == (Status.NOT_AN_IMAGE, f"{said}; store the bytes that it encodes")
 
 
 @pytest.mark.parametrize("name", DAMAGED)
