@@ -85,8 +85,7 @@ def read_image_file(path: str, file: str, options: dict[str, Any]) -> bytes:
     except ImagePathError:
         raise
     except Exception as error:
-        shown = path if len(path) <= LONGEST_SHOWN else f"{path[:LONGEST_SHOWN]}..."
-        raise InfrastructureError(f"{shown}: cannot read it: {first_line(error)}; retry") from error
+        raise InfrastructureError(f"{_shown(path)}: cannot read it: {first_line(error)}; retry") from error
 
 
 def _read(uri: str, options: dict[str, Any]) -> bytes:
@@ -99,8 +98,13 @@ def _read(uri: str, options: dict[str, Any]) -> bytes:
     except Exception as error:
         lasts = isinstance(error, ROW_AT_FAULT) or type(error).__name__ in NAMES_AT_FAULT
         if lasts or getattr(error, "errno", None) in ERRNOS_AT_FAULT:
-            raise ImagePathError(first_line(error)) from error
+            message = first_line(error)
+            raise ImagePathError(message if location in message else f"{_shown(uri)}: {message}") from error
         raise
+
+
+def _shown(path: str) -> str:
+    return path if len(path) <= LONGEST_SHOWN else f"{path[:LONGEST_SHOWN]}..."
 
 
 def encoded_text(text: str) -> str:
@@ -131,7 +135,7 @@ def _resolve_path(path: str, file: str) -> str:
     other = path.partition("://")[0] if "://" in path else "file"
     if "://" in path or path.startswith("/"):
         if other != protocol and not {other, protocol} <= LOCAL:
-            raise ImagePathError(f"{path[:LONGEST_SHOWN]} is not on the dataset's storage, {protocol}")
+            raise ImagePathError(f"{_shown(path)} is not on the dataset's storage, {protocol}")
         return path if "://" in path else f"{protocol}://{path}"
     folder = posixpath.dirname(holder)
     if protocol in LOCAL or ".." not in path.split("/"):
@@ -139,7 +143,7 @@ def _resolve_path(path: str, file: str) -> str:
     # Object stores take '..' for a name; disks look where a link leads.
     location = posixpath.normpath(f"{folder}/{path}")
     if location.split("/")[0] != holder.split("/")[0]:
-        raise ImagePathError(f"{path[:LONGEST_SHOWN]} leads out of {protocol}://{holder.split('/')[0]}")
+        raise ImagePathError(f"{_shown(path)} leads out of {protocol}://{holder.split('/')[0]}")
     return f"{protocol}://{location}"
 
 
@@ -160,7 +164,7 @@ def _read_object(uri: str, options: dict[str, Any]) -> bytes:
     except ConfigurationError as error:  # the dataset's own URI was understood
         raise ImagePathError(first_line(error)) from error
     if len(location.encode()) > LONGEST_KEY:
-        raise ImagePathError(f"{location[:LONGEST_SHOWN]}... is longer than a name may be")
+        raise ImagePathError(f"{_shown(location)} is longer than a name may be")
     try:
         data = bytes(filesystem.cat_file(location, start=0, end=MOST_BYTES + 1))
     except FileNotFoundError:
