@@ -249,6 +249,9 @@ def _check_names(options: DatasetOptions, file_columns: dict[str, FileColumn], d
 def _raise_unknown(key: str, name: str, names: list[str]) -> None:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"the nearest is '{near[0]}'" if near else f"columns are {', '.join(names[:20])}"
+    fields = [each for each in names if each.startswith(f"{name}.")]
+    if fields:
+        hint = f"name a field of it: {', '.join(fields[:20])}"
     raise SchemaError(f"dataset.{key}: no column '{name}'; {hint}")
 
 

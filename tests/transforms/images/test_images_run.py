@@ -250,6 +250,23 @@ def test_files_may_hold_images_in_different_types(forms, planted, tmp_path):
     assert done.arrow("embedding")["status"].to_pylist() == expected
 
 
+@pytest.mark.parametrize(
+    ("photos", "said"),
+    [
+        ([[b"data"]], r"'photo' is list<element: binary> in .*data.*; images are bytes, .* and one a row"),
+        (
+            [{"bytes": b"data", "path": "x", "width": 1}],
+            r"no column 'photo'; name a field of it: photo\.bytes, photo\.path",
+        ),
+        ([{"bytes": 1, "path": "x"}], r"no column 'photo'; name a field of it: photo\.bytes, photo\.path"),
+        ([7], r"'photo' is int64 in .*data.*; images are bytes"),
+    ],
+)
+def test_columns_that_are_no_images_are_refused_by_name(photos, said, tmp_path):
+    with pytest.raises(SchemaError, match=rf"dataset\.images: {said}"):
+        run(pa.table({"photo": photos * 4, "label": ["a", "b"] * 2}), tmp_path)
+
+
 @pytest.mark.parametrize("server", ["moto", "rclone"])
 def test_uris_of_images_on_s3(server, planted, tmp_path, request):
     """Beside the table, in full, gone, on another storage: a row each, as if their bytes stood in the table."""
