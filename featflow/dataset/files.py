@@ -10,7 +10,7 @@ from featflow.errors import InfrastructureError
 from featflow.storage.retries import with_retries
 from featflow.storage.store import reason, resolve
 
-__all__ = ["DataFile", "changed_error", "check_unchanged", "read_object", "version_of"]
+__all__ = ["DataFile", "changed_error", "check_unchanged", "version_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,3 @@ def version_of(info: dict[str, Any]) -> str:
     # Some filesystems list seconds, and give a datetime for a single file: both must give the same text.
     text = str(value.timestamp() if isinstance(value, datetime) else value)
     return text.strip('"')
-
-
-def read_object(uri: str, options: dict[str, Any]) -> bytes:
-    """Return the bytes at a URI; raises what the filesystem raises."""
-    filesystem, path = resolve(uri, options)
-    return bytes(with_retries(lambda: filesystem.cat_file(path)))
