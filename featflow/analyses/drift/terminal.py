@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from featflow.errors import printable
 
 __all__ = ["shown_drift"]
 
@@ -33,13 +35,13 @@ def shown_drift(differences: dict[str, Any]) -> Group:
     for name in ("", "feature", "metric", "before", "now", "value", "threshold", "q"):
         table.add_column(name, justify="left" if name in {"", "feature", "metric"} else "right", overflow="fold")
     for row in shown:
-        mark = "[red]![/red]" if row["alert"] else ""
+        mark = Text("!" if row["alert"] else "", "red")
         numbers = (_figure(row[name]) for name in ("reference_value", "current_value", "value", "threshold"))
         q_value = "" if row["q_value"] is None else f"{row['q_value']:.1g}"
-        table.add_row(mark, escape(_subject(row)), escape(_metric(row)), *numbers, q_value)
+        table.add_row(mark, _subject(row), _metric(row), *numbers, q_value)
     left = len(rows) - len(shown)
     table.caption = f"{left} more in the table; --json prints all" if left else None
-    warnings = (f"[yellow]warning:[/yellow] {escape(warning)}" for warning in differences["warnings"])
+    warnings = (Text.assemble(("warning:", "yellow"), " ", printable(each)) for each in differences["warnings"])
     return Group(*warnings, table)
 
 
