@@ -6,16 +6,16 @@ of this file's `Config` is published as ``schemas/config.json``.
 
 from __future__ import annotations
 
-import difflib
-from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import core_schema
 
 from featflow.analyses.options import Analyses
 from featflow.columns.options import CodebookOptions
+from featflow.config.explanation import Texts, explained
+from featflow.config.source import read_text
+from featflow.config.yaml_text import keys_of, read_yaml
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import TransformOptions
 from featflow.errors import ConfigurationError
@@ -89,8 +89,7 @@ def parse(values: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(dict(detail)) for detail in error.errors()]
-        raise ConfigurationError("configuration: " + "; ".join(lines)) from None
+        raise ConfigurationError(f"configuration: {explained(error, Config)}") from None
 
 
 def load(path: str, overrides: list[str] | None = None) -> Config:
@@ -101,25 +100,25 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
     ConfigurationError
         The file is missing, is not YAML, or holds a bad key.
     """
+    text = read_text(path)
+    values = _overridden(text, path, overrides or [], spelled=False)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigurationError(f"{path}: cannot read the configuration: {reason}") from None
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not valid YAML{_yaml_problem(error)}") from None
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{path}: expected keys such as 'dataset' and 'output', found {type(values).__name__}")
-    for override in overrides or []:
-        _apply(values, override)
-    return parse(values)
+        return Config.model_validate(values)
+    except ValidationError as error:
+        texts = Texts(values, _overridden(text, path, overrides or [], spelled=True))
+        raise ConfigurationError(f"{path}: {explained(error, Config, texts)}") from None
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _overridden(text: str, path: str, overrides: list[str], *, spelled: bool) -> dict[str, Any]:
+    values = keys_of(read_yaml(text, path, spelled=spelled), path)
+    for override in overrides:
+        _apply(values, override, spelled=spelled)
+    return values
+
+
+def _apply(values: dict[str, Any], override: str, *, spelled: bool) -> None:
     key, separator, text = override.partition("=")
-    if not separator or not key:
+    if not separator or not all(key.split(".")):
         raise ConfigurationError(f"--set {override}: write it as key.path=value")
     *parents, last = key.split(".")
     for parent in parents:
@@ -127,54 +126,4 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             inner = values[parent] = {}
         values = inner
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"--set {override}: the value is not valid YAML{_yaml_problem(error)}") from None
-
-
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    """Return what is wrong and where, without the text around it, which may hold a secret."""
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    return f"{where}: {problem}" if problem and "'" not in problem else where
-
-
-def _explain(detail: dict[str, Any]) -> str:
-    location = [part for part in detail["loc"] if isinstance(part, str)]
-    key = ".".join(location) or str(detail["input"])  # a key that is no string is its own place
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"known keys are {', '.join(known)}" if known else f"'{'.'.join(location[:-1])}' takes none"
-        if near:
-            hint = f"did you mean '{near[0]}'?"
-        return f"'{key}' is not a known key; {hint}"
-    if detail["type"] == "missing":
-        return f"'{key}' is required"
-    shown = f" (got {detail['input']!r})" if _may_be_shown(location, detail["input"]) else ""
-    return f"'{key}': {detail['msg'].removeprefix('Value error, ')}{shown}"
-
-
-def _may_be_shown(location: list[str], value: object) -> bool:
-    """Whether a refused value can be repeated: no credential hides in it."""
-    if "storage_options" in location or (isinstance(value, str) and "@" in value):
-        return False
-    return isinstance(value, str | int | float | None)
-
-
-def _known_keys(location: list[str]) -> list[str]:
-    options: type[BaseModel] = Config
-    kinds: dict[str, type[BaseModel]] = {}
-    for part in location:
-        if part in kinds:
-            options, kinds = kinds[part], {}
-            continue
-        kinds = {each.kind: each for each in TRANSFORMS} if part == "derive" else {}
-        field = options.model_fields.get(part)
-        candidates = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
-        found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not found and not kinds:
-            return sorted(options.model_fields)
-        options = found[0] if found else options
-    return sorted(options.model_fields)
+    values[last] = read_yaml(text, f"--set {key}", spelled=spelled)
