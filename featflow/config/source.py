@@ -43,7 +43,7 @@ def read_text(path: str) -> str:
     if len(data) > MOST_BYTES:
         raise ConfigurationError(f"{path} is larger than {MOST_BYTES:,} bytes: it is no configuration")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ConfigurationError(f"{path} is UTF-16 text; save it as UTF-8")
+        raise ConfigurationError(f"{path} is UTF-16 text, not UTF-8; save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
