@@ -50,7 +50,9 @@ class DatasetConfig(DatasetOptions):
     """What to read, and the columns that are made of it."""
 
     derive: list[Annotated[TransformOptions, _OneOfCatalogue()]] = Field(
-        default=[], description="Columns made of other columns, such as {parts: created}."
+        default=[],
+        examples=[[{"parts": "created"}]],
+        description="Columns made of other columns, such as {parts: created}.",
     )
 
 
@@ -58,7 +60,9 @@ class Config(Options):
     """One featflow run."""
 
     dataset: DatasetConfig
-    output: Uri = Field(description="Where states and runs are written; any fsspec URI.")
+    output: Uri = Field(
+        examples=["s3://lake/statistics/orders"], description="Where states and runs are written; any fsspec URI."
+    )
     analyses: Analyses = Analyses()
     codebook: CodebookOptions = CodebookOptions()
     engine: EngineOptions = EngineOptions()
