@@ -8,6 +8,7 @@ import polars as pl
 from rich.console import Group
 from rich.table import Table
 
+from featflow.analyses.reporting.labels import shown as shown_name
 from featflow.storage.run import Run
 
 __all__ = ["shown"]
@@ -38,7 +39,7 @@ def shown(run: Run, width: int) -> Group | None:
 
 
 def _target_table(target: str, ranking: pl.DataFrame, columns: list[str]) -> Table:
-    table = Table(title=f"What tells about {target} (nats)", title_justify="left")
+    table = Table(title=f"What tells about {shown_name(target)} (nats)", title_justify="left")
     for name in columns:
         words = name in {"feature", "alerts"}
         table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=not words)
@@ -58,7 +59,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     return {
         "rank": str(row["rank"]),
         "could be": f"{row['rank_low']} to {row['rank_high']}" if known else "",
-        "feature": row["feature"],
+        "feature": shown_name(row["feature"]),
         "corrected": f"{row['corrected_mi']:.5f}",
         "interval": f"{row['ci_low']:.5f} to {row['ci_high']:.5f}" if known else "",
         "raw": f"{row['mi']:.5f}",
