@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from random import Random
+
 import pytest
 
 from featflow.config import load, parse
@@ -128,7 +131,7 @@ def test_the_advice_to_quote_is_right(tmp_path):
         load(str(path), ["dataset.exclude=[no]"])
 
 
-@pytest.mark.parametrize("name", ["2024-13-45", "0x_", "9" * 5_000, "=", "<<"])
+@pytest.mark.parametrize("name", ["2024-13-45", "0000-01-01", "0x_", "1:99999999999999:0", "9" * 5_000, "=", "<<"])
 def test_what_only_looks_like_a_number_or_a_date_is_a_name(name, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text(f"{HEAD}  targets: [{name}]\n{OUTPUT}")
@@ -234,6 +237,90 @@ def test_what_is_no_file_of_a_configuration(tmp_path):
         assert words in str(caught.value)
     with pytest.raises(ConfigurationError, match="it is read from a local file"):
         load("s3://bucket/c.yaml")
+
+
+PIECES = [
+    "\t",
+    "\n",
+    ":",
+    "-",
+    "[",
+    "]",
+    "{",
+    "}",
+    "&a",
+    "*a",
+    "*d",
+    "<<:",
+    "?",
+    "|",
+    ">",
+    "'",
+    '"',
+    "#",
+    "---",
+    "...",
+    "%YAML",
+    "\x00",
+    "\r",
+    "\u2028",
+    "\ufeff",
+    "no",
+    "4",
+    "~",
+    "2024-01-01",
+    "=",
+    "1e400",
+    ".nan",
+    "0x",
+    "!!int",
+    "!!bool",
+    "!!timestamp",
+    "!!null",
+    "!!binary",
+    "!!set",
+    "!!omap",
+    "!!merge",
+    "!x",
+]
+SOUND = """dataset: &d
+  source: [a, 'b', "c"]
+  images: [{column: x, encoder: 'transformers:m'}]
+  derive: [{parts: t, timezone: Europe/Vienna}]
+  kinds: {a: time, b: category}
+  event_time: t
+  window: last 3 days
+  as_of: 2024-01-01
+output: >-
+  folded
+analyses: {correlation: {keep: {top: 3}}, drift: {thresholds: {psi: 1}}}
+"""
+
+
+def test_no_text_raises_another_error(tmp_path):
+    """Sound text with pieces put in and bytes overwritten is read, or refused in the one way."""
+    random = Random(7)
+    path = tmp_path / "c.yaml"
+    path.write_text(SOUND)
+    assert load(str(path)).output == "folded"
+    for _ in range(400):
+        text = bytearray(SOUND.encode())
+        for _ in range(random.randint(1, 4)):
+            place = random.randrange(len(text))
+            if random.random() < 0.7:
+                text[place:place] = random.choice(PIECES).encode() + b" " * random.randint(0, 1)
+            else:
+                text[place] = random.randrange(256)
+        path.write_bytes(text)
+        with suppress(ConfigurationError):
+            load(str(path))
+
+
+@pytest.mark.parametrize(
+    "text", ["!!int x", "!!int ''", "!!bool x", "!!timestamp x", "!!float ''", "!!binary x", "!!set [a]"]
+)
+def test_tags_that_do_not_fit_are_texts_or_refused(text, tmp_path):
+    refused(f"dataset: {text}\n{OUTPUT}", tmp_path)
 
 
 def test_of_many_errors_some_are_told(tmp_path):

@@ -1,4 +1,4 @@
-"""Documents are run: the blocks of quickstart.md and recipes.md in order, as a reader would; generated ones are fresh."""
+"""Documents are run: blocks of quickstart.md and recipes.md in order, as a reader would; generated ones are fresh."""
 
 from __future__ import annotations
 

@@ -137,18 +137,18 @@ def _text(loader: Any, node: Any) -> Any:
 
 
 def _or_text(construct: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return the text of what looks like a number or a date and is none, such as 2024-13-45."""
+    """Return the text of what looks like a number or a date and is none, such as 2024-13-45 or !!int x."""
 
     def constructed(loader: Any, node: Any) -> Any:
         try:
             return construct(loader, node)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, LookupError, AttributeError):  # as PyYAML fails, by kind
             return node.value
 
     return constructed
 
 
-for _kind in ("int", "float", "timestamp"):
+for _kind in ("int", "float", "timestamp", "bool"):
     _Loader.add_constructor(TAG + _kind, _or_text(yaml.SafeLoader.yaml_constructors[TAG + _kind]))
 for _kind in ("value", "merge"):  # a column may be called = or <<
     _Loader.add_constructor(TAG + _kind, _text)
