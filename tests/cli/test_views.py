@@ -61,9 +61,9 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def config(place):
     """A dataset of two nights: the second one has moved."""
-    (place.parents[1] / "data").mkdir(parents=True)
+    (place / "data").mkdir(parents=True)
     values = {
-        "source": str(place.parents[1] / "data"),
+        "source": str(place / "data"),
         "targets": [TARGET],
         "exclude": ["no"],
         "kinds": {":smile:": "category"},
@@ -83,9 +83,10 @@ def write(folder, name, seed):
 
 @pytest.fixture(scope="module")
 def runs(config, place):
-    write(place.parents[1] / "data", "a.parquet", 0)
+    write(place / "data", "a.parquet", 0)
+    (place / "data" / "notes[red]\x1b[31m.txt").touch()
     first = run(config)
-    write(place.parents[1] / "data", "b:smile:.parquet", 2)
+    write(place / "data", "[b]:smile:.parquet", 2)
     return first, run(config)
 
 
@@ -123,10 +124,8 @@ def test_a_run(runs, width):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_views_of_all_runs_and_plans(config, runs, place, width):
     printed(run_view.shown_runs(list(runs)), width)
-    source = {"source": [str(place / "data")]}
-    hostile = config.model_copy(update={"dataset": config.dataset.model_copy(update=source)})
-    shown = printed(plan_view.shown_plan(hostile, plan(config)), width)
-    assert missing([TARGET, f"{FOLDER}/data"], shown, width) == []
+    shown = printed(plan_view.shown_plan(config, plan(config)), width)
+    assert missing([TARGET, f"{FOLDER}/data", "notes[red]\x1b[31m.txt"], shown, width) == []
     found = status.status(str(place / "out"), 5)
     failed = replace(found.runs[0], error=NAMES[4] + NAMES[0], status=NAMES[0], warnings=(NAMES[1],))
     under_way = status.UnderWay(run="[red]", host="[/]", process=4, since=None, lease_seconds=9.0)
