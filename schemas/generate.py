@@ -128,20 +128,9 @@ def _size(value: ByteSize) -> str:
 
 
 def _example(field: FieldInfo) -> Any:
-    """Return the example of a key: its own, or another value than its default where that is plain, or its default.
-
-    Raises
-    ------
-    ValueError
-        It needs one of its own.
-    """
-    example = field.examples[0] if field.examples else _plain_example(field)
-    if example in (None, [], {}, ""):
-        raise ValueError(f"{field!r} needs examples=[...]")
-    return example
-
-
-def _plain_example(field: FieldInfo) -> Any:
+    """Return the example of a key: its own, or another value than its default where that is plain, or its default."""
+    if field.examples:
+        return field.examples[0]
     value = None if field.is_required() else field.get_default(call_default_factory=True)
     inner = [each for each in (field.annotation, *_arguments(field.annotation)) if isinstance(each, type)]
     if models := [each for each in inner if issubclass(each, BaseModel)]:

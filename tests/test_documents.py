@@ -186,6 +186,7 @@ def with_example(path, example):
 
 @pytest.mark.parametrize(("path", "example"), [*GENERATE["examples"]()])
 def test_every_key_has_an_example_that_is_accepted(path, example):
+    assert example not in (None, [], {}, ""), "give the option Field(examples=[...])"
     text = KEYS_PAGE.read_text(encoding="utf-8")
     heading = f"## {'.'.join(path[:-1]) or 'The top level'}\n"
     section = text.partition(heading)[2].partition("\n## ")[0]

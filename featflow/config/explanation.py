@@ -21,6 +21,8 @@ MOST_KEYS = 6
 """Keys of a section named where it holds something else."""
 
 
+SECRET = {"storage_options", "catalog"}
+"""Sections whose values may be credentials."""
 Place = tuple[int | str, ...]
 """Keys and numbers of elements from the top to a value, as pydantic tells of it."""
 
@@ -92,7 +94,7 @@ def _meant(location: Path, known: Mapping[Path, type[BaseModel]]) -> str:
 
 def _may_be_shown(location: Path, value: object) -> bool:
     """Whether a refused value can be repeated: no credential hides in it."""
-    if "storage_options" in location or (isinstance(value, str) and "@" in value):
+    if SECRET & set(location) or (isinstance(value, str) and "@" in value):
         return False
     return isinstance(value, str | int | float | None)
 
