@@ -39,6 +39,8 @@ VECTOR_ROWS = 4096
 BATCH_CELLS = 8 * 2**20
 """Values in one batch: 64 MiB as float64. Fewer cost more time, as codes of long dictionaries and states are made
 once a batch; more cost memory, of which a task holds several such batches."""
+TEXT_BYTES = 128 * 2**20
+"""Bytes of texts, or of images, in one batch: 1 KiB a row in the longest batch. Arrow's arrays end at 2 GiB."""
 
 
 def batch_rows(columns: Collection[Column], row_bytes: int = 0) -> int:
@@ -84,17 +86,20 @@ def read_batches(
         paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
+        chunks = _byte_chunks(file, [column for column in columns if column.name in paths])
         start = 0
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
-            seen = 0
+            seen, part = 0, shard.part or range(group_rows)
+            short = _rows_within(file, group, chunks, rows)
             try:
-                batches = _raw_batches(shard, file, (group, fields), rows)
+                selection = _Selection(group, fields, part.start, part.stop if part.stop < group_rows else None)
+                batches = _raw_batches(shard, file, selection, short)
                 for raw in chain.from_iterable(_split_by_path_images(batch, images) for batch in batches):
                     seen += raw.num_rows
                     row_positions = positions(shard.place, start, raw.num_rows, shard.rows)
                     start += raw.num_rows
                     yield _canonical_batch(raw, columns, paths, _BatchOrigin(shard.file, row_positions, options))
-                fault = "" if seen == group_rows else f"{seen} rows where the footer says {group_rows}"
+                fault = "" if seen == len(part) else f"{seen} rows where the footer says {len(part)}"
             except pa.ArrowException as error:
                 fault = first_line(error)
             except (OSError, UnicodeDecodeError) as error:
@@ -102,29 +107,71 @@ def read_batches(
                     raise
                 fault = first_line(error)
             if fault:
-                culprit = _culprit(file, group, fields, group_rows)
+                culprit = _culprit(file, (group, group_rows), fields, short)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
 
 
-def _raw_batches(
-    shard: Shard, file: pq.ParquetFile, selection: tuple[int, list[str]], rows: int
-) -> Iterator[pa.RecordBatch]:
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """What is read of a row group."""
+
+    group: int
+    """Its index."""
+    fields: list[str]
+    """Dotted names of columns."""
+    start: int
+    """First row."""
+    stop: int | None
+    """First row that is not read; None reads to the end, wherever that is."""
+
+
+def _raw_batches(shard: Shard, file: pq.ParquetFile, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield batches of a row group's fields as the file has them; raise InfrastructureError where storage is at fault.
 
-    Parameters
-    ----------
-    selection
-        Row group, and dotted names of its columns.
+    Rows before the selection's are decoded and dropped: Arrow cannot skip them.
     """
-    group, fields = selection
-    try:
-        yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=fields)
-    except InfrastructureError:
-        raise
-    except Exception as error:
-        if is_corruption(error):
+    start, stop = selection.start, selection.stop
+    while True:
+        first = 0
+        try:
+            for batch in file.iter_batches(batch_size=rows, row_groups=[selection.group], columns=selection.fields):
+                end = first + batch.num_rows if stop is None else min(first + batch.num_rows, stop)
+                if end > start:
+                    yield batch.slice(start - first, end - start)
+                    start = end
+                if end == stop:
+                    return
+                first = end
+        except InfrastructureError:
             raise
-        raise _read_failure(shard, error) from error
+        except pa.ArrowCapacityError:
+            # Some rows are far longer than those of the row group are on average: go on from there in shorter batches.
+            if rows == 1:
+                raise
+            rows = max(1, rows // 8)
+        except Exception as error:
+            if is_corruption(error):
+                raise
+            raise _read_failure(shard, error) from error
+        else:
+            return
+
+
+def _byte_chunks(file: pq.ParquetFile, columns: list[Column]) -> list[int]:
+    """Return the indices of the column chunks of texts and images."""
+    names = {column.name for column in columns if column.type == "string"}
+    images = tuple(f"{column.name}." for column in columns if column.kind is Kind.IMAGE)
+    if not names and not images:
+        return []
+    paths = (file.metadata.schema.column(index).path for index in range(file.metadata.num_columns))
+    return [index for index, path in enumerate(paths) if path in names or f"{path}.".startswith(images)]
+
+
+def _rows_within(file: pq.ParquetFile, group: int, chunks: list[int], rows: int) -> int:
+    """Return the rows of a batch: fewer than ``rows`` where its texts and images would outweigh `TEXT_BYTES`."""
+    footer = file.metadata.row_group(group)
+    nbytes = sum(footer.column(index).total_uncompressed_size for index in chunks)
+    return max(1, min(rows, TEXT_BYTES * int(footer.num_rows) // max(nbytes, 1)))
 
 
 def _split_by_path_images(batch: pa.RecordBatch, images: list[tuple[str, ...]]) -> Iterator[pa.RecordBatch]:
@@ -147,12 +194,19 @@ def _read_failure(shard: Shard, error: Exception) -> InfrastructureError:
     return InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry")
 
 
-def _culprit(file: pq.ParquetFile, group: int, fields: list[str], rows: int) -> str | None:
-    """Return the first column that cannot be read on its own."""
+def _culprit(file: pq.ParquetFile, group: tuple[int, int], fields: list[str], batch_rows: int) -> str | None:
+    """Return the first column that cannot be read on its own.
+
+    Parameters
+    ----------
+    group
+        Row group, and its rows.
+    """
+    index, rows = group
     for name in fields:
         seen = 0
         try:
-            for batch in file.iter_batches(row_groups=[group], columns=[name]):
+            for batch in file.iter_batches(batch_rows, row_groups=[index], columns=[name]):
                 batch.validate(full=True)
                 seen += batch.num_rows
         except (pa.ArrowException, OSError):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from featflow.columns.column import Column, Role
 from featflow.dataset.event_window import in_window, window_of
-from featflow.dataset.files import DataFile
 from featflow.dataset.footers import Footer, FooterFault, Footers
 from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.schema_inference import infer_columns
+from featflow.dataset.shards import Cuts, Shard, cut
 from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
 
@@ -38,47 +36,6 @@ class Quarantined:
     """Rows lost, None where the footer cannot be read."""
     nbytes: int = 0
     """Size of a file without a readable footer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A run of row groups of one file: the unit of work, retry and reuse."""
-
-    file: DataFile
-    """The file."""
-    row_groups: tuple[int, ...]
-    """Row groups, ascending."""
-    group_rows: tuple[int, ...]
-    """Rows of each row group."""
-    nbytes: int
-    """Estimated bytes when decoded."""
-
-    @property
-    def rows(self) -> int:
-        """Rows in all of its row groups."""
-        return sum(self.group_rows)
-
-    @property
-    def digest(self) -> str:
-        """Hash of what it holds: URI, size, version, partition values and place of the file, and row groups."""
-        return _hash((self.file, self.row_groups))
-
-    @property
-    def place(self) -> str:
-        """Hash of its position in the dataset; touching or copying the file does not change it.
-
-        Rows are grouped, sampled and merged by it; states are named by `digest`.
-        """
-        return _hash((self.file.place, self.row_groups))
-
-    def without(self, row_groups: set[int]) -> Shard:
-        """Return the shard less some row groups: a shard with a digest of its own."""
-        remaining = [
-            (group, rows)
-            for group, rows in zip(self.row_groups, self.group_rows, strict=True)
-            if group not in row_groups
-        ]
-        return replace(self, row_groups=tuple(g for g, _ in remaining), group_rows=tuple(r for _, r in remaining))
 
 
 @dataclass(frozen=True)
@@ -124,6 +81,7 @@ class Dataset:
                 "size": shard.file.size,
                 "version": shard.file.version,
                 "row_groups": list(shard.row_groups),
+                "part": [shard.part.start, shard.part.stop] if shard.part else None,
                 "rows": shard.rows,
             }
             for shard in self.shards
@@ -132,11 +90,6 @@ class Dataset:
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Return the columns of a role."""
         return tuple(column for column in self.named if column.role is role)
-
-
-def _hash(value: object) -> str:
-    # 96 bits: among a billion names the chance that any two are equal is below 1e-10.
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:24]
 
 
 def open_dataset(options: DatasetOptions, output: str | None = None, footers: Footers | None = None) -> Dataset:
@@ -174,8 +127,14 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     if window:
         readable = in_window(readable, window, str(options.event_time))
     inferred = infer_columns([(footer.file, footer.schema) for footer in readable], options)
-    width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
-    shards = tuple(shard for footer in readable for shard in _shards(footer, width, size))
+    cuts = Cuts(
+        int(options.shard_bytes),
+        len(inferred.columns) + len(inferred.images),
+        tuple(column.name for column in inferred.images),
+        window,
+        str(options.event_time),
+    )
+    shards = tuple(shard for footer in readable for shard in cut(footer, cuts))
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(
@@ -190,16 +149,3 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         inferred.notes,
         inferred.derivations,
     )
-
-
-def _shards(footer: Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:
-    share = min(1.0, columns / max(1, len(footer.schema.names)))
-    groups: list[tuple[int, int, int]] = []
-    for index, (rows, stored) in enumerate(zip(footer.group_rows, footer.group_bytes, strict=True)):
-        if rows:
-            # Footers give encoded sizes, far below decoded ones for dictionaries: at least eight bytes a value.
-            groups.append((index, rows, max(int(stored * share), rows * 8 * columns)))
-        if groups and (sum(size for _, _, size in groups) >= shard_bytes or index == len(footer.group_rows) - 1):
-            indices, group_rows, sizes = zip(*groups, strict=True)
-            yield Shard(footer.file, indices, group_rows, sum(sizes))
-            groups = []

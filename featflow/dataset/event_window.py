@@ -28,6 +28,8 @@ class Window:
     """First microsecond in it."""
     end: int
     """First microsecond after it."""
+    step: int = DAY
+    """Microseconds that it moves by: an hour where its width is hours, else a day."""
 
     def __str__(self) -> str:
         low, high = (datetime.fromtimestamp(at / 1e6, UTC).isoformat(" ") for at in (self.start, self.end))
@@ -51,6 +53,7 @@ def window_of(options: DatasetOptions, footers: Sequence[Footer]) -> Window | No
         return None
     count, unit = re.fullmatch(r"last (\d+) (hour|day|week)s?", options.window).groups()  # type: ignore[union-attr]
     width = int(count) * WIDTHS[unit] // timedelta(microseconds=1)
+    step = WIDTHS["hour" if unit == "hour" else "day"] // timedelta(microseconds=1)
     if options.as_of is not None:
         end = _end_of(options.as_of)
     else:
@@ -58,9 +61,8 @@ def window_of(options: DatasetOptions, footers: Sequence[Footer]) -> Window | No
         latest_times = [high for footer in footers for _, high in footer.times(name) if high is not None]
         if not latest_times:
             raise SchemaError(f"dataset.window: no file says when its rows of '{name}' are; write statistics, or as_of")
-        step = WIDTHS["hour" if unit == "hour" else "day"] // timedelta(microseconds=1)
         end = (max(latest_times) // step + 1) * step
-    return Window(end - width, end)
+    return Window(end - width, end, step)
 
 
 def _end_of(as_of: date | datetime) -> int:
