@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -130,31 +130,36 @@ def _raw_batches(shard: Shard, file: pq.ParquetFile, selection: _Selection, rows
 
     Rows before the selection's are decoded and dropped: Arrow cannot skip them.
     """
-    start, stop = selection.start, selection.stop
+    start, most = selection.start, rows
     while True:
-        first = 0
         try:
-            for batch in file.iter_batches(batch_size=rows, row_groups=[selection.group], columns=selection.fields):
-                end = first + batch.num_rows if stop is None else min(first + batch.num_rows, stop)
-                if end > start:
-                    yield batch.slice(start - first, end - start)
-                    start = end
-                if end == stop:
-                    return
-                first = end
+            for piece in _pieces(file, replace(selection, start=start), most):
+                start += piece.num_rows
+                yield piece
         except InfrastructureError:
             raise
         except pa.ArrowCapacityError:
             # Some rows are far longer than those of the row group are on average: go on from there in shorter batches.
-            if rows == 1:
+            if most == 1:
                 raise
-            rows = max(1, rows // 8)
+            most = max(1, most // 8)
         except Exception as error:
             if is_corruption(error):
                 raise
             raise _read_failure(shard, error) from error
         else:
             return
+
+
+def _pieces(file: pq.ParquetFile, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
+    start, stop, first = selection.start, selection.stop, 0
+    for batch in file.iter_batches(batch_size=rows, row_groups=[selection.group], columns=selection.fields):
+        end = first + batch.num_rows if stop is None else min(first + batch.num_rows, stop)
+        if end > start:
+            yield batch.slice(max(start - first, 0), end - max(start, first))
+        if end == stop:
+            return
+        first = end
 
 
 def _byte_chunks(file: pq.ParquetFile, columns: list[Column]) -> list[int]:
@@ -170,7 +175,7 @@ def _byte_chunks(file: pq.ParquetFile, columns: list[Column]) -> list[int]:
 def _rows_within(file: pq.ParquetFile, group: int, chunks: list[int], rows: int) -> int:
     """Return the rows of a batch: fewer than ``rows`` where its texts and images would outweigh `TEXT_BYTES`."""
     footer = file.metadata.row_group(group)
-    nbytes = sum(footer.column(index).total_uncompressed_size for index in chunks)
+    nbytes = int(sum(footer.column(index).total_uncompressed_size for index in chunks))
     return max(1, min(rows, TEXT_BYTES * int(footer.num_rows) // max(nbytes, 1)))
 
 

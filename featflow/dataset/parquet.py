@@ -19,13 +19,17 @@ __all__ = ["is_corruption", "open_parquet"]
 STREAM_BYTES = 2**20
 """Read-ahead of one column chunk: without a buffer a whole row group's chunks are in memory while batches are made."""
 
+DICTIONARY_BYTES = 128 * 2**20
+"""Bytes of a column chunk of texts beyond which it is not read as a dictionary: with every batch of a chunk of plain
+texts comes a dictionary of all of them up to there, and one of 2 GiB is an error."""
+
 
 @contextmanager
 def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] = ()) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file for streaming reads; Arrow reads local files itself.
 
-    Strings in the columns ``categories`` (dotted names) are read as dictionaries, as files store them: what would be
-    decoded would only be encoded again.
+    Strings in the columns ``categories`` (dotted names) are read as dictionaries, as files store them, unless they are
+    very long: what would be decoded would only be encoded again.
     """
     filesystem, path = resolve(uri, options)
     source: Any = path
@@ -37,10 +41,20 @@ def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] 
             source, reader_options = _RetryingFile(stack.enter_context(opened), uri), {"pre_buffer": True}
         if categories:
             metadata = pq.read_metadata(source)
-            columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
-            text_columns = [c.path for c in columns if c.path in categories and c.logical_type.type == "STRING"]
+            columns = ((index, metadata.schema.column(index)) for index in range(metadata.num_columns))
+            text_columns = [
+                column.path
+                for index, column in columns
+                if column.path in categories and column.logical_type.type == "STRING" and _is_short(metadata, index)
+            ]
             reader_options |= {"metadata": metadata, "read_dictionary": text_columns}
         yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True, **reader_options))
+
+
+def _is_short(metadata: Any, column: int) -> bool:
+    """Return whether every chunk of a column is short enough to be read as a dictionary."""
+    chunks = (metadata.row_group(group).column(column) for group in range(metadata.num_row_groups))
+    return all(chunk.total_uncompressed_size <= DICTIONARY_BYTES for chunk in chunks)
 
 
 class _RetryingFile:
