@@ -11,7 +11,7 @@ from featflow.dataset.footers import Footer, FooterFault, Footers
 from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.schema_inference import infer_columns
-from featflow.dataset.shards import Cuts, Shard, cut
+from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, with_contents
 from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
 
@@ -82,6 +82,7 @@ class Dataset:
                 "version": shard.file.version,
                 "row_groups": list(shard.row_groups),
                 "part": [shard.part.start, shard.part.stop] if shard.part else None,
+                "contents": list(shard.contents),
                 "rows": shard.rows,
             }
             for shard in self.shards
@@ -110,7 +111,8 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
     files = list_data_files(options.source, options.storage_options, output)
-    outcomes = (footers or Footers(None)).read(files, options.storage_options)
+    footers = footers or Footers(None)
+    outcomes = footers.read(files, options.storage_options)
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     quarantined = tuple(
         Quarantined(fault.file.uri, "unreadable_file", fault.detail, nbytes=fault.file.size)
@@ -135,6 +137,11 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         str(options.event_time),
     )
     shards = tuple(shard for footer in readable for shard in cut(footer, cuts))
+    if window and not inferred.images:  # images that lie elsewhere may change while their paths stay
+        several = [footer for footer in readable if holds_several_steps(footer, cuts)]
+        groups = {f.file: [group for group, rows in enumerate(f.group_rows) if rows] for f in several}
+        digests = footers.contents.digests(groups, options.storage_options)
+        shards = tuple(with_contents(shard, digests) for shard in shards)
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(

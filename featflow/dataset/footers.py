@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from featflow.dataset.contents import Contents
 from featflow.dataset.files import DataFile
 from featflow.dataset.parquet import is_corruption, open_parquet
 from featflow.errors import DamagedError, InfrastructureError, first_line
@@ -101,6 +102,8 @@ class Footers:
 
     def __init__(self, store: Store | None) -> None:
         self._store, self._known, self._new = store, {}, list[Footer]()
+        self.contents = Contents(store)
+        """Digests of row groups."""
         if store:
             with suppress(FileNotFoundError, DamagedError):  # all footers are then read and stored again
                 self._known = {footer.file.uri: footer for footer in _from_table(store.read_arrow(PATH))}
@@ -122,6 +125,7 @@ class Footers:
 
     def save(self) -> None:
         """Store the footers for the next run, if any was read; drop those of files that are gone."""
+        self.contents.save()
         if self._store and self._new:
             self._store.write_arrow(PATH, _to_table(list(self._known.values())))
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from featflow.dataset.contents import Digests
 from featflow.dataset.event_window import Window
 from featflow.dataset.file_schemas import leaves
 from featflow.dataset.files import DataFile
 from featflow.dataset.footers import Footer
 
-__all__ = ["Cuts", "Shard", "cut"]
+__all__ = ["Cuts", "Shard", "cut", "holds_several_steps", "with_contents"]
 
 PATH_IMAGE_BYTES = 128 * 2**10
 """Bytes that an image counts that lies in a file of its own, whose size no footer tells: a small photograph. So a shard
@@ -42,6 +43,8 @@ class Shard:
     """Estimated bytes when decoded."""
     part: range | None = None
     """Rows that it holds of its only row group; None where it holds whole row groups."""
+    contents: tuple[str, ...] = ()
+    """Digest of the bytes of each row group; empty where they are known by the file's version."""
 
     @property
     def rows(self) -> int:
@@ -50,8 +53,12 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """Hash of what it holds: URI, size, version, partition values and place of the file, row groups and part."""
-        return _hash((self.file, self.row_groups, *self._range))
+        """Hash of what it holds: the file, known by its size and version or by its bytes, row groups and part.
+
+        URI, partition values and place are those of the file.
+        """
+        file = (self.file.uri, self.file.partitions, self.file.place, self.contents) if self.contents else self.file
+        return _hash((file, self.row_groups, *self._range))
 
     @property
     def place(self) -> str:
@@ -68,16 +75,13 @@ class Shard:
 
     def without(self, row_groups: set[int]) -> Shard:
         """Return the shard less some row groups: a shard with a digest of its own."""
-        remaining = [
-            (group, rows)
-            for group, rows in zip(self.row_groups, self.group_rows, strict=True)
-            if group not in row_groups
-        ]
+        remaining = [place for place, group in enumerate(self.row_groups) if group not in row_groups]
         return replace(
             self,
-            row_groups=tuple(group for group, _ in remaining),
-            group_rows=tuple(rows for _, rows in remaining),
+            row_groups=tuple(self.row_groups[place] for place in remaining),
+            group_rows=tuple(self.group_rows[place] for place in remaining),
             part=self.part if remaining else None,
+            contents=tuple(self.contents[place] for place in remaining if self.contents),
         )
 
 
@@ -134,6 +138,19 @@ def cut(footer: Footer, cuts: Cuts) -> Iterator[Shard]:
             waiting = []
     if waiting:
         yield _whole(footer.file, waiting)
+
+
+def holds_several_steps(footer: Footer, cuts: Cuts) -> bool:
+    """Return whether a file holds several days (hours) of those by which the window moves, in it or not."""
+    return len({_steps(cuts.window, *times) for times in footer.times(cuts.event_time)}) > 1
+
+
+def with_contents(shard: Shard, digests: Mapping[DataFile, Digests]) -> Shard:
+    """Return a shard that is known by the bytes of its row groups, if their digests are there."""
+    known = digests.get(shard.file, {})
+    if not known.keys() >= set(shard.row_groups):
+        return shard
+    return replace(shard, contents=tuple(known[group] for group in shard.row_groups))
 
 
 def _row_groups(footer: Footer, cuts: Cuts) -> Iterator[_RowGroup]:

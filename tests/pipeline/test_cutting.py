@@ -15,9 +15,11 @@ from PIL import Image
 import featflow
 from featflow.analyses.embedding.pictures import images, pieces
 from featflow.config import parse
-from featflow.dataset import shards
+from featflow.dataset import contents, shards
 from featflow.dataset.dataset import open_dataset
 from featflow.export.feast.source import open_source
+from featflow.pipeline.garbage import remove
+from featflow.pipeline.plan import plan
 
 ROWS, DAY_ROWS, WINDOW = 6_000, 40, 30
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,8 +39,8 @@ def small_parts(monkeypatch):
 # --- a window over one file -----------------------------------------------------------------------------------------
 
 
-def write_days(folder, days):
-    """One file with a row group for each day."""
+def write_days(folder, days, changed=None):
+    """One file with a row group for each day; one of them may have other values between the same ends."""
     (folder / "data").mkdir(exist_ok=True)
     schema = pa.schema({"at": pa.timestamp("us"), "x": pa.float64(), "y": pa.int64()})
     with pq.ParquetWriter(folder / "data/all.parquet", schema) as writer:
@@ -46,6 +48,9 @@ def write_days(folder, days):
             random = np.random.default_rng(day)
             times = [START + timedelta(days=day, minutes=int(m)) for m in random.integers(0, 1440, DAY_ROWS)]
             x = random.normal(day, 1, DAY_ROWS)
+            if day == changed:
+                first = np.flatnonzero((x > x.min()) & (x < x.max()))[0]
+                x[first] = x[first] / 2 + x.max() / 2
             writer.write_table(
                 pa.table({"at": pa.array(times, pa.timestamp("us")), "x": x, "y": (x > day).astype(int)}, schema)
             )
@@ -64,6 +69,43 @@ def test_the_next_day_of_a_file_of_days_costs_one_shard(tmp_path):
     table = pq.read_table(tmp_path / "data/all.parquet").slice(2 * DAY_ROWS, WINDOW * DAY_ROWS)
     x = done.table("profile").row(by_predicate=pl.col("column") == "x", named=True)
     assert (x["rows"], x["min"], x["max"]) == (len(table), min(table["x"].to_pylist()), max(table["x"].to_pylist()))
+
+
+def test_a_file_rewritten_with_one_more_day_costs_that_day(tmp_path):
+    """Row groups are known by their bytes: by their footers, a day with another value would look the same."""
+    options = {"event_time": "at", "targets": ["y"], "window": f"last {WINDOW} days"}
+    computed = []
+    for days, changed in ((WINDOW, None), (WINDOW + 1, None), (WINDOW + 2, 20), (WINDOW + 2, 20)):
+        write_days(tmp_path, days, changed)
+        config = {"dataset": {"source": str(tmp_path / "data")} | options, "output": str(tmp_path / "out")}
+        planned = plan(parse(config)).profile_shards
+        done = run(tmp_path, "out", **options)
+        assert done.manifest["shards"]["total"] == WINDOW
+        assert planned == done.manifest["shards"]["computed"]
+        computed.append(planned)
+    assert computed == [WINDOW, 1, 2, 0]
+    alone = run(tmp_path, "alone", **options)
+    assert alone.table("profile").select(EXACT).equals(done.table("profile").select(EXACT), null_equal=True)
+
+
+def test_row_groups_are_read_once_a_version_of_their_file(tmp_path, monkeypatch):
+    options = {"event_time": "at", "window": f"last {WINDOW - 1} days"}
+    read = []
+    plain = contents._read_digests
+    monkeypatch.setattr(
+        contents, "_read_digests", lambda file, groups, how: read.append(list(groups)) or plain(file, groups, how)
+    )
+    write_days(tmp_path, WINDOW)
+    run(tmp_path, "out", **options, as_of=START + timedelta(days=WINDOW - 1, microseconds=-1))
+    last = run(tmp_path, "out", **options)
+    assert read == [list(range(WINDOW - 1)), [WINDOW - 1]]
+    collected = remove(str(tmp_path / "out"), keep=1)
+    assert contents.PATH not in collected.files
+    (tmp_path / "out" / contents.PATH).write_bytes(b"{")
+    again = featflow.run(measured_again(last.manifest["config"]))
+    assert (len(read), again.manifest["shards"]["computed"]) == (3, 0)
+    run(tmp_path, "out", event_time="at")
+    assert len(read) == 3, "without a window, files are known by their versions"
 
 
 # --- parts of a row group -------------------------------------------------------------------------------------------

@@ -72,7 +72,8 @@ class Source:
             groups, part = tuple(entry["row_groups"]), entry.get("part")
             rows = tuple(footer.group_rows[group] for group in groups)
             nbytes = sum(footer.group_bytes[group] for group in groups)
-            shards.append(Shard(footer.file, groups, rows, nbytes, range(*part) if part else None))
+            contents = tuple(entry.get("contents", ()))
+            shards.append(Shard(footer.file, groups, rows, nbytes, range(*part) if part else None, contents))
         return shards
 
     def why_copied(self, names: Mapping[str, str], options: dict[str, Any]) -> str | None:
