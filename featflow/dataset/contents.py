@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from featflow.dataset.files import DataFile, check_unchanged
 from featflow.dataset.parquet import is_corruption, open_parquet
 from featflow.errors import InfrastructureError, first_line
@@ -118,9 +120,13 @@ def _places(file: DataFile, groups: Sequence[int], options: dict[str, Any]) -> I
         for group in groups:
             footer = opened.metadata.row_group(group)
             chunks = [footer.column(index) for index in range(footer.num_columns)]
-            starts = [min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset))) for chunk in chunks]
+            starts = [
+                min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset) for chunk in chunks
+            ]
             sizes = [chunk.total_compressed_size for chunk in chunks]
             start, end = min(starts), max(map(sum, zip(starts, sizes, strict=True)))
+            if min(*sizes, start) <= 0 or end > file.size:
+                raise pa.ArrowInvalid(f"row group {group} does not lie in the file")
             described = [
                 (
                     chunk.path_in_schema,

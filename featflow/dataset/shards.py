@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from featflow.dataset.contents import Digests
 from featflow.dataset.event_window import Window
-from featflow.dataset.file_schemas import leaves
 from featflow.dataset.files import DataFile
-from featflow.dataset.footers import Footer
+from featflow.dataset.footer import Footer
+from featflow.dataset.nested_fields import leaves
 
 __all__ = ["Cuts", "Shard", "cut", "holds_several_steps", "with_contents"]
 
