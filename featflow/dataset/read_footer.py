@@ -59,7 +59,7 @@ def _checked(file: DataFile, source: pq.ParquetFile, length: int) -> Footer:
     metadata = source.metadata
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     rows, sizes = (tuple(getattr(group, name) for group in groups) for name in ("num_rows", "total_byte_size"))
-    if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
+    if min(rows, default=0) < 0 or metadata.num_rows not in {0, sum(rows)}:  # some writers leave the sum at 0
         raise pa.ArrowInvalid(f"its footer contradicts itself: {metadata.num_rows} rows, and {rows} in row groups")
     # A footer in clear that is signed ends with a nonce and a tag: some columns may be encrypted, and a look at the
     # metadata of such a column ends the process.
