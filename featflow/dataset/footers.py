@@ -89,7 +89,7 @@ def _to_table(footers: list[Footer]) -> pa.Table:
         schemas.dictionary_encode(),
         pa.array([footer.group_rows for footer in footers], pa.list_(pa.int64())),
         pa.array([footer.group_bytes for footer in footers], pa.list_(pa.int64())),
-        pa.array([json.dumps([footer.ranges, footer.encrypted, footer.clashes]) for footer in footers]),
+        pa.array([json.dumps([f.ranges, f.encrypted, f.clashes, f.elsewhere]) for f in footers]),
     ]
     return pa.table(columns, SCHEMA)
 
@@ -101,8 +101,8 @@ def _from_table(table: pa.Table) -> list[Footer]:
     rows = zip(encoded.indices.to_pylist(), *(table[name].to_pylist() for name in names), strict=True)
     footers = []
     for index, uri, size, version, group_rows, group_bytes, facts in rows:
-        ranges, encrypted, clashes = json.loads(facts)
+        ranges, *columns = json.loads(facts)
         by_group = {name: tuple((low, high) for low, high in each) for name, each in ranges.items()}
         file, sizes = DataFile(uri, size, version), (tuple(group_rows), tuple(group_bytes))
-        footers.append(Footer(file, schemas[index], *sizes, by_group, tuple(encrypted), tuple(clashes)))
+        footers.append(Footer(file, schemas[index], *sizes, by_group, *map(tuple, columns)))
     return footers

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import DAY, HIVE_NULL, NO_TIME, Footer, FooterFault, Range
-from featflow.dataset.nested_fields import leaves
+from featflow.dataset.nested_fields import is_image_struct, leaves
 from featflow.dataset.parquet import is_corruption, open_footer
 from featflow.errors import InfrastructureError, first_line
 from featflow.storage.retries import with_retries
@@ -67,8 +67,14 @@ def _checked(file: DataFile, source: pq.ParquetFile, length: int) -> Footer:
     schema = source.schema_arrow
     indices = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
     partitions = dict(file.partitions)
-    ranges, clashes = {}, []
+    ranges, clashes, elsewhere = {}, [], []
     for name, path, kind in leaves(schema):
+        if (
+            is_image_struct(kind)
+            and name not in encrypted
+            and _is_null(groups, indices.get(".".join((*path, "bytes"))))
+        ):
+            elsewhere.append(name)
         index = indices.get(".".join(path))
         if index is None or name in encrypted:
             continue
@@ -78,7 +84,7 @@ def _checked(file: DataFile, source: pq.ParquetFile, length: int) -> Footer:
             chunks = _chunks(groups, index, ".".join(path))
             if any(_clashes(column.statistics, partitions[name]) for column in chunks):
                 clashes.append(name)
-    return Footer(file, schema, rows, sizes, ranges, encrypted, tuple(clashes))
+    return Footer(file, schema, rows, sizes, ranges, encrypted, tuple(clashes), tuple(elsewhere))
 
 
 def _encrypted(source: pq.ParquetFile) -> tuple[str, ...]:
@@ -100,6 +106,15 @@ def _chunks(groups: Iterable[Any], index: int, path: str) -> Iterable[Any]:
         if index >= group.num_columns or group.column(index).path_in_schema != path:
             raise pa.ArrowInvalid(f"its footer contradicts itself: column '{path}' is another in row group {number}")
         yield group.column(index)
+
+
+def _is_null(groups: Iterable[Any], index: int | None) -> bool:
+    """Return whether the statistics of a column say that it holds nulls alone."""
+    chunks = [group.column(index) for group in groups] if index is not None else []
+    return bool(chunks) and all(
+        chunk.statistics and chunk.statistics.has_null_count and chunk.statistics.null_count == chunk.num_values
+        for chunk in chunks
+    )
 
 
 def _has_range(kind: pa.DataType) -> bool:

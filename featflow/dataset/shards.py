@@ -156,7 +156,8 @@ def with_contents(shard: Shard, digests: Mapping[DataFile, Digests]) -> Shard:
 def _row_groups(footer: Footer, cuts: Cuts) -> Iterator[_RowGroup]:
     """Yield the row groups that have rows."""
     share = min(1.0, cuts.columns / max(1, len(footer.schema.names)))
-    paths = sum(name in cuts.images and _is_text(kind) for name, _, kind in leaves(footer.schema))
+    images = [(name, kind) for name, _, kind in leaves(footer.schema) if name in cuts.images]
+    paths = sum(name in footer.elsewhere or _is_text(kind) for name, kind in images)
     unit = max(cuts.shard_bytes, FEWEST_BYTES)
     times = footer.times(cuts.event_time)
     for index, (rows, stored) in enumerate(zip(footer.group_rows, footer.group_bytes, strict=True)):

@@ -14,7 +14,9 @@ from featflow.columns.column import POSITION
 from featflow.dataset import batches, parquet, shards
 from featflow.dataset.batches import read_batches
 from featflow.dataset.dataset import open_dataset
+from featflow.dataset.footers import Footers
 from featflow.dataset.options import DatasetOptions
+from featflow.storage.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -151,6 +153,22 @@ def test_paths_of_images_are_cut_by_their_number(tmp_path):
     assert {len(each.row_groups) for each in cut(tmp_path, images=["photo"])} <= {11, 2}
     pq.write_table(table.slice(0, 500), tmp_path / "x.parquet")
     assert [each.part for each in cut(tmp_path, images=["photo"], shard_bytes=1)] == [range(250), range(250, 500)]
+
+
+@pytest.mark.parametrize(("bytes_", "count"), [(None, 5), (b"1", 1)])
+def test_structs_of_paths_alone_are_cut_by_their_number(tmp_path, bytes_, count):
+    """As Hugging Face writes images that it does not embed; a column of which one image lies in the file is not."""
+    images = [{"bytes": None, "path": f"{n:05d}.jpg"} for n in range(5_000)]
+    images[7]["bytes"] = bytes_
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    nested = pa.StructArray.from_arrays([pa.array(images, kind)], ["photo"])
+    pq.write_table(pa.table({"s": nested, "y": np.arange(5_000) % 2}), tmp_path / "x.parquet")
+    store = Store(str(tmp_path / "out"), {})
+    for _ in range(2):  # the second time from the footers that were kept
+        footers = Footers(store)
+        dataset = open_dataset(DatasetOptions(source=[str(tmp_path / "x.parquet")], images=["s.photo"]), None, footers)
+        assert len(dataset.shards) == count
+        footers.save()
 
 
 def test_images_in_the_file_are_cut_by_their_bytes(tmp_path):
