@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 from datasets import measured_again, mixed_table
 from PIL import Image
 
@@ -86,6 +87,17 @@ def test_a_file_rewritten_with_one_more_day_costs_that_day(tmp_path):
     assert computed == [WINDOW, 1, 2, 0]
     alone = run(tmp_path, "alone", **options)
     assert alone.table("profile").select(EXACT).equals(done.table("profile").select(EXACT), null_equal=True)
+
+
+def test_a_rewritten_file_on_object_storage_costs_its_new_day(tmp_path, moto_options):
+    filesystem = s3fs.S3FileSystem(**moto_options, use_listings_cache=False)
+    dataset = {"source": "s3://lake/cutting/data", "storage_options": moto_options}
+    dataset |= {"event_time": "at", "window": "last 5 days"}
+    config = {"dataset": dataset, "output": "s3://lake/cutting/out", "engine": {"kind": "serial"}}
+    for days, computed in ((5, 5), (6, 1)):
+        write_days(tmp_path, days)
+        filesystem.put(str(tmp_path / "data/all.parquet"), "lake/cutting/data/all.parquet")
+        assert featflow.run(config).manifest["shards"]["computed"] == computed
 
 
 def test_row_groups_are_read_once_a_version_of_their_file(tmp_path, monkeypatch):
