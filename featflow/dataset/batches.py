@@ -5,9 +5,10 @@ Numbers, times, categories and text are as `featflow.dataset.canonical` says; a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -42,6 +43,11 @@ BATCH_CELLS = 8 * 2**20
 once a batch; more cost memory, of which a task holds several such batches."""
 TEXT_BYTES = 128 * 2**20
 """Bytes of texts, or of images, in one batch: 1 KiB a row in the longest batch. Arrow's arrays end at 2 GiB."""
+FEWEST_ROWS = 64
+"""Rows of a batch that is short for its texts: fewer would be slow, and a footer may say nonsense."""
+DICTIONARY_BYTES = 256 * 2**20
+"""Bytes of texts in a row group beyond which they are not read as dictionaries: with every batch of a chunk of plain
+texts comes a dictionary of all of them up to there, and one of 2 GiB is an error."""
 
 
 def batch_rows(columns: Collection[Column], row_bytes: int = 0) -> int:
@@ -78,23 +84,22 @@ def read_batches(
     """
     with ExitStack() as stack:
         try:
-            categories = {column.name for column in columns if column.type == "string"}
-            file = stack.enter_context(open_parquet(shard.file.uri, options, shard.row_groups, categories))
+            reader = _Reader(stack, shard.file.uri, options, columns)
         except InfrastructureError:
             raise
         except Exception as error:
             raise _read_failure(shard, error) from error
-        paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
+        paths = {name: path for name, path, _ in leaves(reader.file.schema_arrow)}
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
-        chunks = _byte_chunks(file, [column for column in columns if column.name in paths])
+        reader.prefer_plain_text(shard.row_groups)
         start = 0
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
             seen, part = 0, shard.part or range(group_rows)
-            short = _rows_within(file, group, chunks, rows)
+            short = reader.rows_within(group, rows)
             try:
                 selection = _Selection(group, fields, part.start, part.stop if part.stop < group_rows else None)
-                batches = _raw_batches(shard, file, selection, short)
+                batches = _raw_batches(shard, reader, selection, short)
                 for raw in chain.from_iterable(_split_by_path_images(batch, images) for batch in batches):
                     seen += raw.num_rows
                     row_positions = positions(shard.place, start, raw.num_rows, shard.rows)
@@ -108,8 +113,51 @@ def read_batches(
                     raise
                 fault = first_line(error)
             if fault:
-                culprit = _culprit(file, (group, group_rows), fields, short)
+                culprit = _culprit(reader.file, (group, group_rows), fields, short)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
+
+
+class _Reader:
+    """A file, read with texts as dictionaries until a column chunk is met whose encoding does not allow it."""
+
+    def __init__(self, stack: ExitStack, uri: str, options: dict[str, Any], columns: tuple[Column, ...]) -> None:
+        self._stack, self._uri, self._options = stack, uri, options
+        self._categories = {column.name for column in columns if column.type == "string"}
+        self._long = bool(self._categories) or any(column.kind is Kind.IMAGE for column in columns)
+        self.file: pq.ParquetFile = stack.enter_context(open_parquet(uri, options, self._categories))
+
+    def give_up_dictionaries(self) -> bool:
+        """Read on without dictionaries; return whether they were read until now.
+
+        pyarrow decodes text in DELTA_BYTE_ARRAY, but not to dictionaries ("DecodeArrow of DictAccumulator").
+        """
+        if not self._categories:
+            return False
+        self._categories.clear()
+        self.file = self._stack.enter_context(open_parquet(self._uri, self._options))
+        return True
+
+    def prefer_plain_text(self, groups: Sequence[int]) -> None:
+        """Give up dictionaries where one of these row groups holds more text than `DICTIONARY_BYTES`."""
+        if self._categories and max(map(self._text_bytes, groups), default=0) > DICTIONARY_BYTES:
+            self.give_up_dictionaries()
+
+    def rows_within(self, group: int, rows: int) -> int:
+        """Return the rows of a batch: fewer than ``rows`` where its texts and images would outweigh `TEXT_BYTES`."""
+        if not self._long:
+            return rows
+        most = TEXT_BYTES * int(self.file.metadata.row_group(group).num_rows) // max(self._text_bytes(group), 1)
+        return min(rows, max(most, FEWEST_ROWS))
+
+    def _text_bytes(self, group: int) -> int:
+        """Return about how many bytes of texts and images a row group holds: what is not eight bytes a number."""
+        # The size of a single column is in metadata at whose damage pyarrow ends the process.
+        footer = self.file.metadata.row_group(group)
+        return int(footer.total_byte_size) - 8 * int(footer.num_rows) * self._numbers
+
+    @cached_property
+    def _numbers(self) -> int:
+        return sum(pa.types.is_primitive(kind) for _, _, kind in leaves(self.file.schema_arrow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +174,7 @@ class _Selection:
     """First row that is not read; None reads to the end, wherever that is."""
 
 
-def _raw_batches(shard: Shard, file: pq.ParquetFile, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
+def _raw_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield batches of a row group's fields as the file has them; raise InfrastructureError where storage is at fault.
 
     Rows before the selection's are decoded and dropped: Arrow cannot skip them.
@@ -134,20 +182,19 @@ def _raw_batches(shard: Shard, file: pq.ParquetFile, selection: _Selection, rows
     start, most = selection.start, rows
     while True:
         try:
-            for piece in _pieces(file, replace(selection, start=start), most):
+            for piece in _pieces(reader.file, replace(selection, start=start), most):
                 start += piece.num_rows
                 yield piece
         except InfrastructureError:
             raise
-        except pa.ArrowCapacityError:
-            # Some rows are far longer than those of the row group are on average: go on from there in shorter batches.
-            if most == 1:
-                raise
-            most = max(1, most // 8)
         except Exception as error:
-            if is_corruption(error):
+            if not is_corruption(error):
+                raise _read_failure(shard, error) from error
+            shorter = most > 1 and isinstance(error, pa.ArrowCapacityError)
+            if not reader.give_up_dictionaries() and not shorter:
                 raise
-            raise _read_failure(shard, error) from error
+            # Some rows are far longer than those of the row group are on average: go on from there in shorter batches.
+            most = max(1, most // 8) if shorter else most
         else:
             return
 
@@ -161,23 +208,6 @@ def _pieces(file: pq.ParquetFile, selection: _Selection, rows: int) -> Iterator[
         if end == stop:
             return
         first = end
-
-
-def _byte_chunks(file: pq.ParquetFile, columns: list[Column]) -> list[int]:
-    """Return the indices of the column chunks of texts and images."""
-    names = {column.name for column in columns if column.type == "string"}
-    images = tuple(f"{column.name}." for column in columns if column.kind is Kind.IMAGE)
-    if not names and not images:
-        return []
-    paths = (file.metadata.schema.column(index).path for index in range(file.metadata.num_columns))
-    return [index for index, path in enumerate(paths) if path in names or f"{path}.".startswith(images)]
-
-
-def _rows_within(file: pq.ParquetFile, group: int, chunks: list[int], rows: int) -> int:
-    """Return the rows of a batch: fewer than ``rows`` where its texts and images would outweigh `TEXT_BYTES`."""
-    footer = file.metadata.row_group(group)
-    nbytes = int(sum(footer.column(index).total_uncompressed_size for index in chunks))
-    return max(1, min(rows, TEXT_BYTES * int(footer.num_rows) // max(nbytes, 1)))
 
 
 def _split_by_path_images(batch: pa.RecordBatch, images: list[tuple[str, ...]]) -> Iterator[pa.RecordBatch]:

@@ -145,8 +145,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     shards = tuple(shard for footer in readable for shard in cut(footer, cuts))
     if window and not inferred.images:  # images that lie elsewhere may change while their paths stay
         several = [footer for footer in readable if holds_several_steps(footer, cuts) and not footer.encrypted]
-        groups = {f.file: [group for group, rows in enumerate(f.group_rows) if rows] for f in several}
-        digests = footers.contents.digests(groups, options.storage_options)
+        digests = footers.contents.digests(several, options.storage_options)
         shards = tuple(with_contents(shard, digests) for shard in shards)
     files = [file for file in listing.files if file.uri not in {entry.uri for entry in passed_over}]
     if not sum(shard.rows for shard in shards):

@@ -105,7 +105,7 @@ def test_row_groups_are_read_once_a_version_of_their_file(tmp_path, monkeypatch)
     read = []
     plain = contents._read_digests
     monkeypatch.setattr(
-        contents, "_read_digests", lambda file, groups, how: read.append(list(groups)) or plain(file, groups, how)
+        contents, "_read_digests", lambda footer, groups, how: read.append(list(groups)) or plain(footer, groups, how)
     )
     write_days(tmp_path, WINDOW)
     run(tmp_path, "out", **options, as_of=START + timedelta(days=WINDOW - 1, microseconds=-1))
