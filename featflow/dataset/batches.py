@@ -5,9 +5,10 @@ Numbers, times, categories and text are as `featflow.dataset.canonical` says; a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -40,6 +41,13 @@ VECTOR_ROWS = 4096
 BATCH_CELLS = 8 * 2**20
 """Values in one batch: 64 MiB as float64. Fewer cost more time, as codes of long dictionaries and states are made
 once a batch; more cost memory, of which a task holds several such batches."""
+TEXT_BYTES = 128 * 2**20
+"""Bytes of texts, or of images, in one batch: 1 KiB a row in the longest batch. Arrow's arrays end at 2 GiB."""
+FEWEST_ROWS = 64
+"""Rows of a batch that is short for its texts: fewer would be slow, and a footer may say nonsense."""
+DICTIONARY_BYTES = 256 * 2**20
+"""Bytes of texts in a row group beyond which they are not read as dictionaries: with every batch of a chunk of plain
+texts comes a dictionary of all of them up to there, and one of 2 GiB is an error."""
 
 
 def batch_rows(columns: Collection[Column], row_bytes: int = 0) -> int:
@@ -84,17 +92,20 @@ def read_batches(
         paths = {name: path for name, path, _ in leaves(reader.file.schema_arrow)}
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
+        reader.prefer_plain_text(shard.row_groups)
         start = 0
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
-            seen = 0
+            seen, part = 0, shard.part or range(group_rows)
+            short = reader.rows_within(group, rows)
             try:
-                batches = _raw_batches(shard, reader, (group, fields), rows)
+                selection = _Selection(group, fields, part.start, part.stop if part.stop < group_rows else None)
+                batches = _raw_batches(shard, reader, selection, short)
                 for raw in chain.from_iterable(_split_by_path_images(batch, images) for batch in batches):
                     seen += raw.num_rows
                     row_positions = positions(shard.place, start, raw.num_rows, shard.rows)
                     start += raw.num_rows
                     yield _canonical_batch(raw, columns, paths, _BatchOrigin(shard.file, row_positions, options))
-                fault = "" if seen == group_rows else f"{seen} rows where the footer says {group_rows}"
+                fault = "" if seen == len(part) else f"{seen} rows where the footer says {len(part)}"
             except pa.ArrowException as error:
                 fault = first_line(error)
             except (OSError, UnicodeDecodeError) as error:
@@ -102,7 +113,7 @@ def read_batches(
                     raise
                 fault = first_line(error)
             if fault:
-                culprit = _culprit(reader.file, group, fields, group_rows)
+                culprit = _culprit(reader.file, (group, group_rows), fields, short)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
 
 
@@ -112,6 +123,7 @@ class _Reader:
     def __init__(self, stack: ExitStack, uri: str, options: dict[str, Any], columns: tuple[Column, ...]) -> None:
         self._stack, self._uri, self._options = stack, uri, options
         self._categories = {column.name for column in columns if column.type == "string"}
+        self._long = bool(self._categories) or any(column.kind is Kind.IMAGE for column in columns)
         self.file: pq.ParquetFile = stack.enter_context(open_parquet(uri, options, self._categories))
 
     def give_up_dictionaries(self) -> bool:
@@ -125,36 +137,77 @@ class _Reader:
         self.file = self._stack.enter_context(open_parquet(self._uri, self._options))
         return True
 
+    def prefer_plain_text(self, groups: Sequence[int]) -> None:
+        """Give up dictionaries where one of these row groups holds more text than `DICTIONARY_BYTES`."""
+        if self._categories and max(map(self._text_bytes, groups), default=0) > DICTIONARY_BYTES:
+            self.give_up_dictionaries()
 
-def _raw_batches(
-    shard: Shard, reader: _Reader, selection: tuple[int, list[str]], rows: int
-) -> Iterator[pa.RecordBatch]:
+    def rows_within(self, group: int, rows: int) -> int:
+        """Return the rows of a batch: fewer than ``rows`` where its texts and images would outweigh `TEXT_BYTES`."""
+        if not self._long:
+            return rows
+        most = TEXT_BYTES * int(self.file.metadata.row_group(group).num_rows) // max(self._text_bytes(group), 1)
+        return min(rows, max(most, FEWEST_ROWS))
+
+    def _text_bytes(self, group: int) -> int:
+        """Return about how many bytes of texts and images a row group holds: what is not eight bytes a number."""
+        # The size of a single column is in metadata at whose damage pyarrow ends the process.
+        footer = self.file.metadata.row_group(group)
+        return int(footer.total_byte_size) - 8 * int(footer.num_rows) * self._numbers
+
+    @cached_property
+    def _numbers(self) -> int:
+        return sum(pa.types.is_primitive(kind) for _, _, kind in leaves(self.file.schema_arrow))
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """What is read of a row group."""
+
+    group: int
+    """Its index."""
+    fields: list[str]
+    """Dotted names of columns."""
+    start: int
+    """First row."""
+    stop: int | None
+    """First row that is not read; None reads to the end, wherever that is."""
+
+
+def _raw_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield batches of a row group's fields as the file has them; raise InfrastructureError where storage is at fault.
 
-    Parameters
-    ----------
-    selection
-        Row group, and dotted names of its columns.
+    Rows before the selection's are decoded and dropped: Arrow cannot skip them.
     """
-    group, fields = selection
-    seen = 0
+    start, most = selection.start, rows
     while True:
-        start = 0
         try:
-            for batch in reader.file.iter_batches(batch_size=rows, row_groups=[group], columns=fields):
-                if start >= seen:
-                    seen += batch.num_rows
-                    yield batch
-                start += batch.num_rows
+            for piece in _pieces(reader.file, replace(selection, start=start), most):
+                start += piece.num_rows
+                yield piece
         except InfrastructureError:
             raise
         except Exception as error:
             if not is_corruption(error):
                 raise _read_failure(shard, error) from error
-            if not reader.give_up_dictionaries():
+            shorter = most > 1 and isinstance(error, pa.ArrowCapacityError)
+            if not reader.give_up_dictionaries() and not shorter:
                 raise
+            # Some rows are far longer than those of the row group are on average: go on from there in shorter batches.
+            most = max(1, most // 8) if shorter else most
         else:
             return
+
+
+def _pieces(file: pq.ParquetFile, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
+    start, stop, first = selection.start, selection.stop, 0
+    for batch in file.iter_batches(batch_size=rows, row_groups=[selection.group], columns=selection.fields):
+        end = first + batch.num_rows if stop is None else min(first + batch.num_rows, stop)
+        if end > start:
+            yield batch.slice(max(start - first, 0), end - max(start, first))
+        if end == stop:
+            return
+        first = end
 
 
 def _split_by_path_images(batch: pa.RecordBatch, images: list[tuple[str, ...]]) -> Iterator[pa.RecordBatch]:
@@ -177,12 +230,19 @@ def _read_failure(shard: Shard, error: Exception) -> InfrastructureError:
     return InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry")
 
 
-def _culprit(file: pq.ParquetFile, group: int, fields: list[str], rows: int) -> str | None:
-    """Return the first column that cannot be read on its own."""
+def _culprit(file: pq.ParquetFile, group: tuple[int, int], fields: list[str], batch_rows: int) -> str | None:
+    """Return the first column that cannot be read on its own.
+
+    Parameters
+    ----------
+    group
+        Row group, and its rows.
+    """
+    index, rows = group
     for name in fields:
         seen = 0
         try:
-            for batch in file.iter_batches(row_groups=[group], columns=[name]):
+            for batch in file.iter_batches(batch_rows, row_groups=[index], columns=[name]):
                 batch.validate(full=True)
                 seen += batch.num_rows
         except (pa.ArrowException, OSError):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, is_encrypted, range_of
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer, FooterFault
-from featflow.dataset.nested_fields import leaves
+from featflow.dataset.nested_fields import is_image_struct, leaves
 from featflow.dataset.parquet import MAGIC, is_corruption, read_footer_bytes
 from featflow.dataset.thrift import Struct, decode_struct
 from featflow.errors import InfrastructureError, first_line
@@ -57,8 +57,11 @@ def _checked(file: DataFile, data: bytes) -> Footer:
     partitions = dict(file.partitions)
     fields = [(name, columns.get(".".join(path)), kind) for name, path, kind in leaves(schema)]
     wanted = [(name, i) for name, i, kind in fields if i is not None and (_has_range(kind) or name in partitions)]
+    image_bytes = {
+        name: columns.get(".".join((*path, "bytes"))) for name, path, kind in leaves(schema) if is_image_struct(kind)
+    }
     # A footer in clear that is signed ends with a nonce and a tag, and some of its columns may be encrypted.
-    if not wanted and len(data) == metadata.serialized_size:
+    if not wanted and not image_bytes and len(data) == metadata.serialized_size:
         return Footer(file, schema, rows, sizes)
     decoded = _decoded(data)
     chunks = {name: chunks_of(decoded, index, metadata.schema.column(index)) for name, index in wanted}
@@ -71,6 +74,11 @@ def _checked(file: DataFile, data: bytes) -> Footer:
         {name: tuple(map(range_of, each)) for name, each in chunks.items() if _has_range(kinds[name])},
         tuple(name for name, index, _ in fields if index is not None and is_encrypted(decoded, index)),
         tuple(name for name, each in chunks.items() if name in partitions and _clash(each, partitions[name])),
+        tuple(
+            name
+            for name, index in image_bytes.items()
+            if index is not None and _are_null(chunks_of(decoded, index, metadata.schema.column(index)))
+        ),
     )
 
 
@@ -83,6 +91,10 @@ def _decoded(data: bytes) -> Struct:
 
 def _clash(chunks: list[Chunk], folder: str) -> bool:
     return any(clashes(chunk, folder) for chunk in chunks)
+
+
+def _are_null(chunks: list[Chunk]) -> bool:
+    return bool(chunks) and all(chunk.values and chunk.nulls == chunk.values for chunk in chunks)
 
 
 def _has_range(kind: pa.DataType) -> bool:

@@ -101,7 +101,7 @@ def _deciding(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_listed(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(entry[key] for key in ("uri", "size", "version", "row_groups", "rows"))
+    return tuple(entry.get(key) for key in ("uri", "size", "version", "row_groups", "part", "rows"))
 
 
 def _same_unreadable(run: Run, dataset: Dataset) -> bool:
