@@ -24,7 +24,7 @@ from featflow.dataset.file_schemas import HIVE_NULL, leaves
 from featflow.dataset.files import DataFile
 from featflow.dataset.image_bytes import images_of, stored_by_path
 from featflow.dataset.parquet import is_corruption, open_parquet
-from featflow.errors import InfrastructureError, first_line
+from featflow.errors import FeatflowError, InfrastructureError, first_line
 
 __all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
 
@@ -77,7 +77,7 @@ def read_batches(
         try:
             categories = {column.name for column in columns if column.type == "string"}
             file = stack.enter_context(open_parquet(shard.file.uri, options, categories))
-        except InfrastructureError:
+        except FeatflowError:
             raise
         except Exception as error:
             raise _read_failure(shard, error) from error
@@ -119,7 +119,7 @@ def _raw_batches(
     group, fields = selection
     try:
         yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=fields)
-    except InfrastructureError:
+    except FeatflowError:
         raise
     except Exception as error:
         if is_corruption(error):

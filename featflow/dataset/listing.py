@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from featflow.dataset.files import DataFile, version_of
-from featflow.errors import DatasetError, InfrastructureError
+from featflow.errors import DatasetError
+from featflow.storage.filesystems import failed, resolve, uri_of
 from featflow.storage.retries import with_retries
-from featflow.storage.store import is_local, matching, reason, resolve
+from featflow.storage.store import matching
 
 __all__ = ["list_data_files"]
 
@@ -59,8 +60,8 @@ def _list_source(source: str, options: dict[str, Any]) -> tuple[str, list[DataFi
     except FileNotFoundError:
         raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
     except Exception as error:
-        raise InfrastructureError(f"{source}: cannot list it: {reason(error)}") from error
-    return _uri(filesystem, root), [
+        raise failed(source, "list", error) from error
+    return uri_of(filesystem, root), [
         _data_file(filesystem, key, info, root)
         for key, info in sorted(infos.items())
         if key == path or (key.endswith(PARQUET_SUFFIXES) and not _is_hidden(key.removeprefix(root)))
@@ -91,8 +92,4 @@ def _is_hidden(path: str) -> bool:
 def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
     folders = PurePosixPath(path.removeprefix(root)).parts[:-1]
     partitions = tuple((key, unquote(value)) for key, mark, value in (part.partition("=") for part in folders) if mark)
-    return DataFile(_uri(filesystem, path), int(info["size"] or 0), version_of(info), partitions)
-
-
-def _uri(filesystem: Any, path: str) -> str:
-    return path if is_local(filesystem) else str(filesystem.unstrip_protocol(path))
+    return DataFile(uri_of(filesystem, path), int(info["size"] or 0), version_of(info), partitions)

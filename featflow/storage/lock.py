@@ -32,7 +32,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from featflow.errors import ConfigurationError, InfrastructureError, LockedError
+from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, LockedError
 from featflow.storage.retries import is_transient
 from featflow.storage.store import Store, reason
 
@@ -82,7 +82,7 @@ def hold(store: Store, run: str = "") -> Iterator[Callable[[], None]]:
             stop.set()
             heartbeat.join()
     finally:
-        with suppress(InfrastructureError):  # a claim that cannot be removed ends with its lease
+        with suppress(FeatflowError):  # a claim that cannot be removed ends with its lease
             store.remove(_path(token))
 
 
@@ -126,7 +126,7 @@ def _acquire(store: Store, asking: Claim) -> None:
 def _renew(store: Store, claimed: Claim, stop: threading.Event) -> None:
     token = claimed.token
     while not stop.wait(LEASE_SECONDS / 5):  # four beats may fail before the lease ends
-        with suppress(InfrastructureError):  # the next beat tries again
+        with suppress(FeatflowError):  # the next beat tries again
             mine = _read_claim(store, f"{token}.json")
             if mine is None or mine.dead():  # taken over, or about to be
                 return
