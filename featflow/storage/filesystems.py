@@ -14,6 +14,7 @@ from ctypes.util import find_library
 from difflib import get_close_matches
 from functools import lru_cache
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -24,16 +25,19 @@ from featflow.option_types import AZURE
 from featflow.storage.references import redacted, resolve_references
 from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, is_refused, is_transient
 
-__all__ = ["failed", "is_local", "reason", "resolve", "uri_of"]
+__all__ = ["failed", "is_local", "reason", "remedy", "resolve", "uri_of"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 S3, GOOGLE, AZURE_SCHEMES = {"s3", "s3a"}, {"gs", "gcs"}, {"abfs", "abfss", "az", "wasb", "wasbs"}
+LOST_SLASH = re.compile(r"(?!file:|local:)([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", re.IGNORECASE)
 WRAPPERS = {
     *("asyncwrapper", "async_wrapper", "blockcache", "cached", "data", "dir", "filecache", "generic", "libarchive"),
     *("reference", "simplecache", "tar", "zip"),
 }
 """fsspec's filesystems inside others, or of no storage."""
 CHAIN = re.compile(rf"({'|'.join(sorted(WRAPPERS))})(?:::|://)")
+LOGGERS = ("azure.identity", "gcsfs")
+"""Loggers that print a page, or a traceback, for each attempt that fails: its error says so, too."""
 COMMON_OPTIONS = {"listings_expiry_time", "max_paths", "profile", "skip_instance_cache", "use_listings_cache"}
 OPEN_OPTIONS = re.compile(r"[A-Z]|exclude_|managed_identity_|workload_identity_|authority|additionally_allowed_tenants")
 """Names that are passed on: parameters of S3's requests, and of Azure's default credentials."""
@@ -86,6 +90,7 @@ def resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
     '/lake/n::o.parquet'
     """
     scheme = _scheme(uri)
+    uri = SCHEME.sub(lambda match: match[0].lower(), uri, count=1)
     if scheme in {"file", "local"}:
         filesystem = fsspec.filesystem("file")
         return filesystem, str(filesystem._strip_protocol(uri))  # noqa: SLF001  as fsspec's own url_to_fs does
@@ -125,8 +130,12 @@ def failed(uri: str, verb: str, error: BaseException) -> FeatflowError:
         return error
     if not is_refused(error):
         return InfrastructureError(f"{uri}: cannot {verb} it: {reason(error)}")
-    remedy = CREDENTIALS.get(_scheme(uri), "give this user the right to, or choose another")
-    return ConfigurationError(f"{uri}: cannot {verb} it: {reason(error)}; {remedy}")
+    return ConfigurationError(f"{uri}: cannot {verb} it: {reason(error)}; {remedy(uri)}")
+
+
+def remedy(uri: str) -> str:
+    """Return what to do about storage that refuses an operation."""
+    return CREDENTIALS.get(_scheme(uri), "give this user the right to, or choose another")
 
 
 def reason(error: BaseException) -> str:
@@ -149,6 +158,13 @@ def _scheme(uri: str) -> str:
         raise ConfigurationError(f"{text}: a path holds no NUL; check dataset.source and output")
     if not uri.isprintable() and any("\ud800" <= character <= "\udfff" for character in uri):
         raise ConfigurationError(f"{text}: this name is not UTF-8, and no table or manifest can hold it; rename it")
+    slash = LOST_SLASH.match(uri)
+    if slash and slash[1].lower() in fsspec.available_protocols():
+        raise ConfigurationError(
+            f"{uri}: write {slash[1]}:// with two slashes; a path of pathlib loses one, a string none"
+        )
+    if scheme and not uri[scheme.end() :].strip("/"):
+        raise ConfigurationError(f"{uri}: names no bucket, container or folder; check dataset.source and output")
     return scheme[1].lower() if scheme else "file"
 
 
@@ -160,6 +176,8 @@ def _open(uri: str, scheme: str, options: dict[str, Any]) -> tuple[Any, str]:
     kind = fsspec.get_filesystem_class("abfss" if scheme in AZURE_SCHEMES else scheme)
     if scheme in CREDENTIALS:
         _check_options(kind, own)
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.getLogger(name).level or logging.CRITICAL)
     if scheme in AZURE_SCHEMES:
         return _azure(uri, own)
     if scheme == "hdfs" and "JAVA_HOME" not in os.environ and not find_library("jvm"):
@@ -185,6 +203,9 @@ def _check_options(kind: Any, options: dict[str, Any]) -> None:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"check the options of {kind.__name__}"
             raise ConfigurationError(f"dataset.storage_options.{key} is no option of this storage; {hint}")
+    token = options.get("token")  # which gcsfs sends to Google as a token where no such file is
+    if isinstance(token, str) and "gs" in kind.protocol and "/" in token and not Path(token).is_file():
+        raise ConfigurationError("dataset.storage_options.token names a file that is not there")
 
 
 def _azure(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
@@ -197,8 +218,6 @@ def _azure(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
         rest = f"{container}/{below}"
         in_uri = {"account_name": host.partition(".")[0], "account_host": host.replace(".dfs.", ".blob.")}
         _check_same(in_uri, options)
-    signing_in = logging.getLogger("azure.identity")  # prints a page for every attempt without a key
-    signing_in.setLevel(signing_in.level or logging.ERROR)
     return fsspec.filesystem("abfss", **in_uri | options), rest.rstrip("/")
 
 

@@ -33,8 +33,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, LockedError
-from featflow.storage.retries import is_transient
-from featflow.storage.store import Store, reason
+from featflow.storage.filesystems import reason, remedy
+from featflow.storage.retries import is_refused, is_transient
+from featflow.storage.store import Store
 
 __all__ = ["FOLDER", "Claim", "claim", "hold", "holder"]
 
@@ -101,13 +102,14 @@ def _acquire(store: Store, asking: Claim) -> None:
     token = asking.token
     try:
         store.write(_path(token), asking.dump())
-    except InfrastructureError as error:
+    except FeatflowError as error:
         cause = error.__cause__
         if cause is None or is_transient(cause):
             raise
         if isinstance(cause, NotADirectoryError | FileExistsError):
             raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
-        raise ConfigurationError(f"output: cannot write to {store.root}: {reason(cause)}; choose another") from None
+        advice = remedy(store.root) if is_refused(cause) else "choose another"
+        raise ConfigurationError(f"output: cannot write to {store.root}: {reason(cause)}; {advice}") from None
     until = time.time() + ASKING_SECONDS
     while others := _live_claims(store, token):
         first = min(others, key=lambda claim: (not claim.holds, claim.token))

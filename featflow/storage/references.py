@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from featflow.errors import ConfigurationError
 
-__all__ = ["redacted", "resolve_references", "secrets"]
+__all__ = ["plain_secrets", "redacted", "resolve_references"]
 
 REFERENCE = re.compile(r"\$\{(\w+):([^}]*)\}")
 SECRETS = (
@@ -28,6 +29,8 @@ SECRETS = (
     "OPENLINEAGE_API_KEY",
 )
 """Variables of the environment that no message repeats."""
+SHORTEST = 4
+"""Letters of the shortest secret: without a bound, an option "a" takes the a out of every word."""
 CREDENTIALS = re.compile(
     r"(?i)(?<=://)(?<!abfs://)(?<!abfss://)(?<!wasb://)(?<!wasbs://)[^/@\s]+@|(?<=://)[^/@\s:]*:[^/@\s]*@"
 )
@@ -74,17 +77,18 @@ def _look_up(key: str, kind: str, name: str) -> str:
     raise ConfigurationError(f"{key}: a reference is ${{env:NAME}} or ${{file:PATH}}, not of another kind")
 
 
-def secrets(options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the texts of storage options that may be secret: all but URLs and references, and what references name."""
+def plain_secrets(options: Mapping[str, Any]) -> list[str]:
+    """Return the texts of storage options that may be secret as they stand: all but URLs and references."""
+    texts = (text for text in _texts(options) if not REFERENCE.search(text))
+    return [text for text in texts if not text.startswith(("http://", "https://"))]
+
+
+def _referenced_secrets(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what references name, alone and in their texts."""
     for text in _texts(options):
-        references = list(REFERENCE.finditer(text))
-        if references:
-            # What cannot be looked up is said where the store is opened, and no message can hold it.
-            with suppress(ConfigurationError):
-                values = [_look_up("", match[1], match[2]) for match in references]
-                yield from (*values, _resolve("", text))
-        elif not text.startswith(("http://", "https://")):
-            yield text
+        with suppress(ConfigurationError):  # what cannot be looked up cannot be in a message, either
+            yield from (_look_up("", match[1], match[2]) for match in REFERENCE.finditer(text))
+            yield from [_resolve("", text)] if REFERENCE.search(text) else []
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -103,6 +107,8 @@ def redacted(message: str, options: Mapping[str, Any]) -> str:
     >>> redacted("no access to https://me:abc@host with key s3cr3t", {"secret": "s3cr3t"})
     'no access to https://***@host with key ***'
     """
-    for value in sorted({*secrets(options), *(os.environ.get(name, "") for name in SECRETS)}, key=len, reverse=True):
-        message = message.replace(value, "***") if value else message
+    values = {*plain_secrets(options), *_referenced_secrets(options), *(os.environ.get(name, "") for name in SECRETS)}
+    texts = {text for value in values if len(value) >= SHORTEST for text in (value, quote(value, safe=""))}
+    for text in sorted(texts, key=len, reverse=True):
+        message = message.replace(text, "***")
     return CREDENTIALS.sub("***@", message)
