@@ -37,7 +37,7 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
     except FileNotFoundError:
         raise InfrastructureError(f"{file.uri}: gone while it was read; run again") from None
     except Exception as error:
-        raise failed(file.uri, "look at", error) from error
+        raise failed(file.uri, "look at it", error) from error
     if (int(info["size"] or 0), version_of(info)) != (file.size, file.version):
         raise changed_error(file.uri)
 

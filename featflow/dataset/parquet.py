@@ -14,33 +14,78 @@ from featflow.dataset.files import changed_error
 from featflow.storage.retries import with_retries
 from featflow.storage.store import is_local, resolve
 
-__all__ = ["is_corruption", "open_parquet"]
+__all__ = ["MAGIC", "is_corruption", "open_parquet", "read_footer_bytes"]
 
 STREAM_BYTES = 2**20
 """Read-ahead of one column chunk: without a buffer a whole row group's chunks are in memory while batches are made."""
+TAIL_BYTES = 2**16
+"""Bytes at the end of a file that are read first: most footers are shorter."""
+END = 8
+"""Bytes after the footer: its length in 4, and the magic."""
+MAGIC = {b"PAR1", b"PARE"}
+"""First and last bytes of a Parquet file; the second are those of files with an encrypted footer."""
 
 
 @contextmanager
 def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] = ()) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file for streaming reads; Arrow reads local files itself.
 
-    Strings in the columns ``categories`` (dotted names) are read as dictionaries, as files store them: what would be
-    decoded would only be encoded again.
+    Strings in the columns ``categories`` (dotted names) are read as dictionaries, as most files store them: what would
+    be decoded would only be encoded again. Reading raises OSError where their encoding does not allow it.
     """
-    filesystem, path = resolve(uri, options)
-    source: Any = path
-    with ExitStack() as stack:
-        reader_options: dict[str, Any] = {"buffer_size": STREAM_BYTES}
-        if not is_local(filesystem):
-            # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
-            opened = with_retries(lambda: filesystem.open(path, "rb", cache_type="none"))
-            source, reader_options = _RetryingFile(stack.enter_context(opened), uri), {"pre_buffer": True}
+    with _opened(uri, options) as (source, reader_options):
         if categories:
             metadata = pq.read_metadata(source)
             columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
             text_columns = [c.path for c in columns if c.path in categories and c.logical_type.type == "STRING"]
             reader_options |= {"metadata": metadata, "read_dictionary": text_columns}
-        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True, **reader_options))
+        with _reader(source, reader_options) as reader:
+            yield reader
+
+
+def read_footer_bytes(uri: str, size: int, options: dict[str, Any]) -> bytes:
+    """Return the bytes of a file's footer, without the length and the magic after them.
+
+    Raises
+    ------
+    pa.ArrowInvalid
+        The file does not end as Parquet files do.
+    """
+    filesystem, path = resolve(uri, options)
+
+    def read(start: int) -> bytes:
+        data = bytes(with_retries(lambda: filesystem.cat_file(path, start=start, end=size)))
+        if len(data) < size - start:
+            raise OSError(errno.EIO, f"{len(data)} of {size - start} bytes came")
+        return data
+
+    tail = with_retries(lambda: read(max(0, size - TAIL_BYTES)))
+    if tail[-4:] == b"PARE":
+        raise pa.ArrowInvalid("its footer is encrypted, and there is no key")
+    length = int.from_bytes(tail[-END:-4], "little") + END
+    if tail[-4:] not in MAGIC or length > size:
+        raise pa.ArrowInvalid("it does not end as Parquet files do: cut off, damaged, or no Parquet file")
+    return (tail if length <= len(tail) else with_retries(lambda: read(size - length)))[-length:-END]
+
+
+@contextmanager
+def _opened(uri: str, options: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open the file of a URI for pyarrow; return it, and how it is read."""
+    filesystem, path = resolve(uri, options)
+    if is_local(filesystem):
+        yield path, {"buffer_size": STREAM_BYTES}
+        return
+    # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
+    with with_retries(lambda: filesystem.open(path, "rb", cache_type="none")) as opened:
+        yield _RetryingFile(opened, uri), {"pre_buffer": True}
+
+
+@contextmanager
+def _reader(source: Any, reader_options: dict[str, Any]) -> Iterator[pq.ParquetFile]:
+    # Nanoseconds hold the years 1677 to 2262 alone: Spark's sentinel 9999-12-31 would become 1816 without a word.
+    checked = reader_options | {"page_checksum_verification": True, "coerce_int96_timestamp_unit": "us"}
+    with ExitStack() as stack:
+        yield stack.enter_context(pq.ParquetFile(source, **checked))
 
 
 class _RetryingFile:

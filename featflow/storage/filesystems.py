@@ -118,19 +118,19 @@ def uri_of(filesystem: Any, path: str) -> str:
     return str(filesystem.unstrip_protocol(path))
 
 
-def failed(uri: str, verb: str, error: BaseException) -> FeatflowError:
+def failed(uri: str, task: str, error: BaseException) -> FeatflowError:
     """Return the error of an operation on storage: one of the configuration where the storage refuses it.
 
     Examples
     --------
-    >>> failed("s3://lake/x", "read", PermissionError("Access Denied"))
+    >>> failed("s3://lake/x", "read it", PermissionError("Access Denied"))
     ConfigurationError('s3://lake/x: cannot read it: PermissionError: Access Denied; set AWS_ACCESS_KEY_ID and ...')
     """
     if isinstance(error, FeatflowError):
         return error
     if not is_refused(error):
-        return InfrastructureError(f"{uri}: cannot {verb} it: {reason(error)}")
-    return ConfigurationError(f"{uri}: cannot {verb} it: {reason(error)}; {remedy(uri)}")
+        return InfrastructureError(f"{uri}: cannot {task}: {reason(error)}")
+    return ConfigurationError(f"{uri}: cannot {task}: {reason(error)}; {remedy(uri)}")
 
 
 def remedy(uri: str) -> str:

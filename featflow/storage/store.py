@@ -25,7 +25,7 @@ from featflow.errors import ConfigurationError, DamagedError, InfrastructureErro
 from featflow.storage.filesystems import failed, is_local, reason, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["Store", "is_local", "matching", "reason", "resolve"]
+__all__ = ["Store", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
@@ -34,15 +34,18 @@ ARROW_ROWS = 2**16
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def matching(filesystem: Any, pattern: str) -> dict[str, dict[str, Any]]:
-    """Return the filesystem's entries of the files that a glob matches, by path.
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Return whether a path matches a glob, as a function.
 
     fsspec's own glob skips folders that cannot be listed, and so would lose files silently.
+
+    Examples
+    --------
+    >>> matcher("lake/day=*/*.parquet")("lake/day=1/a.parquet"), matcher("lake/*")("lake/day=1/a.parquet")
+    (True, False)
     """
-    root = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     matches = re.compile(fsspec.utils.glob_translate(pattern)).match
-    infos = filesystem.find(root, detail=True)
-    return {path: info for path, info in infos.items() if info["type"] == "file" and matches(path)}
+    return lambda path: matches(path) is not None
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Store:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise failed(self.uri(path), verb, error) from error
+            raise failed(self.uri(path), f"{verb} it", error) from error
 
     def read(self, path: str) -> bytes:
         """Return the bytes at a path; FileNotFoundError if there is nothing."""

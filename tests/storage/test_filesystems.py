@@ -157,10 +157,10 @@ def test_a_refusal_is_no_outage(uri, remedy):
     for error in (HttpError(), HttpResponseError(), PermissionError(13, "Permission denied"), OSError("Forbidden: x")):
         assert is_refused(error)
         assert not is_transient(error)
-        assert isinstance(failed(uri, "read", error), ConfigurationError)
-        assert remedy in str(failed(uri, "read", error))
+        assert isinstance(failed(uri, "read it", error), ConfigurationError)
+        assert remedy in str(failed(uri, "read it", error))
     for error in (PermissionError("The provided token has expired."), OSError("SlowDown"), TimeoutError()):
-        assert isinstance(failed(uri, "read", error), InfrastructureError)
+        assert isinstance(failed(uri, "read it", error), InfrastructureError)
 
 
 @pytest.mark.parametrize(

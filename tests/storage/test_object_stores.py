@@ -32,8 +32,7 @@ def configuration(source, output, options):
 
 
 def listed(source, options):
-    found = list_data_files([source], options)
-    return getattr(found, "files", found)
+    return list(list_data_files([source], options).files)
 
 
 def test_runs_are_those_of_the_disk(place, tmp_path):

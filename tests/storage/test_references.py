@@ -97,7 +97,9 @@ def test_what_travels_and_what_is_written_holds_references_only(rclone_options, 
     assert all(rclone_options[name] not in said for name in ("key", "secret"))
 
     secret_file.write_text("another-word")  # is read again: a secret that is renewed needs no other configuration
-    with pytest.raises(ConfigurationError, match=r"output: cannot write to s3://lake/references/out: .*; set AWS_") as e:
+    with pytest.raises(
+        ConfigurationError, match=r"output: cannot write to s3://lake/references/out: .*; set AWS_"
+    ) as e:
         featflow.run(config)
     assert "another-word" not in str(e.value)
 

@@ -1,0 +1,91 @@
+"""Reads what a dataset needs from the footer of a file, and checks that the footer agrees with itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, is_encrypted, range_of
+from featflow.dataset.files import DataFile
+from featflow.dataset.footer import Footer, FooterFault
+from featflow.dataset.nested_fields import leaves
+from featflow.dataset.parquet import MAGIC, is_corruption, read_footer_bytes
+from featflow.dataset.thrift import Struct, decode_struct
+from featflow.errors import first_line
+from featflow.storage.filesystems import failed
+from featflow.storage.retries import with_retries
+from featflow.storage.store import resolve
+
+__all__ = ["read_footer"]
+
+
+def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault:
+    """Return the footer of a file, or what is wrong with it.
+
+    Raises
+    ------
+    InfrastructureError
+        Storage did not answer.
+    """
+    if file.size < 0:
+        return FooterFault(file, "the link leads to no file")
+    if file.size == 0:
+        return FooterFault(file, "the file is empty (0 bytes)")
+    try:
+        return _checked(file, read_footer_bytes(file.uri, file.size, options))
+    except Exception as error:
+        if not is_corruption(error):
+            raise failed(file.uri, "read its footer", error) from error
+        return FooterFault(file, first_line(error), _begins(file, options) not in MAGIC)
+
+
+def _begins(file: DataFile, options: dict[str, Any]) -> bytes:
+    filesystem, path = resolve(file.uri, options)
+    return bytes(with_retries(lambda: filesystem.cat_file(path, start=0, end=4)))
+
+
+def _checked(file: DataFile, data: bytes) -> Footer:
+    """Return a footer from its bytes; raise ArrowInvalid where it contradicts itself."""
+    metadata = pq.read_metadata(pa.BufferReader(b"PAR1" + data + len(data).to_bytes(4, "little") + b"PAR1"))
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    rows, sizes = (tuple(getattr(group, name) for group in groups) for name in ("num_rows", "total_byte_size"))
+    if min(rows, default=0) < 0 or metadata.num_rows not in {0, sum(rows)}:  # some writers leave the sum at 0
+        raise pa.ArrowInvalid(f"its footer contradicts itself: {metadata.num_rows} rows, and {rows} in row groups")
+    schema = metadata.schema.to_arrow_schema()
+    columns = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
+    partitions = dict(file.partitions)
+    fields = [(name, columns.get(".".join(path)), kind) for name, path, kind in leaves(schema)]
+    wanted = [(name, i) for name, i, kind in fields if i is not None and (_has_range(kind) or name in partitions)]
+    # A footer in clear that is signed ends with a nonce and a tag, and some of its columns may be encrypted.
+    if not wanted and len(data) == metadata.serialized_size:
+        return Footer(file, schema, rows, sizes)
+    decoded = _decoded(data)
+    chunks = {name: chunks_of(decoded, index, metadata.schema.column(index)) for name, index in wanted}
+    kinds = {name: kind for name, _, kind in fields}
+    return Footer(
+        file,
+        schema,
+        rows,
+        sizes,
+        {name: tuple(map(range_of, each)) for name, each in chunks.items() if _has_range(kinds[name])},
+        tuple(name for name, index, _ in fields if index is not None and is_encrypted(decoded, index)),
+        tuple(name for name, each in chunks.items() if name in partitions and _clash(each, partitions[name])),
+    )
+
+
+def _decoded(data: bytes) -> Struct:
+    try:
+        return decode_struct(data)[0]
+    except ValueError as error:
+        raise pa.ArrowInvalid(f"its footer cannot be decoded: {error}") from None
+
+
+def _clash(chunks: list[Chunk], folder: str) -> bool:
+    return any(clashes(chunk, folder) for chunk in chunks)
+
+
+def _has_range(kind: pa.DataType) -> bool:
+    is_whole = pa.types.is_decimal(kind) and kind.scale == 0
+    return bool(is_whole or pa.types.is_timestamp(kind) or pa.types.is_date(kind))
