@@ -26,7 +26,7 @@ from featflow.dataset.footer import HIVE_NULL
 from featflow.dataset.image_bytes import images_of, stored_by_path
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.parquet import is_corruption, open_parquet
-from featflow.errors import InfrastructureError, first_line
+from featflow.errors import FeatflowError, InfrastructureError, first_line
 
 __all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
 
@@ -85,7 +85,7 @@ def read_batches(
     with ExitStack() as stack:
         try:
             reader = _Reader(stack, shard.file.uri, options, columns)
-        except InfrastructureError:
+        except FeatflowError:
             raise
         except Exception as error:
             raise _read_failure(shard, error) from error
@@ -185,7 +185,7 @@ def _raw_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int
             for piece in _pieces(reader.file, replace(selection, start=start), most):
                 start += piece.num_rows
                 yield piece
-        except InfrastructureError:
+        except FeatflowError:
             raise
         except Exception as error:
             if not is_corruption(error):

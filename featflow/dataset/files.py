@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from featflow.errors import InfrastructureError
+from featflow.storage.filesystems import failed, resolve
 from featflow.storage.retries import with_retries
-from featflow.storage.store import reason, resolve
 
 __all__ = ["DataFile", "changed_error", "check_unchanged", "version_of"]
 
@@ -37,7 +37,7 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
     except FileNotFoundError:
         raise InfrastructureError(f"{file.uri}: gone while it was read; run again") from None
     except Exception as error:
-        raise InfrastructureError(f"{file.uri}: cannot look at it: {reason(error)}; retry") from error
+        raise failed(file.uri, "look at it", error) from error
     if (int(info["size"] or 0), version_of(info)) != (file.size, file.version):
         raise changed_error(file.uri)
 

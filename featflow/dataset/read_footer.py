@@ -13,7 +13,8 @@ from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.nested_fields import is_image_struct, leaves
 from featflow.dataset.parquet import MAGIC, is_corruption, read_footer_bytes
 from featflow.dataset.thrift import Struct, decode_struct
-from featflow.errors import InfrastructureError, first_line
+from featflow.errors import first_line
+from featflow.storage.filesystems import failed
 from featflow.storage.retries import with_retries
 from featflow.storage.store import resolve
 
@@ -36,7 +37,7 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
         return _checked(file, read_footer_bytes(file.uri, file.size, options))
     except Exception as error:
         if not is_corruption(error):
-            raise InfrastructureError(f"{file.uri}: cannot read its footer: {first_line(error)}") from error
+            raise failed(file.uri, "read its footer", error) from error
         return FooterFault(file, first_line(error), _begins(file, options) not in MAGIC)
 
 
