@@ -76,7 +76,7 @@ def read_batches(
     with ExitStack() as stack:
         try:
             categories = {column.name for column in columns if column.type == "string"}
-            file = stack.enter_context(open_parquet(shard.file.uri, options, categories))
+            file = stack.enter_context(open_parquet(shard.file.readable, options, categories))
         except InfrastructureError:
             raise
         except Exception as error:

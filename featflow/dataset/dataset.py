@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from featflow.columns.column import Column, Role
+from featflow.dataset.data_files import data_files
 from featflow.dataset.event_window import in_window, window_of
 from featflow.dataset.files import DataFile
 from featflow.dataset.footers import Footer, FooterFault, Footers
-from featflow.dataset.listing import list_data_files
+from featflow.dataset.formats import NAMES
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.schema_inference import infer_columns
 from featflow.dataset.transform_options import Derivation
@@ -126,6 +127,7 @@ class Dataset:
                 "row_groups": list(shard.row_groups),
                 "rows": shard.rows,
             }
+            | ({"parquet": shard.file.parquet} if shard.file.parquet else {})
             for shard in self.shards
         ]
 
@@ -156,8 +158,9 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     SchemaError
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
-    files = list_data_files(options.source, options.storage_options, output)
-    outcomes = (footers or Footers(None)).read(files, options.storage_options)
+    files, faults = data_files(options, output)
+    outcomes = [*(footers or Footers(None)).read(files, options.storage_options), *faults]
+    files += [fault.file for fault in faults]
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     quarantined = tuple(
         Quarantined(fault.file.uri, "unreadable_file", fault.detail, nbytes=fault.file.size)
@@ -167,7 +170,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     if not readable:
         first = quarantined[0]
         raise DatasetError(
-            f"{first.uri}: not a readable Parquet file: {first.detail} "
+            f"{first.uri}: not a readable {NAMES[outcomes[0].file.format]} file: {first.detail} "
             f"({len(files)} of {len(files)} files); check dataset.source"
         )
     window = window_of(options, readable)

@@ -135,7 +135,7 @@ def _read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFaul
     if file.size == 0:
         return FooterFault(file, "the file is empty (0 bytes)")
     try:
-        with open_parquet(file.uri, options) as source:
+        with open_parquet(file.readable, options) as source:
             groups = [source.metadata.row_group(index) for index in range(source.metadata.num_row_groups)]
             rows, sizes = (tuple(getattr(g, name) for g in groups) for name in ("num_rows", "total_byte_size"))
             return Footer(file, source.schema_arrow, rows, sizes, _time_ranges(source))

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from featflow.dataset.files import DataFile, version_of
+from featflow.dataset.formats import PICTURES, Format, nothing_there, other_formats, pictures
 from featflow.errors import DatasetError, InfrastructureError
 from featflow.storage.retries import with_retries
 from featflow.storage.store import is_local, matching, reason, resolve
@@ -19,51 +20,53 @@ __all__ = ["list_data_files"]
 PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
 
 
-def list_data_files(sources: list[str], options: dict[str, Any], output: str | None = None) -> list[DataFile]:
-    """Return the Parquet files of all sources, sorted by URI within each source.
+def list_data_files(
+    sources: list[str], options: dict[str, Any], output: str | None = None, asked: Format = "auto"
+) -> list[DataFile]:
+    """Return the data files of all sources, sorted by URI within each source.
 
     Parameters
     ----------
     output
         Where runs are written; files below it are not read as input.
+    asked
+        Format of the files.
 
     Raises
     ------
     DatasetError
-        A source does not exist, or holds no Parquet file.
+        A source does not exist, or holds no such file.
     InfrastructureError
         Storage did not answer.
     """
     files: dict[str, DataFile] = {}
     roots = []
     for source in sources:
-        root, listed = _list_source(source, options)
+        root, listed = _list_source(source, options, asked)
         inputs = [file for file in listed if not _is_below(file.uri, output, options)]
         if not inputs:
-            suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
-            raise DatasetError(
-                f"{source}: no Parquet files there ({suffixes}); check dataset.source. Other formats are not read: "
-                "polars converts CSV in a line, pl.scan_csv(...).sink_parquet(...)"
-            )
+            raise DatasetError(f"{source}: {nothing_there(source, asked)}; check dataset.source and dataset.format")
         files.update({file.uri: file for file in inputs})
         roots.append(root.rstrip("/").split("/"))
     common_depth = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))
     return [replace(file, place="/".join(file.uri.split("/")[common_depth:])) for file in files.values()]
 
 
-def _list_source(source: str, options: dict[str, Any]) -> tuple[str, list[DataFile]]:
+def _list_source(source: str, options: dict[str, Any], asked: Format) -> tuple[str, list[DataFile]]:
     """Return the URI of the folder that a source names, or in which it is, and its files."""
-    filesystem, path = resolve(source, options)
+    filesystem, path = resolve(source.removeprefix(PICTURES), options)
     try:
         root, infos = with_retries(lambda: _folder_and_infos(filesystem, path))
     except FileNotFoundError:
         raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
     except Exception as error:
         raise InfrastructureError(f"{source}: cannot list it: {reason(error)}") from error
+    visible = [key for key in sorted(infos) if key == path or not _is_hidden(key.removeprefix(root))]
+    forms = pictures(visible) if source.startswith(PICTURES) else other_formats(visible, asked)
+    if not forms and not source.startswith(PICTURES):
+        forms = {key: "parquet" for key in visible if key == path or key.endswith(PARQUET_SUFFIXES)}
     return _uri(filesystem, root), [
-        _data_file(filesystem, key, info, root)
-        for key, info in sorted(infos.items())
-        if key == path or (key.endswith(PARQUET_SUFFIXES) and not _is_hidden(key.removeprefix(root)))
+        replace(_data_file(filesystem, key, infos[key], root), format=form) for key, form in forms.items()
     ]
 
 
