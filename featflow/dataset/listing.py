@@ -42,17 +42,16 @@ def list_data_files(
     files: dict[str, DataFile] = {}
     roots = []
     for source in sources:
-        root, listed = _list_source(source, options, asked)
-        inputs = [file for file in listed if not _is_below(file.uri, output, options)]
-        if not inputs:
+        root, listed = _list_source(source, options, output, asked)
+        if not listed:
             raise DatasetError(f"{source}: {nothing_there(source, asked)}; check dataset.source and dataset.format")
-        files.update({file.uri: file for file in inputs})
+        files.update({file.uri: file for file in listed})
         roots.append(root.rstrip("/").split("/"))
     common_depth = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))
     return [replace(file, place="/".join(file.uri.split("/")[common_depth:])) for file in files.values()]
 
 
-def _list_source(source: str, options: dict[str, Any], asked: Format) -> tuple[str, list[DataFile]]:
+def _list_source(source: str, options: dict[str, Any], output: str | None, asked: Format) -> tuple[str, list[DataFile]]:
     """Return the URI of the folder that a source names, or in which it is, and its files."""
     filesystem, path = resolve(source.removeprefix(PICTURES), options)
     try:
@@ -61,7 +60,8 @@ def _list_source(source: str, options: dict[str, Any], asked: Format) -> tuple[s
         raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
     except Exception as error:
         raise InfrastructureError(f"{source}: cannot list it: {reason(error)}") from error
-    visible = [key for key in sorted(infos) if key == path or not _is_hidden(key.removeprefix(root))]
+    inputs = [key for key in sorted(infos) if not _is_below(_uri(filesystem, key), output, options)]
+    visible = [key for key in inputs if key == path or not _is_hidden(key.removeprefix(root))]
     forms = pictures(visible) if source.startswith(PICTURES) else other_formats(visible, asked)
     if not forms and not source.startswith(PICTURES):
         forms = {key: "parquet" for key in visible if key == path or key.endswith(PARQUET_SUFFIXES)}

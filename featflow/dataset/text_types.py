@@ -95,6 +95,7 @@ def parsed(cells: pa.Array, kind: pa.DataType, null_values: Sequence[str], decim
 
 def _present(cells: pa.Array, null_values: Sequence[str]) -> pa.Array:
     """Return cells without spaces around them, null where they are missing."""
+    cells = cells.cast(pa.large_string()) if pa.types.is_string_view(cells.type) else cells
     trimmed = pc.utf8_trim_whitespace(cells)
     missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MARKERS, trimmed.type))
     if null_values:
@@ -108,7 +109,7 @@ def _cast(values: pa.Array, kind: pa.DataType, decimal: str) -> pa.Array | None:
         values = pc.replace_substring(values, decimal, ".")
     try:
         if pa.types.is_time(kind):
-            return _times(pc.binary_join_element_wise(DAY, values, ""), pa.timestamp("us")).cast(kind)
+            return _times(_joined(DAY, values), pa.timestamp("us")).cast(kind)
         result = _times(values, kind) if pa.types.is_timestamp(kind) else values.cast(kind)
     except pa.ArrowInvalid:
         return None
@@ -117,6 +118,10 @@ def _cast(values: pa.Array, kind: pa.DataType, decimal: str) -> pa.Array | None:
     if pa.types.is_floating(kind) and _any(pc.match_substring_regex(values, LONG_DIGITS)):
         return None
     return result
+
+
+def _joined(text: str, values: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise(pa.scalar(text, values.type), values, pa.scalar("", values.type))
 
 
 def _times(values: pa.Array, kind: pa.DataType) -> pa.Array:
