@@ -23,7 +23,7 @@ from featflow.execution.options import Budget, EngineOptions, LineageOptions
 from featflow.option_types import Options, Uri, switch
 from featflow.transforms.catalogue import TRANSFORMS
 
-__all__ = ["Config", "load", "parse"]
+__all__ = ["Config", "load", "parse", "read"]
 
 
 class _OneOfCatalogue:
@@ -94,13 +94,21 @@ def parse(values: dict[str, Any]) -> Config:
 
 
 def load(path: str, overrides: list[str] | None = None) -> Config:
-    """Read a YAML configuration and apply ``key.path=value`` overrides.
+    """Read a YAML configuration, apply ``key.path=value`` overrides, and validate it.
 
     Raises
     ------
     ConfigurationError
         The file is missing, is not YAML, or holds a bad key.
     """
+    values = read(path)
+    for override in overrides or []:
+        _apply(values, override)
+    return parse(values)
+
+
+def read(path: str) -> dict[str, Any]:
+    """Return the values of a YAML configuration; errors as `load`."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -112,9 +120,7 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
         raise ConfigurationError(f"{path}: not valid YAML{_yaml_problem(error)}") from None
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path}: expected keys such as 'dataset' and 'output', found {type(values).__name__}")
-    for override in overrides or []:
-        _apply(values, override)
-    return parse(values)
+    return values
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
