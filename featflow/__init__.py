@@ -30,8 +30,7 @@ def run(data: Any, *, output: str | PurePath | None = None, **options: Any) -> R
     ----------
     data
         A frame: of polars, pandas, pyarrow (also a dataset) or narwhals, or an object with an Arrow C stream. Or a
-        source, as ``dataset.source`` takes it. Or a configuration: a mapping, or the path of a file that ends in
-        .yaml or .yml.
+        source, as ``dataset.source`` takes it. Or a configuration: a mapping, or the path of a YAML file.
     output
         Where states and runs are written; by default what the configuration says, else a temporary folder, which is
         removed with the run that is returned, or when the process ends.

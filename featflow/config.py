@@ -7,7 +7,8 @@ of this file's `Config` is published as ``schemas/config.json``.
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 import yaml
@@ -16,6 +17,7 @@ from pydantic_core import core_schema
 
 from featflow.analyses.options import Analyses
 from featflow.columns.options import CodebookOptions
+from featflow.dataset.formats import PICTURES, format_of
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import TransformOptions
 from featflow.errors import ConfigurationError
@@ -23,7 +25,7 @@ from featflow.execution.options import Budget, EngineOptions, LineageOptions
 from featflow.option_types import Options, Uri, switch
 from featflow.transforms.catalogue import TRANSFORMS
 
-__all__ = ["Config", "load", "parse", "read"]
+__all__ = ["Config", "is_source", "load", "parse", "read"]
 
 
 class _OneOfCatalogue:
@@ -94,7 +96,7 @@ def parse(values: dict[str, Any]) -> Config:
 
 
 def load(path: str, overrides: list[str] | None = None) -> Config:
-    """Read a YAML configuration, apply ``key.path=value`` overrides, and validate it.
+    """Read a YAML configuration, or take data as it is, apply ``key.path=value`` overrides, and validate it.
 
     Raises
     ------
@@ -107,8 +109,26 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
     return parse(values)
 
 
+def is_source(path: str) -> bool:
+    """Return whether a path names data and no configuration: by its suffix, as a folder, a glob or a URI.
+
+    Examples
+    --------
+    >>> is_source("air.csv"), is_source("s3://lake/air/"), is_source("night.yaml")
+    (True, True, False)
+    """
+    marked = "://" in path or path.startswith(PICTURES) or any(mark in path for mark in "*?[")
+    return marked or format_of(path) is not None or Path(path).is_dir()
+
+
 def read(path: str) -> dict[str, Any]:
-    """Return the values of a YAML configuration; errors as `load`."""
+    """Return the values of a YAML configuration, or those of data alone, whose output is named for it.
+
+    Errors as `load`.
+    """
+    if is_source(path):
+        name = re.sub(r"[^\w-]+", "-", PurePath(path.rstrip("/")).name.partition(".")[0]).strip("-")
+        return {"dataset": {"source": path}, "output": f"featflow-{name or 'data'}"}
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

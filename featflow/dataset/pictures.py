@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -18,8 +19,11 @@ from featflow.storage.store import Store
 
 __all__ = ["picture_tables"]
 
-MEAN_ROWS, MOST_ROWS = 1024, 4096
+MEAN_ROWS, MOST_ROWS = 256, 1024
 """Pictures of a table: on average, and at most. A task reads one, and a night those that have changed."""
+
+THREADS = 8
+"""Tables written at once: on an object store, writing is mostly waiting."""
 
 
 def picture_tables(files: Sequence[DataFile], store: Store, folder: str) -> list[DataFile]:
@@ -29,17 +33,18 @@ def picture_tables(files: Sequence[DataFile], store: Store, folder: str) -> list
     in the source itself); ``bytes``, its size.
     """
     present = set(store.names(folder))
-    tables = []
-    for pictures in _cut(sorted(files, key=lambda file: file.place)):
+
+    def table(pictures: list[DataFile]) -> DataFile:
         listed = [(file.uri, file.place, file.size, file.version) for file in pictures]
         digest = hashlib.sha256(repr(listed).encode("utf-8", "surrogateescape")).hexdigest()[:24]
         path = f"{folder}/{digest}.parquet"
         if f"{digest}.parquet" not in present:
             store.write_parquet(path, _table(pictures))
         first, size = pictures[0], sum(file.size for file in pictures)
-        uri = store.absolute(path)
-        tables.append(DataFile(first.uri, size, digest, (), first.place, "pictures", uri))
-    return tables
+        return DataFile(first.uri, size, digest, (), first.place, "pictures", store.absolute(path))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(table, _cut(sorted(files, key=lambda file: file.place))))
 
 
 def _cut(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:

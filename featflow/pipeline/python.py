@@ -58,11 +58,11 @@ def _configuration(data: Any, output: str | PurePath | None, given: Mapping[str,
     above |= {} if output is None else {"output": output}
     below = {key: value for key, value in given.items() if key not in above}
     is_text = isinstance(data, str | PurePath)
-    if isinstance(data, dict) or (is_text and str(data).endswith(CONFIGURATIONS)):
+    is_source = isinstance(data, list) or (is_text and _is_source(str(data), below))
+    if isinstance(data, dict) or (is_text and not is_source):
         if below:
             raise ConfigurationError(f"'{next(iter(below))}' goes into dataset of the configuration that is given")
         return options.parse((options.read(str(data)) if is_text else data) | above), None
-    is_source = is_text or isinstance(data, list)
     temporary = None if "output" in above else tempfile.mkdtemp(prefix="featflow-")
     try:
         dataset = {"source": data if is_source else FRAME, **below}
@@ -71,6 +71,10 @@ def _configuration(data: Any, output: str | PurePath | None, given: Mapping[str,
     except BaseException:
         _remove(temporary)
         raise
+
+
+def _is_source(path: str, given: Mapping[str, Any]) -> bool:
+    return options.is_source(path) or (bool(given) and not path.endswith(CONFIGURATIONS))
 
 
 def _with_frame(config: Config, frame: Any, temporary: str | None) -> Config:
