@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from featflow.dataset.csv_tables import FormatFault
 from featflow.dataset.files import DataFile, check_unchanged
-from featflow.dataset.footers import FooterFault
+from featflow.dataset.footer import FooterFault
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.raw_tables import local_copy, rows, types
 from featflow.dataset.text_types import is_text
@@ -83,6 +83,8 @@ class _Conversion:
 
     def types(self, file: DataFile) -> pa.Schema | str:
         """Return the types of a file's columns, or what is wrong with it; a file that is known is not read."""
+        if file.size < 0:
+            return "the link leads to no file"
         reading = self._reading(file)
         if reading not in self._known:
             try:
@@ -126,7 +128,7 @@ class _Conversion:
 
     def save(self, files: Sequence[DataFile]) -> None:
         """Store what is known of files for the next run, if any was read."""
-        readings = [self._reading(file) for file in files]
+        readings = [self._reading(file) for file in files if file.size >= 0]
         if set(readings) <= self._before:
             return
         known = [self._known[reading] for reading in readings]

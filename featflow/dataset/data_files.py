@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from featflow.dataset.conversion import FOLDER, as_parquet
 from featflow.dataset.files import DataFile
-from featflow.dataset.footers import FooterFault
+from featflow.dataset.footer import FooterFault
 from featflow.dataset.formats import FRAME
-from featflow.dataset.listing import list_data_files
+from featflow.dataset.listing import Listing, list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.pictures import picture_tables
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.storage.store import Store
 
-__all__ = ["FRAME_PLACE", "data_files"]
+__all__ = ["data_files"]
 
 FRAME_PLACE = "frame.parquet"
 """Place of a frame in its dataset: results are those of a file of this name."""
 
 
-def data_files(options: DatasetOptions, output: str | None) -> tuple[list[DataFile], list[FooterFault]]:
+def data_files(options: DatasetOptions, output: str | None) -> tuple[Listing, list[FooterFault]]:
     """Return the files of all sources, those that are no Parquet converted, and those that cannot be.
 
     Parameters
@@ -36,13 +38,15 @@ def data_files(options: DatasetOptions, output: str | None) -> tuple[list[DataFi
         Storage did not answer, or a file changed while it was converted.
     """
     if options.source[0].startswith(FRAME):
-        return [_frame(options.source[0], _store(options, output))], []
-    files = list_data_files(options.source, options.storage_options, output, options.format)
+        return Listing((_frame(options.source[0], _store(options, output)),)), []
+    listing = list_data_files(options.source, options.storage_options, output, options.format)
+    files = listing.files
     if all(file.format == "parquet" for file in files):
-        return files, []
+        return listing, []
     if files[0].format == "pictures":
-        return picture_tables(files, _store(options, output), FOLDER), []
-    return as_parquet(files, options, _store(options, output))
+        return replace(listing, files=tuple(picture_tables(files, _store(options, output), FOLDER))), []
+    converted, faults = as_parquet(files, options, _store(options, output))
+    return replace(listing, files=tuple(converted)), faults
 
 
 def _store(options: DatasetOptions, output: str | None) -> Store:
@@ -54,8 +58,8 @@ def _store(options: DatasetOptions, output: str | None) -> Store:
 def _frame(source: str, store: Store) -> DataFile:
     """Return the Parquet file of a frame that was given to `featflow.run`, by its digest."""
     digest = source.removeprefix(FRAME)
-    sizes = store.sizes(FOLDER)
     path = f"{FOLDER}/{digest}.parquet"
-    if path not in sizes:
+    size = store.sizes(FOLDER).get(path)
+    if size is None:
         raise DatasetError(f"{source}: no such frame at {store.root} any more; give it to featflow.run again")
-    return DataFile(source, sizes[path], digest, (), FRAME_PLACE, "frame", store.absolute(path))
+    return DataFile(source, size, digest, (), FRAME_PLACE, "frame", store.absolute(path))
