@@ -72,9 +72,11 @@ def _arrow(frame: Any) -> pa.Table | pa.RecordBatchReader:
     """Return a frame as Arrow: a table where it is in memory."""
     import narwhals as nw  # noqa: PLC0415  60 ms, which runs of files need not wait for
 
-    if isinstance(frame, pa_dataset.Dataset):
-        return frame.scanner().to_reader()
     native = nw.to_native(frame, pass_through=True)
+    if isinstance(native, pa.Table | pa.RecordBatchReader):
+        return native
+    if isinstance(native, pa_dataset.Dataset):
+        return native.scanner().to_reader()
     if nw.dependencies.is_pandas_dataframe(native):
         return _of_pandas(native)
     try:
