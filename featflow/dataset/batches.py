@@ -76,20 +76,19 @@ def read_batches(
     """
     with ExitStack() as stack:
         try:
-            categories = {column.name for column in columns if column.type == "string"}
-            file = stack.enter_context(open_parquet(shard.file.readable, options, shard.row_groups, categories))
+            reader = _Reader(stack, shard.file.readable, options, columns)
         except InfrastructureError:
             raise
         except Exception as error:
             raise _read_failure(shard, error) from error
-        paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
+        paths = {name: path for name, path, _ in leaves(reader.file.schema_arrow)}
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         start = 0
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
             seen = 0
             try:
-                batches = _raw_batches(shard, file, (group, fields), rows)
+                batches = _raw_batches(shard, reader, (group, fields), rows)
                 for raw in chain.from_iterable(_split_by_path_images(batch, images) for batch in batches):
                     seen += raw.num_rows
                     row_positions = positions(shard.place, start, raw.num_rows, shard.rows)
@@ -103,12 +102,32 @@ def read_batches(
                     raise
                 fault = first_line(error)
             if fault:
-                culprit = _culprit(file, group, fields, group_rows)
+                culprit = _culprit(reader.file, group, fields, group_rows)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
 
 
+class _Reader:
+    """A file, read with texts as dictionaries until a column chunk is met whose encoding does not allow it."""
+
+    def __init__(self, stack: ExitStack, uri: str, options: dict[str, Any], columns: tuple[Column, ...]) -> None:
+        self._stack, self._uri, self._options = stack, uri, options
+        self._categories = {column.name for column in columns if column.type == "string"}
+        self.file: pq.ParquetFile = stack.enter_context(open_parquet(uri, options, self._categories))
+
+    def give_up_dictionaries(self) -> bool:
+        """Read on without dictionaries; return whether they were read until now.
+
+        pyarrow decodes text in DELTA_BYTE_ARRAY, but not to dictionaries ("DecodeArrow of DictAccumulator").
+        """
+        if not self._categories:
+            return False
+        self._categories.clear()
+        self.file = self._stack.enter_context(open_parquet(self._uri, self._options))
+        return True
+
+
 def _raw_batches(
-    shard: Shard, file: pq.ParquetFile, selection: tuple[int, list[str]], rows: int
+    shard: Shard, reader: _Reader, selection: tuple[int, list[str]], rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches of a row group's fields as the file has them; raise InfrastructureError where storage is at fault.
 
@@ -118,14 +137,24 @@ def _raw_batches(
         Row group, and dotted names of its columns.
     """
     group, fields = selection
-    try:
-        yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=fields)
-    except InfrastructureError:
-        raise
-    except Exception as error:
-        if is_corruption(error):
+    seen = 0
+    while True:
+        start = 0
+        try:
+            for batch in reader.file.iter_batches(batch_size=rows, row_groups=[group], columns=fields):
+                if start >= seen:
+                    seen += batch.num_rows
+                    yield batch
+                start += batch.num_rows
+        except InfrastructureError:
             raise
-        raise _read_failure(shard, error) from error
+        except Exception as error:
+            if not is_corruption(error):
+                raise _read_failure(shard, error) from error
+            if not reader.give_up_dictionaries():
+                raise
+        else:
+            return
 
 
 def _split_by_path_images(batch: pa.RecordBatch, images: list[tuple[str, ...]]) -> Iterator[pa.RecordBatch]:

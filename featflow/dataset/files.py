@@ -10,7 +10,7 @@ from featflow.errors import InfrastructureError
 from featflow.storage.retries import with_retries
 from featflow.storage.store import reason, resolve
 
-__all__ = ["DataFile", "changed_error", "check_unchanged", "read_object", "version_of"]
+__all__ = ["DataFile", "changed_error", "check_unchanged", "read_object", "readable_size", "version_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,14 @@ def version_of(info: dict[str, Any]) -> str:
     # Some filesystems list seconds, and give a datetime for a single file: both must give the same text.
     text = str(value.timestamp() if isinstance(value, datetime) else value)
     return text.strip('"')
+
+
+def readable_size(file: DataFile, options: dict[str, Any]) -> int:
+    """Return the bytes of the Parquet file that holds a file's rows; raises what the filesystem raises."""
+    if not file.parquet:
+        return file.size
+    filesystem, path = resolve(file.parquet, options)
+    return int(with_retries(lambda: filesystem.info(path))["size"])
 
 
 def read_object(uri: str, options: dict[str, Any]) -> bytes:
