@@ -45,7 +45,7 @@ def run(data: Any, *, output: str | PurePath | None = None, **options: Any) -> R
 
     Examples
     --------
-    >>> import polars as pl
+    >>> import featflow, polars as pl
     >>> frame = pl.DataFrame({"x": [1, 2, 3, 4] * 50, "y": [0, 0, 1, 1] * 50})
     >>> featflow.run(frame, targets=["y"]).table("ranking")["feature"].to_list()
     ['x']
