@@ -84,7 +84,7 @@ def read_batches(
     """
     with ExitStack() as stack:
         try:
-            reader = _Reader(stack, shard.file.uri, options, columns)
+            reader = _Reader(stack, shard.file.readable, options, columns)
         except FeatflowError:
             raise
         except Exception as error:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from featflow.columns.column import Column, Role
+from featflow.dataset.data_files import data_files
 from featflow.dataset.event_window import in_window, window_of
 from featflow.dataset.file_names import is_perhaps_parquet
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.footers import Footers
-from featflow.dataset.listing import Listing, list_data_files
+from featflow.dataset.formats import NAMES
+from featflow.dataset.listing import Listing
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.passed_over import PassedOver, Reason, told
 from featflow.dataset.schema_inference import infer_columns
@@ -90,6 +92,7 @@ class Dataset:
                 "contents": list(shard.contents),
                 "rows": shard.rows,
             }
+            | ({"parquet": shard.file.parquet} if shard.file.parquet else {})
             for shard in self.shards
         ]
 
@@ -115,9 +118,9 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     SchemaError
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
-    listing = list_data_files(options.source, options.storage_options, output)
+    listing, odd = data_files(options, output)
     footers = footers or Footers(None)
-    outcomes = footers.read(listing.files, options.storage_options)
+    outcomes = [*footers.read(listing.files, options.storage_options), *odd]
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     faults, passed_over = _unreadable([each for each in outcomes if isinstance(each, FooterFault)], listing)
     quarantined = tuple(
@@ -126,7 +129,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     if not readable:
         first = next(each for each in outcomes if isinstance(each, FooterFault))
         raise DatasetError(
-            f"{first.file.uri}: not a readable Parquet file: {first.detail} "
+            f"{first.file.uri}: not a readable {NAMES[first.file.format]} file: {first.detail} "
             f"({len(outcomes)} of {len(outcomes)} files); check dataset.source"
         )
     window = window_of(options, readable)
@@ -144,10 +147,18 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     )
     shards = tuple(shard for footer in readable for shard in cut(footer, cuts))
     if window and not inferred.images:  # images that lie elsewhere may change while their paths stay
-        several = [footer for footer in readable if holds_several_steps(footer, cuts) and not footer.encrypted]
+        several = [
+            footer
+            for footer in readable
+            if holds_several_steps(footer, cuts) and not (footer.encrypted or footer.file.parquet)
+        ]
         digests = footers.contents.digests(several, options.storage_options)
         shards = tuple(with_contents(shard, digests) for shard in shards)
-    files = [file for file in listing.files if file.uri not in {entry.uri for entry in passed_over}]
+    files = [
+        file
+        for file in (*listing.files, *(fault.file for fault in odd))
+        if file.uri not in {entry.uri for entry in passed_over}
+    ]
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from featflow.errors import InfrastructureError
 from featflow.storage.filesystems import failed, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["DataFile", "changed_error", "check_unchanged", "version_of"]
+__all__ = ["DataFile", "changed_error", "check_unchanged", "readable_size", "version_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,24 @@ class DataFile:
     """Hive partition keys and values, from the path below the source."""
     place: str = ""
     """Path below the deepest folder that holds all sources; a copy of the dataset has the same places."""
+    format: str = field(default="parquet", repr=False)
+    """What it is, such as csv. Neither this nor `parquet` is part of digests: `version` says what it became."""
+    parquet: str = field(default="", repr=False)
+    """URI of the Parquet file that it became, which never changes; empty where it is one itself."""
+
+    @property
+    def readable(self) -> str:
+        """URI of the Parquet file that holds its rows."""
+        return self.parquet or self.uri
 
 
 def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
-    """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions."""
+    """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions.
+
+    One that became Parquet was looked at then.
+    """
+    if file.parquet:
+        return
     filesystem, path = resolve(file.uri, options)
     try:
         info = with_retries(lambda: filesystem.info(path))
@@ -53,3 +67,11 @@ def version_of(info: dict[str, Any]) -> str:
     # Some filesystems list seconds, and give a datetime for a single file: both must give the same text.
     text = str(value.timestamp() if isinstance(value, datetime) else value)
     return text.strip('"')
+
+
+def readable_size(file: DataFile, options: dict[str, Any]) -> int:
+    """Return the bytes of the Parquet file that holds a file's rows; raises what the filesystem raises."""
+    if not file.parquet:
+        return file.size
+    filesystem, path = resolve(file.parquet, options)
+    return int(with_retries(lambda: filesystem.info(path))["size"])

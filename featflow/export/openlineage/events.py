@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.config import Config, parse
+from featflow.dataset.formats import FRAME, PICTURES
 from featflow.dataset.parquet import open_parquet
 from featflow.storage.run import Run
 from featflow.storage.tables import QUANTILE_PROBABILITIES
@@ -52,9 +53,11 @@ def dataset_name(uri: str) -> tuple[str, str]:
     >>> dataset_name("s3a://lake/flights/*.parquet"), dataset_name("/data/a.parquet")
     (('s3://lake', 'flights'), ('file', '/data/a.parquet'))
     """
-    protocol, mark, rest = uri.partition("://")
+    if uri.startswith(FRAME):
+        return "frame", uri.removeprefix(FRAME)
+    protocol, mark, rest = uri.removeprefix(PICTURES).partition("://")
     if not mark or protocol in {"file", "local"}:
-        return "file", _plain(os.path.abspath(rest if mark else uri)) or "/"  # noqa: PTH100  keeps a pattern
+        return "file", _plain(os.path.abspath(rest or protocol)) or "/"  # noqa: PTH100  keeps a pattern
     host, _, path = rest.partition("/")
     return f"{'s3' if protocol == 's3a' else protocol}://{host}", _plain(path) or "/"
 
