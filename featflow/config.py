@@ -70,7 +70,7 @@ class Config(Options):
 
     def public(self) -> dict[str, Any]:
         """Return the configuration as JSON values, without credentials."""
-        return self.model_dump(mode="json", exclude={"dataset": {"storage_options"}})
+        return self.model_dump(mode="json", exclude={"dataset": {"storage_options", "catalog"}})
 
 
 def parse(values: dict[str, Any]) -> Config:
@@ -158,7 +158,7 @@ def _explain(detail: dict[str, Any]) -> str:
 
 def _may_be_shown(location: list[str], value: object) -> bool:
     """Whether a refused value can be repeated: no credential hides in it."""
-    if "storage_options" in location or (isinstance(value, str) and "@" in value):
+    if {"storage_options", "catalog"} & set(location) or (isinstance(value, str) and "@" in value):
         return False
     return isinstance(value, str | int | float | None)
 

@@ -24,6 +24,7 @@ from featflow.dataset.file_schemas import HIVE_NULL, leaves
 from featflow.dataset.files import DataFile
 from featflow.dataset.image_bytes import images_of, stored_by_path
 from featflow.dataset.parquet import is_corruption, open_parquet
+from featflow.dataset.table_files import kept_rows
 from featflow.errors import InfrastructureError, first_line
 
 __all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
@@ -73,6 +74,7 @@ def read_batches(
     InfrastructureError
         Storage failed; the data may be sound.
     """
+    options = shard.file.options or options
     with ExitStack() as stack:
         try:
             categories = {column.name for column in columns if column.type == "string"}
@@ -81,7 +83,7 @@ def read_batches(
             raise
         except Exception as error:
             raise _read_failure(shard, error) from error
-        paths = {name: path for name, path, _ in leaves(file.schema_arrow)}
+        paths = _column_paths(shard.file, file.schema_arrow)
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         start = 0
@@ -102,8 +104,13 @@ def read_batches(
                     raise
                 fault = first_line(error)
             if fault:
-                culprit = _culprit(file, group, fields, group_rows)
+                culprit = _culprit(file, group, fields)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
+
+
+def _column_paths(file: DataFile, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """Return where a file holds columns, by name."""
+    return file.table.paths(schema, file.uri) if file.table else {name: path for name, path, _ in leaves(schema)}
 
 
 def _raw_batches(
@@ -117,8 +124,12 @@ def _raw_batches(
         Row group, and dotted names of its columns.
     """
     group, fields = selection
+    batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=fields)
+    if shard.file.table and shard.file.table.deleted:
+        first = sum(file.metadata.row_group(before).num_rows for before in range(group))
+        batches = kept_rows(batches, shard.file.table.deleted, first)
     try:
-        yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=fields)
+        yield from batches
     except InfrastructureError:
         raise
     except Exception as error:
@@ -147,8 +158,9 @@ def _read_failure(shard: Shard, error: Exception) -> InfrastructureError:
     return InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry")
 
 
-def _culprit(file: pq.ParquetFile, group: int, fields: list[str], rows: int) -> str | None:
+def _culprit(file: pq.ParquetFile, group: int, fields: list[str]) -> str | None:
     """Return the first column that cannot be read on its own."""
+    rows = file.metadata.row_group(group).num_rows
     for name in fields:
         seen = 0
         try:
@@ -182,6 +194,9 @@ def _canonical_batch(
             array = pa.array(origin.positions)
         elif column.name in paths:
             array = _nested_column(raw, paths[column.name])
+            array = origin.file.table.converted(column.name, array) if origin.file.table else array
+        elif origin.file.table:
+            array = pa.repeat(dict(origin.file.table.constants).get(column.name), raw.num_rows)
         else:
             value = dict(origin.file.partitions).get(column.name)
             value = None if value == HIVE_NULL else value

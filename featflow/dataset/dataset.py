@@ -14,6 +14,7 @@ from featflow.dataset.footers import Footer, FooterFault, Footers
 from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.schema_inference import infer_columns
+from featflow.dataset.sources.opening import is_table, open_tables, read_footers, table_files
 from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
 
@@ -105,6 +106,8 @@ class Dataset:
     """Columns skipped or widened, for the run's warnings."""
     derivations: tuple[Derivation, ...] = ()
     """Columns to be derived from others, until they are added to `columns`."""
+    tables: tuple[dict[str, Any], ...] = ()
+    """Source, version and counted rows of the tables among the sources, as a manifest lists them."""
 
     @property
     def rows(self) -> int:
@@ -122,7 +125,7 @@ class Dataset:
             {
                 "uri": shard.file.uri,
                 "size": shard.file.size,
-                "version": shard.file.version,
+                "version": shard.file.version + (f":{_hash(shard.file.table)}" if shard.file.table else ""),
                 "row_groups": list(shard.row_groups),
                 "rows": shard.rows,
             }
@@ -156,8 +159,12 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     SchemaError
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
-    files = list_data_files(options.source, options.storage_options, output)
-    outcomes = (footers or Footers(None)).read(files, options.storage_options)
+    tables = open_tables(options)
+    plain = [source for source in options.source if not is_table(source)]
+    files = list_data_files(plain, options.storage_options, output) + table_files(tables, options)
+    if not files:
+        raise DatasetError(f"{', '.join(options.source)}: the table has no files; check dataset.source")
+    outcomes = read_footers(files, tables, footers or Footers(None), options)
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     quarantined = tuple(
         Quarantined(fault.file.uri, "unreadable_file", fault.detail, nbytes=fault.file.size)
@@ -189,6 +196,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         quarantined,
         inferred.notes,
         inferred.derivations,
+        tuple(table.public() for table in tables),
     )
 
 

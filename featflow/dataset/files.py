@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from featflow.dataset.table_files import IMMUTABLE, TableFile
 from featflow.errors import InfrastructureError
 from featflow.storage.retries import with_retries
 from featflow.storage.store import reason, resolve
@@ -27,10 +28,16 @@ class DataFile:
     """Hive partition keys and values, from the path below the source."""
     place: str = ""
     """Path below the deepest folder that holds all sources; a copy of the dataset has the same places."""
+    table: TableFile | None = None
+    """How the table that lists it reads it; None for a plain file."""
+    options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Options of its filesystem, such as credentials that a catalog lent; empty where the dataset's are to be used."""
 
 
 def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
     """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions."""
+    if file.version == IMMUTABLE:
+        return
     filesystem, path = resolve(file.uri, options)
     try:
         info = with_retries(lambda: filesystem.info(path))

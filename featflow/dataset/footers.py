@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from featflow.dataset.files import DataFile
 from featflow.dataset.parquet import is_corruption, open_parquet
-from featflow.errors import DamagedError, InfrastructureError, first_line
+from featflow.errors import DamagedError, DatasetError, InfrastructureError, first_line
 from featflow.storage.store import Store
 
-__all__ = ["PATH", "Footer", "FooterFault", "Footers", "microseconds"]
+__all__ = ["DAY", "PATH", "Footer", "FooterFault", "Footers", "Range", "microseconds"]
 
 PATH = "states/footers.arrow"
 THREADS = 8
@@ -100,10 +100,16 @@ class Footers:
     """
 
     def __init__(self, store: Store | None) -> None:
-        self._store, self._known, self._new = store, {}, list[Footer]()
+        self._store, self._known, self._new, self._given = store, {}, list[Footer](), False
         if store:
             with suppress(FileNotFoundError, DamagedError):  # all footers are then read and stored again
                 self._known = {footer.file.uri: footer for footer in _from_table(store.read_arrow(PATH))}
+
+    def add(self, footers: Iterable[Footer]) -> None:
+        """Take footers of files that a table's metadata describes well enough; those that are known stay."""
+        given = {footer.file.uri: footer for footer in footers if self._unchanged(footer.file) is None}
+        self._known |= given
+        self._given |= bool(given)
 
     def read(self, files: Sequence[DataFile], options: dict[str, Any]) -> list[Footer | FooterFault]:
         """Return the footers of files, in order; a known footer of an unchanged file is not read again.
@@ -122,7 +128,7 @@ class Footers:
 
     def save(self) -> None:
         """Store the footers for the next run, if any was read; drop those of files that are gone."""
-        if self._store and self._new:
+        if self._store and (self._new or self._given):
             self._store.write_arrow(PATH, _to_table(list(self._known.values())))
 
     def _unchanged(self, file: DataFile) -> Footer | None:
@@ -135,11 +141,16 @@ def _read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFaul
     if file.size == 0:
         return FooterFault(file, "the file is empty (0 bytes)")
     try:
-        with open_parquet(file.uri, options) as source:
+        with open_parquet(file.uri, file.options or options) as source:
             groups = [source.metadata.row_group(index) for index in range(source.metadata.num_row_groups)]
             rows, sizes = (tuple(getattr(g, name) for g in groups) for name in ("num_rows", "total_byte_size"))
             return Footer(file, source.schema_arrow, rows, sizes, _time_ranges(source))
     except Exception as error:
+        if file.table and isinstance(error, FileNotFoundError):
+            raise DatasetError(
+                f"{file.uri}: the table's metadata lists it, and it is not there; where old files were removed "
+                "(vacuum, expired snapshots), set a later dataset.version"
+            ) from None
         if not is_corruption(error):
             raise InfrastructureError(f"{file.uri}: cannot read its footer: {first_line(error)}") from error
         return FooterFault(file, first_line(error))

@@ -36,7 +36,22 @@ def _columns_as_images(value: object) -> object:
 class DatasetOptions(Options):
     """Which files are read, and the roles and kinds of their columns."""
 
-    source: Uris = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
+    source: Uris = Field(
+        description="File, directory, glob, or a list of them; any fsspec URI; delta:URI is a Delta table, "
+        "iceberg:CATALOG.NAMESPACE.TABLE an Iceberg table."
+    )
+    version: int | date | datetime | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        description="Version of a Delta table or snapshot id of an Iceberg table, or a day or moment whose state of "
+        "the tables is read; null reads the latest.",
+    )
+    catalog: dict[str, Any] = Field(
+        default={},
+        repr=False,
+        description="Properties of the Iceberg catalog beside pyiceberg's own configuration; never logged, never "
+        "written anywhere.",
+    )
     entity: Names = Field(default=[], description="Join keys: kept out of the statistics.")
     event_time: str | None = Field(
         default=None, description="Column that says when a row happened: profiled, not ranked."

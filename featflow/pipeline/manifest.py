@@ -104,6 +104,7 @@ class Record:
                 ),
             ],
             "inputs": self.dataset.listed(),
+            "sources": list(self.dataset.tables),
             "states": self.states,
             "state_references": context.workspace.used.public(),
             "software": software(),

@@ -62,6 +62,7 @@ def publish_again(
         "shards": {"total": shards, "computed": 0, "reused": shards},
         "passes": [],
         "warnings": [text for text in before.manifest["warnings"] if not text.startswith("lineage: ")],
+        "sources": list(dataset.tables),
         "figures": telemetry.public(),
     }
     return _compared(manifest, config, dataset, writer) if config.analyses.of_runs else manifest

@@ -1,0 +1,86 @@
+"""The sources of a dataset: plain files as they are listed, and tables as their metadata describes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from featflow.dataset.files import DataFile
+from featflow.dataset.footers import Footer, FooterFault, Footers
+from featflow.dataset.options import DatasetOptions
+from featflow.dataset.sources.delta import open_delta
+from featflow.dataset.sources.iceberg import open_iceberg
+from featflow.dataset.sources.table import Table, as_in_table
+from featflow.errors import ConfigurationError
+
+__all__ = ["FORMATS", "is_table", "open_tables", "read_footers", "table_files"]
+
+FORMATS = {"delta": open_delta, "iceberg": open_iceberg}
+"""What opens the table that a source names, by the word before the colon."""
+
+
+def is_table(source: str) -> bool:
+    """Return whether a source names a table, not files.
+
+    Examples
+    --------
+    >>> is_table("delta:s3://lake/flights"), is_table("s3://lake/flights")
+    (True, False)
+    """
+    return source.partition(":")[0] in FORMATS
+
+
+def open_tables(options: DatasetOptions) -> tuple[Table, ...]:
+    """Return the tables among a dataset's sources, in their order.
+
+    Raises
+    ------
+    ConfigurationError
+        A package is missing, ``dataset.version`` fits none or several tables, or a table is named in a wrong way.
+    DatasetError
+        There is no such table, or no such version of it.
+    SchemaError
+        A table needs what is not understood.
+    InfrastructureError
+        Storage or the catalog did not answer.
+    """
+    sources = [source for source in options.source if is_table(source)]
+    if options.version is not None and not sources:
+        raise ConfigurationError("dataset.version: no source is a table; write delta:URI or iceberg:CATALOG.TABLE")
+    if isinstance(options.version, int) and len(sources) > 1:
+        raise ConfigurationError(
+            f"dataset.version: {options.version} is a version of one table, and {len(sources)} are read; set a moment"
+        )
+    return tuple(FORMATS[source.partition(":")[0]](source, options) for source in sources)
+
+
+def table_files(tables: tuple[Table, ...], options: DatasetOptions) -> list[DataFile]:
+    """Return the files of tables; their places are told apart where there is more than one source."""
+    several = len(options.source) > 1
+    return [
+        replace(entry.file, place=f"{table.source}/{entry.file.place}") if several else entry.file
+        for table in tables
+        for entry in table.entries
+    ]
+
+
+def read_footers(
+    files: list[DataFile], tables: tuple[Table, ...], footers: Footers, options: DatasetOptions
+) -> list[Footer | FooterFault]:
+    """Return the footers of files, those of tables' files as the tables read them.
+
+    Raises
+    ------
+    DatasetError
+        A footer contradicts a table's metadata.
+    InfrastructureError
+        Storage did not answer.
+    """
+    listed = {entry.file.uri: (entry, table) for table in tables for entry in table.entries}
+    footers.add(entry.footer for entry, _ in listed.values() if entry.footer)
+    outcomes = footers.read(files, options.storage_options)
+    return [
+        as_in_table(outcome, *listed[outcome.file.uri])
+        if isinstance(outcome, Footer) and outcome.file.uri in listed
+        else outcome
+        for outcome in outcomes
+    ]
