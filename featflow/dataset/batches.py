@@ -21,11 +21,11 @@ from featflow.columns.jackknife_groups import positions
 from featflow.dataset.canonical import canonical
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.dataset.file_schemas import HIVE_NULL, leaves
-from featflow.dataset.files import DataFile
+from featflow.dataset.files import DataFile, gone_error, is_gone
 from featflow.dataset.image_bytes import images_of, stored_by_path
 from featflow.dataset.parquet import is_corruption, open_parquet
 from featflow.dataset.table_files import kept_rows
-from featflow.errors import InfrastructureError, first_line
+from featflow.errors import FeatflowError, InfrastructureError, first_line
 
 __all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
 
@@ -78,6 +78,8 @@ def read_batches(
     with ExitStack() as stack:
         try:
             categories = {column.name for column in columns if column.type == "string"}
+            if shard.file.table:
+                categories = shard.file.table.stored_names(categories)
             file = stack.enter_context(open_parquet(shard.file.uri, options, categories))
         except InfrastructureError:
             raise
@@ -154,7 +156,9 @@ def _nested_column(batch: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:
     return array
 
 
-def _read_failure(shard: Shard, error: Exception) -> InfrastructureError:
+def _read_failure(shard: Shard, error: Exception) -> FeatflowError:
+    if is_gone(shard.file, error):
+        return gone_error(shard.file.uri)
     return InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry")
 
 

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from featflow.dataset.table_files import IMMUTABLE, TableFile
-from featflow.errors import InfrastructureError
+from featflow.errors import DatasetError, InfrastructureError
 from featflow.storage.retries import with_retries
 from featflow.storage.store import reason, resolve
 
-__all__ = ["DataFile", "changed_error", "check_unchanged", "read_object", "version_of"]
+__all__ = ["DataFile", "changed_error", "check_unchanged", "gone_error", "is_gone", "read_object", "version_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,19 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
         raise InfrastructureError(f"{file.uri}: cannot look at it: {reason(error)}; retry") from error
     if (int(info["size"] or 0), version_of(info)) != (file.size, file.version):
         raise changed_error(file.uri)
+
+
+def is_gone(file: DataFile, error: Exception) -> bool:
+    """Return whether an error says that a table's file is not there: no retry brings it back."""
+    return file.version == IMMUTABLE and isinstance(error, FileNotFoundError)
+
+
+def gone_error(uri: str) -> DatasetError:
+    """Return the error of a file that a table's metadata lists and that is not there."""
+    return DatasetError(
+        f"{uri}: the table's metadata lists it, and it is not there; where old files were removed (vacuum, expired "
+        "snapshots), set a later dataset.version"
+    )
 
 
 def changed_error(uri: str) -> InfrastructureError:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from featflow.dataset.files import DataFile
+from featflow.dataset.files import DataFile, gone_error, is_gone
 from featflow.dataset.parquet import is_corruption, open_parquet
-from featflow.errors import DamagedError, DatasetError, InfrastructureError, first_line
+from featflow.errors import DamagedError, InfrastructureError, first_line
 from featflow.storage.store import Store
 
 __all__ = ["DAY", "PATH", "Footer", "FooterFault", "Footers", "Range", "microseconds"]
@@ -146,11 +146,8 @@ def _read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFaul
             rows, sizes = (tuple(getattr(g, name) for g in groups) for name in ("num_rows", "total_byte_size"))
             return Footer(file, source.schema_arrow, rows, sizes, _time_ranges(source))
     except Exception as error:
-        if file.table and isinstance(error, FileNotFoundError):
-            raise DatasetError(
-                f"{file.uri}: the table's metadata lists it, and it is not there; where old files were removed "
-                "(vacuum, expired snapshots), set a later dataset.version"
-            ) from None
+        if is_gone(file, error):
+            raise gone_error(file.uri) from None
         if not is_corruption(error):
             raise InfrastructureError(f"{file.uri}: cannot read its footer: {first_line(error)}") from error
         return FooterFault(file, first_line(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,11 +78,17 @@ class TableFile:
         places = dict(field_keys(schema, field_id if by_id else field_name))
         for name, key in self.fields:
             if key not in places:
+                stored = f"{'id' if by_id else 'name'} {'.'.join(str(part) for part in key)}"
                 raise SchemaError(
-                    f"{uri}: the table's column '{name}' is {key} in its files, and this one has none; "
-                    "the file is not as the table's metadata says: rewrite it"
+                    f"{uri}: no field of {stored}, which the table's metadata says is its column '{name}'; "
+                    "rewrite the file"
                 )
         return {name: places[key] for name, key in self.fields}
+
+    def stored_names(self, names: Collection[str]) -> set[str]:
+        """Return the dotted names in the file of some columns, as far as keys are names; else those in the table."""
+        keys = dict(self.fields)
+        return {".".join(str(part) for part in keys.get(name, (name,))) for name in names} | set(names)
 
     def converted(self, name: str, array: pa.Array) -> pa.Array:
         """Return a column's values in the type that the table gives them."""

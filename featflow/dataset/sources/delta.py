@@ -56,6 +56,7 @@ def open_delta(source: str, options: DatasetOptions) -> Table:
         Storage did not answer.
     """
     try:
+        import deltalake  # noqa: F401, PLC0415
         from deltalake.exceptions import DeltaError, DeltaProtocolError, TableNotFoundError  # noqa: PLC0415  0.2 s
     except ImportError:
         raise ConfigurationError(

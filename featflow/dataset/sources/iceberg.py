@@ -113,7 +113,8 @@ def _read(source: str, table: Any, options: DatasetOptions) -> Table:
 
     snapshot = _snapshot(source, table, options)
     refuse_equality_deletes(source, snapshot, table.io)
-    scan = table.scan(snapshot_id=snapshot.snapshot_id)
+    # A snapshot has the columns of its time: with no version asked for, those of today are read.
+    scan = table.scan() if options.version is None else table.scan(snapshot_id=snapshot.snapshot_id)
     projection, tasks = scan.projection(), list(scan.plan_files())
     schema = _small_strings(schema_to_pyarrow(projection))
     by_path = {path: key for key, path in field_keys(schema, field_id)}

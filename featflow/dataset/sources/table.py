@@ -66,7 +66,9 @@ class Table:
 
     def public(self) -> dict[str, Any]:
         """Return what a manifest says of it, as JSON values."""
-        return {"source": self.source, "version": self.version, "files": len(self.entries), "rows": self.rows}
+        columns = {name: str(kind) for name, _, kind in leaves(self.schema)}
+        counts = {"files": len(self.entries), "rows": self.rows}
+        return {"source": self.source, "version": self.version, "columns": columns} | counts
 
 
 def as_in_table(footer: Footer, entry: TableEntry, table: Table) -> Footer:

@@ -17,6 +17,7 @@ from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.parquet import open_parquet
 from featflow.dataset.schema_inference import infer_columns
+from featflow.dataset.sources.opening import is_table
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.export.feast.types import DTYPES, TIME, feature_type, key_dtype
 from featflow.storage.run import Run
@@ -173,6 +174,10 @@ def open_source(run: Run) -> Source:
     for key, meaning in (("entity", "join keys"), ("event_time", "the column that says when a row happened")):
         if not getattr(options, key):
             raise ConfigurationError(f"{run.uri}: Feast needs {meaning}; set dataset.{key} and run again")
+    if tables := [source for source in options.source if is_table(source)]:
+        raise ConfigurationError(
+            f"{run.uri}: Feast is given files, and {tables[0]} is a table; its rows are not exported"
+        )
     inputs = tuple((i["uri"], i["size"], i["version"], tuple(i["row_groups"])) for i in run.inputs())
     read_uris = {entry["uri"] for entry in run.manifest["inputs"]}
     quarantined = run.table("quarantine", ["uri", "row_group"]).to_dicts()
