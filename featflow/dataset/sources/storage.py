@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -47,7 +48,7 @@ def delta_options(options: Mapping[str, Any]) -> dict[str, str]:
     """
     values = _values(options)
     told = {name: values[path] for path, name, _ in S3 if path in values}
-    if told.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+    if told.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT_URL", "")).startswith("http://"):
         told["AWS_ALLOW_HTTP"] = "true"
     if options.get("anon"):
         told["AWS_SKIP_SIGNATURE"] = "true"
