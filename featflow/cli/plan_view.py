@@ -45,6 +45,8 @@ def shown_plan(config: Config, planned: Plan) -> Table:
     table.add_row("states at most", states)
     table.add_row("engine", f"{shown_engine(planned.engine)}: {planned.engine_reason}")
     table.add_row("memory", f"about {shown_size(planned.memory_bytes)}; budget {shown_size(planned.memory_budget)}")
+    for each in planned.passed_over:
+        table.add_row("not read", escape(each.removeprefix("passed over ")))
     for note in planned.notes:
         table.add_row("note", escape(note))
     return table

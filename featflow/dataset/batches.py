@@ -20,9 +20,10 @@ from featflow.columns.column import POSITION, Column, Kind
 from featflow.columns.jackknife_groups import positions
 from featflow.dataset.canonical import canonical
 from featflow.dataset.dataset import Quarantined, Shard
-from featflow.dataset.file_schemas import HIVE_NULL, leaves
 from featflow.dataset.files import DataFile, gone_error, is_gone
+from featflow.dataset.footer import HIVE_NULL
 from featflow.dataset.image_bytes import images_of, stored_by_path
+from featflow.dataset.nested_fields import leaves
 from featflow.dataset.parquet import is_corruption, open_parquet
 from featflow.dataset.table_files import kept_rows
 from featflow.errors import FeatflowError, InfrastructureError, first_line
@@ -80,7 +81,7 @@ def read_batches(
             categories = {column.name for column in columns if column.type == "string"}
             if shard.file.table:
                 categories = shard.file.table.stored_names(categories)
-            file = stack.enter_context(open_parquet(shard.file.uri, options, categories))
+            file = stack.enter_context(open_parquet(shard.file.uri, options, shard.row_groups, categories))
         except InfrastructureError:
             raise
         except Exception as error:

@@ -9,10 +9,13 @@ from typing import Any
 
 from featflow.columns.column import Column, Role
 from featflow.dataset.event_window import in_window, window_of
+from featflow.dataset.file_names import is_perhaps_parquet
 from featflow.dataset.files import DataFile
-from featflow.dataset.footers import Footer, FooterFault, Footers
-from featflow.dataset.listing import list_data_files
+from featflow.dataset.footer import Footer, FooterFault
+from featflow.dataset.footers import Footers
+from featflow.dataset.listing import Listing, list_data_files
 from featflow.dataset.options import DatasetOptions
+from featflow.dataset.passed_over import PassedOver, Reason, told
 from featflow.dataset.schema_inference import infer_columns
 from featflow.dataset.sources.opening import is_table, open_tables, read_footers, table_files
 from featflow.dataset.transform_options import Derivation
@@ -106,6 +109,8 @@ class Dataset:
     """Columns skipped or widened, for the run's warnings."""
     derivations: tuple[Derivation, ...] = ()
     """Columns to be derived from others, until they are added to `columns`."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """What lies below the sources and is not read."""
     tables: tuple[dict[str, Any], ...] = ()
     """Source, version and counted rows of the tables among the sources, as a manifest lists them."""
 
@@ -161,28 +166,31 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     """
     tables = open_tables(options)
     plain = [source for source in options.source if not is_table(source)]
-    files = list_data_files(plain, options.storage_options, output) + table_files(tables, options)
-    if not files:
+    listing = list_data_files(plain, options.storage_options, output)
+    listing = Listing((*listing.files, *table_files(tables, options)), listing.passed_over)
+    if not listing.files:
         raise DatasetError(f"{', '.join(options.source)}: the table has no files; check dataset.source")
-    outcomes = read_footers(files, tables, footers or Footers(None), options)
+    outcomes = read_footers(listing.files, tables, footers or Footers(None), options)
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
+    faults, passed_over = _unreadable([each for each in outcomes if isinstance(each, FooterFault)], listing)
     quarantined = tuple(
-        Quarantined(fault.file.uri, "unreadable_file", fault.detail, nbytes=fault.file.size)
-        for fault in outcomes
-        if isinstance(fault, FooterFault)
+        Quarantined(fault.file.uri, "unreadable_file", fault.detail, nbytes=max(fault.file.size, 0)) for fault in faults
     )
     if not readable:
-        first = quarantined[0]
+        first = next(each for each in outcomes if isinstance(each, FooterFault))
         raise DatasetError(
-            f"{first.uri}: not a readable Parquet file: {first.detail} "
-            f"({len(files)} of {len(files)} files); check dataset.source"
+            f"{first.file.uri}: not a readable Parquet file: {first.detail} "
+            f"({len(outcomes)} of {len(outcomes)} files); check dataset.source"
         )
     window = window_of(options, readable)
+    notes = told(passed_over)
     if window:
+        notes += window.notes
         readable = in_window(readable, window, str(options.event_time))
-    inferred = infer_columns([(footer.file, footer.schema) for footer in readable], options)
+    inferred = infer_columns(readable, options)
     width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
     shards = tuple(shard for footer in readable for shard in _shards(footer, width, size))
+    files = [file for file in listing.files if file.uri not in {entry.uri for entry in passed_over}]
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(
@@ -192,12 +200,20 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         inferred.images,
         shards,
         len(files),
-        sum(file.size for file in files),
+        sum(max(file.size, 0) for file in files),
         quarantined,
-        inferred.notes,
+        (*notes, *inferred.notes),
         inferred.derivations,
+        passed_over,
         tuple(table.public() for table in tables),
     )
+
+
+def _unreadable(faults: list[FooterFault], listing: Listing) -> tuple[list[FooterFault], tuple[PassedOver, ...]]:
+    """Return the faults of Parquet files, and all that is passed over: also files that are something else."""
+    foreign = [fault for fault in faults if fault.is_foreign and is_perhaps_parquet(fault.file.uri.rpartition("/")[2])]
+    others = (PassedOver(fault.file.uri, Reason.OTHER_CONTENT) for fault in foreign)
+    return [fault for fault in faults if fault not in foreign], (*listing.passed_over, *others)
 
 
 def _shards(footer: Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:

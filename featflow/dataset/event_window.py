@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
-from featflow.dataset.footers import Footer, microseconds
+import numpy as np
+
+from featflow.dataset.footer import Footer, microseconds
 from featflow.dataset.options import DatasetOptions
 from featflow.errors import DatasetError, SchemaError
 
@@ -29,9 +31,17 @@ class Window:
     end: int
     """First microsecond after it."""
 
+    notes: tuple[str, ...] = ()
+    """What is to be told of how its end was found."""
+
     def __str__(self) -> str:
-        low, high = (datetime.fromtimestamp(at / 1e6, UTC).isoformat(" ") for at in (self.start, self.end))
-        return f"{low} to {high}"
+        return f"{_text(self.start)} to {_text(self.end)}"
+
+
+def _text(time: int) -> str:
+    """Return a time in words; numpy knows the years that Python's datetime has none for."""
+    seconds = np.datetime64(time // 10**6, "s")
+    return f"{str(seconds).replace('T', ' ')}+00:00"
 
 
 def window_of(options: DatasetOptions, footers: Sequence[Footer]) -> Window | None:
@@ -53,14 +63,31 @@ def window_of(options: DatasetOptions, footers: Sequence[Footer]) -> Window | No
     width = int(count) * WIDTHS[unit] // timedelta(microseconds=1)
     if options.as_of is not None:
         end = _end_of(options.as_of)
-    else:
-        name = str(options.event_time)
-        latest_times = [high for footer in footers for _, high in footer.times(name) if high is not None]
-        if not latest_times:
-            raise SchemaError(f"dataset.window: no file says when its rows of '{name}' are; write statistics, or as_of")
-        step = WIDTHS["hour" if unit == "hour" else "day"] // timedelta(microseconds=1)
-        end = (max(latest_times) // step + 1) * step
-    return Window(end - width, end)
+        return Window(end - width, end)
+    step = WIDTHS["hour" if unit == "hour" else "day"] // timedelta(microseconds=1)
+    latest, notes = _latest(footers, str(options.event_time), microseconds(datetime.now(UTC)) + DAY)
+    end = (latest // step + 1) * step
+    return Window(end - width, end, notes)
+
+
+def _latest(footers: Sequence[Footer], name: str, tomorrow: int) -> tuple[int, tuple[str, ...]]:
+    """Return the latest time of a column that is not in the future, and notes on files that hold later ones.
+
+    A sentinel such as 9999-12-31, or a clock that is ahead, must not move the window past all rows. Where all times are
+    in the future, they are taken as they are.
+    """
+    ranges = [(footer.file.uri, low, high) for footer in footers for low, high in footer.times(name)]
+    known = [(uri, low, high) for uri, low, high in ranges if low is not None and high is not None and low <= high]
+    if not known:
+        raise SchemaError(f"dataset.window: no file says when its rows of '{name}' are; write statistics, or as_of")
+    past = [time for _, low, high in known for time in (low, high) if time <= tomorrow]
+    if not past:
+        return max(high for _, _, high in known), ()
+    later = {uri: high for uri, _, high in sorted(known, key=lambda each: each[2]) if high > tomorrow}
+    return max(past), tuple(
+        f"{uri}: '{name}' goes up to {_text(high)}, in the future; the window ends before, dataset.as_of moves it"
+        for uri, high in list(later.items())[-1:]
+    )
 
 
 def _end_of(as_of: date | datetime) -> int:
@@ -99,12 +126,15 @@ def _restrict(footer: Footer, window: Window, name: str) -> Footer:
                 f"{footer.file.uri}: row group {group} does not say when its rows are (no statistics of '{name}'); "
                 "write them, or partition by day"
             )
-        inside = low is not None and high is not None and window.start <= low and high < window.end
-        outside = low is None or high is None or high < window.start or low >= window.end
-        if count and not inside and not outside:
+        if low is None or high is None:
+            rows.append(0)
+            continue
+        inside = window.start <= low <= high < window.end
+        if count and not inside and low <= high and high >= window.start and low < window.end:
             raise SchemaError(
-                f"{footer.file.uri}: row group {group} holds rows on both sides of an edge of the window, {window}; "
-                "write a file or a row group per day"
+                f"{footer.file.uri}: row group {group} holds rows on both sides of an edge of the window, {window}: "
+                f"its '{name}' goes from {_text(low)} to {_text(high)}; write a file or a row group per day, and null "
+                "for times that are not known"
             )
         rows.append(count if inside else 0)
     return replace(footer, group_rows=tuple(rows))

@@ -1,26 +1,45 @@
-"""The files of a dataset's sources, as storage lists them."""
+"""The files of a dataset's sources, as storage lists them, and what is passed over."""
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import takewhile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from featflow.dataset.file_names import PARQUET_SUFFIXES, is_parquet_by_name, is_perhaps_parquet
 from featflow.dataset.files import DataFile, version_of
-from featflow.errors import DatasetError, InfrastructureError
+from featflow.dataset.local_files import entry, find_local
+from featflow.dataset.passed_over import PassedOver, Reason
+from featflow.dataset.table_folders import HOW_TO_READ, tables_above, tables_below
+from featflow.errors import DatasetError, InfrastructureError, SchemaError
 from featflow.storage.retries import with_retries
-from featflow.storage.store import is_local, matching, reason, resolve
+from featflow.storage.store import is_local, matcher, reason, resolve
 
-__all__ = ["list_data_files"]
+__all__ = ["Listing", "list_data_files"]
 
-PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
+PATTERN = re.compile(r"[*?\[]")
+RUN_OF_FEATFLOW = re.compile(r"^(.*)/runs/\d{8}T\d{6}Z-[0-9a-f]{6}/")
+"""A run's folder below an output, see `featflow.storage.run.new_run_id`."""
 
 
-def list_data_files(sources: list[str], options: dict[str, Any], output: str | None = None) -> list[DataFile]:
-    """Return the Parquet files of all sources, sorted by URI within each source.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What sources hold."""
+
+    files: tuple[DataFile, ...]
+    """Files to read, in order of the sources and sorted by URI within each."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """What is not read."""
+
+
+def list_data_files(sources: list[str], options: dict[str, Any], output: str | None = None) -> Listing:
+    """Return the Parquet files of all sources; a file that several sources name counts once.
 
     Parameters
     ----------
@@ -30,68 +49,178 @@ def list_data_files(sources: list[str], options: dict[str, Any], output: str | N
     Raises
     ------
     DatasetError
-        A source does not exist, or holds no Parquet file.
+        A source does not exist, holds no Parquet file, or is a table of a format that files alone do not tell.
+    SchemaError
+        A path names a partition key twice.
     InfrastructureError
         Storage did not answer.
     """
     files: dict[str, DataFile] = {}
+    passed: dict[str, PassedOver] = {}
     roots = []
     for source in sources:
-        root, listed = _list_source(source, options)
-        inputs = [file for file in listed if not _is_below(file.uri, output, options)]
-        if not inputs:
-            suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
-            raise DatasetError(
-                f"{source}: no Parquet files there ({suffixes}); check dataset.source. Other formats are not read: "
-                "polars converts CSV in a line, pl.scan_csv(...).sink_parquet(...)"
-            )
-        files.update({file.uri: file for file in inputs})
+        root, listing = _list_source(source, options, output)
+        if not listing.files:
+            raise _nothing_there(source, listing.passed_over)
+        files |= {file.uri: files.get(file.uri, file) for file in listing.files}
+        passed |= {each.uri: each for each in listing.passed_over}
         roots.append(root.rstrip("/").split("/"))
     common_depth = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))
-    return [replace(file, place="/".join(file.uri.split("/")[common_depth:])) for file in files.values()]
+    placed = (replace(file, place="/".join(file.uri.split("/")[common_depth:])) for file in files.values())
+    return Listing(tuple(placed), tuple(each for each in passed.values() if each.uri not in files))
 
 
-def _list_source(source: str, options: dict[str, Any]) -> tuple[str, list[DataFile]]:
-    """Return the URI of the folder that a source names, or in which it is, and its files."""
+def _nothing_there(source: str, passed: tuple[PassedOver, ...]) -> DatasetError:
+    suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
+    instead = f"; passed over {len(passed)}, the first is {passed[0].uri} ({passed[0].reason})" if passed else ""
+    pattern = (
+        "; *, ? and [ ] in it are a pattern, as no file of that very name is there" if PATTERN.search(source) else ""
+    )
+    return DatasetError(
+        f"{source}: no Parquet files there ({suffixes}){instead}{pattern}; check dataset.source. Other formats are not "
+        "read: polars converts CSV in a line, pl.scan_csv(...).sink_parquet(...)"
+    )
+
+
+def _list_source(source: str, options: dict[str, Any], output: str | None) -> tuple[str, Listing]:
+    """Return the URI of the folder that a source names, or in which it is, and what it holds."""
     filesystem, path = resolve(source, options)
+    path = os.path.normpath(path) if is_local(filesystem) else path.rstrip("/")
     try:
-        root, infos = with_retries(lambda: _folder_and_infos(filesystem, path))
+        found = with_retries(lambda: _find(filesystem, path))
     except FileNotFoundError:
         raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
     except Exception as error:
         raise InfrastructureError(f"{source}: cannot list it: {reason(error)}") from error
-    return _uri(filesystem, root), [
-        _data_file(filesystem, key, info, root)
-        for key, info in sorted(infos.items())
-        if key == path or (key.endswith(PARQUET_SUFFIXES) and not _is_hidden(key.removeprefix(root)))
-    ]
+    own = _root_of(output, filesystem, options)
+    outputs = _outputs(found)
+    files, passed = [], list(found.passed)
+    for key in sorted(filter(found.is_named, found.infos)):
+        why = Reason.OUTPUT if own and key.startswith(own) else None
+        why = why or (None if key == path else _reason_against(key.removeprefix(found.root), key, outputs))
+        if why:
+            passed.append(PassedOver(_uri(filesystem, key), why))
+        else:
+            files.append(_data_file(filesystem, key, found.infos[key], found.root))
+    _refuse_tables(filesystem, found, files)
+    named = [replace(each, uri=_uri(filesystem, each.uri)) for each in passed]
+    return _uri(filesystem, found.root), Listing(tuple(files), tuple(named))
 
 
-def _folder_and_infos(filesystem: Any, path: str) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Return the folder below which paths name partitions, and the filesystem's entries of its files, by path."""
-    if any(character in path for character in "*?["):
-        return re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0], matching(filesystem, path)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    root: str
+    """Folder below which paths name partitions."""
+    infos: dict[str, dict[str, Any]]
+    """The filesystem's entries of all files below it, by path."""
+    passed: list[PassedOver]
+    """What is passed over whatever it is named."""
+    is_named: Callable[[str], bool] = lambda _: True
+    """Whether the source names a path."""
+
+
+def _find(filesystem: Any, path: str) -> _Found:
+    """Return what a source names; a path that is there is taken as it is written, only another one is a pattern."""
+    if PATTERN.search(path) and not filesystem.exists(path):
+        root = PATTERN.split(path, maxsplit=1)[0].rpartition("/")[0]
+        return _Found(root, *_find_below(filesystem, root), _is_matched(path, root))
     if filesystem.isdir(path):
-        return path, filesystem.find(path, detail=True)
-    return path.rpartition("/")[0], {path: filesystem.info(path)}
+        return _Found(path, *_find_below(filesystem, path))
+    info = entry(path) if is_local(filesystem) else filesystem.info(path)
+    if info["size"] is None and is_local(filesystem) and not Path(path).is_symlink():
+        raise FileNotFoundError(path)
+    return _Found(path.rpartition("/")[0], {path: info}, [])
 
 
-def _is_below(uri: str, output: str | None, options: dict[str, Any]) -> bool:
+def _find_below(filesystem: Any, root: str) -> tuple[dict[str, dict[str, Any]], list[PassedOver]]:
+    if is_local(filesystem):
+        return find_local(root)
+    infos = filesystem.find(root, detail=True)
+    return {path: info for path, info in infos.items() if info["type"] == "file" and not path.endswith("/")}, []
+
+
+def _is_matched(pattern: str, root: str) -> Callable[[str], bool]:
+    """Return whether a file, or a folder in which it lies, matches a pattern, as a function."""
+    matches = lru_cache(matcher(pattern.rstrip("/")))
+    depth = root.count("/") + 1
+
+    def is_matched(path: str) -> bool:
+        parts = path.split("/")
+        return any(matches("/".join(parts[:count])) for count in range(len(parts), depth, -1))
+
+    return is_matched
+
+
+def _root_of(output: str | None, filesystem: Any, options: dict[str, Any]) -> str | None:
+    """Return the path of the output with a slash at its end; None if it lies on another kind of storage."""
     if output is None:
-        return False
-    (filesystem, root), (other, path) = resolve(output, options), resolve(uri, options)
-    return type(filesystem) is type(other) and path.startswith(f"{root.rstrip('/')}/")
+        return None
+    other, path = resolve(output, options)
+    return f"{path.rstrip('/')}/" if type(other) is type(filesystem) else None
 
 
-def _is_hidden(path: str) -> bool:
-    """Whether Hive and Spark pass over a path: temporary files, markers and checksums begin with _ or a dot."""
-    return any(part.startswith(("_", ".")) for part in PurePosixPath(path).parts)
+def _outputs(found: _Found) -> set[str]:
+    """Return the folders below a source that featflow wrote runs to, each with a slash at its end."""
+    matches = (RUN_OF_FEATFLOW.match(path.removeprefix(found.root)) for path in found.infos)
+    return {f"{found.root}{match[1]}/" for match in matches if match and match[1]}
+
+
+def _reason_against(path: str, key: str, outputs: set[str]) -> Reason | None:
+    """Return why a file is not read, None if it is.
+
+    Parameters
+    ----------
+    path, key
+        Path below the source, and whole path.
+    """
+    if any(key.startswith(output) for output in outputs):
+        return Reason.OTHER_OUTPUT
+    *folders, name = PurePosixPath(path.lstrip("/")).parts
+    if name.startswith(("_", ".")) or any(map(_is_hidden, folders)):
+        return Reason.HIDDEN
+    return None if is_parquet_by_name(name) or is_perhaps_parquet(name) else Reason.OTHER_NAME
+
+
+def _is_hidden(folder: str) -> bool:
+    """Whether Hive and Spark pass over a folder: temporary ones begin with _ or a dot, and so may a partition key."""
+    return folder.startswith(".") or (folder.startswith("_") and "=" not in folder)
+
+
+def _refuse_tables(filesystem: Any, found: _Found, files: list[DataFile]) -> None:
+    """Raise DatasetError where files belong to a table whose metadata say which of them count, and which rows."""
+    is_there = lambda path: with_retries(lambda: filesystem.exists(path))  # noqa: E731
+    tables = dict(tables_below(found.root, found.infos)) | dict(tables_above(found.root, is_there))
+    for folder, name in sorted(tables.items()):
+        table = _uri(filesystem, folder)
+        if any(file.uri.startswith(f"{table}/") for file in files):
+            raise DatasetError(
+                f"{table}: a {name} table, whose files may hold removed rows; {HOW_TO_READ[name].format(table=table)}"
+            )
 
 
 def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
-    folders = PurePosixPath(path.removeprefix(root)).parts[:-1]
-    partitions = tuple((key, unquote(value)) for key, mark, value in (part.partition("=") for part in folders) if mark)
-    return DataFile(_uri(filesystem, path), int(info["size"] or 0), version_of(info), partitions)
+    size = -1 if info["size"] is None else int(info["size"])
+    return DataFile(_uri(filesystem, path), size, version_of(info), _partitions(path, root))
+
+
+def _partitions(path: str, root: str) -> tuple[tuple[str, str], ...]:
+    """Return the hive partition keys and values of a file, those of the source's own last folders included.
+
+    Examples
+    --------
+    >>> _partitions("lake/day=1/order%20type=a%2Fb/x.parquet", "lake/day=1")
+    (('day', '1'), ('order type', 'a/b'))
+    """
+    names = root.split("/")
+    while names and "=" in names[-1]:
+        names.pop()
+    folders = path.split("/")[len(names) : -1]
+    pairs = [(unquote(key), unquote(value)) for key, mark, value in (part.partition("=") for part in folders) if mark]
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise SchemaError(f"{path}: partition key '{repeated}' is twice in this path; rename one of the folders")
+    return tuple(pairs)
 
 
 def _uri(filesystem: Any, path: str) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from featflow.columns.column import Column, Kind, Role
-from featflow.dataset.file_schemas import FileColumn, FileSchema, unify
+from featflow.dataset.file_notes import absences, same_but_for_case
+from featflow.dataset.file_schemas import FileColumn, unify
+from featflow.dataset.footer import Footer
 from featflow.dataset.image_options import ImageOptions
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import Derivation, TransformOptions
@@ -19,8 +21,14 @@ TIME_NUMBERS = {"int64"}
 """Canonical types of numbers that may be read as time, in microseconds since 1970 UTC."""
 FILE_KEYS = {"entity", "images"}
 """Keys whose columns must be in files, not derived: rows are joined by them, or pictures read from them."""
-UNREAD = {"other", "image"}
+UNREAD = {"other", "image", "binary", "encrypted"}
 """Families of types that are neither numbers nor words, so that columns of them are skipped."""
+READ_AS_WORDS = {"category", "text"}
+"""Kinds that a column of bytes may be set to."""
+NO_KEY = UNREAD - {"binary"}
+"""Families of which a join key cannot be."""
+NAMED_TYPES = 5
+"""Columns that a message names with their types."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Inferred:
     """Columns to be derived from others."""
 
 
-def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inferred:
+def infer_columns(footers: Sequence[Footer], options: DatasetOptions) -> Inferred:
     """Return the columns to analyse, the keys, the weight, and notes on columns skipped or widened.
 
     Raises
@@ -52,26 +60,25 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
         A column is configured for two roles.
     """
     derive_inputs = {name for entry in options.derive for name in entry.inputs}
-    file_columns = unify(schemas, lambda name: name not in derive_inputs and _is_named(name, options.exclude))
+    file_columns = unify(footers, lambda path: ".".join(path) not in derive_inputs and _is_named(path, options.exclude))
     derivations = _derivations(options, file_columns)
     derived = {column.name: column for each in derivations for column in each.outputs}
-    _check_names(options, list(file_columns), list(derived))
+    _check_names(options, file_columns, list(derived))
     images = {image.column for image in options.images}
-    columns, notes, set_apart = [], [], {*options.entity, options.weight, *images}
-    for name, (family, canonical, source_type, _) in (file_columns | _as_file_columns(derived)).items():
+    columns, notes, skipped = [], [], []
+    set_apart = {*options.entity, options.weight, *images}
+    for name, (family, canonical, source_type, _, path) in (file_columns | _as_file_columns(derived)).items():
         excluded = (
             name in options.exclude and name not in file_columns
             if name in derived
-            else _is_named(name, options.exclude)
+            else _is_named(path, options.exclude)
         )
         if excluded or name in set_apart:
             continue
-        if family in UNREAD:
-            key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
-            if key:
-                raise SchemaError(f"dataset.{key}: '{name}' is {source_type}, which is not analysed; choose another")
-            hint = "; if it holds images, name it in dataset.images" if family == "image" else ""
-            notes.append(f"column '{name}' skipped: {source_type} is not analysed{hint}")
+        if family in UNREAD and not (family == "binary" and options.kinds.get(name) in READ_AS_WORDS):
+            _check_unread(options, name, source_type)
+            notes.append(f"column '{name}' skipped: {source_type} is not analysed{HINTS.get(family, '')}")
+            skipped.append(f"'{name}' is {source_type}")
             continue
         kind = Kind(options.kinds[name]) if name in options.kinds else GUESSED_KIND[family]
         if name == options.event_time:
@@ -94,26 +101,49 @@ def infer_columns(schemas: Sequence[FileSchema], options: DatasetOptions) -> Inf
                 f"column '{name}' is {source_type.replace('|', ' and ')} in different files, read as {read_as}"
             )
     if not images and not any(column.role is not Role.EVENT_TIME for column in columns):
-        raise SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
+        raise _nothing_left(skipped)
     notes += [
-        f"dataset.entity: '{name}' is {file_columns[name][2]}, which cannot group rows for error bars"
+        f"dataset.entity: '{name}' is {file_columns[name].source_type}, which cannot group rows for error bars"
         for name in options.entity
-        if file_columns[name][0] in UNREAD
+        if file_columns[name].family in NO_KEY
     ]
+    from_files = tuple(column for column in columns if column.name not in derived)
+    notes += [*absences(footers, [column.name for column in from_files]), *same_but_for_case(file_columns)]
     entity = (
-        Column(name, "string", Kind.CATEGORY, source_type=file_columns[name][2])
+        Column(name, "string", Kind.CATEGORY, source_type=file_columns[name].source_type)
         for name in options.entity
-        if file_columns[name][0] not in UNREAD
+        if file_columns[name].family not in NO_KEY
     )
     image_columns = tuple(_image_column(name, file_columns[name]) for name in file_columns if name in images)
-    _check_splits(options, [*(column.name for column in columns if column.name not in derived), *options.entity])
+    _check_splits(options, [*(column.name for column in from_files), *options.entity])
     weight = _weight_column(file_columns | _as_file_columns(derived), options.weight)
     derivations = [
         replace(each, outputs=tuple(column for column in columns if column.name in {out.name for out in each.outputs}))
         for each in derivations
     ]
-    from_files = tuple(column for column in columns if column.name not in derived)
     return Inferred(from_files, tuple(entity), weight, image_columns, tuple(notes), tuple(derivations))
+
+
+def _check_unread(options: DatasetOptions, name: str, source_type: str) -> None:
+    """Raise SchemaError where a column that cannot be read as numbers or words is named for a role or a kind."""
+    if name in options.kinds:
+        raise SchemaError(
+            f"dataset.kinds: '{name}' is {source_type}, which cannot be read as {options.kinds[name]}; take it out of "
+            "dataset.kinds, and it is skipped"
+        )
+    key = "targets" if name in options.targets else "event_time" if name == options.event_time else None
+    if key:
+        raise SchemaError(f"dataset.{key}: '{name}' is {source_type}, which is not analysed; choose another")
+
+
+def _nothing_left(skipped: list[str]) -> SchemaError:
+    if not skipped:
+        return SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
+    more = f" and {len(skipped) - NAMED_TYPES} others" if len(skipped) > NAMED_TYPES else ""
+    return SchemaError(
+        f"no column can be analysed: {', '.join(skipped[:NAMED_TYPES])}{more}; columns of numbers, times, words or "
+        "booleans are analysed, and images that dataset.images names"
+    )
 
 
 def _derivations(options: DatasetOptions, file_columns: dict[str, FileColumn]) -> list[Derivation]:
@@ -132,12 +162,12 @@ def _derivations(options: DatasetOptions, file_columns: dict[str, FileColumn]) -
         for name in entry.inputs:
             if name not in (file_columns if key in FILE_KEYS else [*file_columns, *derived]):
                 _raise_unknown(key, name, [*file_columns, *derived])
-        if key == "images" and any(file_columns[name][0] == "excluded" for name in entry.inputs):
+        if key == "images" and any(file_columns[name].family == "excluded" for name in entry.inputs):
             continue  # `_check_names` reports a column that is both excluded and configured
         inputs = tuple(derived.get(name) or _input_column(name, file_columns[name], options) for name in entry.inputs)
         outputs = entry.columns(inputs)
         for column in outputs:
-            if column.name in file_columns and file_columns[column.name][0] != "excluded":
+            if column.name in file_columns and file_columns[column.name].family != "excluded":
                 raise SchemaError(f"column '{column.name}' is what dataset.{key} makes; rename it, or exclude it")
             if column.name in derived:
                 before = makers[column.name]
@@ -151,8 +181,8 @@ def _derivations(options: DatasetOptions, file_columns: dict[str, FileColumn]) -
 
 def _input_column(name: str, file_column: FileColumn, options: DatasetOptions) -> Column:
     """Return a column as transforms read it: as words, numbers or times, whatever kind it is analysed as."""
-    family, canonical, source_type, _ = file_column
-    if family == "image" or name in {image.column for image in options.images}:
+    family, canonical, source_type, _, _ = file_column
+    if family in {"image", "binary"} or name in {image.column for image in options.images}:
         return _image_column(name, file_column)
     kind = GUESSED_KIND.get(family, Kind.CATEGORY)
     if options.kinds.get(name) == "time":
@@ -165,14 +195,14 @@ def _as_file_columns(derived: dict[str, Column]) -> dict[str, FileColumn]:
     """Return families and types of derived columns as if they were read from files."""
     families = {Kind.NUMBER: "number", Kind.TIME: "time"}
     return {
-        name: (families.get(column.kind, "string"), column.type, column.source_type, "")
+        name: FileColumn(families.get(column.kind, "string"), column.type, column.source_type, "", (name,))
         for name, column in derived.items()
     }
 
 
 def _image_column(name: str, file_column: FileColumn) -> Column:
-    family, _, source_type, uri = file_column
-    if family not in {"image", "string"}:
+    family, _, source_type, uri, _ = file_column
+    if family not in {"image", "binary", "string", "null"}:
         raise SchemaError(
             f"dataset.images: '{name}' is {source_type} in {uri}; images are bytes, structs of bytes and path, or URIs"
         )
@@ -182,15 +212,14 @@ def _image_column(name: str, file_column: FileColumn) -> Column:
 def _weight_column(file_columns: dict[str, FileColumn], name: str | None) -> Column | None:
     if name is None:
         return None
-    if file_columns[name][0] not in {"number", "boolean"}:
-        raise SchemaError(f"dataset.weight: '{name}' is {file_columns[name][2]}; weights are numbers")
+    if file_columns[name].family not in {"number", "boolean"}:
+        raise SchemaError(f"dataset.weight: '{name}' is {file_columns[name].source_type}; weights are numbers")
     return Column(name, "float64", Kind.NUMBER)
 
 
-def _is_named(name: str, names: Collection[str]) -> bool:
-    """Whether the names hold a column, or a struct that contains it."""
-    parts = name.split(".")
-    return any(".".join(parts[:count]) in names for count in range(1, len(parts) + 1))
+def _is_named(path: tuple[str, ...], names: Collection[str]) -> bool:
+    """Whether the names hold the column at a path, or a struct that contains it."""
+    return any(".".join(path[:count]) in names for count in range(1, len(path) + 1))
 
 
 def _canonical_type(kind: Kind, family: str, canonical: str) -> str:
@@ -202,17 +231,18 @@ def _canonical_type(kind: Kind, family: str, canonical: str) -> str:
     return canonical if kind is Kind.NUMBER and family == "number" else "int64"
 
 
-def _check_names(options: DatasetOptions, files: list[str], derived: list[str]) -> None:
+def _check_names(options: DatasetOptions, file_columns: dict[str, FileColumn], derived: list[str]) -> None:
     event_time = [options.event_time] if options.event_time else []
     weight = [options.weight] if options.weight else []
     keys = {"entity": options.entity, "event_time": event_time, "targets": options.targets, "weight": weight}
     keys |= {"exclude": options.exclude, "images": [image.column for image in options.images]}
     for key, configured in (keys | {"kinds": list(options.kinds)}).items():
-        names = files if key in FILE_KEYS else [*files, *derived]
+        names = [*file_columns, *([] if key in FILE_KEYS else derived)]
+        paths = [column.path for column in file_columns.values()] if key == "exclude" else []
         for name in configured:
-            if name not in names and not (key == "exclude" and any(_is_named(known, [name]) for known in files)):
+            if name not in names and not any(_is_named(path, [name]) for path in paths):
                 _raise_unknown(key, name, names)
-    _check_roles(options, keys, derived)
+    _check_roles(options, keys, {name: each.path for name, each in file_columns.items() if name not in derived})
 
 
 def _raise_unknown(key: str, name: str, names: list[str]) -> None:
@@ -229,7 +259,7 @@ def _check_splits(options: DatasetOptions, names: list[str]) -> None:
             raise SchemaError(f"dataset.images: split of '{image.column}': no column '{image.split}'; {hint}")
 
 
-def _check_roles(options: DatasetOptions, keys: dict[str, list[str]], derived: list[str]) -> None:
+def _check_roles(options: DatasetOptions, keys: dict[str, list[str]], paths: dict[str, tuple[str, ...]]) -> None:
     """Raise ConfigurationError where a column is configured for two roles."""
     seen: dict[str, str] = {}
     for key, configured in keys.items():
@@ -239,7 +269,7 @@ def _check_roles(options: DatasetOptions, keys: dict[str, list[str]], derived: l
                     f"column '{name}' stands in dataset.{seen[name]} and in dataset.{key}; take it out of one"
                 )
     for name, key in seen.items():
-        if key != "exclude" and name not in derived and _is_named(name, options.exclude):
+        if key != "exclude" and name in paths and _is_named(paths[name], options.exclude):
             raise ConfigurationError(f"dataset.{key}: dataset.exclude leaves out what '{name}' is a field of")
     for name in keys["images"]:
         kind = options.kinds.get(name, "image")
@@ -247,6 +277,7 @@ def _check_roles(options: DatasetOptions, keys: dict[str, list[str]], derived: l
             raise ConfigurationError(f"column '{name}' stands in dataset.images and is {kind} in dataset.kinds")
 
 
+HINTS = dict.fromkeys(("image", "binary"), "; if it holds images, name it in dataset.images, if text, set its kind")
 GUESSED_KIND = {
     "number": Kind.NUMBER,
     "duration": Kind.NUMBER,

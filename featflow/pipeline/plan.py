@@ -15,6 +15,7 @@ from featflow.columns.column import Kind, Role
 from featflow.config import Config
 from featflow.dataset.dataset import Shard, open_dataset
 from featflow.dataset.footers import Footers
+from featflow.dataset.passed_over import told
 from featflow.execution import passes, state_store
 from featflow.execution.merge_tree import whole_name
 from featflow.execution.state_store import AnySummarizer
@@ -67,6 +68,8 @@ class Plan:
     memory_bytes: int
     """Estimated peak of the whole process tree on this machine."""
     memory_budget: int
+    passed_over: list[str]
+    """What lies below the sources and is not read, by reason."""
     notes: list[str]
 
     def public(self) -> dict[str, Any]:
@@ -135,6 +138,7 @@ def plan(config: Config) -> Plan:
         blocks=dict(Counter(spec.name for spec in specs)),
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task_bytes,
         memory_budget=int(config.budget.memory),
+        passed_over=told(dataset.passed_over, expected=True),
         notes=[*dataset.notes, *derived.notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
+from featflow.dataset.passed_over import listed_by_reason, told
 from featflow.errors import DatasetError
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.software import software
@@ -63,11 +64,17 @@ def publish_again(
         "config": config.public(),
         "shards": {"total": shards, "computed": 0, "reused": shards},
         "passes": [],
-        "warnings": [text for text in before.manifest["warnings"] if not text.startswith("lineage: ")],
         "sources": list(dataset.tables),
+        "passed_over": listed_by_reason(dataset.passed_over),
+        "warnings": [*told(dataset.passed_over), *(text for text in before.manifest["warnings"] if not _is_new(text))],
         "figures": telemetry.public(),
     }
     return _compared(manifest, config, dataset, writer) if config.analyses.of_runs else manifest
+
+
+def _is_new(warning: str) -> bool:
+    """Whether a warning is about the run itself, which says it anew: its lineage, and what it passed over."""
+    return warning.startswith(("lineage: ", "passed over "))
 
 
 def _compared(manifest: dict[str, Any], config: Config, dataset: Dataset, writer: RunWriter) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from fsspec.implementations.local import LocalFileSystem
 from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
 from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, with_retries
 
-__all__ = ["Store", "is_local", "matching", "reason", "resolve"]
+__all__ = ["Store", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
@@ -81,15 +81,18 @@ def is_local(filesystem: Any) -> bool:
     return isinstance(filesystem, LocalFileSystem)
 
 
-def matching(filesystem: Any, pattern: str) -> dict[str, dict[str, Any]]:
-    """Return the filesystem's entries of the files that a glob matches, by path.
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Return whether a path matches a glob, as a function.
 
     fsspec's own glob skips folders that cannot be listed, and so would lose files silently.
+
+    Examples
+    --------
+    >>> matcher("lake/day=*/*.parquet")("lake/day=1/a.parquet"), matcher("lake/*")("lake/day=1/a.parquet")
+    (True, False)
     """
-    root = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     matches = re.compile(fsspec.utils.glob_translate(pattern)).match
-    infos = filesystem.find(root, detail=True)
-    return {path: info for path, info in infos.items() if info["type"] == "file" and matches(path)}
+    return lambda path: matches(path) is not None
 
 
 def reason(error: BaseException) -> str:

@@ -35,7 +35,7 @@ def lake(tmp_path):
 
 
 def places(root, sources, options=None):
-    return [file.place for file in list_data_files([f"{root}{each}" for each in sources], options or {})]
+    return [file.place for file in list_data_files([f"{root}{each}" for each in sources], options or {}).files]
 
 
 @pytest.mark.parametrize("case", SOURCES)
@@ -58,7 +58,7 @@ def test_places_on_an_object_store_are_those_on_a_disk(case, lake, moto_options)
 def test_sources_that_have_nothing_in_common(lake, moto_options):
     s3fs.S3FileSystem(**moto_options).put(str(lake / NAMES[0]), "lake/alone/a.parquet")
     sources = [str(lake / "day=2"), "s3://lake/alone/a.parquet"]
-    found = list_data_files(sources, moto_options)
+    found = list_data_files(sources, moto_options).files
     assert len({file.place for file in found}) == 2
 
 

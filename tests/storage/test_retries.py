@@ -97,8 +97,8 @@ def test_each_operation_of_a_store_survives_faults_or_says_so(moto_options):
                 assert store.read(f"a/{number}") == data
                 assert f"{number}" in store.names("a")
                 assert store.sizes("data") == {f"data/part-{i}.parquet": 1000 for i in range(3)}
-                assert len(list_data_files([f"s3://{root}/data/*.parquet"], options)) == 3
-                assert len(list_data_files([f"s3://{root}/da*/part-?.parquet"], options)) == 3
+                assert len(list_data_files([f"s3://{root}/data/*.parquet"], options).files) == 3
+                assert len(list_data_files([f"s3://{root}/da*/part-?.parquet"], options).files) == 3
                 with pytest.raises(FileNotFoundError):
                     store.read("absent")
                 done += 1

@@ -65,11 +65,11 @@ def test_listing_on_s3(moto_options):
     table = pa.table({"x": [1]})
     for path in ("day=1/a.parquet", "day=2/b.parquet", "_tmp/c.parquet", "notes.txt"):
         store.write_parquet(path, table)
-    files = list_data_files(["s3://lake/listing"], moto_options)
+    files = list_data_files(["s3://lake/listing"], moto_options).files
     assert [file.uri for file in files] == ["s3://lake/listing/day=1/a.parquet", "s3://lake/listing/day=2/b.parquet"]
     assert [file.partitions for file in files] == [(("day", "1"),), (("day", "2"),)]
     assert all(file.version for file in files)
-    assert len(list_data_files(["s3://lake/listing/*/b.parquet"], moto_options)) == 1
+    assert len(list_data_files(["s3://lake/listing/*/b.parquet"], moto_options).files) == 1
     with pytest.raises(DatasetError, match="no such file"):
         list_data_files(["s3://lake/absent"], moto_options)
 

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow as pa
 
-from featflow.dataset.file_schemas import leaves
 from featflow.dataset.files import DataFile
+from featflow.dataset.nested_fields import leaves
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.sources.storage import delta_options, same_uri
 from featflow.dataset.sources.table import Table, TableEntry

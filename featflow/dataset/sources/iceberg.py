@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from featflow.dataset.file_schemas import leaves
 from featflow.dataset.files import DataFile
-from featflow.dataset.footers import DAY, Footer, Range
+from featflow.dataset.footer import DAY, NO_TIME, Footer, Range
+from featflow.dataset.nested_fields import leaves
 from featflow.dataset.options import DatasetOptions
+from featflow.dataset.read_footer import has_range
 from featflow.dataset.sources.delta import end_of
 from featflow.dataset.sources.iceberg_deletes import deleted_rows, refuse_equality_deletes
 from featflow.dataset.sources.storage import iceberg_options, same_uri, without_secrets
@@ -176,6 +177,12 @@ class _Files:
         return same_uri(self.table.location(), self.options).rstrip("/") + "/"
 
     @cached_property
+    def ranged(self) -> dict[str, Key]:
+        """Columns whose first and last values a footer is asked for, and their keys."""
+        keys = {path: key for key, path in field_keys(self.schema, field_id)}
+        return {name: keys[path] for name, path, kind in leaves(self.schema) if has_range(kind)}
+
+    @cached_property
     def primitive_ids(self) -> set[int]:
         """Ids of all fields that hold values."""
         fields = (self.projection.find_field(each) for each in self.projection.field_ids)
@@ -188,22 +195,23 @@ class _Files:
         uri = same_uri(file.file_path, self.options)
         place = uri.removeprefix(self.root)
         listed = DataFile(uri, file.file_size_in_bytes, IMMUTABLE, place=place, options=self.lent)
-        footer = self._footer(file, listed) if self._describes(file) else None
-        return TableEntry(listed, file.record_count, deleted.get(file.file_path), self._constants(file), footer)
+        gone, constants = deleted.get(file.file_path), self._constants(file)
+        return TableEntry(listed, file.record_count, gone, constants, self._described(file, listed))
 
-    def _describes(self, file: Any) -> bool:
-        """Whether a manifest's entry says all that is needed of a footer: one row group, and which columns it holds."""
+    def _described(self, file: Any, listed: DataFile) -> Footer | None:
+        """Return what the footer of a file would say, from its manifest entry; None where that does not say enough.
+
+        It must be one row group, of which it is known which columns it holds and where its times lie.
+        """
         one_group = len(file.split_offsets or ()) == 1
-        return one_group and not self.has_mapping and self.primitive_ids <= set(file.column_sizes or ())
-
-    def _footer(self, file: Any, listed: DataFile) -> Footer:
+        if not one_group or self.has_mapping or not self.primitive_ids <= set(file.column_sizes or ()):
+            return None
         ranges: dict[str, tuple[Range, ...]] = {}
-        for each in self.projection.fields:
-            low, high = (
-                _moment(each.field_type, (of or {}).get(each.field_id)) for of in (file.lower_bounds, file.upper_bounds)
-            )
-            if low is not None or high is not None:
-                ranges[each.name] = ((low, high),)
+        for name, key in self.ranged.items():
+            bounds = _bounds(file, self.projection.find_field(key[-1]))
+            if bounds is None:
+                return None
+            ranges[name] = (bounds,)
         return Footer(listed, self.schema, (file.record_count,), (file.file_size_in_bytes,), ranges)
 
     def _constants(self, file: Any) -> dict[str, Any]:
@@ -227,15 +235,22 @@ def _python_value(value: Any, kind: pa.DataType) -> Any:
     return pa.scalar(value, kind).as_py() if isinstance(value, int) and pa.types.is_temporal(kind) else value
 
 
-def _moment(kind: Any, bound: bytes | None) -> int | None:
-    """Return a bound of a column of times in microseconds since 1970 UTC; None for other columns."""
+def _bounds(file: Any, column: Any) -> Range | None:
+    """Return the first and last value of a column of times (in microseconds since 1970 UTC) or whole decimals."""
     from pyiceberg.conversions import from_bytes  # noqa: PLC0415
-    from pyiceberg.types import DateType, TimestampType, TimestamptzType  # noqa: PLC0415
+    from pyiceberg.types import DateType, TimestampNanoType, TimestamptzNanoType  # noqa: PLC0415
 
-    if bound is None or not isinstance(kind, DateType | TimestampType | TimestamptzType):
+    number, kind = column.field_id, column.field_type
+    values, nulls = ((counts or {}).get(number) for counts in (file.value_counts, file.null_value_counts))
+    if values is not None and values == nulls:
+        return NO_TIME
+    ends = [(bounds or {}).get(number) for bounds in (file.lower_bounds, file.upper_bounds)]
+    if None in ends:
         return None
-    value = int(from_bytes(kind, bound))
-    return value * DAY if isinstance(kind, DateType) else value
+    low, high = (int(from_bytes(kind, end)) for end in ends)
+    if isinstance(kind, DateType):
+        return low * DAY, high * DAY
+    return (low // 1000, high // 1000) if isinstance(kind, TimestampNanoType | TimestamptzNanoType) else (low, high)
 
 
 def _mapped(mapping: Iterable[Any], ids: Key) -> tuple[str, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from featflow.dataset.files import DataFile
-from featflow.dataset.footers import Footer, FooterFault, Footers
+from featflow.dataset.footer import Footer, FooterFault
+from featflow.dataset.footers import Footers
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.sources.delta import open_delta
 from featflow.dataset.sources.iceberg import open_iceberg
@@ -64,7 +66,7 @@ def table_files(tables: tuple[Table, ...], options: DatasetOptions) -> list[Data
 
 
 def read_footers(
-    files: list[DataFile], tables: tuple[Table, ...], footers: Footers, options: DatasetOptions
+    files: Sequence[DataFile], tables: tuple[Table, ...], footers: Footers, options: DatasetOptions
 ) -> list[Footer | FooterFault]:
     """Return the footers of files, those of tables' files as the tables read them.
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from featflow.dataset.file_schemas import leaves
 from featflow.dataset.files import DataFile
-from featflow.dataset.footers import DAY, Footer, Range, microseconds
+from featflow.dataset.footer import DAY, Footer, Range, microseconds
+from featflow.dataset.nested_fields import leaves
 from featflow.dataset.table_files import DeletedRows, Key, TableFile, field_id, field_keys, field_name
 from featflow.errors import DatasetError, SchemaError
 

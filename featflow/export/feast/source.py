@@ -12,7 +12,8 @@ import pyarrow as pa
 from featflow.columns.column import Column, Kind, Role
 from featflow.config import parse
 from featflow.dataset.dataset import Shard
-from featflow.dataset.footers import Footer, Footers
+from featflow.dataset.footer import Footer
+from featflow.dataset.footers import Footers
 from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.parquet import open_parquet
@@ -185,10 +186,10 @@ def open_source(run: Run) -> Source:
     lost = dict.fromkeys(
         row["uri"] if row["uri"] in unread else f"row group {row['row_group']} of {row['uri']}" for row in quarantined
     )
-    files = list_data_files(options.source, run.store.options, run.manifest["config"]["output"])
-    outcomes = Footers(run.store).read(files, run.store.options)
+    listing = list_data_files(options.source, run.store.options, run.manifest["config"]["output"])
+    outcomes = Footers(run.store).read(listing.files, run.store.options)
     footers = tuple(outcome for outcome in outcomes if isinstance(outcome, Footer))
-    readable = [(footer.file, footer.schema) for footer in footers if footer.file.uri in read_uris]
+    readable = [footer for footer in footers if footer.file.uri in read_uris]
     if not readable:
         raise DatasetError(f"{run.uri}: none of the files that it read is there any more; run again")
     inferred = infer_columns(readable, options)

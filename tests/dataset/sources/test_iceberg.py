@@ -51,13 +51,13 @@ def lake(tmp_path):
 @pytest.fixture
 def read_footers(monkeypatch):
     """URIs of the files whose footers are read."""
-    uris, read = [], footers._read_footer
+    uris, read = [], footers.read_footer
 
     def noted(file, options):
         uris.append(file.uri)
         return read(file, options)
 
-    monkeypatch.setattr(footers, "_read_footer", noted)
+    monkeypatch.setattr(footers, "read_footer", noted)
     return uris
 
 

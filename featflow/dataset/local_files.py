@@ -1,0 +1,115 @@
+"""Files below a folder of this machine: links are followed, and each file is named once.
+
+fsspec's own walk does not enter linked folders, and gives the link's time of modification, not the file's.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from featflow.dataset.passed_over import PassedOver, Reason
+
+__all__ = ["find_local"]
+
+Found = tuple[dict[str, dict[str, Any]], list[PassedOver]]
+Visited = tuple[str, bool, Reason | None]
+"""Path, whether a link leads to it, and why it is passed over, None if it is not."""
+
+
+def find_local(root: str) -> Found:
+    """Return entries of all files below a folder, by path, as fsspec gives them, and what is passed over.
+
+    The entry of a link to nowhere has the size None. A file that is reached by its own path is passed over where a link
+    leads to it once more; of two links to one file the first in order of names counts.
+
+    Raises
+    ------
+    OSError
+        A folder cannot be listed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = open(f"{folder}/a.parquet", "w").write("data")
+    ...     os.symlink("a.parquet", f"{folder}/b.parquet")
+    ...     files, passed = find_local(folder)
+    >>> [info["size"] for info in files.values()], [entry.reason.name for entry in passed]
+    ([4], ['LINK_TWICE'])
+    """
+    files: dict[str, dict[str, Any]] = {}
+    passed: list[PassedOver] = []
+    linked: list[str] = []
+    for path, is_linked, reason in _walk(root, (_identity(Path(root).stat()),), is_linked=False):
+        if reason:
+            passed.append(PassedOver(path, reason))
+            continue
+        files[path] = entry(path)
+        if is_linked:
+            linked.append(path)
+    known = {info["identity"] for path, info in files.items() if path not in set(linked)}
+    for path in linked:
+        if files[path]["size"] is not None and files[path]["identity"] in known:
+            del files[path]
+            passed.append(PassedOver(path, Reason.LINK_TWICE))
+        else:
+            known.add(files[path]["identity"])
+    return files, passed
+
+
+def entry(path: str) -> dict[str, Any]:
+    """Return the size and time of modification of the file at a path or behind a link; size None if there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:  # a link to nowhere, or in a circle
+        return {"type": "file", "size": None, "mtime": None, "identity": path}
+    times = {"mtime": status.st_mtime, "created": status.st_ctime}
+    return {"type": "file", "size": status.st_size, "identity": _identity(status)} | times
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _walk(folder: str, above: tuple[tuple[int, int], ...], *, is_linked: bool) -> Iterator[Visited]:
+    """Yield what is below a folder.
+
+    Parameters
+    ----------
+    above
+        Identities of the folder and of those above it, which a link in a circle leads back to.
+    """
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda each: each.name)
+    for each in ordered:
+        link = is_linked or each.is_symlink()
+        if _is_text(each.name):
+            yield from _visit(each, above, is_linked=link)
+        else:
+            yield os.fsencode(each.path).decode("utf-8", "backslashreplace"), link, Reason.NAME
+
+
+def _visit(each: os.DirEntry[str], above: tuple[tuple[int, int], ...], *, is_linked: bool) -> Iterator[Visited]:
+    try:
+        status = each.stat()
+    except OSError:
+        yield each.path, is_linked, None
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        yield each.path, is_linked, None if stat.S_ISREG(status.st_mode) else Reason.NOT_REGULAR
+    elif _identity(status) in above:
+        yield each.path, is_linked, Reason.LINK_LOOP
+    else:
+        yield from _walk(each.path, (*above, _identity(status)), is_linked=is_linked)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
