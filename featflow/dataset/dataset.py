@@ -64,8 +64,11 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """Hash of what it holds: URI, size, version, partition values and place of the file, and row groups."""
-        return _hash((self.file, self.row_groups))
+        """Hash of what it holds: URI, size, version, partition values and place of the file, and row groups.
+
+        Of a table's file also how the table reads it, deleted rows included.
+        """
+        return _hash((self.file, self.row_groups, *filter(None, [self.file.table])))
 
     @property
     def place(self) -> str:

@@ -28,7 +28,7 @@ class DataFile:
     """Hive partition keys and values, from the path below the source."""
     place: str = ""
     """Path below the deepest folder that holds all sources; a copy of the dataset has the same places."""
-    table: TableFile | None = None
+    table: TableFile | None = field(default=None, repr=False)
     """How the table that lists it reads it; None for a plain file."""
     options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Options of its filesystem, such as credentials that a catalog lent; empty where the dataset's are to be used."""

@@ -11,7 +11,8 @@ from featflow.dataset.footers import Footers
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.sources.delta import open_delta
 from featflow.dataset.sources.iceberg import open_iceberg
-from featflow.dataset.sources.table import Table, as_in_table
+from featflow.dataset.sources.in_table import FootersInTable
+from featflow.dataset.sources.table import Table, TableEntry
 from featflow.errors import ConfigurationError
 
 __all__ = ["FORMATS", "is_table", "open_tables", "read_footers", "table_files"]
@@ -45,7 +46,7 @@ def open_tables(options: DatasetOptions) -> tuple[Table, ...]:
     InfrastructureError
         Storage or the catalog did not answer.
     """
-    sources = [source for source in options.source if is_table(source)]
+    sources = list(dict.fromkeys(source for source in options.source if is_table(source)))
     if options.version is not None and not sources:
         raise ConfigurationError("dataset.version: no source is a table; write delta:URI or iceberg:CATALOG.TABLE")
     if isinstance(options.version, int) and len(sources) > 1:
@@ -77,12 +78,14 @@ def read_footers(
     InfrastructureError
         Storage did not answer.
     """
-    listed = {entry.file.uri: (entry, table) for table in tables for entry in table.entries}
+    readers = [(table, FootersInTable(table)) for table in tables]
+    listed = {entry.file.uri: (entry, reader) for table, reader in readers for entry in table.entries}
     footers.add(entry.footer for entry, _ in listed.values() if entry.footer)
     outcomes = footers.read(files, options.storage_options)
-    return [
-        as_in_table(outcome, *listed[outcome.file.uri])
-        if isinstance(outcome, Footer) and outcome.file.uri in listed
-        else outcome
-        for outcome in outcomes
-    ]
+    return [_in_table(outcome, *listed.get(outcome.file.uri, (None, None))) for outcome in outcomes]
+
+
+def _in_table(
+    outcome: Footer | FooterFault, entry: TableEntry | None, table: FootersInTable | None
+) -> Footer | FooterFault:
+    return table.of(outcome, entry) if isinstance(outcome, Footer) and entry and table else outcome

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -10,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from lake_tables import DeltaLog, check_profile, delta_rows, rows, run
 
-from featflow.dataset.dataset import open_dataset
+from featflow.dataset.batches import read_batches
+from featflow.dataset.dataset import Shard, open_dataset
+from featflow.dataset.files import DataFile
 from featflow.dataset.options import DatasetOptions
 from featflow.errors import ConfigurationError, DatasetError, SchemaError
 
@@ -177,6 +181,41 @@ def test_widened_types(lake, tmp_path):
     as_words = night(lake, tmp_path, "words", kinds={"n": "category"})
     values = as_words.table("profile").filter(column="n")["top_values"].item()
     assert {each["value"] for each in values} == {"1", "2", str(2**40)}
+
+
+def test_tasks_carry_what_is_deleted(lake):
+    write(lake, rows(50), configuration={"delta.columnMapping.mode": "name"})
+    log = DeltaLog(lake)
+    log.protocol("deletionVectors", "columnMapping")
+    options = DatasetOptions(source=f"delta:{lake}")
+    (before,) = open_dataset(options).shards
+    log.delete_rows(next(iter(log.adds())), [3, 4], "i")
+    dataset = open_dataset(options)
+    (shard,) = pickle.loads(pickle.dumps(dataset.shards))
+    assert shard == dataset.shards[0]
+    assert (shard.place, shard.rows) == (before.place, 48)
+    assert shard.digest != before.digest
+    batches = list(read_batches(shard, dataset.columns, {}, 7))
+    kept = rows(50).take([row for row in range(50) if row not in {3, 4}])
+    assert pa.concat_arrays([batch["x"] for batch in batches]).equals(kept["x"].combine_chunks())
+
+
+def test_several_sources(lake, tmp_path):
+    write(lake, rows(50))
+    other, plain = str(tmp_path / "other"), tmp_path / "plain.parquet"
+    write(other, rows(40, 1))
+    pq.write_table(rows(30, 2), plain)
+    done = run([f"delta:{lake}", str(plain), f"delta:{other}", f"delta:{lake}"], tmp_path / "out")
+    assert done.manifest["rows"]["read"] == 120
+    assert [source["rows"] for source in done.manifest["sources"]] == [50, 40]
+    with pytest.raises(ConfigurationError, match="a version of one table, and 2 are read"):
+        run([f"delta:{lake}", f"delta:{other}"], tmp_path / "out", version=0)
+
+
+def test_a_plain_file_keeps_the_name_of_its_states(tmp_path):
+    file = DataFile("/lake/a.parquet", 7, "1.5", (("day", "1"),), "a.parquet")
+    expected = "DataFile(uri='/lake/a.parquet', size=7, version='1.5', partitions=(('day', '1'),), place='a.parquet')"
+    assert Shard(file, (0,), (1,), 1).digest == hashlib.sha256(f"({expected}, (0,))".encode()).hexdigest()[:24]
 
 
 def test_earlier_versions(lake, tmp_path):

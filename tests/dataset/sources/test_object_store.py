@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 from faulty_proxy import faulty_proxy
 from lake_tables import check_profile, delta_rows, rows, run, sql_catalog
@@ -69,3 +74,47 @@ def test_a_night_of_an_iceberg_table_asks_for_new_files_only(moto_options, count
     assert all(counts[file] for file in new)
     check_profile(second, table.scan().to_arrow())
     assert second.table("profile").equals(night("whole").table("profile"), null_equal=True)
+
+
+@contextmanager
+def rest_catalog(table, lent):
+    """A REST catalog of one table, which lends credentials with it; yield its properties."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer = {"defaults": {}, "overrides": {}}
+            if not self.path.startswith("/v1/config"):
+                metadata = json.loads(table.metadata.model_dump_json())
+                answer = {"metadata-location": table.metadata_location, "metadata": metadata, "config": lent}
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield {"type": "rest", "uri": f"http://127.0.0.1:{server.server_address[1]}", "token": "of the catalog"}
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_credentials_that_a_catalog_lends_read_the_files_and_are_written_nowhere(moto_options, tmp_path):
+    pytest.importorskip("pyiceberg")
+    lent = iceberg_options(moto_options) | {"s3.region": "us-east-1"}
+    catalog, _ = sql_catalog(tmp_path / "catalog", "s3://lake/lent", **lent)
+    table = catalog.create_table("ns.flights", schema=rows(1).schema)
+    table.append(rows(100))
+    with rest_catalog(table, lent) as properties:
+        done = run("iceberg:rest.ns.flights", tmp_path / "out", catalog=properties)
+    check_profile(done, table.scan().to_arrow())
+    for path in (tmp_path / "out").rglob("*"):
+        content = b"" if path.is_dir() else path.read_bytes()
+        assert lent["s3.secret-access-key"].encode() not in content, path
+        assert b"of the catalog" not in content, path
