@@ -17,11 +17,10 @@ import pyarrow as pa
 from featflow.dataset.files import DataFile
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.options import DatasetOptions
-from featflow.dataset.sources.storage import delta_options, same_uri
+from featflow.dataset.sources.storage import delta_options, described, failure, same_uri
 from featflow.dataset.sources.table import Table, TableEntry
 from featflow.dataset.table_files import IMMUTABLE, DeletedRows, Key, field_keys, field_name
-from featflow.errors import ConfigurationError, DatasetError, InfrastructureError, SchemaError, first_line
-from featflow.storage.retries import with_retries
+from featflow.errors import ConfigurationError, DatasetError, FeatflowError, SchemaError
 
 __all__ = ["end_of", "open_delta"]
 
@@ -64,13 +63,13 @@ def open_delta(source: str, options: DatasetOptions) -> Table:
         ) from None
     uri = same_uri(source.removeprefix("delta:"), options.storage_options).rstrip("/")
     try:
-        return with_retries(lambda: _read(source, uri, options))
+        return _read(source, uri, options)  # the reader tries requests again itself
+    except FeatflowError:
+        raise
     except TableNotFoundError:
         raise DatasetError(f"{source}: no Delta table there; check dataset.source") from None
-    except DeltaProtocolError as error:
-        raise SchemaError(f"{source}: the table cannot be read: {first_line(error)}") from None
-    except DeltaError as error:
-        message = first_line(error)
+    except (DeltaError, DeltaProtocolError) as error:
+        message = described(error, delta_options(options.storage_options))
         if "nsupported" in message:
             raise SchemaError(
                 f"{source}: the table cannot be read: {message}; drop the feature, or export it"
@@ -78,8 +77,8 @@ def open_delta(source: str, options: DatasetOptions) -> Table:
         if isinstance(options.version, int) and "version" in message.lower():
             raise DatasetError(f"{source}: no version {options.version}; check dataset.version") from None
         raise DatasetError(f"{source}: the table's log cannot be read: {message}") from None
-    except (OSError, RuntimeError) as error:
-        raise InfrastructureError(f"{source}: cannot read the table's log: {first_line(error)}; retry") from None
+    except Exception as error:
+        raise failure(source, error, delta_options(options.storage_options)) from error
 
 
 def end_of(moment: date | datetime) -> datetime:

@@ -16,15 +16,13 @@ from featflow.dataset.options import DatasetOptions
 from featflow.dataset.sources.delta import end_of
 from featflow.dataset.sources.iceberg_deletes import deleted_rows, refuse_equality_deletes
 from featflow.dataset.sources.iceberg_files import IcebergFiles
-from featflow.dataset.sources.storage import iceberg_options, without_secrets
+from featflow.dataset.sources.storage import described, failure, iceberg_options
 from featflow.dataset.sources.table import Table
 from featflow.dataset.table_files import Key, field_id, field_keys
 from featflow.errors import (
     ConfigurationError,
     DatasetError,
     FeatflowError,
-    InfrastructureError,
-    first_line,
 )
 from featflow.storage.retries import with_retries
 
@@ -50,12 +48,7 @@ def open_iceberg(source: str, options: DatasetOptions) -> Table:
         raise ConfigurationError(f"dataset.source: {source}: write iceberg:CATALOG.NAMESPACE.TABLE")
     properties = iceberg_options(options.storage_options) | options.catalog
     loaded = load_iceberg_catalog(catalog, properties)
-    from pyiceberg.exceptions import (  # noqa: PLC0415
-        ForbiddenError,
-        NoSuchNamespaceError,
-        NoSuchTableError,
-        UnauthorizedError,
-    )
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError  # noqa: PLC0415
 
     try:
         table = with_retries(lambda: loaded.load_table(name))
@@ -64,12 +57,8 @@ def open_iceberg(source: str, options: DatasetOptions) -> Table:
         raise
     except (NoSuchTableError, NoSuchNamespaceError):
         raise DatasetError(f"{source}: catalog '{catalog}' has no table '{name}'; check dataset.source") from None
-    except (UnauthorizedError, ForbiddenError) as error:
-        message = without_secrets(first_line(error), properties)
-        raise ConfigurationError(f"{source}: catalog '{catalog}' refuses access: {message}") from None
     except Exception as error:
-        message = without_secrets(first_line(error), properties)
-        raise InfrastructureError(f"{source}: cannot read the table's metadata: {message}; retry") from error
+        raise failure(source, error, properties) from error
 
 
 def load_iceberg_catalog(name: str, properties: dict[str, Any]) -> Any:
@@ -93,14 +82,12 @@ def load_iceberg_catalog(name: str, properties: dict[str, Any]) -> Any:
     try:
         return with_retries(lambda: load_catalog(name, **texts))
     except (ValueError, NotInstalledError, ImportError) as error:
-        message = without_secrets(first_line(error), properties)
         raise ConfigurationError(
-            f"Iceberg catalog '{name}': {message}; configure it in .pyiceberg.yaml, by "
+            f"Iceberg catalog '{name}': {described(error, properties)}; configure it in .pyiceberg.yaml, by "
             f"PYICEBERG_CATALOG__{name.upper()}__URI, or in dataset.catalog"
         ) from None
     except Exception as error:
-        message = without_secrets(first_line(error), properties)
-        raise InfrastructureError(f"Iceberg catalog '{name}' does not answer: {message}; retry") from error
+        raise failure(f"Iceberg catalog '{name}'", error, properties) from error
 
 
 def _read(source: str, table: Any, options: DatasetOptions) -> Table:

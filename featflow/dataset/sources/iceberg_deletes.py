@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.dataset.table_files import DeletedRows
-from featflow.errors import DatasetError, SchemaError
+from featflow.errors import DatasetError, FeatflowError, SchemaError, first_line
 from featflow.storage.retries import with_retries
 
 __all__ = ["deleted_rows", "refuse_equality_deletes"]
@@ -69,6 +69,17 @@ def _positions(file: Any, io: Any) -> Mapping[str, np.ndarray]:
     """Return the positions that a delete file names, by the path of the data file."""
     with io.new_input(file.file_path).open() as opened:
         content = opened.read()
+    try:
+        return _parsed(file, content)
+    except FeatflowError:
+        raise
+    except Exception as error:  # of bytes in memory: no retry mends them
+        raise DatasetError(
+            f"{file.file_path}: the delete file is damaged: {first_line(error)}; bring back a copy"
+        ) from error
+
+
+def _parsed(file: Any, content: bytes) -> Mapping[str, np.ndarray]:
     if file.file_format.name == "PUFFIN":
         return _vectors(content)
     if file.file_format.name != "PARQUET":

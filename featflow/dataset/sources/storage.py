@@ -1,15 +1,21 @@
-"""How each library is told of a store, from one set of options: fsspec's, the Delta reader's and Iceberg's."""
+"""What the libraries of tables are told of a store, from fsspec's options, and what their errors mean."""
 
 from __future__ import annotations
 
 import os
 import re
+import struct
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
+from featflow.errors import ConfigurationError, DatasetError, FeatflowError, InfrastructureError
+from featflow.storage.retries import is_transient
 from featflow.storage.store import is_local, resolve
 
-__all__ = ["delta_options", "iceberg_options", "same_uri", "without_secrets"]
+__all__ = ["delta_options", "described", "failure", "iceberg_options", "same_uri"]
 
 S3 = (
     (("key",), "AWS_ACCESS_KEY_ID", "s3.access-key-id"),
@@ -28,6 +34,17 @@ S3 = (
 )
 """Where fsspec's options name a thing, the Delta reader's name of it, and Iceberg's."""
 SECRET_KEY = re.compile("secret|token|password|credential|key|auth", re.IGNORECASE)
+REFUSED = re.compile(
+    r"necessary privileges|credential|\b40[13]\b|ACCESS_?DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|"
+    "must be specified|forbidden|unauthorized",
+    re.IGNORECASE,
+)
+"""What the libraries say where a store or a catalog lets nobody in."""
+DAMAGED = (ArithmeticError, AssertionError, AttributeError, EOFError, pa.ArrowException, struct.error, zlib.error)
+"""Errors of reading bytes that are not what they should be, beside those that no retry mends anyway."""
+LINE_MARKS = re.compile("\x1b\\[[0-9]*m|\N{DOWNWARDS ARROW WITH TIP RIGHTWARDS}")
+MOST_TEXT = 400
+"""Characters of a library's error in a message."""
 CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
 
@@ -81,15 +98,38 @@ def same_uri(uri: str, options: dict[str, Any]) -> str:
     return path if is_local(filesystem) else uri
 
 
-def without_secrets(text: str, properties: Mapping[str, Any]) -> str:
-    """Return a message without the secrets of a catalog's properties, and without those in URLs.
+def failure(name: str, error: BaseException, properties: Mapping[str, Any]) -> FeatflowError:
+    """Return featflow's error for a library's, by what mends it: access, the table, or another try.
+
+    Parameters
+    ----------
+    name
+        Table or catalog.
+    properties
+        Options whose secrets the message must not hold.
 
     Examples
     --------
-    >>> without_secrets("no answer for s3cr3t at http://me:pw@host", {"token": "s3cr3t", "type": "rest"})
-    'no answer for *** at http://***@host'
+    >>> str(failure("delta:s3://lake/a", OSError("403 Forbidden for s3cr3t"), {"token": "s3cr3t"}))[:60]
+    'delta:s3://lake/a: access is refused: 403 Forbidden for ***;'
     """
-    secrets = [str(value) for key, value in properties.items() if value and SECRET_KEY.search(key)]
+    message = described(error, properties)
+    if REFUSED.search(f"{type(error).__name__} {message}"):
+        return ConfigurationError(
+            f"{name}: access is refused: {message}; check credentials: dataset.storage_options, dataset.catalog, or "
+            "the environment"
+        )
+    if isinstance(error, DAMAGED) or type(error).__name__ == "ValidationError" or not is_transient(error):
+        return DatasetError(f"{name}: its metadata cannot be read: {message}; check dataset.source")
+    return InfrastructureError(f"{name}: no answer: {message}; retry")
+
+
+def described(error: BaseException, properties: Mapping[str, Any]) -> str:
+    """Return what an error says, in a line and without secrets; the Delta reader says it in a tree of lines."""
+    lines = (" ".join(LINE_MARKS.sub(" ", line).split()) for line in str(error).splitlines())
+    text = ": ".join(filter(None, lines)) or type(error).__name__
+    secrets = [str(value) for key, value in properties.items() if SECRET_KEY.search(key)]
     for value in sorted(secrets, key=len, reverse=True):
-        text = text.replace(value, "***")
-    return CREDENTIALS.sub("://***@", text)
+        text = text.replace(value, "***") if len(value) > 3 else text  # a letter is no secret
+    text = CREDENTIALS.sub("://***@", text)
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT // 2]} ... {text[-MOST_TEXT // 2 :]}"

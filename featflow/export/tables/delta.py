@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from featflow.dataset.sources.storage import delta_options
-from featflow.errors import ConfigurationError, InfrastructureError, first_line
+from featflow.dataset.sources.storage import delta_options, failure
+from featflow.errors import ConfigurationError, InfrastructureError
 from featflow.export.tables.rows import Appended, chosen, parts, schema_of
 from featflow.storage.run import Run, open_run
 
@@ -41,7 +41,7 @@ def export_delta(uri: str, to: str | None = None, tables: list[str] | None = Non
     """
     run = open_run(uri)
     try:
-        from deltalake.exceptions import DeltaError  # noqa: PLC0415  0.2 s, which only Delta tables need
+        from deltalake.exceptions import CommitFailedError, DeltaError  # noqa: PLC0415  0.2 s, which only Delta tables need
     except ImportError:
         raise ConfigurationError("Delta tables need the package deltalake: pip install 'featflow[delta]'") from None
     root = (to or run.store.uri("delta")).rstrip("/")
@@ -49,8 +49,10 @@ def export_delta(uri: str, to: str | None = None, tables: list[str] | None = Non
     for name in chosen(run, tables):
         try:
             rows[name] = _append(run, name, f"{root}/{name}")
+        except CommitFailedError as error:
+            raise InfrastructureError(f"{root}/{name}: another commit came in between: {error}; retry") from error
         except (DeltaError, OSError) as error:
-            raise InfrastructureError(f"{root}/{name}: cannot append to it: {first_line(error)}; retry") from error
+            raise failure(f"{root}/{name}", error, delta_options(run.store.options)) from error
     return Appended(run.run_id, root, rows)
 
 

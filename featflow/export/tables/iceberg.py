@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from featflow.dataset.sources.iceberg import load_iceberg_catalog
-from featflow.dataset.sources.storage import iceberg_options, without_secrets
-from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
+from featflow.dataset.sources.storage import failure, iceberg_options
+from featflow.errors import ConfigurationError, FeatflowError
 from featflow.export.tables.rows import RUN_ID, Appended, chosen, parts, schema_of
 from featflow.storage.run import Run, open_run
 
@@ -52,8 +52,7 @@ def export_iceberg(
         except FeatflowError:
             raise
         except Exception as error:
-            message = without_secrets(first_line(error), properties)
-            raise InfrastructureError(f"{to}.{table}: cannot append to it: {message}; retry") from error
+            raise failure(f"{to}.{table}", error, properties) from error
     return Appended(run.run_id, to, rows)
 
 

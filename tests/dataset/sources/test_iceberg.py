@@ -15,6 +15,7 @@ from featflow.config import parse
 from featflow.dataset import footers
 from featflow.dataset.dataset import open_dataset
 from featflow.dataset.options import DatasetOptions
+from featflow.dataset.sources.storage import failure
 from featflow.errors import ConfigurationError, DatasetError, InfrastructureError
 
 pytest.importorskip("pyiceberg")
@@ -297,3 +298,22 @@ def test_a_window_by_bounds_in_manifests(lake):
         )
     done = lake.run(event_time="at", window="last 2 days")
     assert done.manifest["rows"]["read"] == 3 + 4
+
+
+@pytest.mark.parametrize("damaged", ["*.metadata.json", "snap-*.avro", "*-deletes.parquet"])
+def test_damaged_metadata_is_no_matter_of_a_retry(lake, damaged):
+    table = lake.create(rows(1).schema)
+    table.append(rows(30))
+    (path,) = (task.file.file_path for task in table.scan().plan_files())
+    delete_positions(table, {path: [1]})
+    for found in Path(table.location().removeprefix("file://")).rglob(damaged):
+        found.write_bytes(found.read_bytes()[:40])
+    with pytest.raises(DatasetError, match=r"cannot be read|damaged"):
+        lake.run()
+
+
+def test_a_store_that_lets_nobody_in_is_a_matter_of_the_configuration():
+    error = failure("iceberg:lake.ns.flights", OSError("AWS Error ACCESS_DENIED for s3cr3t"), {"token": "s3cr3t"})
+    assert isinstance(error, ConfigurationError)
+    assert "s3cr3t" not in str(error)
+    assert isinstance(failure("delta:x", OSError("tcp connect error"), {}), InfrastructureError)
