@@ -78,22 +78,19 @@ def read_batches(
     options = shard.file.options or options
     with ExitStack() as stack:
         try:
-            categories = {column.name for column in columns if column.type == "string"}
-            if shard.file.table:
-                categories = shard.file.table.stored_names(categories)
-            file = stack.enter_context(open_parquet(shard.file.uri, options, shard.row_groups, categories))
+            reader = _Reader(stack, shard.file, options, columns)
         except InfrastructureError:
             raise
         except Exception as error:
             raise _read_failure(shard, error) from error
-        paths = _column_paths(shard.file, file.schema_arrow)
+        paths = _column_paths(shard.file, reader.file.schema_arrow)
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         start = 0
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
             seen = 0
             try:
-                batches = _raw_batches(shard, file, (group, fields), rows)
+                batches = _kept_batches(shard, reader, (group, fields), rows)
                 for raw in chain.from_iterable(_split_by_path_images(batch, images) for batch in batches):
                     seen += raw.num_rows
                     row_positions = positions(shard.place, start, raw.num_rows, shard.rows)
@@ -107,7 +104,7 @@ def read_batches(
                     raise
                 fault = first_line(error)
             if fault:
-                culprit = _culprit(file, group, fields)
+                culprit = _culprit(reader.file, group, fields)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
 
 
@@ -116,8 +113,41 @@ def _column_paths(file: DataFile, schema: pa.Schema) -> dict[str, tuple[str, ...
     return file.table.paths(schema, file.uri) if file.table else {name: path for name, path, _ in leaves(schema)}
 
 
+class _Reader:
+    """A file, read with texts as dictionaries until a column chunk is met whose encoding does not allow it."""
+
+    def __init__(self, stack: ExitStack, file: DataFile, options: dict[str, Any], columns: tuple[Column, ...]) -> None:
+        self._stack, self._uri, self._options = stack, file.uri, options
+        self._categories = {column.name for column in columns if column.type == "string"}
+        if file.table:
+            self._categories = file.table.stored_names(self._categories)
+        self.file: pq.ParquetFile = stack.enter_context(open_parquet(file.uri, options, self._categories))
+
+    def give_up_dictionaries(self) -> bool:
+        """Read on without dictionaries; return whether they were read until now.
+
+        pyarrow decodes text in DELTA_BYTE_ARRAY, but not to dictionaries ("DecodeArrow of DictAccumulator").
+        """
+        if not self._categories:
+            return False
+        self._categories.clear()
+        self.file = self._stack.enter_context(open_parquet(self._uri, self._options))
+        return True
+
+
+def _kept_batches(
+    shard: Shard, reader: _Reader, selection: tuple[int, list[str]], rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Return batches of a row group as `_raw_batches`, without rows that the file's table has deleted."""
+    batches = _raw_batches(shard, reader, selection, rows)
+    if shard.file.table is None or shard.file.table.deleted is None:
+        return batches
+    first = sum(reader.file.metadata.row_group(before).num_rows for before in range(selection[0]))
+    return kept_rows(batches, shard.file.table.deleted, first)
+
+
 def _raw_batches(
-    shard: Shard, file: pq.ParquetFile, selection: tuple[int, list[str]], rows: int
+    shard: Shard, reader: _Reader, selection: tuple[int, list[str]], rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches of a row group's fields as the file has them; raise InfrastructureError where storage is at fault.
 
@@ -127,18 +157,24 @@ def _raw_batches(
         Row group, and dotted names of its columns.
     """
     group, fields = selection
-    batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=fields)
-    if shard.file.table and shard.file.table.deleted:
-        first = sum(file.metadata.row_group(before).num_rows for before in range(group))
-        batches = kept_rows(batches, shard.file.table.deleted, first)
-    try:
-        yield from batches
-    except InfrastructureError:
-        raise
-    except Exception as error:
-        if is_corruption(error):
+    seen = 0
+    while True:
+        start = 0
+        try:
+            for batch in reader.file.iter_batches(batch_size=rows, row_groups=[group], columns=fields):
+                if start >= seen:
+                    seen += batch.num_rows
+                    yield batch
+                start += batch.num_rows
+        except InfrastructureError:
             raise
-        raise _read_failure(shard, error) from error
+        except Exception as error:
+            if not is_corruption(error):
+                raise _read_failure(shard, error) from error
+            if not reader.give_up_dictionaries():
+                raise
+        else:
+            return
 
 
 def _split_by_path_images(batch: pa.RecordBatch, images: list[tuple[str, ...]]) -> Iterator[pa.RecordBatch]:

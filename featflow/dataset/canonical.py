@@ -23,6 +23,8 @@ DAY = 86_400_000_000
 INT64_BOUNDS = pa.scalar(-(2**63)), pa.scalar(2**63 - 1)
 PER_UNIT = {"s": 10**6, "ms": 1000}
 """Microseconds in a unit of Arrow's times."""
+EXACT_DIGITS = 15
+"""Whole numbers of so many digits are float64 exactly, and so are the powers of ten that their decimals divide by."""
 OTHER_TYPES = {"binary", "image", "vector"}
 """Types of columns that hold neither numbers nor words."""
 
@@ -194,4 +196,14 @@ def _as_number(array: pa.Array, column: Column) -> pa.Array:
         array = array.cast(pa.timestamp("us"), safe=False)
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
+    if pa.types.is_decimal128(kind) and kind.scale > 0 and kind.precision <= EXACT_DIGITS:
+        array = _as_floats(array)
     return array.cast(pa.type_for_alias(column.type), safe=False)
+
+
+def _as_floats(array: pa.Array) -> pa.Array:
+    """Return decimals of at most `EXACT_DIGITS` digits as the nearest float64; Arrow's cast is off by a last bit."""
+    whole = pa.Array.from_buffers(
+        pa.decimal128(array.type.precision, 0), len(array), array.buffers(), offset=array.offset
+    )
+    return pc.divide(whole.cast(pa.int64()).cast(pa.float64()), 10.0**array.type.scale)

@@ -87,7 +87,8 @@ def _partition_columns(
     found = {}
     for key, values in values_of.items():
         if key in columns:
-            _check_partition(key, footers)
+            if columns[key].family != "excluded":
+                _check_partition(key, footers)
             continue
         values.discard(HIVE_NULL)
         if excluded((key,)):

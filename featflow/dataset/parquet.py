@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,42 +14,58 @@ from featflow.dataset.files import changed_error
 from featflow.storage.retries import with_retries
 from featflow.storage.store import is_local, resolve
 
-__all__ = ["is_corruption", "open_footer", "open_parquet"]
+__all__ = ["MAGIC", "is_corruption", "open_parquet", "read_footer_bytes"]
 
 STREAM_BYTES = 2**20
 """Read-ahead of one column chunk: without a buffer a whole row group's chunks are in memory while batches are made."""
-NO_DICTIONARY = {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"}
-"""Encodings of text that pyarrow does not decode to dictionaries ("DecodeArrow of DictAccumulator")."""
+TAIL_BYTES = 2**16
+"""Bytes at the end of a file that are read first: most footers are shorter."""
 END = 8
-"""Bytes at the end of a file: the length of its footer in 4, and the magic."""
+"""Bytes after the footer: its length in 4, and the magic."""
+MAGIC = {b"PAR1", b"PARE"}
+"""First and last bytes of a Parquet file; the second are those of files with an encrypted footer."""
 
 
 @contextmanager
-def open_parquet(
-    uri: str, options: dict[str, Any], row_groups: Sequence[int] = (), categories: Collection[str] = ()
-) -> Iterator[pq.ParquetFile]:
+def open_parquet(uri: str, options: dict[str, Any], categories: Collection[str] = ()) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file for streaming reads; Arrow reads local files itself.
 
-    Parameters
-    ----------
-    row_groups, categories
-        Strings in the columns ``categories`` (dotted names) of these row groups are read as dictionaries, where their
-        encoding allows it: what would be decoded would only be encoded again.
+    Strings in the columns ``categories`` (dotted names) are read as dictionaries, as most files store them: what would
+    be decoded would only be encoded again. Reading raises OSError where their encoding does not allow it.
     """
     with _opened(uri, options) as (source, reader_options):
         if categories:
             metadata = pq.read_metadata(source)
-            text_columns = _dictionary_columns(metadata, row_groups, categories)
+            columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
+            text_columns = [c.path for c in columns if c.path in categories and c.logical_type.type == "STRING"]
             reader_options |= {"metadata": metadata, "read_dictionary": text_columns}
         with _reader(source, reader_options) as reader:
             yield reader
 
 
-@contextmanager
-def open_footer(uri: str, options: dict[str, Any]) -> Iterator[tuple[pq.ParquetFile, int]]:
-    """Open a Parquet file for a look at its footer, and return the footer's length in bytes, too."""
-    with _opened(uri, options) as (source, reader_options), _reader(source, reader_options) as reader:
-        yield reader, int.from_bytes(_end_of(source)[:4], "little")
+def read_footer_bytes(uri: str, size: int, options: dict[str, Any]) -> bytes:
+    """Return the bytes of a file's footer, without the length and the magic after them.
+
+    Raises
+    ------
+    pa.ArrowInvalid
+        The file does not end as Parquet files do.
+    """
+    filesystem, path = resolve(uri, options)
+
+    def read(start: int) -> bytes:
+        data = bytes(with_retries(lambda: filesystem.cat_file(path, start=start, end=size)))
+        if len(data) < size - start:
+            raise OSError(errno.EIO, f"{len(data)} of {size - start} bytes came")
+        return data
+
+    tail = with_retries(lambda: read(max(0, size - TAIL_BYTES)))
+    if tail[-4:] == b"PARE":
+        raise pa.ArrowInvalid("its footer is encrypted, and there is no key")
+    length = int.from_bytes(tail[-END:-4], "little") + END
+    if tail[-4:] not in MAGIC or length > size:
+        raise pa.ArrowInvalid("it does not end as Parquet files do: cut off, damaged, or no Parquet file")
+    return (tail if length <= len(tail) else with_retries(lambda: read(size - length)))[-length:-END]
 
 
 @contextmanager
@@ -73,33 +88,11 @@ def _reader(source: Any, reader_options: dict[str, Any]) -> Iterator[pq.ParquetF
         yield stack.enter_context(pq.ParquetFile(source, **checked))
 
 
-def _dictionary_columns(metadata: Any, row_groups: Sequence[int], categories: Collection[str]) -> list[str]:
-    """Return the names of columns of text that can be read as dictionaries in all of some row groups."""
-    names = {}
-    for index in range(metadata.num_columns):
-        column = metadata.schema.column(index)
-        if column.path in categories and column.logical_type.type == "STRING":
-            names[index] = column.path
-    for group in (metadata.row_group(index) for index in row_groups):
-        names = {i: name for i, name in names.items() if NO_DICTIONARY.isdisjoint(group.column(i).encodings)}
-    return list(names.values())
-
-
-def _end_of(source: Any) -> bytes:
-    if isinstance(source, _RetryingFile):
-        return source.end
-    with Path(source).open("rb") as file:
-        file.seek(-END, 2)
-        return file.read()
-
-
 class _RetryingFile:
     """A remote file whose reads are retried where they fail or return too few bytes."""
 
     def __init__(self, file: Any, uri: str) -> None:
         self._file, self._uri = file, uri
-        self.end = b""
-        """Its last bytes, once they were read."""
 
     def read(self, size: int = -1) -> bytes:
         start = self._file.tell()
@@ -114,14 +107,11 @@ class _RetryingFile:
             return data
 
         try:
-            data = with_retries(attempt)
+            return with_retries(attempt)
         except OSError as error:
             if type(error).__name__ == "FileExpired":  # s3fs asks for the version that it opened
                 raise changed_error(self._uri) from error
             raise
-        if requested == left:
-            self.end = data[-END:]
-        return data
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
