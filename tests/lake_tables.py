@@ -39,8 +39,8 @@ def rows(count, seed=0):
     )
 
 
-def run(source, output, **options):
-    return featflow.run({"dataset": {"source": source} | options, "output": str(output), "engine": {"kind": "serial"}})
+def run(source, output, engine="serial", **options):
+    return featflow.run({"dataset": {"source": source} | options, "output": str(output), "engine": {"kind": engine}})
 
 
 def columns_of(table):

@@ -200,6 +200,15 @@ def test_tasks_carry_what_is_deleted(lake):
     assert pa.concat_arrays([batch["x"] for batch in batches]).equals(kept["x"].combine_chunks())
 
 
+def test_deleted_rows_and_mapped_columns_on_every_engine(lake, tmp_path, engine_kind):
+    write(lake, rows(200), configuration={"delta.columnMapping.mode": "name"}, partition_by=["level"])
+    log = DeltaLog(lake)
+    log.protocol("deletionVectors", "columnMapping")
+    for path in log.adds():
+        log.delete_rows(path, [0, 3], "u")
+    check_profile(run(f"delta:{lake}", tmp_path / "out", engine_kind), delta_rows(lake))
+
+
 def test_several_sources(lake, tmp_path):
     write(lake, rows(50))
     other, plain = str(tmp_path / "other"), tmp_path / "plain.parquet"
