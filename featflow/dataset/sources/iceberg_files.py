@@ -97,21 +97,22 @@ class IcebergFiles:
         """Return values of columns that a file need not hold: defaults, and partition values."""
         from pyiceberg.transforms import IdentityTransform  # noqa: PLC0415
 
-        constants = {
-            each.name: each.initial_default for each in self.projection.fields if each.initial_default is not None
-        }
         kinds = {path: kind for _, path, kind in leaves(self.schema)}
+        constants = {
+            each.name: _python_value(each.initial_default, kinds.get((each.name,)))
+            for each in self.projection.fields
+            if each.initial_default is not None
+        }
         for index, each in enumerate(self.table.specs()[file.spec_id].fields):
             name = self.projection.find_column_name(each.source_id)
             if isinstance(each.transform, IdentityTransform) and name is not None:
-                value, kind = file.partition[index], kinds.get(tuple(name.split(".")))
-                constants[name] = value if value is None or kind is None else _python_value(value, kind)
+                constants[name] = _python_value(file.partition[index], kinds.get(tuple(name.split("."))))
         return constants
 
 
-def _python_value(value: Any, kind: pa.DataType) -> Any:
-    """Return a partition's value, which Iceberg keeps as a number of days or microseconds, as Python's own type."""
-    return pa.scalar(value, kind).as_py() if isinstance(value, int) and pa.types.is_temporal(kind) else value
+def _python_value(value: Any, kind: pa.DataType | None) -> Any:
+    """Return a value as Python's own type; Iceberg keeps times as numbers of days or microseconds."""
+    return pa.scalar(value, kind).as_py() if isinstance(value, int) and kind and pa.types.is_temporal(kind) else value
 
 
 def _bounds(file: Any, column: Any) -> Range | None:

@@ -174,6 +174,20 @@ def test_an_added_column_asks_no_footer_of_known_files(lake, read_footers):
     lake.check()
 
 
+def test_a_default_stands_in_files_that_lack_the_column(lake):
+    from pyiceberg.types import DateType, LongType, StringType
+
+    table = lake.create(rows(1).schema)
+    table.append(rows(30))
+    with table.update_schema() as update:
+        update.add_column("number", LongType(), default_value=5)
+        update.add_column("word", StringType(), default_value="none")
+        update.add_column("date", DateType(), default_value=date(2026, 1, 2))
+    table.append(rows(10, 1).append_column("number", pa.array(range(10))))
+    done = lake.check()
+    assert done.table("profile").filter(column="number")["max"].item() == 9
+
+
 def test_files_without_field_ids_by_name_mapping(lake, tmp_path):
     table = lake.create(pa.schema([("a", pa.int64()), ("p", pa.string())]))
     path = tmp_path / "lake/plain.parquet"
