@@ -167,13 +167,14 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     SchemaError
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
-    tables = open_tables(options)
+    footers = footers or Footers(None)
+    tables = open_tables(options, footers.deletes)
     plain = [source for source in options.source if not is_table(source)]
     listing = list_data_files(plain, options.storage_options, output)
     listing = Listing((*listing.files, *table_files(tables, options)), listing.passed_over)
     if not listing.files:
         raise DatasetError(f"{', '.join(options.source)}: the table has no files; check dataset.source")
-    outcomes = read_footers(listing.files, tables, footers or Footers(None), options)
+    outcomes = read_footers(listing.files, tables, footers, options)
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     faults, passed_over = _unreadable([each for each in outcomes if isinstance(each, FooterFault)], listing)
     quarantined = tuple(

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from featflow.dataset.footers import PATH as FOOTERS
+from featflow.dataset.known_deletes import PATH as DELETES
 from featflow.errors import DatasetError
 from featflow.execution.state_store import QUARANTINE, codebook_path, frozen_path
 from featflow.storage import lock
@@ -161,7 +162,7 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
         for name in used["names"]
         for folder in used["folders"]
     }
-    states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]} | {FOOTERS}
+    states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]} | {FOOTERS, DELETES}
     states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
     inputs = {shard["uri"] for run in runs for shard in run.manifest["inputs"]}
 

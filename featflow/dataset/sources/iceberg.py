@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from featflow.dataset.known_deletes import KnownDeletes
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.sources.delta import end_of
@@ -29,8 +30,13 @@ from featflow.storage.retries import with_retries
 __all__ = ["load_iceberg_catalog", "open_iceberg"]
 
 
-def open_iceberg(source: str, options: DatasetOptions) -> Table:
+def open_iceberg(source: str, options: DatasetOptions, known: KnownDeletes) -> Table:
     """Return the table of a source ``iceberg:CATALOG.NAMESPACE.TABLE``, as it is or at ``dataset.version``.
+
+    Parameters
+    ----------
+    known
+        Delete files that need not be read again.
 
     Raises
     ------
@@ -52,7 +58,7 @@ def open_iceberg(source: str, options: DatasetOptions) -> Table:
 
     try:
         table = with_retries(lambda: loaded.load_table(name))
-        return _read(source, table, options)
+        return _read(source, table, options, known)
     except FeatflowError:
         raise
     except (NoSuchTableError, NoSuchNamespaceError):
@@ -90,7 +96,7 @@ def load_iceberg_catalog(name: str, properties: dict[str, Any]) -> Any:
         raise failure(f"Iceberg catalog '{name}'", error, properties) from error
 
 
-def _read(source: str, table: Any, options: DatasetOptions) -> Table:
+def _read(source: str, table: Any, options: DatasetOptions, known: KnownDeletes) -> Table:
     from pyiceberg.io.pyarrow import schema_to_pyarrow  # noqa: PLC0415
 
     snapshot = _snapshot(source, table, options)
@@ -101,7 +107,7 @@ def _read(source: str, table: Any, options: DatasetOptions) -> Table:
     schema = _small_strings(schema_to_pyarrow(projection))
     by_path = {path: key for key, path in field_keys(schema, field_id)}
     keys = {name: by_path[path] for name, path, _ in leaves(schema)}
-    deleted, mapping = deleted_rows(tasks, table.io), table.name_mapping()
+    deleted, mapping = deleted_rows(tasks, table.io, known), table.name_mapping()
     files = IcebergFiles(table, projection, schema, options.storage_options, has_mapping=mapping is not None)
     entries = sorted((files.entry(task.file, deleted) for task in tasks), key=lambda entry: entry.file.uri)
     names = {name: key for name, ids in keys.items() if (key := _mapped(mapping or (), ids))}

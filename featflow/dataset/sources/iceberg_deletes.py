@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featflow.dataset.known_deletes import Deletes, KnownDeletes
 from featflow.dataset.table_files import DeletedRows
 from featflow.errors import DatasetError, FeatflowError, SchemaError, first_line
 from featflow.storage.retries import with_retries
@@ -37,7 +38,7 @@ def refuse_equality_deletes(source: str, snapshot: Any, io: Any) -> None:
                 )
 
 
-def deleted_rows(tasks: Iterable[Any], io: Any) -> dict[str, DeletedRows]:
+def deleted_rows(tasks: Iterable[Any], io: Any, known: KnownDeletes) -> dict[str, DeletedRows]:
     """Return the deleted rows of the data files that have any, by the path in the manifest.
 
     Parameters
@@ -46,31 +47,42 @@ def deleted_rows(tasks: Iterable[Any], io: Any) -> dict[str, DeletedRows]:
         pyiceberg's tasks of a scan: a data file each, and the delete files that apply to it.
     io
         The table's own access to storage, with what its catalog lent.
+    known
+        Delete files that need not be read again.
 
     Raises
     ------
+    DatasetError
+        A delete file is damaged.
     SchemaError
         A delete file is of a format that is not read.
     """
     files = {task.file.file_path: {each.file_path: each for each in task.delete_files} for task in tasks}
     wanted = {path: each for deletes in files.values() for path, each in deletes.items()}
+
+    def read(file: Any) -> Deletes:
+        kept = known.get(file.file_path)
+        return with_retries(lambda: _read(file, io)) if kept is None else kept
+
     with ThreadPoolExecutor(THREADS) as pool:
-        read = pool.map(lambda each: with_retries(lambda: _positions(each, io)), wanted.values())
-        positions = dict(zip(wanted, read, strict=True))
+        deletes = dict(zip(wanted, pool.map(read, wanted.values()), strict=True))
+    known.use(deletes)
     deleted = {}
-    for path, deletes in files.items():
-        arrays = [positions[each][path] for each in deletes if path in positions[each]]
-        if arrays:
-            deleted[path] = DeletedRows.of(np.concatenate(arrays))
-    return {path: rows for path, rows in deleted.items() if rows.count}
+    for path, applied in files.items():
+        rows = [deletes[each][path] for each in applied if path in deletes[each]]
+        if len(rows) == 1:
+            deleted[path] = rows[0]
+        elif rows:
+            deleted[path] = DeletedRows.of(np.concatenate([each.positions() for each in rows]))
+    return deleted
 
 
-def _positions(file: Any, io: Any) -> Mapping[str, np.ndarray]:
-    """Return the positions that a delete file names, by the path of the data file."""
+def _read(file: Any, io: Any) -> Deletes:
+    """Return the rows that a delete file names, by the path of the data file."""
     with io.new_input(file.file_path).open() as opened:
         content = opened.read()
     try:
-        return _parsed(file, content)
+        return {path: DeletedRows.of(rows) for path, rows in _parsed(file, content).items() if len(rows)}
     except FeatflowError:
         raise
     except Exception as error:  # of bytes in memory: no retry mends them

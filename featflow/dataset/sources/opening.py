@@ -8,6 +8,7 @@ from dataclasses import replace
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.footers import Footers
+from featflow.dataset.known_deletes import KnownDeletes
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.sources.delta import open_delta
 from featflow.dataset.sources.iceberg import open_iceberg
@@ -17,8 +18,8 @@ from featflow.errors import ConfigurationError
 
 __all__ = ["FORMATS", "is_table", "open_tables", "read_footers", "table_files"]
 
-FORMATS = {"delta": open_delta, "iceberg": open_iceberg}
-"""What opens the table that a source names, by the word before the colon."""
+FORMATS = ("delta", "iceberg")
+"""Words before the colon of a source that names a table."""
 
 
 def is_table(source: str) -> bool:
@@ -32,8 +33,13 @@ def is_table(source: str) -> bool:
     return source.partition(":")[0] in FORMATS
 
 
-def open_tables(options: DatasetOptions) -> tuple[Table, ...]:
+def open_tables(options: DatasetOptions, known: KnownDeletes) -> tuple[Table, ...]:
     """Return the tables among a dataset's sources, in their order.
+
+    Parameters
+    ----------
+    known
+        Delete files that need not be read again.
 
     Raises
     ------
@@ -53,7 +59,10 @@ def open_tables(options: DatasetOptions) -> tuple[Table, ...]:
         raise ConfigurationError(
             f"dataset.version: {options.version} is a version of one table, and {len(sources)} are read; set a moment"
         )
-    return tuple(FORMATS[source.partition(":")[0]](source, options) for source in sources)
+    return tuple(
+        open_delta(source, options) if source.startswith("delta:") else open_iceberg(source, options, known)
+        for source in sources
+    )
 
 
 def table_files(tables: tuple[Table, ...], options: DatasetOptions) -> list[DataFile]:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from faulty_proxy import faulty_proxy
-from lake_tables import check_profile, delta_rows, rows, run, sql_catalog
+from lake_tables import check_profile, delete_positions, delta_rows, rows, run, sql_catalog
 
 from featflow.dataset.sources.storage import delta_options, iceberg_options
 
@@ -63,8 +63,10 @@ def test_a_night_of_an_iceberg_table_asks_for_new_files_only(moto_options, count
     def night(name="out"):
         return run("iceberg:lake.ns.flights", tmp_path / name, catalog=lent)  # the catalog alone knows how to get in
 
+    (first,) = (task.file.file_path for task in table.scan().plan_files())
+    delete_positions(table, {first: [1, 2]})
     check_profile(night(), table.scan().to_arrow())
-    known = [task.file.file_path for task in table.scan().plan_files()]
+    known = [first, *(each.file_path for task in table.scan().plan_files() for each in task.delete_files)]
     assert all(asked(proxy, known).values())
     table.append(rows(100, 1))
     new = {task.file.file_path for task in table.scan().plan_files()} - set(known)
