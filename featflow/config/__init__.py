@@ -74,7 +74,7 @@ class Config(Options):
 
     def public(self) -> dict[str, Any]:
         """Return the configuration as JSON values, without credentials."""
-        return self.model_dump(mode="json", exclude={"dataset": {"storage_options"}})
+        return self.model_dump(mode="json", exclude={"dataset": {"storage_options", "catalog"}})
 
 
 def parse(values: dict[str, Any]) -> Config:

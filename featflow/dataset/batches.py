@@ -21,11 +21,12 @@ from featflow.columns.column import POSITION, Column, Kind
 from featflow.columns.jackknife_groups import positions
 from featflow.dataset.canonical import canonical
 from featflow.dataset.dataset import Quarantined, Shard
-from featflow.dataset.files import DataFile
+from featflow.dataset.files import DataFile, gone_error, is_gone
 from featflow.dataset.footer import HIVE_NULL
 from featflow.dataset.image_bytes import images_of, stored_by_path
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.parquet import is_corruption, open_parquet
+from featflow.dataset.table_files import kept_rows
 from featflow.errors import FeatflowError, InfrastructureError, first_line
 
 __all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
@@ -82,14 +83,15 @@ def read_batches(
     InfrastructureError
         Storage failed; the data may be sound.
     """
+    options = shard.file.options or options
     with ExitStack() as stack:
         try:
-            reader = _Reader(stack, shard.file.readable, options, columns)
+            reader = _Reader(stack, shard.file, options, columns)
         except FeatflowError:
             raise
         except Exception as error:
             raise _read_failure(shard, error) from error
-        paths = {name: path for name, path, _ in leaves(reader.file.schema_arrow)}
+        paths = _column_paths(shard.file, reader.file.schema_arrow)
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         reader.prefer_plain_text(shard.row_groups)
@@ -99,7 +101,7 @@ def read_batches(
             short = reader.rows_within(group, rows)
             try:
                 selection = _Selection(group, fields, part.start, part.stop if part.stop < group_rows else None)
-                batches = _raw_batches(shard, reader, selection, short)
+                batches = _kept_batches(shard, reader, selection, short)
                 for raw in chain.from_iterable(_split_by_path_images(batch, images) for batch in batches):
                     seen += raw.num_rows
                     row_positions = positions(shard.place, start, raw.num_rows, shard.rows)
@@ -113,18 +115,25 @@ def read_batches(
                     raise
                 fault = first_line(error)
             if fault:
-                culprit = _culprit(reader.file, (group, group_rows), fields, short)
+                culprit = _culprit(reader.file, group, fields, short)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
+
+
+def _column_paths(file: DataFile, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """Return where a file holds columns, by name."""
+    return file.table.paths(schema, file.uri) if file.table else {name: path for name, path, _ in leaves(schema)}
 
 
 class _Reader:
     """A file, read with texts as dictionaries until a column chunk is met whose encoding does not allow it."""
 
-    def __init__(self, stack: ExitStack, uri: str, options: dict[str, Any], columns: tuple[Column, ...]) -> None:
-        self._stack, self._uri, self._options = stack, uri, options
+    def __init__(self, stack: ExitStack, file: DataFile, options: dict[str, Any], columns: tuple[Column, ...]) -> None:
+        self._stack, self._uri, self._options = stack, file.readable, options
         self._categories = {column.name for column in columns if column.type == "string"}
+        if file.table:
+            self._categories = file.table.stored_names(self._categories)
         self._long = bool(self._categories) or any(column.kind is Kind.IMAGE for column in columns)
-        self.file: pq.ParquetFile = stack.enter_context(open_parquet(uri, options, self._categories))
+        self.file: pq.ParquetFile = stack.enter_context(open_parquet(self._uri, options, self._categories))
 
     def give_up_dictionaries(self) -> bool:
         """Read on without dictionaries; return whether they were read until now.
@@ -172,6 +181,15 @@ class _Selection:
     """First row."""
     stop: int | None
     """First row that is not read; None reads to the end, wherever that is."""
+
+
+def _kept_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
+    """Return batches of a row group as `_raw_batches`, without rows that the file's table has deleted."""
+    batches = _raw_batches(shard, reader, selection, rows)
+    if shard.file.table is None or shard.file.table.deleted is None:
+        return batches
+    first = sum(reader.file.metadata.row_group(before).num_rows for before in range(selection.group))
+    return kept_rows(batches, shard.file.table.deleted, first)
 
 
 def _raw_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
@@ -226,23 +244,19 @@ def _nested_column(batch: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:
     return array
 
 
-def _read_failure(shard: Shard, error: Exception) -> InfrastructureError:
+def _read_failure(shard: Shard, error: Exception) -> FeatflowError:
+    if is_gone(shard.file, error):
+        return gone_error(shard.file.uri)
     return InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry")
 
 
-def _culprit(file: pq.ParquetFile, group: tuple[int, int], fields: list[str], batch_rows: int) -> str | None:
-    """Return the first column that cannot be read on its own.
-
-    Parameters
-    ----------
-    group
-        Row group, and its rows.
-    """
-    index, rows = group
+def _culprit(file: pq.ParquetFile, group: int, fields: list[str], batch_rows: int) -> str | None:
+    """Return the first column that cannot be read on its own."""
+    rows = file.metadata.row_group(group).num_rows
     for name in fields:
         seen = 0
         try:
-            for batch in file.iter_batches(batch_rows, row_groups=[index], columns=[name]):
+            for batch in file.iter_batches(batch_rows, row_groups=[group], columns=[name]):
                 batch.validate(full=True)
                 seen += batch.num_rows
         except (pa.ArrowException, OSError):
@@ -272,6 +286,9 @@ def _canonical_batch(
             array = pa.array(origin.positions)
         elif column.name in paths:
             array = _nested_column(raw, paths[column.name])
+            array = origin.file.table.converted(column.name, array) if origin.file.table else array
+        elif origin.file.table:
+            array = pa.repeat(dict(origin.file.table.constants).get(column.name), raw.num_rows)
         else:
             value = dict(origin.file.partitions).get(column.name)
             value = None if value == HIVE_NULL else value

@@ -20,11 +20,13 @@ FRAME_PLACE = "frame.parquet"
 """Place of a frame in its dataset: results are those of a file of this name."""
 
 
-def data_files(options: DatasetOptions, output: str | None) -> tuple[Listing, list[FooterFault]]:
+def data_files(options: DatasetOptions, sources: list[str], output: str | None) -> tuple[Listing, list[FooterFault]]:
     """Return the files of all sources, those that are no Parquet converted, and those that cannot be.
 
     Parameters
     ----------
+    sources
+        Those of the dataset's sources that are no tables.
     output
         Where runs are written, and converted files; files below it are not read as input.
 
@@ -37,9 +39,9 @@ def data_files(options: DatasetOptions, output: str | None) -> tuple[Listing, li
     InfrastructureError
         Storage did not answer, or a file changed while it was converted.
     """
-    if options.source[0].startswith(FRAME):
-        return Listing((_frame(options.source[0], _store(options, output)),)), []
-    listing = list_data_files(options.source, options.storage_options, output, options.format)
+    if sources and sources[0].startswith(FRAME):
+        return Listing((_frame(sources[0], _store(options, output)),)), []
+    listing = list_data_files(sources, options.storage_options, output, options.format)
     files = listing.files
     if all(file.format == "parquet" for file in files):
         return listing, []

@@ -16,7 +16,8 @@ from featflow.dataset.listing import Listing
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.passed_over import PassedOver, Reason, told
 from featflow.dataset.schema_inference import infer_columns
-from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, with_contents
+from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, name_of, with_contents
+from featflow.dataset.sources.opening import is_table, open_tables, read_footers, table_files
 from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
 
@@ -69,6 +70,8 @@ class Dataset:
     """Columns to be derived from others, until they are added to `columns`."""
     passed_over: tuple[PassedOver, ...] = ()
     """What lies below the sources and is not read."""
+    tables: tuple[dict[str, Any], ...] = ()
+    """Source, version and counted rows of the tables among the sources, as a manifest lists them."""
 
     @property
     def rows(self) -> int:
@@ -86,7 +89,7 @@ class Dataset:
             {
                 "uri": shard.file.uri,
                 "size": shard.file.size,
-                "version": shard.file.version,
+                "version": shard.file.version + (f":{name_of(shard.file.table)}" if shard.file.table else ""),
                 "row_groups": list(shard.row_groups),
                 "part": [shard.part.start, shard.part.stop] if shard.part else None,
                 "contents": list(shard.contents),
@@ -118,9 +121,13 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     SchemaError
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
-    listing, odd = data_files(options, output)
     footers = footers or Footers(None)
-    outcomes = [*footers.read(listing.files, options.storage_options), *odd]
+    tables = open_tables(options, footers.deletes)
+    listing, odd = data_files(options, [source for source in options.source if not is_table(source)], output)
+    listing = Listing((*listing.files, *table_files(tables, options)), listing.passed_over)
+    if not listing.files and not odd:
+        raise DatasetError(f"{', '.join(options.source)}: the table has no files; check dataset.source")
+    outcomes = [*read_footers(listing.files, tables, footers, options), *odd]
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     faults, passed_over = _unreadable([each for each in outcomes if isinstance(each, FooterFault)], listing)
     quarantined = tuple(
@@ -173,6 +180,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         (*notes, *inferred.notes),
         inferred.derivations,
         passed_over,
+        tuple(table.public() for table in tables),
     )
 
 

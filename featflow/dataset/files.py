@@ -6,11 +6,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from featflow.errors import InfrastructureError
+from featflow.dataset.table_files import IMMUTABLE, TableFile
+from featflow.errors import DatasetError, InfrastructureError
 from featflow.storage.filesystems import failed, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["DataFile", "changed_error", "check_unchanged", "readable_size", "version_of"]
+__all__ = [
+    "DataFile",
+    "changed_error",
+    "check_unchanged",
+    "gone_error",
+    "is_gone",
+    "readable_size",
+    "version_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,11 @@ class DataFile:
     parquet: str = field(default="", repr=False)
     """URI of the Parquet file that it became, which never changes; empty where it is one itself."""
 
+    table: TableFile | None = field(default=None, repr=False)
+    """How the table that lists it reads it; None for a plain file."""
+    options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Options of its filesystem, such as credentials that a catalog lent; empty where the dataset's are to be used."""
+
     @property
     def readable(self) -> str:
         """URI of the Parquet file that holds its rows."""
@@ -43,7 +57,7 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
 
     One that became Parquet was looked at then.
     """
-    if file.parquet:
+    if file.parquet or file.version == IMMUTABLE:
         return
     filesystem, path = resolve(file.uri, options)
     try:
@@ -54,6 +68,19 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
         raise failed(file.uri, "look at it", error) from error
     if (int(info["size"] or 0), version_of(info)) != (file.size, file.version):
         raise changed_error(file.uri)
+
+
+def is_gone(file: DataFile, error: Exception) -> bool:
+    """Return whether an error says that a table's file is not there: no retry brings it back."""
+    return file.version == IMMUTABLE and isinstance(error, FileNotFoundError)
+
+
+def gone_error(uri: str) -> DatasetError:
+    """Return the error of a file that a table's metadata lists and that is not there."""
+    return DatasetError(
+        f"{uri}: the table's metadata lists it, and it is not there; where old files were removed (vacuum, expired "
+        "snapshots), set a later dataset.version"
+    )
 
 
 def changed_error(uri: str) -> InfrastructureError:

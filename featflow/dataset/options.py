@@ -45,8 +45,22 @@ class DatasetOptions(Options):
 
     source: Uris = Field(
         examples=["s3://lake/orders/"],
-        description="File, directory, glob, or a list of them; any fsspec URI. "
-        "pictures:FOLDER is a folder of pictures.",
+        description="File, directory, glob, or a list of them; any fsspec URI; pictures:FOLDER is a folder of "
+        "pictures, delta:URI a Delta table, iceberg:CATALOG.NAMESPACE.TABLE an Iceberg table.",
+    )
+    version: int | date | datetime | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        examples=[12],
+        description="Version of a Delta table or snapshot id of an Iceberg table, or a day or moment whose state of "
+        "the tables is read; null reads the latest.",
+    )
+    catalog: dict[str, Any] = Field(
+        default={},
+        repr=False,
+        examples=[{"type": "rest", "uri": "https://catalog.example.org"}],
+        description="Properties of the Iceberg catalog beside pyiceberg's own configuration; never logged, never "
+        "written anywhere.",
     )
     format: Format = Field(
         default="auto",

@@ -19,6 +19,7 @@ from featflow.dataset.contents import PATH as CONTENTS
 from featflow.dataset.conversion import FOLDER as CONVERTED
 from featflow.dataset.conversion import TYPES as CONVERTED_TYPES
 from featflow.dataset.footers import PATH as FOOTERS
+from featflow.dataset.known_deletes import PATH as DELETES
 from featflow.errors import DatasetError
 from featflow.execution.state_store import QUARANTINE, codebook_path, frozen_path
 from featflow.storage import lock
@@ -165,7 +166,7 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
         for folder in used["folders"]
     }
     states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]}
-    states |= {FOOTERS, CONTENTS}
+    states |= {FOOTERS, CONTENTS, DELETES}
     states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
     shards = [shard for run in runs for shard in run.manifest["inputs"]]
     states |= {f"{CONVERTED}/{shard['parquet'].rpartition('/')[2]}" for shard in shards if "parquet" in shard}

@@ -103,9 +103,10 @@ class Run:
         DatasetError
             This run has no such table, and the message lists those it has; or its file is damaged, or gone.
         """
-        return pa.concat_tables([self._part(path, columns) for path in self.paths(name)])
+        return pa.concat_tables([self.part(path, columns) for path in self.paths(name)])
 
-    def _part(self, path: str, columns: list[str] | None) -> pa.Table:
+    def part(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """Return one part of a table by its path, or some of its columns; errors as `arrow`."""
         try:
             return self.store.read_parquet(path, columns)
         except FileNotFoundError:

@@ -18,6 +18,7 @@ from featflow.dataset.footers import Footers
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.parquet import open_parquet
 from featflow.dataset.schema_inference import infer_columns
+from featflow.dataset.sources.opening import is_table
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.export.feast.types import DTYPES, TIME, feature_type, key_dtype
 from featflow.storage.run import Run
@@ -180,13 +181,17 @@ def open_source(run: Run) -> Source:
     for key, meaning in (("entity", "join keys"), ("event_time", "the column that says when a row happened")):
         if not getattr(options, key):
             raise ConfigurationError(f"{run.uri}: Feast needs {meaning}; set dataset.{key} and run again")
+    if tables := [source for source in options.source if is_table(source)]:
+        raise ConfigurationError(
+            f"{run.uri}: Feast is given files, and {tables[0]} is a table; its rows are not exported"
+        )
     read_uris = {entry["uri"] for entry in run.manifest["inputs"]}
     quarantined = run.table("quarantine", ["uri", "row_group"]).to_dicts()
     unread = {row["uri"] for row in quarantined if row["row_group"] is None}
     lost = dict.fromkeys(
         row["uri"] if row["uri"] in unread else f"row group {row['row_group']} of {row['uri']}" for row in quarantined
     )
-    listing, _ = data_files(options, run.manifest["config"]["output"])
+    listing, _ = data_files(options, options.source, run.manifest["config"]["output"])
     outcomes = Footers(run.store).read(listing.files, run.store.options)
     footers = tuple(outcome for outcome in outcomes if isinstance(outcome, Footer))
     readable = [footer for footer in footers if footer.file.uri in read_uris]
