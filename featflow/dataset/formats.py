@@ -22,12 +22,17 @@ __all__ = [
 
 Format = Literal["auto", "parquet", "csv", "json", "arrow"]
 """Values of ``dataset.format``."""
+PICTURE_NAMES = (
+    "apng avif avifs bmp gif icns ico j2c j2k jfif jp2 jpc jpe jpeg jpf jpg jpx "
+    "pbm pfm pgm png pnm ppm tga tif tiff webp"
+)
+"""Suffixes of the formats that `featflow.transforms.images.formats` opens, which a test compares."""
 SUFFIXES = {
     "parquet": PARQUET_SUFFIXES,
     "csv": (".csv", ".tsv", ".tab"),
     "json": (".jsonl", ".ndjson"),
     "arrow": (".arrow", ".arrows", ".feather", ".ipc"),
-    "pictures": (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    "pictures": tuple(f".{name}" for name in PICTURE_NAMES.split()),
 }
 NAMES = {
     "parquet": "Parquet",

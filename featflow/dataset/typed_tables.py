@@ -72,11 +72,11 @@ def arrow_batches(path: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBat
             raise FormatFault("is Feather of version 1; write it again, as pyarrow.feather.write_feather does")
         try:
             file = pa.ipc.open_file(source)
-        except pa.ArrowInvalid:
+        except (pa.ArrowException, OSError):  # what Arrow raises of damaged footers; the bytes are in memory
             try:
                 source.seek(0)
                 stream = pa.ipc.open_stream(source)
-            except pa.ArrowException as error:
+            except (pa.ArrowException, OSError) as error:
                 raise FormatFault(f"is no Arrow file: {first_line(error)}") from None
             yield stream.schema, _checked(iter(stream))
             return

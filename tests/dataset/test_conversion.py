@@ -227,6 +227,11 @@ def test_arrow_files_and_streams_keep_their_types(tmp_path):
     (tmp_path / "c.arrow").write_bytes((tmp_path / "a.feather").read_bytes()[:3000])
     with pytest.raises(DatasetError, match=r"c.arrow: not a readable Arrow file: is no Arrow file"):
         opened(tmp_path / "c.arrow", tmp_path / "out")
+    damaged = bytearray((tmp_path / "a.feather").read_bytes())
+    damaged[-200:-10] = bytes(190)  # its footer
+    (tmp_path / "e.arrow").write_bytes(damaged)
+    with pytest.raises(DatasetError, match=r"e.arrow: not a readable Arrow file"):
+        opened(tmp_path / "e.arrow", tmp_path / "out")
     odd = pa.table({"a": [1], "gap": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
     feather.write_feather(odd, tmp_path / "d.feather")
     with pytest.raises(DatasetError, match="column 'gap' is month_day_nano_interval, which Parquet cannot hold"):

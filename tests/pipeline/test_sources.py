@@ -20,10 +20,12 @@ import featflow
 from featflow.cli.main import app
 from featflow.dataset import conversion, pictures
 from featflow.dataset.conversion import FOLDER
+from featflow.dataset.formats import SUFFIXES
 from featflow.errors import BadDataError, ConfigurationError, DatasetError
 from featflow.export.feast.repository import export_feast
 from featflow.pipeline import garbage
 from featflow.storage.store import Store
+from featflow.transforms.images.formats import FORMATS
 
 SERIAL = {"engine": {"kind": "serial"}, "lineage": False}
 FLAT = (
@@ -164,12 +166,17 @@ def test_a_picture_that_changes_makes_its_part_anew(tmp_path, monkeypatch):
 
 def test_pictures_that_are_not_there_or_not_alone(tmp_path):
     write_pictures(tmp_path / "pets", 1)
-    with pytest.raises(DatasetError, match=r"no pictures there \(\*.avif"):
+    with pytest.raises(DatasetError, match=r"no pictures there \(\*.apng"):
         featflow.run(f"pictures:{tmp_path / 'pets' / '*.none'}")
     with pytest.raises(DatasetError, match=f"a folder of pictures is read as pictures:{tmp_path / 'pets'}"):
         featflow.run(tmp_path / "pets")
     with pytest.raises(ConfigurationError, match="pictures:FOLDER stands with other folders of pictures only"):
         featflow.run([f"pictures:{tmp_path / 'pets'}", str(tmp_path)])
+
+
+def test_pictures_are_of_the_formats_that_are_opened():
+    named = {suffix for suffix, form in Image.registered_extensions().items() if form in FORMATS}
+    assert set(SUFFIXES["pictures"]) == named - {".icb", ".vda", ".vst"}  # of TGA, and of other things more often
 
 
 def test_conversion_needs_an_output():
