@@ -72,7 +72,9 @@ class DatasetOptions(Options):
         default=None, description="Column of row weights, finite and not negative: kept out of the statistics."
     )
     storage_options: dict[str, Any] = Field(
-        default={}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
+        default={},
+        repr=False,
+        description="Options of the store; texts may hold ${env:NAME} and ${file:PATH}. Never logged, never written anywhere.",
     )
 
     @model_validator(mode="after")

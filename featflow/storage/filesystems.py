@@ -218,7 +218,12 @@ def _azure(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
         rest = f"{container}/{below}"
         in_uri = {"account_name": host.partition(".")[0], "account_host": host.replace(".dfs.", ".blob.")}
         _check_same(in_uri, options)
-    return fsspec.filesystem("abfss", **in_uri | options), rest.rstrip("/")
+    filesystem = fsspec.filesystem("abfss", **in_uri | options)
+    if filesystem.credential is not None and "credential" not in options and not hasattr(filesystem, "signed_in"):
+        # Without a key it asks eight services, and all of them again for each request of a listing: minutes.
+        fsspec.asyn.sync(filesystem.loop, filesystem.credential.get_token, "https://storage.azure.com/.default")
+        filesystem.signed_in = True
+    return filesystem, rest.rstrip("/")
 
 
 def _check_same(in_uri: dict[str, Any], options: dict[str, Any]) -> None:
@@ -233,7 +238,7 @@ def _unmade(uri: str, scheme: str, options: dict[str, Any], error: Exception) ->
     """Return the error of a filesystem that cannot be made."""
     message = redacted(first_line(error), options)
     if is_refused(error):
-        return ConfigurationError(f"{uri}: {message}; {CREDENTIALS.get(scheme, 'check dataset.storage_options')}")
+        return ConfigurationError(f"{uri}: {redacted(reason(error), options)}; {remedy(uri)}")
     if isinstance(error, ImportError):
         extra = f": pip install 'featflow[{EXTRAS[scheme]}]'" if scheme in EXTRAS else f": {message}"
         return ConfigurationError(f"{uri}: {scheme}:// cannot be opened here{extra}")
