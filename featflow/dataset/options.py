@@ -74,7 +74,7 @@ class DatasetOptions(Options):
     storage_options: dict[str, Any] = Field(
         default={},
         repr=False,
-        description="Options of the store; texts may hold ${env:NAME} and ${file:PATH}. Never logged, never written anywhere.",
+        description="Options of the store; texts may hold ${env:NAME} and ${file:PATH}. Never logged, never written.",
     )
 
     @model_validator(mode="after")
