@@ -61,4 +61,4 @@ def switch(options: type[OptionsT]) -> BeforeValidator:
             return options()
         return None if value is False else value
 
-    return BeforeValidator(convert)
+    return BeforeValidator(convert, json_schema_input_type=bool | options | None)

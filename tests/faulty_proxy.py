@@ -28,6 +28,7 @@ class FaultyProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target, self.share, self.seed = urlsplit(target).netloc, share, seed
         self.requests, self.faults = 0, Counter[str]()
+        self.paths: list[str] = []
         self._lock = threading.Lock()
 
     @property
@@ -67,6 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.paths.append(self.path)
         fault = self.server.draw()
         if fault in {"error", "slow down"}:
             code, name = (500, "InternalError") if fault == "error" else (503, "SlowDown")

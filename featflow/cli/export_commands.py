@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featflow.cli.printing import AsJson, out, print_json
 
+if TYPE_CHECKING:
+    from featflow.export.tables.rows import Appended
+
 __all__ = ["exports"]
 
 RunUri = Annotated[str, typer.Argument(metavar="RUN", help="URI of the run: OUTPUT/runs/ID, or OUTPUT for its latest.")]
 
-exports = typer.Typer(help="Write a run for a feature store, or as lineage.", no_args_is_help=True)
+Tables = Annotated[list[str] | None, typer.Option("--table", help="Name of a table, can be repeated; all if left out.")]
+
+exports = typer.Typer(help="Write a run for a feature store, as lineage, or into tables.", no_args_is_help=True)
 
 
 @exports.command("feast")
@@ -46,3 +51,38 @@ def openlineage_command(
     from featflow.storage.run import open_run
 
     sys.stdout.write(export_openlineage(open_run(uri), to) + "\n")
+
+
+@exports.command("delta")
+def delta_command(
+    uri: RunUri,
+    to: Annotated[str | None, typer.Option(help="Folder or URI of the tables; OUTPUT/delta if left out.")] = None,
+    tables: Tables = None,
+    as_json: AsJson = False,
+) -> None:
+    """Append a run's tables to Delta tables, with the run's id; a run that is there already is not appended again."""
+    from featflow.export.tables.delta import export_delta
+
+    _print_appended(export_delta(uri, to, tables), as_json=as_json)
+
+
+@exports.command("iceberg")
+def iceberg_command(
+    uri: RunUri,
+    to: Annotated[str, typer.Option(metavar="CATALOG.NAMESPACE", help="Where the tables are, or are made.")],
+    tables: Tables = None,
+    as_json: AsJson = False,
+) -> None:
+    """Append a run's tables to Iceberg tables, with the run's id; a run that is there already is not appended again."""
+    from featflow.export.tables.iceberg import export_iceberg
+
+    _print_appended(export_iceberg(uri, to, tables), as_json=as_json)
+
+
+def _print_appended(appended: Appended, *, as_json: bool) -> None:
+    if as_json:
+        print_json(appended.public())
+        return
+    for name, rows in appended.rows.items():
+        out.print(f"{name}: {rows:,} rows appended", soft_wrap=True, highlight=False)
+    out.print(f"in {appended.to}, as run {appended.run}", soft_wrap=True, highlight=False, markup=False)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from featflow.columns.column import Column, Role
+from featflow.dataset.data_files import data_files
 from featflow.dataset.event_window import in_window, window_of
 from featflow.dataset.file_names import is_perhaps_parquet
-from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.footers import Footers
-from featflow.dataset.listing import Listing, list_data_files
+from featflow.dataset.formats import NAMES
+from featflow.dataset.listing import Listing
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.passed_over import PassedOver, Reason, told
 from featflow.dataset.schema_inference import infer_columns
+from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, name_of, with_contents
+from featflow.dataset.sources.opening import is_table, open_tables, read_footers, table_files
 from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
 
@@ -41,47 +42,6 @@ class Quarantined:
     """Rows lost, None where the footer cannot be read."""
     nbytes: int = 0
     """Size of a file without a readable footer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A run of row groups of one file: the unit of work, retry and reuse."""
-
-    file: DataFile
-    """The file."""
-    row_groups: tuple[int, ...]
-    """Row groups, ascending."""
-    group_rows: tuple[int, ...]
-    """Rows of each row group."""
-    nbytes: int
-    """Estimated bytes when decoded."""
-
-    @property
-    def rows(self) -> int:
-        """Rows in all of its row groups."""
-        return sum(self.group_rows)
-
-    @property
-    def digest(self) -> str:
-        """Hash of what it holds: URI, size, version, partition values and place of the file, and row groups."""
-        return _hash((self.file, self.row_groups))
-
-    @property
-    def place(self) -> str:
-        """Hash of its position in the dataset; touching or copying the file does not change it.
-
-        Rows are grouped, sampled and merged by it; states are named by `digest`.
-        """
-        return _hash((self.file.place, self.row_groups))
-
-    def without(self, row_groups: set[int]) -> Shard:
-        """Return the shard less some row groups: a shard with a digest of its own."""
-        remaining = [
-            (group, rows)
-            for group, rows in zip(self.row_groups, self.group_rows, strict=True)
-            if group not in row_groups
-        ]
-        return replace(self, row_groups=tuple(g for g, _ in remaining), group_rows=tuple(r for _, r in remaining))
 
 
 @dataclass(frozen=True)
@@ -110,6 +70,8 @@ class Dataset:
     """Columns to be derived from others, until they are added to `columns`."""
     passed_over: tuple[PassedOver, ...] = ()
     """What lies below the sources and is not read."""
+    tables: tuple[dict[str, Any], ...] = ()
+    """Source, version and counted rows of the tables among the sources, as a manifest lists them."""
 
     @property
     def rows(self) -> int:
@@ -127,21 +89,19 @@ class Dataset:
             {
                 "uri": shard.file.uri,
                 "size": shard.file.size,
-                "version": shard.file.version,
+                "version": shard.file.version + (f":{name_of(shard.file.table)}" if shard.file.table else ""),
                 "row_groups": list(shard.row_groups),
+                "part": [shard.part.start, shard.part.stop] if shard.part else None,
+                "contents": list(shard.contents),
                 "rows": shard.rows,
             }
+            | ({"parquet": shard.file.parquet} if shard.file.parquet else {})
             for shard in self.shards
         ]
 
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Return the columns of a role."""
         return tuple(column for column in self.named if column.role is role)
-
-
-def _hash(value: object) -> str:
-    # 96 bits: among a billion names the chance that any two are equal is below 1e-10.
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:24]
 
 
 def open_dataset(options: DatasetOptions, output: str | None = None, footers: Footers | None = None) -> Dataset:
@@ -161,8 +121,13 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     SchemaError
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
-    listing = list_data_files(options.source, options.storage_options, output)
-    outcomes = (footers or Footers(None)).read(listing.files, options.storage_options)
+    footers = footers or Footers(None)
+    tables = open_tables(options, footers.deletes)
+    listing, odd = data_files(options, [source for source in options.source if not is_table(source)], output)
+    listing = Listing((*listing.files, *table_files(tables, options)), listing.passed_over)
+    if not listing.files and not odd:
+        raise DatasetError(f"{', '.join(options.source)}: the table has no files; check dataset.source")
+    outcomes = [*read_footers(listing.files, tables, footers, options), *odd]
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     faults, passed_over = _unreadable([each for each in outcomes if isinstance(each, FooterFault)], listing)
     quarantined = tuple(
@@ -171,7 +136,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     if not readable:
         first = next(each for each in outcomes if isinstance(each, FooterFault))
         raise DatasetError(
-            f"{first.file.uri}: not a readable Parquet file: {first.detail} "
+            f"{first.file.uri}: not a readable {NAMES[first.file.format]} file: {first.detail} "
             f"({len(outcomes)} of {len(outcomes)} files); check dataset.source"
         )
     window = window_of(options, readable)
@@ -180,9 +145,27 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         notes += window.notes
         readable = in_window(readable, window, str(options.event_time))
     inferred = infer_columns(readable, options)
-    width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
-    shards = tuple(shard for footer in readable for shard in _shards(footer, width, size))
-    files = [file for file in listing.files if file.uri not in {entry.uri for entry in passed_over}]
+    cuts = Cuts(
+        int(options.shard_bytes),
+        len(inferred.columns) + len(inferred.images),
+        tuple(column.name for column in inferred.images),
+        window,
+        str(options.event_time),
+    )
+    shards = tuple(shard for footer in readable for shard in cut(footer, cuts))
+    if window and not inferred.images:  # images that lie elsewhere may change while their paths stay
+        several = [
+            footer
+            for footer in readable
+            if holds_several_steps(footer, cuts) and not (footer.encrypted or footer.file.parquet)
+        ]
+        digests = footers.contents.digests(several, options.storage_options)
+        shards = tuple(with_contents(shard, digests) for shard in shards)
+    files = [
+        file
+        for file in (*listing.files, *(fault.file for fault in odd))
+        if file.uri not in {entry.uri for entry in passed_over}
+    ]
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(
@@ -197,6 +180,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         (*notes, *inferred.notes),
         inferred.derivations,
         passed_over,
+        tuple(table.public() for table in tables),
     )
 
 
@@ -205,16 +189,3 @@ def _unreadable(faults: list[FooterFault], listing: Listing) -> tuple[list[Foote
     foreign = [fault for fault in faults if fault.is_foreign and is_perhaps_parquet(fault.file.uri.rpartition("/")[2])]
     others = (PassedOver(fault.file.uri, Reason.OTHER_CONTENT) for fault in foreign)
     return [fault for fault in faults if fault not in foreign], (*listing.passed_over, *others)
-
-
-def _shards(footer: Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:
-    share = min(1.0, columns / max(1, len(footer.schema.names)))
-    groups: list[tuple[int, int, int]] = []
-    for index, (rows, stored) in enumerate(zip(footer.group_rows, footer.group_bytes, strict=True)):
-        if rows:
-            # Footers give encoded sizes, far below decoded ones for dictionaries: at least eight bytes a value.
-            groups.append((index, rows, max(int(stored * share), rows * 8 * columns)))
-        if groups and (sum(size for _, _, size in groups) >= shard_bytes or index == len(footer.group_rows) - 1):
-            indices, group_rows, sizes = zip(*groups, strict=True)
-            yield Shard(footer.file, indices, group_rows, sum(sizes))
-            groups = []

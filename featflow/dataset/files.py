@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from featflow.errors import InfrastructureError
+from featflow.dataset.table_files import IMMUTABLE, TableFile
+from featflow.errors import DatasetError, InfrastructureError
 from featflow.storage.filesystems import failed, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["DataFile", "changed_error", "check_unchanged", "read_object", "version_of"]
+__all__ = [
+    "DataFile",
+    "changed_error",
+    "check_unchanged",
+    "gone_error",
+    "is_gone",
+    "readable_size",
+    "version_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +36,29 @@ class DataFile:
     """Hive partition keys and values, from the path below the source."""
     place: str = ""
     """Path below the deepest folder that holds all sources; a copy of the dataset has the same places."""
+    format: str = field(default="parquet", repr=False)
+    """What it is, such as csv. Neither this nor `parquet` is part of digests: `version` says what it became."""
+    parquet: str = field(default="", repr=False)
+    """URI of the Parquet file that it became, which never changes; empty where it is one itself."""
+
+    table: TableFile | None = field(default=None, repr=False)
+    """How the table that lists it reads it; None for a plain file."""
+    options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Options of its filesystem, such as credentials that a catalog lent; empty where the dataset's are to be used."""
+
+    @property
+    def readable(self) -> str:
+        """URI of the Parquet file that holds its rows."""
+        return self.parquet or self.uri
 
 
 def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
-    """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions."""
+    """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions.
+
+    One that became Parquet was looked at then.
+    """
+    if file.parquet or file.version == IMMUTABLE:
+        return
     filesystem, path = resolve(file.uri, options)
     try:
         info = with_retries(lambda: filesystem.info(path))
@@ -40,6 +68,19 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
         raise failed(file.uri, "look at it", error) from error
     if (int(info["size"] or 0), version_of(info)) != (file.size, file.version):
         raise changed_error(file.uri)
+
+
+def is_gone(file: DataFile, error: Exception) -> bool:
+    """Return whether an error says that a table's file is not there: no retry brings it back."""
+    return file.version == IMMUTABLE and isinstance(error, FileNotFoundError)
+
+
+def gone_error(uri: str) -> DatasetError:
+    """Return the error of a file that a table's metadata lists and that is not there."""
+    return DatasetError(
+        f"{uri}: the table's metadata lists it, and it is not there; where old files were removed (vacuum, expired "
+        "snapshots), set a later dataset.version"
+    )
 
 
 def changed_error(uri: str) -> InfrastructureError:
@@ -55,7 +96,9 @@ def version_of(info: dict[str, Any]) -> str:
     return text.strip('"')
 
 
-def read_object(uri: str, options: dict[str, Any]) -> bytes:
-    """Return the bytes at a URI; raises what the filesystem raises."""
-    filesystem, path = resolve(uri, options)
-    return bytes(with_retries(lambda: filesystem.cat_file(path)))
+def readable_size(file: DataFile, options: dict[str, Any]) -> int:
+    """Return the bytes of the Parquet file that holds a file's rows; raises what the filesystem raises."""
+    if not file.parquet:
+        return file.size
+    filesystem, path = resolve(file.parquet, options)
+    return int(with_retries(lambda: filesystem.info(path))["size"])

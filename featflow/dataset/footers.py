@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -11,8 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from featflow.dataset.contents import Contents
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer, FooterFault
+from featflow.dataset.known_deletes import KnownDeletes
 from featflow.dataset.read_footer import read_footer
 from featflow.errors import DamagedError
 from featflow.storage.store import Store
@@ -45,10 +47,20 @@ class Footers:
     """
 
     def __init__(self, store: Store | None) -> None:
-        self._store, self._known, self._new = store, {}, list[Footer]()
+        self._store, self._known, self._new, self._given = store, {}, list[Footer](), False
+        self.contents = Contents(store)
+        """Digests of row groups."""
+        self.deletes = KnownDeletes(store)
+        """Delete files of tables, known as well."""
         if store:
             with suppress(FileNotFoundError, DamagedError, KeyError):  # KeyError: another release's; all are read again
                 self._known = {footer.file.uri: footer for footer in _from_table(store.read_arrow(PATH))}
+
+    def add(self, footers: Iterable[Footer]) -> None:
+        """Take footers of files that a table's metadata describes well enough; those that are known stay."""
+        given = {footer.file.uri: footer for footer in footers if self._unchanged(footer.file) is None}
+        self._known |= given
+        self._given |= bool(given)
 
     def read(self, files: Sequence[DataFile], options: dict[str, Any]) -> list[Footer | FooterFault]:
         """Return the footers of files, in order; a known footer of an unchanged file is not read again.
@@ -59,7 +71,9 @@ class Footers:
             Storage did not answer.
         """
         with ThreadPoolExecutor(THREADS) as pool:
-            outcomes = list(pool.map(lambda file: self._unchanged(file) or read_footer(file, options), files))
+            outcomes = list(
+                pool.map(lambda file: self._unchanged(file) or read_footer(file, file.options or options), files)
+            )
         footers = [footer for footer in outcomes if isinstance(footer, Footer)]
         self._new = [footer for footer in footers if self._unchanged(footer.file) is None]
         self._known = {footer.file.uri: footer for footer in footers}
@@ -67,7 +81,9 @@ class Footers:
 
     def save(self) -> None:
         """Store the footers for the next run, if any was read; drop those of files that are gone."""
-        if self._store and self._new:
+        self.contents.save()
+        self.deletes.save()
+        if self._store and (self._new or self._given):
             self._store.write_arrow(PATH, _to_table(list(self._known.values())))
 
     def _unchanged(self, file: DataFile) -> Footer | None:
@@ -85,7 +101,7 @@ def _to_table(footers: list[Footer]) -> pa.Table:
         schemas.dictionary_encode(),
         pa.array([footer.group_rows for footer in footers], pa.list_(pa.int64())),
         pa.array([footer.group_bytes for footer in footers], pa.list_(pa.int64())),
-        pa.array([json.dumps([footer.ranges, footer.encrypted, footer.clashes]) for footer in footers]),
+        pa.array([json.dumps([f.ranges, f.encrypted, f.clashes, f.elsewhere]) for f in footers]),
     ]
     return pa.table(columns, SCHEMA)
 
@@ -97,8 +113,8 @@ def _from_table(table: pa.Table) -> list[Footer]:
     rows = zip(encoded.indices.to_pylist(), *(table[name].to_pylist() for name in names), strict=True)
     footers = []
     for index, uri, size, version, group_rows, group_bytes, facts in rows:
-        ranges, encrypted, clashes = json.loads(facts)
+        ranges, *columns = json.loads(facts)
         by_group = {name: tuple((low, high) for low, high in each) for name, each in ranges.items()}
         file, sizes = DataFile(uri, size, version), (tuple(group_rows), tuple(group_bytes))
-        footers.append(Footer(file, schemas[index], *sizes, by_group, tuple(encrypted), tuple(clashes)))
+        footers.append(Footer(file, schemas[index], *sizes, by_group, *map(tuple, columns)))
     return footers

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
+from featflow.dataset.csv_options import CsvOptions
+from featflow.dataset.formats import IMAGE, KEY, PICTURES, Format
 from featflow.dataset.image_options import ImageOptions
 from featflow.dataset.transform_options import TransformOptions
 from featflow.option_types import Names, Options, Uris
@@ -29,6 +31,11 @@ def _stretch(value: str | None) -> str | None:
     return value
 
 
+def _are_pictures(source: object) -> bool:
+    sources = source if isinstance(source, list) else [source]
+    return bool(sources) and all(isinstance(each, str) and each.startswith(PICTURES) for each in sources)
+
+
 def _columns_as_images(value: object) -> object:
     return [{"column": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
 
@@ -36,49 +43,91 @@ def _columns_as_images(value: object) -> object:
 class DatasetOptions(Options):
     """Which files are read, and the roles and kinds of their columns."""
 
-    source: Uris = Field(description="File, directory, glob, or a list of them; any fsspec URI.")
-    entity: Names = Field(default=[], description="Join keys: kept out of the statistics.")
-    event_time: str | None = Field(
-        default=None, description="Column that says when a row happened: profiled, not ranked."
+    source: Uris = Field(
+        examples=["s3://lake/orders/"],
+        description="File, directory, glob, or a list of them; any fsspec URI; pictures:FOLDER is a folder of "
+        "pictures, delta:URI a Delta table, iceberg:CATALOG.NAMESPACE.TABLE an Iceberg table.",
     )
-    targets: Names = Field(default=[], description="Columns to rank features against; categorical or numeric.")
-    exclude: Names = Field(default=[], description="Columns to leave out.")
+    version: int | date | datetime | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        examples=[12],
+        description="Version of a Delta table or snapshot id of an Iceberg table, or a day or moment whose state of "
+        "the tables is read; null reads the latest.",
+    )
+    catalog: dict[str, Any] = Field(
+        default={},
+        repr=False,
+        examples=[{"type": "rest", "uri": "https://catalog.example.org"}],
+        description="Properties of the Iceberg catalog beside pyiceberg's own configuration; never logged, never "
+        "written anywhere.",
+    )
+    format: Format = Field(
+        default="auto",
+        examples=["csv"],
+        description="Of the files: auto reads those that end in .csv, .tsv, .jsonl, .ndjson, .arrow or .feather (texts "
+        "also with .gz, .bz2 or .zst) as what they are where none is Parquet, and all others as Parquet.",
+    )
+    csv: CsvOptions = CsvOptions()
+    entity: Names = Field(default=[], examples=[["order_id"]], description="Join keys: kept out of the statistics.")
+    event_time: str | None = Field(
+        default=None, examples=["created"], description="Column that says when a row happened: profiled, not ranked."
+    )
+    targets: Names = Field(
+        default=[], examples=[["returned"]], description="Columns to rank features against; categorical or numeric."
+    )
+    exclude: Names = Field(default=[], examples=[["comment"]], description="Columns to leave out.")
     kinds: dict[str, Literal["category", "number", "time", "text", "image"]] = Field(
-        default={}, description="Kind of a column where the guess from its type is wrong."
+        default={},
+        examples=[{"zip": "category"}],
+        description="Kind of a column where the guess from its type is wrong.",
     )
     images: Annotated[
         list[ImageOptions],
         BeforeValidator(_columns_as_images, json_schema_input_type=list[ImageOptions | str]),
         AfterValidator(_each_once),
-    ] = Field(default=[], description="Columns of images: encoded, and described by numbers beside the other columns.")
+    ] = Field(
+        default=[],
+        examples=[["photo"]],
+        description="Columns of images: encoded, and described by numbers beside the other columns.",
+    )
     derive: list[TransformOptions] = Field(
         default=[], description="Columns made of other columns, such as {parts: created}."
     )
     window: Annotated[str | None, AfterValidator(_stretch)] = Field(
         default=None,
+        examples=["last 30 days"],
         description="Stretch of event time that is read, such as last 30 days; null reads all. Files or row groups "
         "must lie on one side of its edges.",
     )
     as_of: date | datetime | None = Field(
         default=None,
         union_mode="left_to_right",
+        examples=[date(2026, 3, 1)],
         description="Last day, or moment, of the window; by default the last day that the files hold.",
     )
-    null_values: list[str] = Field(default=[], description="Strings that mean missing, in every string column.")
+    null_values: list[str] = Field(
+        default=[], examples=[["NA", "-999"]], description="Strings that mean missing, in every string column."
+    )
     shard_bytes: ByteSize = Field(
         default=ByteSize(128 * 2**20), ge=1, description="About how many decoded bytes make one shard."
     )
     weight: str | None = Field(
-        default=None, description="Column of row weights, finite and not negative: kept out of the statistics."
+        default=None,
+        examples=["exposure"],
+        description="Column of row weights, finite and not negative: kept out of the statistics.",
     )
     storage_options: dict[str, Any] = Field(
         default={},
         repr=False,
+        examples=[{"anon": True}, {"key": "${env:LAKE_KEY}", "secret": "${file:/run/secrets/lake}"}],
         description="Options of the store; texts may hold ${env:NAME} and ${file:PATH}. Never logged, never written.",
     )
 
     @model_validator(mode="after")
     def _window_of_times(self) -> Self:
+        if any(source.startswith(PICTURES) for source in self.source) and not _are_pictures(self.source):
+            raise ValueError(f"source: {PICTURES}FOLDER stands with other folders of pictures only")
         if self.window and not self.event_time:
             raise ValueError("window needs event_time, the column that says when a row happened")
         if self.as_of and not self.window:
@@ -88,7 +137,9 @@ class DatasetOptions(Options):
     @model_validator(mode="before")
     @classmethod
     def _images_by_kind(cls, values: Any) -> Any:
-        """Take columns of kind image for images with default options."""
+        """Take columns of kind image, and a source of pictures, for images with default options."""
+        if isinstance(values, dict) and _are_pictures(values.get("source")):
+            values = {"images": [IMAGE], "entity": [KEY]} | values
         kinds, images = (values.get(key) for key in ("kinds", "images")) if isinstance(values, dict) else (None, None)
         if not isinstance(kinds, dict) or not isinstance(images, list | None):
             return values

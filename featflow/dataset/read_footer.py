@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, is_encrypted, range_of
-from featflow.dataset.files import DataFile
+from featflow.dataset.files import DataFile, gone_error, is_gone, readable_size
 from featflow.dataset.footer import Footer, FooterFault
-from featflow.dataset.nested_fields import leaves
+from featflow.dataset.nested_fields import is_image_struct, leaves
 from featflow.dataset.parquet import MAGIC, is_corruption, read_footer_bytes
 from featflow.dataset.thrift import Struct, decode_struct
 from featflow.errors import first_line
@@ -18,7 +18,7 @@ from featflow.storage.filesystems import failed
 from featflow.storage.retries import with_retries
 from featflow.storage.store import resolve
 
-__all__ = ["read_footer"]
+__all__ = ["has_range", "read_footer"]
 
 
 def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault:
@@ -34,15 +34,18 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
     if file.size == 0:
         return FooterFault(file, "the file is empty (0 bytes)")
     try:
-        return _checked(file, read_footer_bytes(file.uri, file.size, options))
+        size = readable_size(file, options)
+        return _checked(file, read_footer_bytes(file.readable, size, options))
     except Exception as error:
+        if is_gone(file, error):
+            raise gone_error(file.uri) from None
         if not is_corruption(error):
             raise failed(file.uri, "read its footer", error) from error
         return FooterFault(file, first_line(error), _begins(file, options) not in MAGIC)
 
 
 def _begins(file: DataFile, options: dict[str, Any]) -> bytes:
-    filesystem, path = resolve(file.uri, options)
+    filesystem, path = resolve(file.readable, options)
     return bytes(with_retries(lambda: filesystem.cat_file(path, start=0, end=4)))
 
 
@@ -57,9 +60,12 @@ def _checked(file: DataFile, data: bytes) -> Footer:
     columns = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
     partitions = dict(file.partitions)
     fields = [(name, columns.get(".".join(path)), kind) for name, path, kind in leaves(schema)]
-    wanted = [(name, i) for name, i, kind in fields if i is not None and (_has_range(kind) or name in partitions)]
+    wanted = [(name, i) for name, i, kind in fields if i is not None and (has_range(kind) or name in partitions)]
+    image_bytes = {
+        name: columns.get(".".join((*path, "bytes"))) for name, path, kind in leaves(schema) if is_image_struct(kind)
+    }
     # A footer in clear that is signed ends with a nonce and a tag, and some of its columns may be encrypted.
-    if not wanted and len(data) == metadata.serialized_size:
+    if not wanted and not image_bytes and len(data) == metadata.serialized_size:
         return Footer(file, schema, rows, sizes)
     decoded = _decoded(data)
     chunks = {name: chunks_of(decoded, index, metadata.schema.column(index)) for name, index in wanted}
@@ -69,9 +75,14 @@ def _checked(file: DataFile, data: bytes) -> Footer:
         schema,
         rows,
         sizes,
-        {name: tuple(map(range_of, each)) for name, each in chunks.items() if _has_range(kinds[name])},
+        {name: tuple(map(range_of, each)) for name, each in chunks.items() if has_range(kinds[name])},
         tuple(name for name, index, _ in fields if index is not None and is_encrypted(decoded, index)),
         tuple(name for name, each in chunks.items() if name in partitions and _clash(each, partitions[name])),
+        tuple(
+            name
+            for name, index in image_bytes.items()
+            if index is not None and _are_null(chunks_of(decoded, index, metadata.schema.column(index)))
+        ),
     )
 
 
@@ -86,6 +97,11 @@ def _clash(chunks: list[Chunk], folder: str) -> bool:
     return any(clashes(chunk, folder) for chunk in chunks)
 
 
-def _has_range(kind: pa.DataType) -> bool:
+def _are_null(chunks: list[Chunk]) -> bool:
+    return bool(chunks) and all(chunk.values and chunk.nulls == chunk.values for chunk in chunks)
+
+
+def has_range(kind: pa.DataType) -> bool:
+    """Return whether a column's first and last values are asked for: of times and of whole decimals."""
     is_whole = pa.types.is_decimal(kind) and kind.scale == 0
     return bool(is_whole or pa.types.is_timestamp(kind) or pa.types.is_date(kind))

@@ -1,1 +1,1 @@
-"""What other systems read of a run: a Feast repository, OpenLineage events."""
+"""What other systems read of a run: a Feast repository, OpenLineage events, Delta and Iceberg tables."""

@@ -105,6 +105,7 @@ class Record:
                 ),
             ],
             "inputs": self.dataset.listed(),
+            "sources": list(self.dataset.tables),
             "passed_over": listed_by_reason(self.dataset.passed_over),
             "states": self.states,
             "state_references": context.workspace.used.public(),

@@ -97,6 +97,11 @@ def submission(config: Config, night: str | None = None) -> Submission:
             "write ${env:NAME} or ${file:PATH} in place of its values, and give the cluster's nodes what it says: a "
             "service account, a mounted secret, or the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
         )
+    if config.dataset.catalog:
+        raise ConfigurationError(
+            "dataset.catalog: a job's configuration can be read in the cluster's dashboard; take it out and set "
+            "PYICEBERG_CATALOG__<NAME>__URI and what else the catalog needs in the environment of the cluster's nodes"
+        )
     night = night or str(config.dataset.as_of or datetime.now(UTC).date())
     if not re.fullmatch(r"[\w.:+ -]{1,40}", night, re.ASCII):
         raise ConfigurationError(f"--night {night}: name it by letters, digits, '-', '.' and '_', a date for example")

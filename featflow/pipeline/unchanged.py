@@ -9,6 +9,7 @@ run before nothing moved, against a pinned one all is as it was, for one run mor
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from featflow.config import Config
@@ -45,6 +46,7 @@ def unchanged_run(config: Config, dataset: Dataset, store: Store) -> Run | None:
     same = (
         _deciding(manifest["config"]) == _deciding(config.public())
         and manifest.get("software") == software()
+        and _columns(manifest.get("sources", ())) == _columns(dataset.tables)
         and [_as_listed(entry) for entry in manifest["inputs"]] == [_as_listed(entry) for entry in dataset.listed()]
     )
     return latest if same and _files_are_there(latest) and _same_unreadable(latest, dataset) else None
@@ -62,6 +64,7 @@ def publish_again(
         "config": config.public(),
         "shards": {"total": shards, "computed": 0, "reused": shards},
         "passes": [],
+        "sources": list(dataset.tables),
         "passed_over": listed_by_reason(dataset.passed_over),
         "warnings": [*told(dataset.passed_over), *(text for text in before.manifest["warnings"] if not _is_new(text))],
         "figures": telemetry.public(),
@@ -100,8 +103,13 @@ def _deciding(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in WITHOUT_INFLUENCE}
 
 
+def _columns(tables: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the columns of tables: a new one changes no file."""
+    return [table["columns"] for table in tables]
+
+
 def _as_listed(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(entry[key] for key in ("uri", "size", "version", "row_groups", "rows"))
+    return tuple(entry.get(key) for key in ("uri", "size", "version", "row_groups", "part", "rows"))
 
 
 def _same_unreadable(run: Run, dataset: Dataset) -> bool:

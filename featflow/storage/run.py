@@ -10,6 +10,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,9 +89,10 @@ class Run:
         lost = {(row["uri"], row["row_group"]) for row in self.table("quarantine", ["uri", "row_group"]).to_dicts()}
         inputs = []
         for entry in self.manifest["inputs"]:
-            groups = [group for group in entry["row_groups"] if (entry["uri"], group) not in lost]
-            if groups and (entry["uri"], None) not in lost:
-                inputs.append(entry | {"row_groups": groups})
+            readable = [(entry["uri"], group) not in lost for group in entry["row_groups"]]
+            if any(readable) and (entry["uri"], None) not in lost:
+                of_groups = ("row_groups", "contents")
+                inputs.append(entry | {name: list(compress(entry.get(name, ()), readable)) for name in of_groups})
         return inputs
 
     def arrow(self, name: str, columns: list[str] | None = None) -> pa.Table:
@@ -101,9 +103,10 @@ class Run:
         DatasetError
             This run has no such table, and the message lists those it has; or its file is damaged, or gone.
         """
-        return pa.concat_tables([self._part(path, columns) for path in self.paths(name)])
+        return pa.concat_tables([self.part(path, columns) for path in self.paths(name)])
 
-    def _part(self, path: str, columns: list[str] | None) -> pa.Table:
+    def part(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """Return one part of a table by its path, or some of its columns; errors as `arrow`."""
         try:
             return self.store.read_parquet(path, columns)
         except FileNotFoundError:

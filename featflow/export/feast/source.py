@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from featflow.columns.column import Column, Kind, Role
 from featflow.config import parse
+from featflow.dataset.data_files import data_files
 from featflow.dataset.dataset import Shard
 from featflow.dataset.footer import Footer
 from featflow.dataset.footers import Footers
-from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.parquet import open_parquet
 from featflow.dataset.schema_inference import infer_columns
+from featflow.dataset.sources.opening import is_table
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.export.feast.types import DTYPES, TIME, feature_type, key_dtype
 from featflow.storage.run import Run
@@ -49,8 +50,8 @@ class Source:
     """Footers of all readable files that exist now."""
     others: tuple[str, ...]
     """URIs of other files in the same folders: unreadable, of another kind, or featflow's own."""
-    inputs: tuple[tuple[str, int, str, tuple[int, ...]], ...]
-    """URI, size, version and row groups of every shard, less what the run could not read."""
+    inputs: tuple[dict[str, Any], ...]
+    """The manifest's entries of shards, less what the run could not read."""
     lost: tuple[str, ...]
     """Descriptions of the row groups and files that the run could not read."""
 
@@ -64,12 +65,17 @@ class Source:
         """
         footers = {(footer.file.uri, footer.file.size, footer.file.version): footer for footer in self.footers}
         shards = []
-        for uri, size, version, groups in self.inputs:
-            footer = footers.get((uri, size, version))
+        for entry in self.inputs:
+            footer = footers.get((entry["uri"], entry["size"], entry["version"]))
             if footer is None:
-                raise DatasetError(f"{uri}: changed or gone since the run read it; run again, then export that run")
+                raise DatasetError(
+                    f"{entry['uri']}: changed or gone since the run read it; run again, then export that run"
+                )
+            groups, part = tuple(entry["row_groups"]), entry.get("part")
             rows = tuple(footer.group_rows[group] for group in groups)
-            shards.append(Shard(footer.file, groups, rows, sum(footer.group_bytes[group] for group in groups)))
+            nbytes = sum(footer.group_bytes[group] for group in groups)
+            contents = tuple(entry.get("contents", ()))
+            shards.append(Shard(footer.file, groups, rows, nbytes, range(*part) if part else None, contents))
         return shards
 
     def why_copied(self, names: Mapping[str, str], options: dict[str, Any]) -> str | None:
@@ -92,6 +98,7 @@ class Source:
         retyped = [name for name, kind in expected.items() if not _matches(types.get(name), kind)]
         reasons = {
             f"'{(*derived, '')[0]}' is made of other columns": bool(derived),
+            "its files are no Parquet": any(footer.file.parquet for footer in self.footers),
             "there are several sources": len(source) > 1 or any(mark in source[0] for mark in "*?["),
             f"there is {(*self.others, '')[0]}, which is not of the dataset or cannot be read": bool(self.others),
             f"it has no name for {(*map(repr, renamed), '')[0]}": bool(renamed),
@@ -170,18 +177,21 @@ def open_source(run: Run) -> Source:
     DatasetError
         None of the files that the run read exists any more.
     """
-    options = parse(run.manifest["config"]).dataset
+    options = parse(run.manifest["config"]).dataset.model_copy(update={"storage_options": run.store.options})
     for key, meaning in (("entity", "join keys"), ("event_time", "the column that says when a row happened")):
         if not getattr(options, key):
             raise ConfigurationError(f"{run.uri}: Feast needs {meaning}; set dataset.{key} and run again")
-    inputs = tuple((i["uri"], i["size"], i["version"], tuple(i["row_groups"])) for i in run.inputs())
+    if tables := [source for source in options.source if is_table(source)]:
+        raise ConfigurationError(
+            f"{run.uri}: Feast is given files, and {tables[0]} is a table; its rows are not exported"
+        )
     read_uris = {entry["uri"] for entry in run.manifest["inputs"]}
     quarantined = run.table("quarantine", ["uri", "row_group"]).to_dicts()
     unread = {row["uri"] for row in quarantined if row["row_group"] is None}
     lost = dict.fromkeys(
         row["uri"] if row["uri"] in unread else f"row group {row['row_group']} of {row['uri']}" for row in quarantined
     )
-    listing = list_data_files(options.source, run.store.options, run.manifest["config"]["output"])
+    listing, _ = data_files(options, options.source, run.manifest["config"]["output"])
     outcomes = Footers(run.store).read(listing.files, run.store.options)
     footers = tuple(outcome for outcome in outcomes if isinstance(outcome, Footer))
     readable = [footer for footer in footers if footer.file.uri in read_uris]
@@ -212,6 +222,6 @@ def open_source(run: Run) -> Source:
         tuple(column for column in (*inferred.columns, *derived) if column.role is Role.FEATURE),
         footers,
         tuple(_foreign_files(options.source, {footer.file.uri for footer in footers}, run.store.options)),
-        inputs,
+        tuple(run.inputs()),
         tuple(lost),
     )

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.config import Config, parse
+from featflow.dataset.formats import FRAME, PICTURES
 from featflow.dataset.parquet import open_parquet
 from featflow.storage.run import Run
 from featflow.storage.tables import QUANTILE_PROBABILITIES
@@ -47,14 +48,23 @@ MOST_COLUMNS = 1000
 def dataset_name(uri: str) -> tuple[str, str]:
     """Return namespace and name of what lies at a URI; a pattern is named by the folder before it.
 
+    A Delta table is named by its URI, as OpenLineage asks; an Iceberg table by its catalog.
+
     Examples
     --------
+    >>> dataset_name("delta:s3://lake/flights"), dataset_name("iceberg:prod.travel.flights")
+    (('s3://lake', 'flights'), ('iceberg://prod', 'travel.flights'))
     >>> dataset_name("s3a://lake/flights/*.parquet"), dataset_name("/data/a.parquet")
     (('s3://lake', 'flights'), ('file', '/data/a.parquet'))
     """
-    protocol, mark, rest = uri.partition("://")
+    if uri.startswith(FRAME):
+        return "frame", uri.removeprefix(FRAME)
+    if uri.startswith("iceberg:"):
+        catalog, _, table = uri.removeprefix("iceberg:").partition(".")
+        return f"iceberg://{catalog}", table
+    protocol, mark, rest = uri.removeprefix(PICTURES).removeprefix("delta:").partition("://")
     if not mark or protocol in {"file", "local"}:
-        return "file", _plain(os.path.abspath(rest if mark else uri)) or "/"  # noqa: PTH100  keeps a pattern
+        return "file", _plain(os.path.abspath(rest if mark else protocol)) or "/"  # noqa: PTH100  keeps a pattern
     host, _, path = rest.partition("/")
     return f"{'s3' if protocol == 's3a' else protocol}://{host}", _plain(path) or "/"
 

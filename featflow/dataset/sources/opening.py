@@ -1,0 +1,100 @@
+"""The sources of a dataset: plain files as they are listed, and tables as their metadata describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from featflow.dataset.files import DataFile
+from featflow.dataset.footer import Footer, FooterFault
+from featflow.dataset.footers import Footers
+from featflow.dataset.known_deletes import KnownDeletes
+from featflow.dataset.options import DatasetOptions
+from featflow.dataset.sources.delta import open_delta
+from featflow.dataset.sources.iceberg import open_iceberg
+from featflow.dataset.sources.in_table import FootersInTable
+from featflow.dataset.sources.table import Table, TableEntry
+from featflow.errors import ConfigurationError
+
+__all__ = ["FORMATS", "is_table", "open_tables", "read_footers", "table_files"]
+
+FORMATS = ("delta", "iceberg")
+"""Words before the colon of a source that names a table."""
+
+
+def is_table(source: str) -> bool:
+    """Return whether a source names a table, not files.
+
+    Examples
+    --------
+    >>> is_table("delta:s3://lake/flights"), is_table("s3://lake/flights")
+    (True, False)
+    """
+    return source.partition(":")[0] in FORMATS
+
+
+def open_tables(options: DatasetOptions, known: KnownDeletes) -> tuple[Table, ...]:
+    """Return the tables among a dataset's sources, in their order.
+
+    Parameters
+    ----------
+    known
+        Delete files that need not be read again.
+
+    Raises
+    ------
+    ConfigurationError
+        A package is missing, ``dataset.version`` fits none or several tables, or a table is named in a wrong way.
+    DatasetError
+        There is no such table, or no such version of it.
+    SchemaError
+        A table needs what is not understood.
+    InfrastructureError
+        Storage or the catalog did not answer.
+    """
+    sources = list(dict.fromkeys(source for source in options.source if is_table(source)))
+    if options.version is not None and not sources:
+        raise ConfigurationError("dataset.version: no source is a table; write delta:URI or iceberg:CATALOG.TABLE")
+    if isinstance(options.version, int) and len(sources) > 1:
+        raise ConfigurationError(
+            f"dataset.version: {options.version} is a version of one table, and {len(sources)} are read; set a moment"
+        )
+    return tuple(
+        open_delta(source, options) if source.startswith("delta:") else open_iceberg(source, options, known)
+        for source in sources
+    )
+
+
+def table_files(tables: tuple[Table, ...], options: DatasetOptions) -> list[DataFile]:
+    """Return the files of tables; their places are told apart where there is more than one source."""
+    several = len(options.source) > 1
+    return [
+        replace(entry.file, place=f"{table.source}/{entry.file.place}") if several else entry.file
+        for table in tables
+        for entry in table.entries
+    ]
+
+
+def read_footers(
+    files: Sequence[DataFile], tables: tuple[Table, ...], footers: Footers, options: DatasetOptions
+) -> list[Footer | FooterFault]:
+    """Return the footers of files, those of tables' files as the tables read them.
+
+    Raises
+    ------
+    DatasetError
+        A footer contradicts a table's metadata.
+    InfrastructureError
+        Storage did not answer.
+    """
+    readers = [(table, FootersInTable(table)) for table in tables]
+    listed = {entry.file.uri: (entry, reader) for table, reader in readers for entry in table.entries}
+    footers.add(entry.footer for entry, _ in listed.values() if entry.footer)
+    outcomes = footers.read(files, options.storage_options)
+    return [_in_table(outcome, *listed.get(outcome.file.uri, (None, None))) for outcome in outcomes]
+
+
+def _in_table(
+    outcome: Footer | FooterFault, entry: TableEntry | None, table: FootersInTable | None
+) -> Footer | FooterFault:
+    return table.of(outcome, entry) if isinstance(outcome, Footer) and entry and table else outcome
