@@ -120,8 +120,8 @@ class DatasetOptions(Options):
     storage_options: dict[str, Any] = Field(
         default={},
         repr=False,
-        examples=[{"anon": True}],
-        description="Passed to fsspec; never logged, never written anywhere.",
+        examples=[{"anon": True}, {"key": "${env:LAKE_KEY}", "secret": "${file:/run/secrets/lake}"}],
+        description="Options of the store; texts may hold ${env:NAME} and ${file:PATH}. Never logged, never written.",
     )
 
     @model_validator(mode="after")

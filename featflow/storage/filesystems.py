@@ -11,10 +11,7 @@ import logging
 import os
 import re
 from ctypes.util import find_library
-from difflib import get_close_matches
 from functools import lru_cache
-from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -22,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
 from featflow.option_types import AZURE
+from featflow.storage.option_checks import check_options, check_same
 from featflow.storage.references import redacted, resolve_references
 from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, is_refused, is_transient
 
@@ -38,14 +36,6 @@ WRAPPERS = {
 CHAIN = re.compile(rf"({'|'.join(sorted(WRAPPERS))})(?:::|://)")
 LOGGERS = ("azure.identity", "gcsfs")
 """Loggers that print a page, or a traceback, for each attempt that fails: its error says so, too."""
-COMMON_OPTIONS = {"listings_expiry_time", "max_paths", "profile", "skip_instance_cache", "use_listings_cache"}
-OPEN_OPTIONS = re.compile(r"[A-Z]|exclude_|managed_identity_|workload_identity_|authority|additionally_allowed_tenants")
-"""Names that are passed on: parameters of S3's requests, and of Azure's default credentials."""
-OPTION_TYPES = {
-    str: {"key", "secret", "endpoint_url", "profile", "account_name", "account_key", "connection_string", "sas_token"},
-    dict: {"client_kwargs", "config_kwargs", "s3_additional_kwargs", "session_kwargs"},
-}
-"""What YAML gets wrong: keys of digits alone become numbers."""
 EXTRAS = dict.fromkeys(GOOGLE, "gcs") | dict.fromkeys(AZURE_SCHEMES, "azure")
 CREDENTIALS = {
     **dict.fromkeys(
@@ -175,7 +165,7 @@ def _open(uri: str, scheme: str, options: dict[str, Any]) -> tuple[Any, str]:
     own = {"use_listings_cache": False} | own | options.get(scheme, {})
     kind = fsspec.get_filesystem_class("abfss" if scheme in AZURE_SCHEMES else scheme)
     if scheme in CREDENTIALS:
-        _check_options(kind, own)
+        check_options(kind, own)
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.getLogger(name).level or logging.CRITICAL)
     if scheme in AZURE_SCHEMES:
@@ -183,29 +173,13 @@ def _open(uri: str, scheme: str, options: dict[str, Any]) -> tuple[Any, str]:
     if scheme == "hdfs" and "JAVA_HOME" not in os.environ and not find_library("jvm"):
         raise ImportError("it needs Java and Hadoop's libhdfs: set JAVA_HOME, HADOOP_HOME and CLASSPATH")
     in_uri = kind._get_kwargs_from_urls(uri)  # noqa: SLF001  as fsspec's own url_to_fs does
-    _check_same(in_uri, own)
+    check_same(in_uri, own)
     filesystem = fsspec.filesystem(scheme, **in_uri | (_with_request_retries(own) if scheme in S3 else own))
     if scheme in S3:
         filesystem.retries = 1  # s3fs' own retries are neither counted nor jittered, and multiply botocore's and ours
         if getattr(filesystem, "_s3", None) is None:
             filesystem.connect()  # wrong options are found by now, not by the first request
     return filesystem, str(kind._strip_protocol(uri))  # noqa: SLF001
-
-
-def _check_options(kind: Any, options: dict[str, Any]) -> None:
-    """Raise ConfigurationError for an option that a filesystem would pass over or stumble on at its first request."""
-    known = {name for each in kind.__mro__ for name in signature(each.__init__).parameters} | COMMON_OPTIONS
-    for key, value in options.items():
-        kept = next((kinds for kinds, names in OPTION_TYPES.items() if key in names), object)
-        if not isinstance(value, kept | None):
-            raise ConfigurationError(f"dataset.storage_options.{key} is of a wrong type; it takes a {kept.__name__}")
-        if key not in known and not OPEN_OPTIONS.match(key):
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"check the options of {kind.__name__}"
-            raise ConfigurationError(f"dataset.storage_options.{key} is no option of this storage; {hint}")
-    token = options.get("token")  # which gcsfs sends to Google as a token where no such file is
-    if isinstance(token, str) and "gs" in kind.protocol and "/" in token and not Path(token).is_file():
-        raise ConfigurationError("dataset.storage_options.token names a file that is not there")
 
 
 def _azure(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
@@ -217,23 +191,20 @@ def _azure(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
         host, _, below = rest.partition("/")
         rest = f"{container}/{below}"
         in_uri = {"account_name": host.partition(".")[0], "account_host": host.replace(".dfs.", ".blob.")}
-        _check_same(in_uri, options)
-    return fsspec.filesystem("abfss", **in_uri | options), rest.rstrip("/")
-
-
-def _check_same(in_uri: dict[str, Any], options: dict[str, Any]) -> None:
-    for key, value in in_uri.items():
-        if options.get(key, value) != value:
-            raise ConfigurationError(
-                f"dataset.storage_options.{key} is not what the URI says; take it out of one of both"
-            )
+        check_same(in_uri, options)
+    filesystem = fsspec.filesystem("abfss", **in_uri | options)
+    if filesystem.credential is not None and "credential" not in options and not hasattr(filesystem, "signed_in"):
+        # Without a key it asks eight services, and all of them again for each request of a listing: minutes.
+        fsspec.asyn.sync(filesystem.loop, filesystem.credential.get_token, "https://storage.azure.com/.default")
+        filesystem.signed_in = True
+    return filesystem, rest.rstrip("/")
 
 
 def _unmade(uri: str, scheme: str, options: dict[str, Any], error: Exception) -> FeatflowError:
     """Return the error of a filesystem that cannot be made."""
     message = redacted(first_line(error), options)
     if is_refused(error):
-        return ConfigurationError(f"{uri}: {message}; {CREDENTIALS.get(scheme, 'check dataset.storage_options')}")
+        return ConfigurationError(f"{uri}: {redacted(reason(error), options)}; {remedy(uri)}")
     if isinstance(error, ImportError):
         extra = f": pip install 'featflow[{EXTRAS[scheme]}]'" if scheme in EXTRAS else f": {message}"
         return ConfigurationError(f"{uri}: {scheme}:// cannot be opened here{extra}")

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 from datasets import mixed_table, write_parts
 
 import featflow
 from featflow.config import parse
+from featflow.dataset.listing import list_data_files
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError
 from featflow.storage.filesystems import failed, resolve, uri_of
 from featflow.storage.retries import is_refused, is_transient
@@ -141,6 +143,21 @@ def test_missing_credentials_say_what_to_set(tmp_path, monkeypatch):
     for source, output in (("s3://lake/x", str(tmp_path / "out")), (folder, "s3://lake/out")):
         with pytest.raises(ConfigurationError, match=r"s3://lake.*NoCredentialsError.*set AWS_ACCESS_KEY_ID"):
             featflow.run({"dataset": {"source": source}, "output": output, "engine": {"kind": "serial"}})
+
+
+def test_an_account_without_a_key_is_asked_for_once(monkeypatch):
+    requests = []
+
+    async def refuse(self, *scopes, **options):
+        requests.append(scopes)
+        raise ClientAuthenticationError("DefaultAzureCredential failed to retrieve a token.\nAttempted: ...")
+
+    monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential.get_token", refuse)
+    for name in ("ACCOUNT_KEY", "SAS_TOKEN", "CONNECTION_STRING", "CLIENT_ID", "ANON"):
+        monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
+    with pytest.raises(ConfigurationError, match=r"no key of the account .* was found; set AZURE_STORAGE_ACCOUNT_KEY"):
+        list_data_files(["abfss://lake@keyless.dfs.core.windows.net/x"], {})
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize(

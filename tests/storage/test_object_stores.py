@@ -38,12 +38,13 @@ def listed(source, options):
 def test_runs_are_those_of_the_disk(place, tmp_path):
     base, options = place
     store, table = Store(f"{base}/data", options), mixed_table(ROWS).select(["x", "city", "when", "target"])
-    # Blanks, '#', '%', '&', ';', '::' and letters that are not ASCII are part of a name, wherever it is.
-    paths = [f"day={number}/a b#c%20d&e;f::g é.parquet" for number in range(3)]
+    # Blanks, '#', '%', '&', ';', '::', '?', '[' and letters that are not ASCII are part of a name, wherever it is.
+    paths = [f"day={number}/a b#c%20d&e;f::g é?[1].parquet" for number in range(3)]
     for number, path in enumerate(paths):
         folder = write_parts(table.slice(number * ROWS // 3, ROWS // 3), tmp_path / "data" / path.partition("/")[0], 1)
         Path(f"{folder}/part-000.parquet").rename(tmp_path / "data" / path)
         store.write(path, (tmp_path / "data" / path).read_bytes())
+    assert [file.uri.rpartition("/")[2] for file in listed(f"{base}/data/{paths[0]}", options)] == [paths[0][6:]]
     first = featflow.run(configuration(f"{base}/data", f"{base}/out", options))
     assert first.manifest["rows"] == {"footers": ROWS, "read": ROWS, "quarantined": 0}
     local = featflow.run(configuration(str(tmp_path / "data"), str(tmp_path / "out"), {}))

@@ -11,6 +11,7 @@ from datasets import mixed_table
 
 import featflow
 from featflow.config import parse
+from featflow.dataset.sources.storage import delta_options, iceberg_options
 from featflow.errors import ConfigurationError
 from featflow.pipeline.submission import submission
 from featflow.storage.references import redacted, resolve_references
@@ -115,3 +116,9 @@ def test_references_may_travel_with_a_job_where_values_may_not():
     assert yaml.safe_load(text)["dataset"]["storage_options"]["key"] == "${env:KEY}"
     with pytest.raises(ConfigurationError, match=r"write \$\{env:NAME\}"):
         sent(key="${env:KEY}", secret=SECRET)
+
+
+def test_the_libraries_of_tables_are_given_values(secret_file):
+    options = {"key": "k", "client_kwargs": {"endpoint_url": f"${{file:{secret_file}}}"}}
+    assert delta_options(options) == {"AWS_ACCESS_KEY_ID": "k", "AWS_ENDPOINT_URL": SECRET}
+    assert iceberg_options(options) == {"s3.access-key-id": "k", "s3.endpoint": SECRET}

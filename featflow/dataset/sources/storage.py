@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.errors import ConfigurationError, DatasetError, FeatflowError, InfrastructureError
+from featflow.storage.references import resolve_references
 from featflow.storage.retries import is_transient
 from featflow.storage.store import is_local, resolve
 
@@ -49,6 +50,7 @@ CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
 
 def _values(options: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
+    options = resolve_references(options)
     nested = options.get("client_kwargs") or {}
     flat: dict[tuple[str, ...], Any] = {(name,): value for name, value in options.items()}
     flat |= {("client_kwargs", name): value for name, value in nested.items()}
