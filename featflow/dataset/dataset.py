@@ -157,7 +157,8 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         several = [
             footer
             for footer in readable
-            if holds_several_steps(footer, cuts) and not (footer.encrypted or footer.file.parquet)
+            if holds_several_steps(footer, cuts)
+            and not (footer.encrypted or footer.file.parquet or footer.file.table)  # no file of a table is rewritten
         ]
         digests = footers.contents.digests(several, options.storage_options)
         shards = tuple(with_contents(shard, digests) for shard in shards)

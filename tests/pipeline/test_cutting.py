@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import deltalake
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -98,6 +99,17 @@ def test_a_rewritten_file_on_object_storage_costs_its_new_day(tmp_path, moto_opt
         write_days(tmp_path, days)
         filesystem.put(str(tmp_path / "data/all.parquet"), "lake/cutting/data/all.parquet")
         assert featflow.run(config).manifest["shards"]["computed"] == computed
+
+
+def test_files_of_tables_are_not_read_for_their_digests(tmp_path):
+    """They are never rewritten; and credentials may be of the table's catalog."""
+    write_days(tmp_path, 7)
+    table, properties = str(tmp_path / "table"), deltalake.WriterProperties(max_row_group_size=DAY_ROWS)
+    deltalake.write_deltalake(table, pq.read_table(tmp_path / "data/all.parquet"), writer_properties=properties)
+    done = run(tmp_path, "out", source=f"delta:{table}", event_time="at", window="last 5 days")
+    assert [len(entry["row_groups"]) for entry in done.manifest["inputs"]] == [1] * 5
+    assert {tuple(entry["contents"]) for entry in done.manifest["inputs"]} == {()}
+    assert not (tmp_path / "out" / contents.PATH).exists()
 
 
 def test_row_groups_are_read_once_a_version_of_their_file(tmp_path, monkeypatch):
