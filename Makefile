@@ -37,7 +37,7 @@ $(BENCHMARKS:%=bench-%): bench-%: $(STAMP)
 	mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/$*.py --json benchmarks/results/$*.json
 
-# Writes schemas/ from tables.py and config.py.
+# Writes schemas/ from tables.py and config/.
 schemas: $(STAMP)
 	$(BIN)/python schemas/generate.py
 

@@ -12,11 +12,13 @@
     │   └── DamagedError             a state's bytes are not those that were written
     └── LockedError              5   another run holds the lock
 
-Every message names the file, column, row group or key at fault and says what to do.
+Every message names the file, column, row group or key at fault and says what to do. `EXIT_CODES` holds those of the
+command line, which are more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
@@ -30,6 +32,19 @@ __all__ = [
     "LockedError",
     "SchemaError",
 ]
+
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "done",
+    1: "a defect of featflow, please report it; or the answer is no: status --max-age, demo",
+    2: "the configuration or the data's schema is wrong",
+    3: "bad data above the error budget",
+    4: "infrastructure failed, retry is safe",
+    5: "another run holds the lock",
+    130: "interrupted by Ctrl-C",
+    143: "told to end by SIGTERM",
+}
+"""What a process of featflow may end with, and what each means: 128 and a signal's number where a signal ended it."""
 
 
 class FeatflowError(Exception):
@@ -80,5 +95,15 @@ class LockedError(FeatflowError):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, printable."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
+    return printable((str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip("."))
+
+
+def printable(text: str) -> str:
+    r"""Return a text with all characters written out that move a cursor, colour a terminal or turn text around.
+
+    Examples
+    --------
+    >>> printable("two\nlines"), printable("evil\u202etxt"), printable("\x1b[31mred"), printable("Größe 😀")
+    ('two\\nlines', 'evil\\u202etxt', '\\x1b[31mred', 'Größe 😀')
+    """
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -8,17 +8,19 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["Names", "Options", "Uri", "Uris", "switch", "without_credentials"]
+__all__ = ["AZURE", "Names", "Options", "Uri", "Uris", "switch", "without_credentials"]
 
 CREDENTIALS_IN_URI = re.compile(r"://(?:[^/]*@|[^/@:]*:(?!\d+(?:/|$))[^@]*@)")
 """User or token before the host, or a key and a secret that may itself hold a slash; a port is neither."""
+AZURE = re.compile(r"(?:abfss?|wasbs?|az)://[\w$-]+@[\w-]+(?:\.[\w-]+)+(?=/|$)", re.IGNORECASE | re.ASCII)
+"""Azure's form of a container of an account, which is no credential: ``abfss://container@account.dfs.core.windows.net``."""
 
 
 def without_credentials(uri: str) -> str:
     """Return a URI; ValueError if it is empty or holds credentials."""
     if not uri.strip():
         raise ValueError("is empty")
-    if CREDENTIALS_IN_URI.search(uri):
+    if CREDENTIALS_IN_URI.search(AZURE.sub("", uri, count=1)):
         raise ValueError("holds credentials; put them into dataset.storage_options or the environment")
     return uri
 
@@ -59,4 +61,4 @@ def switch(options: type[OptionsT]) -> BeforeValidator:
             return options()
         return None if value is False else value
 
-    return BeforeValidator(convert)
+    return BeforeValidator(convert, json_schema_input_type=bool | options | None)

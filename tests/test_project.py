@@ -50,7 +50,7 @@ def test_every_error_has_an_exit_code_and_a_place_in_the_drawing():
     assert {c.__name__ for c in classes} == set(errors.__all__)
     for error in classes:
         assert error.__name__ in (errors.__doc__ or "")
-        assert error.exit_code in {1, 2, 3, 4, 5}
+        assert error.exit_code in errors.EXIT_CODES
 
 
 def test_tests_mirror_folders():

@@ -94,5 +94,8 @@ class Analysis(ABC, Generic[OptionsT]):
 
     @classmethod
     def shown(cls, run: Run, width: int) -> RenderableType | None:  # noqa: ARG003
-        """Return its view of a finished run for a terminal of so many characters a line; none by default."""
+        """Return its view of a finished run for a terminal of so many characters a line; none by default.
+
+        The console takes strings as they are, without markup: styles come from `rich.text.Text`.
+        """
         return None

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from PIL import Image
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from featflow.config import Config, parse
 from featflow.storage.run import Run
@@ -185,8 +185,8 @@ def shown_findings(results: list[Finding]) -> Table:
     """Return planted truths beside results, as a table."""
     table = Table("", "planted", "found", title="Planted against found", title_justify="left")
     for finding in results:
-        mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
-        table.add_row(mark, escape(finding.planted), escape(finding.found))
+        mark = Text("✓", "green") if finding.ok else Text("✗", "red")
+        table.add_row(mark, finding.planted, finding.found)
     return table
 
 

@@ -6,10 +6,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 
 from featflow.cli.plan_view import shown_size
+from featflow.cli.printing import labelled
 
 if TYPE_CHECKING:
     from featflow.pipeline.garbage import Garbage
@@ -29,8 +29,7 @@ def shown_garbage(garbage: Garbage) -> Group:
     for name in ("path", "files", "size"):
         table.add_column(name, justify="left" if name == "path" else "right", overflow="fold")
     for folder, sizes in sorted(folders.items(), key=lambda item: -sum(item[1])):
-        table.add_row(escape(folder), f"{len(sizes):,}", shown_size(sum(sizes)))
+        table.add_row(folder, f"{len(sizes):,}", shown_size(sum(sizes)))
     kept = f"kept: {', '.join(garbage.kept) or 'no run'}"
-    return Group(
-        *([table] if folders else [title]), kept, *(f"[yellow]note:[/yellow] {escape(note)}" for note in garbage.notes)
-    )
+    notes = (labelled("note:", "yellow", note) for note in garbage.notes)
+    return Group(table if folders else title, kept, *notes)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
+from featflow.cli.defects import as_defects
 from featflow.cli.printing import AsJson, err, out, print_json
 
 if TYPE_CHECKING:
@@ -44,19 +45,19 @@ def run_command(
     as_json: AsJson = False,
 ) -> None:
     """Run the job: read the dataset, write the tables, publish the run."""
-    parsed = _loaded(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])])
-    if only:
-        parsed = parsed.model_copy(update={"analyses": parsed.analyses.only(re.split(r"\s*,\s*", only.strip()))})
-    from featflow.cli.run_view import print_run, summary
-    from featflow.pipeline import job
+    with _configured(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])]) as parsed:
+        names = re.split(r"\s*,\s*", only.strip()) if only else None
+        chosen = parsed.model_copy(update={"analyses": parsed.analyses.only(names)}) if names else parsed
+        from featflow.cli.run_view import print_run, summary
+        from featflow.pipeline import job
 
-    _without_pandas()
-    with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
-        finished = job.run(parsed, _reporter())
-    if as_json:
-        print_json(summary(finished))
-    else:
-        print_run(finished, out)
+        _without_pandas()
+        with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
+            finished = job.run(chosen, _reporter())
+        if as_json:
+            print_json(summary(finished))
+        else:
+            print_run(finished, out)
 
 
 @commands.command("submit")
@@ -71,37 +72,37 @@ def submit_command(
     as_json: AsJson = False,
 ) -> None:
     """Run the job on a Ray cluster, following its log; ends with the run's own exit code."""
-    parsed = _loaded(config, overrides)
-    from featflow.cli import submission_view
-    from featflow.execution.engines.ray_jobs import RayJobs
-    from featflow.pipeline import submission
+    with _configured(config, overrides) as parsed:
+        from featflow.cli import submission_view
+        from featflow.execution.engines.ray_jobs import RayJobs
+        from featflow.pipeline import submission
 
-    submitted = submission.submission(parsed, night)
-    jobs = RayJobs(address)
-    outcome = submission.Outcome(*submission.place(jobs, submitted))
-    submission_view.print_placed(outcome, err)
-    if not no_wait:
-        submission_view.print_followed(jobs, outcome, err)
-    if as_json:
-        print_json(outcome.public())
-    else:
-        submission_view.print_outcome(outcome, out, err)
+        submitted = submission.submission(parsed, night)
+        jobs = RayJobs(address)
+        outcome = submission.Outcome(*submission.place(jobs, submitted))
+        submission_view.print_placed(outcome, err)
+        if not no_wait:
+            submission_view.print_followed(jobs, outcome, err)
+        if as_json:
+            print_json(outcome.public())
+        else:
+            submission_view.print_outcome(outcome, out, err)
     raise typer.Exit(outcome.exit_code)
 
 
 @commands.command("plan")
 def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show what a run would read, compute and reuse; reads footers only."""
-    parsed = _loaded(config, overrides)
-    from featflow.cli.plan_view import shown_plan
-    from featflow.pipeline.plan import plan
+    with _configured(config, overrides) as parsed:
+        from featflow.cli.plan_view import shown_plan
+        from featflow.pipeline.plan import plan
 
-    _without_pandas()
-    planned = plan(parsed)
-    if as_json:
-        print_json(planned.public())
-    else:
-        out.print(shown_plan(parsed, planned))
+        _without_pandas()
+        planned = plan(parsed)
+        if as_json:
+            print_json(planned.public())
+        else:
+            out.print(shown_plan(parsed, planned))
 
 
 @commands.command("demo")
@@ -122,16 +123,19 @@ def demo_command(
     out.print(demonstration.shown_findings(found))
     from featflow.export.report.writing import write_report
 
-    out.print(f"Report: {escape(write_report(finished, f'{output}/report.html'))}", soft_wrap=True)
+    out.print(f"Report: {write_report(finished, f'{output}/report.html')}", soft_wrap=True)
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)
 
 
-def _loaded(path: str, overrides: list[str] | None) -> Config:
-    """Return the configuration; what is wrong with it is said before anything is imported that takes longer."""
+@contextmanager
+def _configured(path: str, overrides: list[str] | None) -> Iterator[Config]:
+    """Load the configuration, before anything is imported that takes longer; its credentials are in no traceback."""
     from featflow.config import load
 
-    return load(path, overrides)
+    config = load(path, overrides)
+    with as_defects(config.dataset.storage_options):
+        yield config
 
 
 class _NoPandas:

@@ -6,22 +6,21 @@ import atexit
 import gc
 import signal
 import sys
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.markup import escape
 
 from featflow.cli import job_commands, output_commands
+from featflow.cli.defects import Defect, is_of_parser, version
 from featflow.cli.export_commands import exports
-from featflow.cli.printing import err, print_json
-from featflow.errors import FeatflowError
+from featflow.cli.printing import err, labelled, out, print_json
+from featflow.cli.streams import keep_streams_open
+from featflow.errors import EXIT_CODES, FeatflowError, InfrastructureError
 
 __all__ = ["app", "main"]
 
-EPILOG = (
-    "Exit codes: 0 done; 2 the configuration or the data's schema is wrong; 3 bad data above the error budget; "
-    "4 infrastructure failed, retry is safe; 5 another run holds the lock."
-)
+EPILOG = f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}."
+INTERRUPTED = 130
 GARBAGE = 50_000
 """Objects made between two collections; at Python's 700, importing torch takes a tenth longer."""
 
@@ -29,7 +28,7 @@ app = typer.Typer(
     help="Correlation, mutual-information ranking and interactions of large Parquet datasets.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -38,27 +37,61 @@ for some in (job_commands.commands, output_commands.commands):
 app.add_typer(exports, name="export")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        out.print(f"featflow {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line, by default this process's, and exit with featflow's code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    keep_streams_open()
     signal.signal(signal.SIGTERM, _end)
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)  # what is left at the end is not collected either: 0.6 s with torch
+    code = _ended(arguments)
     try:
-        code = app(args=arguments, prog_name="featflow", standalone_mode=False)  # of typer.Exit, None without
-    except FeatflowError as error:
-        if "--json" in arguments:
-            print_json({"status": "failed", "exit_code": error.exit_code, "error": str(error)})
-        err.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
-            error.show()
-            sys.exit(error.exit_code)
-        raise
+        sys.stdout.flush()
+    except InfrastructureError as error:
+        err.print(labelled("error:", "bold red", str(error)), soft_wrap=True)
+        code = code or error.exit_code
     sys.exit(code)
+
+
+def _ended(arguments: list[str]) -> int:
+    """Call a command and return its exit code; say why it failed."""
+    try:
+        return int(app(args=arguments, prog_name="featflow", standalone_mode=False) or 0)  # None without typer.Exit
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except MemoryError:
+        error: Exception = InfrastructureError("this process ran out of memory; lower budget.memory, or give it more")
+    except Exception as raised:  # noqa: BLE001  whatever it is, it is told in one way
+        if is_of_parser(raised):
+            return _show_usage(raised)
+        error = raised if isinstance(raised, FeatflowError | Defect) else Defect(raised, {})
+    code = error.exit_code if isinstance(error, FeatflowError) else FeatflowError.exit_code
+    if isinstance(error, Defect):
+        sys.stderr.write(error.trace)
+    if "--json" in arguments:
+        print_json({"status": "failed", "exit_code": code, "error": str(error)})
+    err.print(labelled("error:", "bold red", str(error)), soft_wrap=True)
+    return code
+
+
+def _show_usage(error: Any) -> int:
+    error.show()
+    return int(error.exit_code)
 
 
 def _end(number: int, _: object) -> NoReturn:

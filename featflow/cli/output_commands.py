@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from featflow.cli.printing import AsJson, out, print_json
+from featflow.errors import ConfigurationError
 
 __all__ = ["commands"]
 
+STANDARD_OUTPUT = "-"
 RUN_URI = "URI of the run to compare with: OUTPUT/runs/ID, or OUTPUT for its latest."
 
 commands = typer.Typer()
@@ -92,19 +94,27 @@ def compare_command(
 def report_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="URI of a run: OUTPUT/runs/ID, or OUTPUT for its latest.")],
     to: Annotated[
-        str | None, typer.Option("--to", metavar="FILE_OR_URI", help="Where to write it; beside the run by default.")
+        str | None,
+        typer.Option(
+            "--to", metavar="FILE_OR_URI", help="Where to write it, - for standard output; beside the run by default."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a run as one HTML file that works offline: tables, rankings, heat maps, graphs, images, drift."""
-    from featflow.export.report.writing import write_report
+    from featflow.export.report.writing import report, write_report
     from featflow.storage.run import open_run
 
+    if to == STANDARD_OUTPUT:
+        if as_json:
+            raise ConfigurationError("--to - writes the page where --json prints; leave one of them out")
+        sys.stdout.buffer.write(report(open_run(run)).encode())
+        return
     written = write_report(open_run(run), to)
     if as_json:
         print_json({"status": "done", "report": written})
     else:
-        out.print(escape(written), soft_wrap=True)
+        sys.stdout.write(written + "\n")  # for scripts: as it is
 
 
 @commands.command("gc")

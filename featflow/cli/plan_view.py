@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
 from featflow.config import Config
@@ -20,7 +19,7 @@ SHOWN_STATES = 4
 
 def shown_plan(config: Config, planned: Plan) -> Table:
     """Return the plan of a run as a table."""
-    table = Table(show_header=False, title=f"Plan for {escape(', '.join(config.dataset.source))}", title_justify="left")
+    table = Table(show_header=False, title=f"Plan for {', '.join(config.dataset.source)}", title_justify="left")
     kinds = ", ".join(f"{count} {kind}" for kind, count in planned.columns.items())
     unknown = "known once pass 1 has run"
     largest = sorted(planned.state_bytes.items(), key=lambda item: -item[1])
@@ -46,9 +45,9 @@ def shown_plan(config: Config, planned: Plan) -> Table:
     table.add_row("engine", f"{shown_engine(planned.engine)}: {planned.engine_reason}")
     table.add_row("memory", f"about {shown_size(planned.memory_bytes)}; budget {shown_size(planned.memory_budget)}")
     for each in planned.passed_over:
-        table.add_row("not read", escape(each.removeprefix("passed over ")))
+        table.add_row("not read", each.removeprefix("passed over "))
     for note in planned.notes:
-        table.add_row("note", escape(note))
+        table.add_row("note", note)
     return table
 
 

@@ -1,22 +1,46 @@
-"""Consoles of the commands, and output as one JSON object."""
+"""Consoles of the commands, which show text as it is, and output as one JSON object."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-__all__ = ["PIPED_WIDTH", "AsJson", "err", "out", "print_json"]
+from featflow.errors import printable
+
+__all__ = ["PIPED_WIDTH", "AsJson", "PlainConsole", "err", "labelled", "out", "print_json"]
 
 PIPED_WIDTH = 160
 """Characters a line in a file or a pipe, where a terminal's 80 would cut names of columns and paths."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(stderr=True, highlight=False)
+
+class PlainConsole(Console):
+    """A console for which no string holds markup: names, levels and paths are data, and hostile text of any kind.
+
+    Brackets and colons are shown as they are, what is not printable is written out, whoever makes the string: views
+    escape nothing. Styles come from `rich.text.Text`, whose text is not looked at.
+    """
+
+    def __init__(self, *, file: IO[str] | None = None, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(file=file, stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a string as text of one line."""
+        return super().render_str(printable(text), **options)
+
+
+out = PlainConsole(width=None if sys.stdout and sys.stdout.isatty() else PIPED_WIDTH)
+err = PlainConsole(stderr=True)
+
+
+def labelled(label: str, style: str, text: str) -> Text:
+    """Return a text behind a label in a style."""
+    return Text.assemble((printable(label), style), " ", printable(text))
 
 
 def print_json(value: Any) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from featflow.cli.plan_view import shown_engine
+from featflow.cli.printing import labelled
 from featflow.storage.run import Run
 
-__all__ = ["print_run", "shown_runs", "summary"]
+__all__ = ["print_run", "shown_counts", "shown_runs", "summary"]
 
 
 def shown_runs(runs: list[Run]) -> Table:
@@ -32,23 +33,27 @@ def shown_runs(runs: list[Run]) -> Table:
 def print_run(run: Run, out: Console) -> None:
     """Print a run onto a console."""
     manifest = run.manifest
-    rows, shards = manifest["rows"], manifest["shards"]
-    out.print(
-        f"[bold]{run.run_id}[/bold]  {rows['read']:,} rows, {rows['quarantined']:,} quarantined; "
-        f"{shards['computed']} of {shards['total']} shards computed, {shards['reused']} reused; "
-        f"{manifest['seconds']['total']:.1f} s",
-        soft_wrap=True,
-    )
+    out.print(shown_counts(run.run_id, manifest), soft_wrap=True)
     since = manifest.get("unchanged_since")
     where = f"{shown_engine(manifest['engine'])}: {manifest['engine_reason']}"
     out.print(f"nothing changed since run {since}: its tables are published again" if since else where, soft_wrap=True)
     for warning in manifest["warnings"]:
-        out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
-    for view in () if since else _views(run, out.width):
+        out.print(labelled("warning:", "yellow", warning), soft_wrap=True)
+    for view in _views(run, out.width):
         out.print(view)
     width = max(map(len, run.tables), default=0)
     for name, uri in run.tables.items():
-        out.print(f"  {name:<{width}} {manifest['tables'][name]['rows']:>9,} rows  {escape(uri)}", soft_wrap=True)
+        out.print(f"  {name:<{width}} {manifest['tables'][name]['rows']:>9,} rows  {uri}", soft_wrap=True)
+
+
+def shown_counts(run: str, figures: Mapping[str, Any]) -> Text:
+    """Return a run's name, and its rows, shards and seconds as its manifest or its JSON has them."""
+    rows, shards = figures["rows"], figures["shards"]
+    counts = (
+        f" {rows['read']:,} rows, {rows['quarantined']:,} quarantined; {shards['computed']} of {shards['total']} "
+        f"shards computed, {shards['reused']} reused; {figures['seconds']['total']:.1f} s"
+    )
+    return labelled(run, "bold", counts)
 
 
 def _views(run: Run, width: int) -> Iterator[RenderableType]:

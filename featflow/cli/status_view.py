@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from featflow.cli.printing import labelled
+from featflow.errors import printable
 from featflow.pipeline.status import RunStatus, Status
 
 __all__ = ["print_status"]
@@ -34,7 +36,7 @@ LATEST = " ←"
 def print_status(status: Status, out: Console) -> None:
     """Print the runs at an output, newest first, and the one under way."""
     now = datetime.fromisoformat(status.now)
-    table = Table(title=escape(status.output), title_justify="left", caption_justify="left")
+    table = Table(title=status.output, title_justify="left", caption_justify="left")
     columns = COLUMNS if out.width >= WIDE else NARROW
     for name in columns:
         table.add_column(
@@ -46,12 +48,12 @@ def print_status(status: Status, out: Console) -> None:
         table.caption = f"{LATEST.strip()} LATEST" if any(run.latest for run in status.runs) else None
         out.print(table)
     else:
-        out.print(f"no run has ended at {escape(status.output)}", soft_wrap=True)
+        out.print(f"no run has ended at {status.output}", soft_wrap=True)
     for run in status.runs:
         if run.error:
-            out.print(f"[red]{run.run}[/red]: {escape(run.error)}", soft_wrap=True)
+            out.print(labelled(f"{run.run}:", "red", run.error), soft_wrap=True)
     for warning in status.runs[0].warnings if status.runs else ():
-        out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
+        out.print(labelled("warning:", "yellow", warning), soft_wrap=True)
     running = status.under_way
     if running is None:
         out.print("No run is under way.")
@@ -62,20 +64,20 @@ def print_status(status: Status, out: Console) -> None:
             else ""
         )
         out.print(
-            f"[bold]Under way[/bold]{since}: {escape(running.run or 'a run')}, process {running.process} on "
-            f"{escape(running.host)}; its lease ends in {running.lease_seconds:.0f} s unless it is renewed",
+            f"Under way{since}: {running.run or 'a run'}, process {running.process} on "
+            f"{running.host}; its lease ends in {running.lease_seconds:.0f} s unless it is renewed",
             soft_wrap=True,
         )
 
 
-def _cells(run: RunStatus, now: datetime) -> list[str]:
+def _cells(run: RunStatus, now: datetime) -> list[str | Text]:
     style = STYLES.get(run.status, "red")
     rows, shards = run.rows or {}, run.shards or {}
     numbers = (rows.get("read"), shards.get("computed"), shards.get("reused"), rows.get("quarantined"))
     retries = None if run.retries is None else sum(run.retries.values())
     return [
         run.run + (LATEST if run.latest else ""),
-        f"[{style}]{escape(run.status)}[/{style}]",
+        Text(printable(run.status), style),
         f"{_duration_text((now - run.ended).total_seconds())} ago",
         "" if run.seconds is None else _duration_text(run.seconds),
         *("" if number is None else f"{number:,}" for number in (*numbers, retries, run.drift_alerts)),

@@ -6,8 +6,10 @@ import json
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from featflow.cli.printing import labelled
+from featflow.cli.run_view import shown_counts
 from featflow.pipeline.submission import Jobs, Outcome, explained, follow
 
 __all__ = ["print_followed", "print_outcome", "print_placed", "shown_line"]
@@ -39,16 +41,17 @@ def print_placed(outcome: Outcome, err: Console) -> None:
     """Print whether a job was submitted, runs or has ended."""
     progress = "which has ended" if outcome.job.over else "which is under way"
     standing = f"there is a job for this night, {progress}" if outcome.attached else "submitted"
-    err.print(f"[bold]{outcome.job.name}[/bold]: {standing}", soft_wrap=True)
+    err.print(labelled(f"{outcome.job.name}:", "bold", standing), soft_wrap=True)
 
 
 def print_followed(jobs: Jobs, outcome: Outcome, err: Console) -> None:
     """Print a job's log until it ends; unchanged into a file or a pipe."""
 
     def show(line: str) -> None:
-        shown = shown_line(line) if err.is_terminal else line
-        if shown is not None:
-            err.print(escape(shown), soft_wrap=True)
+        if not err.is_terminal:
+            err.file.write(line + "\n")
+        elif (shown := shown_line(line)) is not None:
+            err.print(Text.from_ansi(shown), soft_wrap=True)
 
     follow(jobs, outcome, show, lambda: _ask_to_stop(err, outcome.job.name))
 
@@ -61,17 +64,17 @@ def _ask_to_stop(err: Console, job: str) -> bool:
     typer.Abort
         The job goes on and is not followed any more: by Ctrl-C, or because no terminal can be asked.
     """
-    goes_on = (
-        f"{job} goes on in the cluster; the same command follows it again, [bold]ray job stop {job}[/bold] ends it"
-    )
+    goes_on = f"{job} goes on in the cluster; the same command follows it again, 'ray job stop {job}' ends it"
     if not err.is_terminal:
         err.print(goes_on, soft_wrap=True)
         raise typer.Abort
-    err.print("\n[bold]y[/bold] stops the job, [bold]n[/bold] follows it on, Ctrl-C leaves it running.")
+    err.line()
+    err.print("y stops the job, n follows it on, Ctrl-C leaves it running.")
     try:
         return typer.confirm(f"Stop {job}?", default=False, err=True)
     except (typer.Abort, KeyboardInterrupt):
-        err.print("\n" + goes_on, soft_wrap=True)
+        err.line()
+        err.print(goes_on, soft_wrap=True)
         raise typer.Abort from None
 
 
@@ -79,18 +82,12 @@ def print_outcome(outcome: Outcome, out: Console, err: Console) -> None:
     """Print the outcome of a submission."""
     result = outcome.result
     if "rows" in result:
-        shards = result["shards"]
-        out.print(
-            f"[bold]{result['run']}[/bold]  {result['rows']['read']:,} rows, {result['rows']['quarantined']:,} "
-            f"quarantined; {shards['computed']} of {shards['total']} shards computed, {shards['reused']} reused; "
-            f"{result['seconds']['total']:.1f} s",
-            soft_wrap=True,
-        )
+        out.print(shown_counts(result["run"], result), soft_wrap=True)
         for warning in result["warnings"]:
-            out.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
+            out.print(labelled("warning:", "yellow", warning), soft_wrap=True)
         width = max(map(len, result["tables"]), default=0)
         for name, uri in result["tables"].items():
-            out.print(f"  {name:<{width}}  {escape(uri)}", soft_wrap=True)
+            out.print(f"  {name:<{width}}  {uri}", soft_wrap=True)
     if outcome.exit_code:
         message = explained(outcome) or f"{outcome.job.name} ended with {outcome.exit_code}"  # the log shows why
-        err.print(f"[bold red]error:[/bold red] {escape(message)}", soft_wrap=True)
+        err.print(labelled("error:", "bold red", message), soft_wrap=True)

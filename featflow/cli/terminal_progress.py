@@ -16,6 +16,9 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from featflow.errors import printable
 
 __all__ = ["TerminalProgress"]
 
@@ -36,15 +39,15 @@ class TerminalProgress:
         """Show a bar."""
         self._rows, self._began = 0, time.monotonic()
         self._bar = Progress(
-            SpinnerColumn(finished_text="[green]✓[/green]"),
-            TextColumn("{task.description:<20}"),
+            SpinnerColumn(finished_text=Text("✓", "green")),
+            TextColumn("{task.description:<20}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[speed]}"),
             console=self._console,
         )
-        self._task = self._bar.add_task(stage, total=total, speed="")
+        self._task = self._bar.add_task(printable(stage), total=total, speed="")
         self._bar.start()
 
     def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:  # noqa: ARG002  the bar speaks of rows

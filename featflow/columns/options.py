@@ -20,6 +20,7 @@ class CodebookOptions(Options):
     version: str | None = Field(
         default=None,
         pattern="^[0-9a-f]+$",
+        examples=["3f2a9c"],
         description="Codebook to use in place of the last run's, as manifests name it.",
     )
 
@@ -36,5 +37,6 @@ class CodebookOptions(Options):
         default=None,
         ge=64,
         le=2**20,
+        examples=[4096],
         description="Histogram cells kept a number; chosen from the number of columns if null.",
     )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from featflow.columns.column import Column, Role
 from featflow.dataset.event_window import in_window, window_of
 from featflow.dataset.file_names import is_perhaps_parquet
-from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.footers import Footers
 from featflow.dataset.listing import Listing, list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.passed_over import PassedOver, Reason, told
 from featflow.dataset.schema_inference import infer_columns
+from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, with_contents
 from featflow.dataset.sources.opening import is_table, open_tables, read_footers, table_files
 from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
@@ -42,50 +40,6 @@ class Quarantined:
     """Rows lost, None where the footer cannot be read."""
     nbytes: int = 0
     """Size of a file without a readable footer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A run of row groups of one file: the unit of work, retry and reuse."""
-
-    file: DataFile
-    """The file."""
-    row_groups: tuple[int, ...]
-    """Row groups, ascending."""
-    group_rows: tuple[int, ...]
-    """Rows of each row group."""
-    nbytes: int
-    """Estimated bytes when decoded."""
-
-    @property
-    def rows(self) -> int:
-        """Rows in all of its row groups."""
-        return sum(self.group_rows)
-
-    @property
-    def digest(self) -> str:
-        """Hash of what it holds: URI, size, version, partition values and place of the file, and row groups.
-
-        Of a table's file also how the table reads it, deleted rows included.
-        """
-        return _hash((self.file, self.row_groups, *filter(None, [self.file.table])))
-
-    @property
-    def place(self) -> str:
-        """Hash of its position in the dataset; touching or copying the file does not change it.
-
-        Rows are grouped, sampled and merged by it; states are named by `digest`.
-        """
-        return _hash((self.file.place, self.row_groups))
-
-    def without(self, row_groups: set[int]) -> Shard:
-        """Return the shard less some row groups: a shard with a digest of its own."""
-        remaining = [
-            (group, rows)
-            for group, rows in zip(self.row_groups, self.group_rows, strict=True)
-            if group not in row_groups
-        ]
-        return replace(self, row_groups=tuple(g for g, _ in remaining), group_rows=tuple(r for _, r in remaining))
 
 
 @dataclass(frozen=True)
@@ -133,8 +87,10 @@ class Dataset:
             {
                 "uri": shard.file.uri,
                 "size": shard.file.size,
-                "version": shard.file.version + (f":{_hash(shard.file.table)}" if shard.file.table else ""),
+                "version": shard.file.version + (f":{shard.file.table.digest}" if shard.file.table else ""),
                 "row_groups": list(shard.row_groups),
+                "part": [shard.part.start, shard.part.stop] if shard.part else None,
+                "contents": list(shard.contents),
                 "rows": shard.rows,
             }
             for shard in self.shards
@@ -143,11 +99,6 @@ class Dataset:
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Return the columns of a role."""
         return tuple(column for column in self.named if column.role is role)
-
-
-def _hash(value: object) -> str:
-    # 96 bits: among a billion names the chance that any two are equal is below 1e-10.
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:24]
 
 
 def open_dataset(options: DatasetOptions, output: str | None = None, footers: Footers | None = None) -> Dataset:
@@ -192,8 +143,22 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         notes += window.notes
         readable = in_window(readable, window, str(options.event_time))
     inferred = infer_columns(readable, options)
-    width, size = len(inferred.columns) + len(inferred.images), int(options.shard_bytes)
-    shards = tuple(shard for footer in readable for shard in _shards(footer, width, size))
+    cuts = Cuts(
+        int(options.shard_bytes),
+        len(inferred.columns) + len(inferred.images),
+        tuple(column.name for column in inferred.images),
+        window,
+        str(options.event_time),
+    )
+    shards = tuple(shard for footer in readable for shard in cut(footer, cuts))
+    if window and not inferred.images:  # images that lie elsewhere may change while their paths stay
+        several = [
+            footer
+            for footer in readable
+            if holds_several_steps(footer, cuts) and not footer.encrypted and not footer.file.table
+        ]
+        digests = footers.contents.digests(several, options.storage_options)
+        shards = tuple(with_contents(shard, digests) for shard in shards)
     files = [file for file in listing.files if file.uri not in {entry.uri for entry in passed_over}]
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
@@ -218,16 +183,3 @@ def _unreadable(faults: list[FooterFault], listing: Listing) -> tuple[list[Foote
     foreign = [fault for fault in faults if fault.is_foreign and is_perhaps_parquet(fault.file.uri.rpartition("/")[2])]
     others = (PassedOver(fault.file.uri, Reason.OTHER_CONTENT) for fault in foreign)
     return [fault for fault in faults if fault not in foreign], (*listing.passed_over, *others)
-
-
-def _shards(footer: Footer, columns: int, shard_bytes: int) -> Iterator[Shard]:
-    share = min(1.0, columns / max(1, len(footer.schema.names)))
-    groups: list[tuple[int, int, int]] = []
-    for index, (rows, stored) in enumerate(zip(footer.group_rows, footer.group_bytes, strict=True)):
-        if rows:
-            # Footers give encoded sizes, far below decoded ones for dictionaries: at least eight bytes a value.
-            groups.append((index, rows, max(int(stored * share), rows * 8 * columns)))
-        if groups and (sum(size for _, _, size in groups) >= shard_bytes or index == len(footer.group_rows) - 1):
-            indices, group_rows, sizes = zip(*groups, strict=True)
-            yield Shard(footer.file, indices, group_rows, sum(sizes))
-            groups = []

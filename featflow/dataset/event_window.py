@@ -30,7 +30,8 @@ class Window:
     """First microsecond in it."""
     end: int
     """First microsecond after it."""
-
+    step: int = DAY
+    """Microseconds that it moves by: an hour where its width is hours, else a day."""
     notes: tuple[str, ...] = ()
     """What is to be told of how its end was found."""
 
@@ -61,13 +62,13 @@ def window_of(options: DatasetOptions, footers: Sequence[Footer]) -> Window | No
         return None
     count, unit = re.fullmatch(r"last (\d+) (hour|day|week)s?", options.window).groups()  # type: ignore[union-attr]
     width = int(count) * WIDTHS[unit] // timedelta(microseconds=1)
+    step = WIDTHS["hour" if unit == "hour" else "day"] // timedelta(microseconds=1)
     if options.as_of is not None:
         end = _end_of(options.as_of)
-        return Window(end - width, end)
-    step = WIDTHS["hour" if unit == "hour" else "day"] // timedelta(microseconds=1)
+        return Window(end - width, end, step)
     latest, notes = _latest(footers, str(options.event_time), microseconds(datetime.now(UTC)) + DAY)
     end = (latest // step + 1) * step
-    return Window(end - width, end, notes)
+    return Window(end - width, end, step, notes)
 
 
 def _latest(footers: Sequence[Footer], name: str, tomorrow: int) -> tuple[int, tuple[str, ...]]:

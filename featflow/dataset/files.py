@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
+from featflow.dataset.nested_fields import leaves
 from featflow.dataset.table_files import IMMUTABLE, TableFile
 from featflow.errors import DatasetError, InfrastructureError
+from featflow.storage.filesystems import failed, resolve
 from featflow.storage.retries import with_retries
-from featflow.storage.store import reason, resolve
 
-__all__ = ["DataFile", "changed_error", "check_unchanged", "gone_error", "is_gone", "read_object", "version_of"]
+__all__ = ["DataFile", "changed_error", "check_unchanged", "gone_error", "is_gone", "version_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class DataFile:
     options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Options of its filesystem, such as credentials that a catalog lent; empty where the dataset's are to be used."""
 
+    def paths(self, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+        """Return where it holds columns, by name; errors as `TableFile.paths`."""
+        return self.table.paths(schema, self.uri) if self.table else {name: path for name, path, _ in leaves(schema)}
+
 
 def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
     """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions."""
@@ -44,7 +51,7 @@ def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
     except FileNotFoundError:
         raise InfrastructureError(f"{file.uri}: gone while it was read; run again") from None
     except Exception as error:
-        raise InfrastructureError(f"{file.uri}: cannot look at it: {reason(error)}; retry") from error
+        raise failed(file.uri, "look at it", error) from error
     if (int(info["size"] or 0), version_of(info)) != (file.size, file.version):
         raise changed_error(file.uri)
 
@@ -73,9 +80,3 @@ def version_of(info: dict[str, Any]) -> str:
     # Some filesystems list seconds, and give a datetime for a single file: both must give the same text.
     text = str(value.timestamp() if isinstance(value, datetime) else value)
     return text.strip('"')
-
-
-def read_object(uri: str, options: dict[str, Any]) -> bytes:
-    """Return the bytes at a URI; raises what the filesystem raises."""
-    filesystem, path = resolve(uri, options)
-    return bytes(with_retries(lambda: filesystem.cat_file(path)))

@@ -51,6 +51,8 @@ class Footer:
     """Columns that cannot be read without a key."""
     clashes: tuple[str, ...] = ()
     """Partition keys of which the file's own column of that name holds other values than the folder says."""
+    elsewhere: tuple[str, ...] = ()
+    """Columns of images, structs of bytes and path, that hold paths alone."""
 
     def times(self, column: str) -> tuple[Range, ...]:
         """Return the first and last time in each row group, by statistics or a partition by day; None where unknown."""

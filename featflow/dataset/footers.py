@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from featflow.dataset.contents import Contents
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.known_deletes import KnownDeletes
@@ -49,6 +50,8 @@ class Footers:
         self._store, self._known, self._new, self._given = store, {}, list[Footer](), False
         self.deletes = KnownDeletes(store)
         """Delete files of tables, known as well."""
+        self.contents = Contents(store)
+        """Digests of row groups."""
         if store:
             with suppress(FileNotFoundError, DamagedError, KeyError):  # KeyError: another release's; all are read again
                 self._known = {footer.file.uri: footer for footer in _from_table(store.read_arrow(PATH))}
@@ -79,6 +82,7 @@ class Footers:
     def save(self) -> None:
         """Store the footers for the next run, if any was read; drop those of files that are gone."""
         self.deletes.save()
+        self.contents.save()
         if self._store and (self._new or self._given):
             self._store.write_arrow(PATH, _to_table(list(self._known.values())))
 
@@ -97,7 +101,7 @@ def _to_table(footers: list[Footer]) -> pa.Table:
         schemas.dictionary_encode(),
         pa.array([footer.group_rows for footer in footers], pa.list_(pa.int64())),
         pa.array([footer.group_bytes for footer in footers], pa.list_(pa.int64())),
-        pa.array([json.dumps([footer.ranges, footer.encrypted, footer.clashes]) for footer in footers]),
+        pa.array([json.dumps([f.ranges, f.encrypted, f.clashes, f.elsewhere]) for f in footers]),
     ]
     return pa.table(columns, SCHEMA)
 
@@ -109,8 +113,8 @@ def _from_table(table: pa.Table) -> list[Footer]:
     rows = zip(encoded.indices.to_pylist(), *(table[name].to_pylist() for name in names), strict=True)
     footers = []
     for index, uri, size, version, group_rows, group_bytes, facts in rows:
-        ranges, encrypted, clashes = json.loads(facts)
+        ranges, *columns = json.loads(facts)
         by_group = {name: tuple((low, high) for low, high in each) for name, each in ranges.items()}
         file, sizes = DataFile(uri, size, version), (tuple(group_rows), tuple(group_bytes))
-        footers.append(Footer(file, schemas[index], *sizes, by_group, tuple(encrypted), tuple(clashes)))
+        footers.append(Footer(file, schemas[index], *sizes, by_group, *map(tuple, columns)))
     return footers

@@ -1,19 +1,20 @@
 """The values of an image column as encoded bytes: bytes, structs of bytes and path, or URIs.
 
 A struct has the fields ``bytes`` and ``path``; either may be null, and the path is read where there are no bytes.
-Relative paths are resolved against the Parquet file's folder. Only the dataset's own storage is read: a row of data
-must not make a job read from any other.
+Relative paths are resolved against the Parquet file's folder. Bytes and texts may be of any of Arrow's types for them,
+or dictionaries of these.
 """
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
-from featflow.dataset.files import read_object
-from featflow.errors import InfrastructureError, first_line
+from featflow.dataset.image_files import ImagePathError, read_image_file
+from featflow.errors import first_line
 
 __all__ = ["IMAGE_TYPE", "images_of", "stored_by_path"]
 
@@ -21,8 +22,6 @@ IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("error", pa.string())])
 """Canonical type of an image: its encoded bytes, or why they could not be read; both null where there is none."""
 READS_AT_ONCE = 16
 """Files read at once: reads of small files wait for storage most of their time, so more than there are cores."""
-ROW_AT_FAULT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
-"""Errors of reading that are the path's fault, not the storage's: the image counts as unreadable, the run goes on."""
 
 
 def stored_by_path(array: pa.Array) -> pa.BooleanArray:
@@ -55,7 +54,7 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
         Storage failed; the image may be sound.
     """
     data, paths = _bytes_and_paths(array)
-    data = (pa.compute.if_else(array.is_valid(), data, None) if array.null_count else data).cast(pa.large_binary())
+    data = pa.compute.if_else(array.is_valid(), data, None) if array.null_count else data
     by_path = stored_by_path(array)
     if not pa.compute.any(by_path).as_py():
         return pa.StructArray.from_arrays([data, pa.nulls(len(array), pa.string())], fields=list(IMAGE_TYPE))
@@ -64,11 +63,10 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
 
     def read(row: int) -> None:
         try:
-            contents[row] = read_object(_resolve_path(locations[row], file), options)
-        except ROW_AT_FAULT as error:
+            # On disks names are bytes: those that are not UTF-8 name files, too.
+            contents[row] = read_image_file(os.fsdecode(locations[row]), file, options)
+        except ImagePathError as error:
             errors[row] = first_line(error)
-        except Exception as error:  # an outage may be over tomorrow: it must not be stored in a state
-            raise InfrastructureError(f"{locations[row]}: cannot read it: {first_line(error)}; retry") from error
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         list(pool.map(read, [row for row, reads in enumerate(by_path.to_pylist()) if reads]))
@@ -78,25 +76,23 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
 
 
 def _bytes_and_paths(array: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Return bytes and paths of a column's images; where a struct itself is null, both are meaningless."""
+    """Return bytes and paths of a column's images, both large_binary; where a struct is null, both are meaningless."""
     kind = array.type
     if pa.types.is_struct(kind):
-        return array.field(kind.get_field_index("bytes")), array.field(kind.get_field_index("path"))
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_null(kind):
-        return array, pa.nulls(len(array), pa.string())
-    return pa.nulls(len(array), pa.large_binary()), array
+        data, paths = (array.field(kind.get_field_index(name)) for name in ("bytes", "path"))
+        return _as_binary(data), _as_binary(paths)
+    values = _as_binary(array)
+    nothing = pa.nulls(len(array), pa.large_binary())
+    return (nothing, values) if _is_text(kind) else (values, nothing)
 
 
-def _resolve_path(path: str, file: str) -> str:
-    """Return the URI of a path that a row of a file holds; raise PermissionError where it names other storage.
+def _as_binary(array: pa.Array) -> pa.Array:
+    """Return bytes or texts, or a dictionary of them, as large_binary: 32-bit offsets would end at 2 GiB."""
+    if pa.types.is_dictionary(array.type):
+        return _as_binary(array.dictionary).take(array.indices)
+    return array.cast(pa.large_binary())
 
-    Examples
-    --------
-    >>> _resolve_path("cat.png", "s3://lake/pets/a.parquet")
-    's3://lake/pets/cat.png'
-    """
-    protocol, other = (uri.partition("://")[0] if "://" in uri else "file" for uri in (file, path))
-    absolute = "://" in path or path.startswith("/")
-    if absolute and other != protocol:
-        raise PermissionError(f"{path} is not on the dataset's storage, {protocol}")
-    return path if absolute else f"{file.rpartition('/')[0]}/{path}"
+
+def _is_text(kind: pa.DataType) -> bool:
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return values in {pa.string(), pa.large_string(), pa.string_view()}

@@ -53,15 +53,19 @@ DESCRIPTORS = (
 class ImageOptions(Options):
     """A column of images, and what is made of them."""
 
-    column: str = Field(description="Column of encoded bytes, of structs of bytes and path, or of URIs.")
+    column: str = Field(
+        examples=["photo"], description="Column of encoded bytes, of structs of bytes and path, or of URIs."
+    )
     encoder: Annotated[str, AfterValidator(_encoder)] = Field(
         default="descriptors",
+        examples=["transformers:s3://models/dinov2-small"],
         description="What makes vectors of the images: descriptors, or transformers:<directory or URI> of a vision "
         "model saved with save_pretrained.",
     )
     sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
+        examples=["0f" * 32],
         description="Digest that a model's files must have.",
     )
     pooling: Literal["auto", "pooler", "cls", "mean"] = Field(
@@ -69,7 +73,9 @@ class ImageOptions(Options):
         description="A model's output that is the vector: its pooler's, its first token's, or the mean over patches.",
     )
     bfloat16: bool = Field(default=False, description="Run a model under bfloat16 autocast.")
-    prefix: int | None = Field(default=None, ge=1, description="Leading dimensions of a vector that are kept.")
+    prefix: int | None = Field(
+        default=None, ge=1, examples=[256], description="Leading dimensions of a vector that are kept."
+    )
     normalize: bool = Field(default=False, description="Scale vectors to length 1, after the prefix is taken.")
     dtype: Literal["float32", "float16"] = Field(default="float32", description="What vectors are rounded to.")
     directions: int = Field(
@@ -79,7 +85,9 @@ class ImageOptions(Options):
         default=16, ge=0, le=256, description="Clusters of a model's vectors, which become a column; 0 for none."
     )
     split: str | None = Field(
-        default=None, description="Column of train, test, ...: images that lie in several of its parts are counted."
+        default=None,
+        examples=["part"],
+        description="Column of train, test, ...: images that lie in several of its parts are counted.",
     )
     most_pixels: int = Field(default=100_000_000, ge=1, description="Pixels beyond which an image is not decoded.")
 

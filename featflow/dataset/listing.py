@@ -17,9 +17,10 @@ from featflow.dataset.files import DataFile, version_of
 from featflow.dataset.local_files import entry, find_local
 from featflow.dataset.passed_over import PassedOver, Reason
 from featflow.dataset.table_folders import HOW_TO_READ, tables_above, tables_below
-from featflow.errors import DatasetError, InfrastructureError, SchemaError
+from featflow.errors import DatasetError, SchemaError
+from featflow.storage.filesystems import failed, is_local, resolve, uri_of
 from featflow.storage.retries import with_retries
-from featflow.storage.store import is_local, matcher, reason, resolve
+from featflow.storage.store import matcher
 
 __all__ = ["Listing", "list_data_files"]
 
@@ -91,7 +92,7 @@ def _list_source(source: str, options: dict[str, Any], output: str | None) -> tu
     except FileNotFoundError:
         raise DatasetError(f"{source}: no such file or directory; check dataset.source") from None
     except Exception as error:
-        raise InfrastructureError(f"{source}: cannot list it: {reason(error)}") from error
+        raise failed(source, "list it", error) from error
     own = _root_of(output, filesystem, options)
     outputs = _outputs(found)
     files, passed = [], list(found.passed)
@@ -99,12 +100,12 @@ def _list_source(source: str, options: dict[str, Any], output: str | None) -> tu
         why = Reason.OUTPUT if own and key.startswith(own) else None
         why = why or (None if key == path else _reason_against(key.removeprefix(found.root), key, outputs))
         if why:
-            passed.append(PassedOver(_uri(filesystem, key), why))
+            passed.append(PassedOver(uri_of(filesystem, key), why))
         else:
             files.append(_data_file(filesystem, key, found.infos[key], found.root))
     _refuse_tables(filesystem, found, files)
-    named = [replace(each, uri=_uri(filesystem, each.uri)) for each in passed]
-    return _uri(filesystem, found.root), Listing(tuple(files), tuple(named))
+    named = [replace(each, uri=uri_of(filesystem, each.uri)) for each in passed]
+    return uri_of(filesystem, found.root), Listing(tuple(files), tuple(named))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _root_of(output: str | None, filesystem: Any, options: dict[str, Any]) -> st
     if output is None:
         return None
     other, path = resolve(output, options)
-    return f"{path.rstrip('/')}/" if type(other) is type(filesystem) else None
+    return f"{path.rstrip('/')}/" if uri_of(other, path) == uri_of(filesystem, path) else None
 
 
 def _outputs(found: _Found) -> set[str]:
@@ -191,7 +192,7 @@ def _refuse_tables(filesystem: Any, found: _Found, files: list[DataFile]) -> Non
     is_there = lambda path: with_retries(lambda: filesystem.exists(path))  # noqa: E731
     tables = dict(tables_below(found.root, found.infos)) | dict(tables_above(found.root, is_there))
     for folder, name in sorted(tables.items()):
-        table = _uri(filesystem, folder)
+        table = uri_of(filesystem, folder)
         if any(file.uri.startswith(f"{table}/") for file in files):
             raise DatasetError(
                 f"{table}: a {name} table, whose files may hold removed rows; {HOW_TO_READ[name].format(table=table)}"
@@ -200,7 +201,7 @@ def _refuse_tables(filesystem: Any, found: _Found, files: list[DataFile]) -> Non
 
 def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
     size = -1 if info["size"] is None else int(info["size"])
-    return DataFile(_uri(filesystem, path), size, version_of(info), _partitions(path, root))
+    return DataFile(uri_of(filesystem, path), size, version_of(info), _partitions(path, root))
 
 
 def _partitions(path: str, root: str) -> tuple[tuple[str, str], ...]:
@@ -221,7 +222,3 @@ def _partitions(path: str, root: str) -> tuple[tuple[str, str], ...]:
         repeated = next(key for key in keys if keys.count(key) > 1)
         raise SchemaError(f"{path}: partition key '{repeated}' is twice in this path; rename one of the folders")
     return tuple(pairs)
-
-
-def _uri(filesystem: Any, path: str) -> str:
-    return path if is_local(filesystem) else str(filesystem.unstrip_protocol(path))

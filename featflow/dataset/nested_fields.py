@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 
 __all__ = ["is_image_struct", "leaves"]
+
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 def leaves(
@@ -29,6 +32,20 @@ def leaves(
 
 
 def is_image_struct(kind: pa.DataType) -> bool:
-    """Return whether a type is the Hugging Face image convention, a struct that is one value and not two columns."""
-    names = {kind.field(index).name for index in range(kind.num_fields)} if pa.types.is_struct(kind) else set()
-    return names == {"bytes", "path"}
+    """Return whether a type is the Hugging Face image convention, a struct that is one value and not two columns.
+
+    Examples
+    --------
+    >>> is_image_struct(pa.struct({"path": pa.string(), "bytes": pa.binary()}))
+    True
+    >>> is_image_struct(pa.struct({"path": pa.string(), "bytes": pa.int64()}))
+    False
+    """
+    types = {field.name: field.type for field in kind} if pa.types.is_struct(kind) else {}
+    return set(types) == {"bytes", "path"} and _is_any(types["bytes"], BYTES) and _is_any(types["path"], TEXT)
+
+
+def _is_any(kind: pa.DataType, tests: Iterable[Callable[[pa.DataType], bool]]) -> bool:
+    """Return whether a type, or that of a dictionary's values, passes one of the tests; nothing at all passes, too."""
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_null(values) or any(test(values) for test in tests)

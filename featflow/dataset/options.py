@@ -37,57 +37,77 @@ class DatasetOptions(Options):
     """Which files are read, and the roles and kinds of their columns."""
 
     source: Uris = Field(
+        examples=["s3://lake/orders/"],
         description="File, directory, glob, or a list of them; any fsspec URI; delta:URI is a Delta table, "
-        "iceberg:CATALOG.NAMESPACE.TABLE an Iceberg table."
+        "iceberg:CATALOG.NAMESPACE.TABLE an Iceberg table.",
     )
     version: int | date | datetime | None = Field(
         default=None,
         union_mode="left_to_right",
+        examples=[12],
         description="Version of a Delta table or snapshot id of an Iceberg table, or a day or moment whose state of "
         "the tables is read; null reads the latest.",
     )
     catalog: dict[str, Any] = Field(
         default={},
         repr=False,
+        examples=[{"type": "rest", "uri": "https://catalog.example.org"}],
         description="Properties of the Iceberg catalog beside pyiceberg's own configuration; never logged, never "
         "written anywhere.",
     )
-    entity: Names = Field(default=[], description="Join keys: kept out of the statistics.")
+    entity: Names = Field(default=[], examples=[["order_id"]], description="Join keys: kept out of the statistics.")
     event_time: str | None = Field(
-        default=None, description="Column that says when a row happened: profiled, not ranked."
+        default=None, examples=["created"], description="Column that says when a row happened: profiled, not ranked."
     )
-    targets: Names = Field(default=[], description="Columns to rank features against; categorical or numeric.")
-    exclude: Names = Field(default=[], description="Columns to leave out.")
+    targets: Names = Field(
+        default=[], examples=[["returned"]], description="Columns to rank features against; categorical or numeric."
+    )
+    exclude: Names = Field(default=[], examples=[["comment"]], description="Columns to leave out.")
     kinds: dict[str, Literal["category", "number", "time", "text", "image"]] = Field(
-        default={}, description="Kind of a column where the guess from its type is wrong."
+        default={},
+        examples=[{"zip": "category"}],
+        description="Kind of a column where the guess from its type is wrong.",
     )
     images: Annotated[
         list[ImageOptions],
         BeforeValidator(_columns_as_images, json_schema_input_type=list[ImageOptions | str]),
         AfterValidator(_each_once),
-    ] = Field(default=[], description="Columns of images: encoded, and described by numbers beside the other columns.")
+    ] = Field(
+        default=[],
+        examples=[["photo"]],
+        description="Columns of images: encoded, and described by numbers beside the other columns.",
+    )
     derive: list[TransformOptions] = Field(
         default=[], description="Columns made of other columns, such as {parts: created}."
     )
     window: Annotated[str | None, AfterValidator(_stretch)] = Field(
         default=None,
+        examples=["last 30 days"],
         description="Stretch of event time that is read, such as last 30 days; null reads all. Files or row groups "
         "must lie on one side of its edges.",
     )
     as_of: date | datetime | None = Field(
         default=None,
         union_mode="left_to_right",
+        examples=[date(2026, 3, 1)],
         description="Last day, or moment, of the window; by default the last day that the files hold.",
     )
-    null_values: list[str] = Field(default=[], description="Strings that mean missing, in every string column.")
+    null_values: list[str] = Field(
+        default=[], examples=[["NA", "-999"]], description="Strings that mean missing, in every string column."
+    )
     shard_bytes: ByteSize = Field(
         default=ByteSize(128 * 2**20), ge=1, description="About how many decoded bytes make one shard."
     )
     weight: str | None = Field(
-        default=None, description="Column of row weights, finite and not negative: kept out of the statistics."
+        default=None,
+        examples=["exposure"],
+        description="Column of row weights, finite and not negative: kept out of the statistics.",
     )
     storage_options: dict[str, Any] = Field(
-        default={}, repr=False, description="Passed to fsspec; never logged, never written anywhere."
+        default={},
+        repr=False,
+        examples=[{"anon": True}],
+        description="Passed to fsspec; never logged, never written anywhere.",
     )
 
     @model_validator(mode="after")

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, is_encrypted, range_of
 from featflow.dataset.files import DataFile, gone_error, is_gone
 from featflow.dataset.footer import Footer, FooterFault
-from featflow.dataset.nested_fields import leaves
+from featflow.dataset.nested_fields import is_image_struct, leaves
 from featflow.dataset.parquet import MAGIC, is_corruption, read_footer_bytes
 from featflow.dataset.thrift import Struct, decode_struct
-from featflow.errors import InfrastructureError, first_line
+from featflow.errors import first_line
+from featflow.storage.filesystems import failed
 from featflow.storage.retries import with_retries
 from featflow.storage.store import resolve
 
@@ -38,7 +39,7 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
         if is_gone(file, error):
             raise gone_error(file.uri) from None
         if not is_corruption(error):
-            raise InfrastructureError(f"{file.uri}: cannot read its footer: {first_line(error)}") from error
+            raise failed(file.uri, "read its footer", error) from error
         return FooterFault(file, first_line(error), _begins(file, options) not in MAGIC)
 
 
@@ -59,8 +60,11 @@ def _checked(file: DataFile, data: bytes) -> Footer:
     partitions = dict(file.partitions)
     fields = [(name, columns.get(".".join(path)), kind) for name, path, kind in leaves(schema)]
     wanted = [(name, i) for name, i, kind in fields if i is not None and (has_range(kind) or name in partitions)]
+    image_bytes = {
+        name: columns.get(".".join((*path, "bytes"))) for name, path, kind in leaves(schema) if is_image_struct(kind)
+    }
     # A footer in clear that is signed ends with a nonce and a tag, and some of its columns may be encrypted.
-    if not wanted and len(data) == metadata.serialized_size:
+    if not wanted and not image_bytes and len(data) == metadata.serialized_size:
         return Footer(file, schema, rows, sizes)
     decoded = _decoded(data)
     chunks = {name: chunks_of(decoded, index, metadata.schema.column(index)) for name, index in wanted}
@@ -73,6 +77,11 @@ def _checked(file: DataFile, data: bytes) -> Footer:
         {name: tuple(map(range_of, each)) for name, each in chunks.items() if has_range(kinds[name])},
         tuple(name for name, index, _ in fields if index is not None and is_encrypted(decoded, index)),
         tuple(name for name, each in chunks.items() if name in partitions and _clash(each, partitions[name])),
+        tuple(
+            name
+            for name, index in image_bytes.items()
+            if index is not None and _are_null(chunks_of(decoded, index, metadata.schema.column(index)))
+        ),
     )
 
 
@@ -85,6 +94,10 @@ def _decoded(data: bytes) -> Struct:
 
 def _clash(chunks: list[Chunk], folder: str) -> bool:
     return any(clashes(chunk, folder) for chunk in chunks)
+
+
+def _are_null(chunks: list[Chunk]) -> bool:
+    return bool(chunks) and all(chunk.values and chunk.nulls == chunk.values for chunk in chunks)
 
 
 def has_range(kind: pa.DataType) -> bool:

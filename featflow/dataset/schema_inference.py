@@ -204,7 +204,8 @@ def _image_column(name: str, file_column: FileColumn) -> Column:
     family, _, source_type, uri, _ = file_column
     if family not in {"image", "binary", "string", "null"}:
         raise SchemaError(
-            f"dataset.images: '{name}' is {source_type} in {uri}; images are bytes, structs of bytes and path, or URIs"
+            f"dataset.images: '{name}' is {source_type} in {uri}; "
+            "images are bytes, structs of bytes and path, or URIs, and one a row"
         )
     return Column(name, "image", Kind.IMAGE, source_type=source_type)
 
@@ -248,6 +249,9 @@ def _check_names(options: DatasetOptions, file_columns: dict[str, FileColumn], d
 def _raise_unknown(key: str, name: str, names: list[str]) -> None:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"the nearest is '{near[0]}'" if near else f"columns are {', '.join(names[:20])}"
+    fields = [each for each in names if each.startswith(f"{name}.")]
+    if fields:
+        hint = f"name a field of it: {', '.join(fields[:20])}"
     raise SchemaError(f"dataset.{key}: no column '{name}'; {hint}")
 
 

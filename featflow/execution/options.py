@@ -23,16 +23,23 @@ class EngineOptions(Options):
         "minutes, by rows, columns and pictures, and no address is given, else on Ray.",
     )
     address: str | None = Field(
-        default=None, description="Of the Ray that is used: null starts a local one; 'auto' or a URL joins a cluster."
+        default=None,
+        examples=["auto"],
+        description="Of the Ray that is used: null starts a local one; 'auto' or a URL joins a cluster.",
     )
     in_flight: int = Field(default=2, ge=1, description="Tasks submitted ahead for each core of the cluster.")
     gpus: float = Field(
-        default=0.0, ge=0, le=1, description="Share of a GPU that a task reserves that counts pairs; 0 counts on CPUs."
+        default=0.0,
+        ge=0,
+        le=1,
+        examples=[0.25],
+        description="Share of a GPU that a task reserves that counts pairs; 0 counts on CPUs.",
     )
     encoder_gpus: float | None = Field(
         default=None,
         ge=0,
         le=1,
+        examples=[0.5],
         description="Share of a GPU that an actor reserves that encodes images with a model; null takes a whole one "
         "where the cluster has any, 0 encodes on CPUs.",
     )
@@ -56,14 +63,18 @@ class LineageOptions(Options):
 
     url: Annotated[str, AfterValidator(_endpoint)] | None = Field(
         default=None,
+        examples=["http://marquez:5000"],
         description="Server that is told, such as http://marquez:5000; null takes OPENLINEAGE_URL from the "
         "environment, or tells none. Its key comes from OPENLINEAGE_API_KEY in the environment.",
     )
     endpoint: str = Field(default="api/v1/lineage", description="Path below the URL.")
     timeout: float = Field(default=5.0, gt=0, le=60, description="Seconds that the server has for an answer.")
     namespace: str = Field(default="featflow", min_length=1, description="Namespace of the job.")
-    job: str | None = Field(default=None, min_length=1, description="Name of the job; null takes the output's.")
+    job: str | None = Field(
+        default=None, min_length=1, examples=["orders"], description="Name of the job; null takes the output's."
+    )
     folder: Uri | None = Field(
         default=None,
+        examples=["s3://lake/lineage/"],
         description="Where events are written, a file a run; null writes openlineage.jsonl beside the run's tables.",
     )

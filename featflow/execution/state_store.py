@@ -182,18 +182,24 @@ def quarantine(store: Store, shard: str, specs: Sequence[AnySummarizer], unreada
 def readable(
     store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
 ) -> tuple[list[Shard], list[Quarantined]]:
-    """Return the shards less row groups known to be unreadable in the columns of these specs; and those row groups."""
+    """Return the shards less row groups known to be unreadable in the columns of these specs; and those row groups.
+
+    A row group is lost whole, also where it is read in parts and some of them are readable.
+    """
     folder_name = _quarantine_folder(specs)
     known = set(store.names(folder_name))
-    remaining, quarantined = [], []
+    remaining: list[Shard] = []
+    unreadable: dict[tuple[str, int | None], Quarantined] = {}
     for shard in shards:
         while (name := f"{shard.digest}.json") in known:
             entries = [Quarantined(**entry) for entry in json.loads(store.read(f"{folder_name}/{name}"))]
-            quarantined += entries
+            for entry in entries:
+                unreadable.setdefault((entry.uri, entry.row_group), entry)
             shard = shard.without({entry.row_group for entry in entries if entry.row_group is not None})  # noqa: PLW2901
         if shard.row_groups:
             remaining.append(shard)
-    return remaining, quarantined
+    whole = [shard for shard in remaining if not shard.part or (shard.file.uri, *shard.row_groups) not in unreadable]
+    return whole, list(unreadable.values())
 
 
 def _quarantine_folder(specs: Sequence[AnySummarizer]) -> str:

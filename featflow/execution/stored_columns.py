@@ -121,10 +121,11 @@ def stored_columns_of(workspace: Workspace, shards: Sequence[Shard], codes: tupl
 def _row_hashes(shard: Shard) -> np.ndarray:
     """Return a hash of every row's place in the dataset, shape (rows,), uint64.
 
-    The hash depends on the file's place, the row group and the row within it, not on which row groups make a shard.
+    The hash depends on the file's place, the row group and the row within it, not on how shards are cut.
     """
     seeds = hash64(pa.array([f"{shard.file.place}:{group}" for group in shard.row_groups]))
-    rows = (np.arange(rows, dtype=np.uint64) for rows in shard.group_rows)
+    ranges = [shard.part] if shard.part else map(range, shard.group_rows)
+    rows = (np.arange(each.start, each.stop, dtype=np.uint64) for each in ranges)
     return np.concatenate([hash_numbers(row + seed) for row, seed in zip(rows, seeds, strict=True)])
 
 

@@ -2,8 +2,8 @@
 
 A state is kept where a kept run used its spec's folder and names it: of a shard, or of some merged
 (`StateReferences`, written into every manifest). Codebooks of kept runs stay, notes of what cannot
-be read of their files, footers, the runs that they are compared with, and the tables of runs since which nothing had
-changed. Nothing but ``runs`` and ``states`` is looked at.
+be read of their files, footers and digests of row groups, the runs that they are compared with, and the tables of runs
+since which nothing had changed. Nothing but ``runs`` and ``states`` is looked at.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from featflow.dataset.contents import PATH as CONTENTS
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.dataset.known_deletes import PATH as DELETES
 from featflow.errors import DatasetError
@@ -162,7 +163,8 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
         for name in used["names"]
         for folder in used["folders"]
     }
-    states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]} | {FOOTERS, DELETES}
+    states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]}
+    states |= {FOOTERS, DELETES, CONTENTS}
     states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
     inputs = {shard["uri"] for run in runs for shard in run.manifest["inputs"]}
 

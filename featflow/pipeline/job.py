@@ -15,7 +15,7 @@ from typing import Any
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset, open_dataset
 from featflow.dataset.footers import Footers
-from featflow.errors import FeatflowError, InfrastructureError, first_line
+from featflow.errors import FeatflowError, first_line
 from featflow.execution.engines.base import Engine
 from featflow.execution.options import EngineOptions
 from featflow.execution.progress import Reporter, SilentProgress, Stopwatch
@@ -24,6 +24,7 @@ from featflow.export.openlineage import lineage
 from featflow.pipeline.engine_choice import EngineChoice, choose_engine
 from featflow.pipeline.unchanged import publish_again, unchanged_run
 from featflow.storage import lock, retries
+from featflow.storage.references import redacted
 from featflow.storage.run import FAILURE, Run, new_run_id
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
@@ -103,7 +104,7 @@ def _without_credentials(options: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except FeatflowError as error:
-        said = lineage.redacted(str(error), options)
+        said = redacted(str(error), options)
         if said == str(error):
             raise
         raise type(error)(said) from None
@@ -116,13 +117,13 @@ def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
         yield
     except BaseException as error:
         said = str(error) if isinstance(error, FeatflowError) else f"{type(error).__name__}: {first_line(error)}"
-        said = lineage.redacted(said, store.options)
+        said = redacted(said, store.options)
         if not isinstance(error, Exception):  # SIGTERM, which Ray takes in its own way, or Ctrl-C
             said = "it was told to end"
         code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", None)
         code = getattr(error, "code", 1) if code is None else code
         note = {"run": run, "started": watch.began.isoformat(), "seconds": watch.total(), "exit_code": code}
-        with suppress(InfrastructureError):  # storage may be what failed
+        with suppress(FeatflowError):  # storage may be what failed
             store.write(f"runs/{run}/{FAILURE}", json.dumps(note | {"error": said}).encode())
         raise
 

@@ -1,6 +1,7 @@
 """The plan of a run: what it would read, compute and reuse, and the memory it would take.
 
-It goes through the same rounds as a run, without an engine; it reads footers and states, never data.
+It goes through the same rounds as a run, without an engine; it reads footers and states, and no data but the bytes of
+files that may be rewritten with one more day (`featflow.dataset.contents`).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import yaml
 from featflow.config import Config, parse
 from featflow.errors import ConfigurationError, InfrastructureError
 from featflow.execution.engines.base import Job, Submission
+from featflow.storage.references import plain_secrets
 
 __all__ = ["Jobs", "Outcome", "explained", "follow", "place", "submission"]
 
@@ -90,11 +91,11 @@ def submission(config: Config, night: str | None = None) -> Submission:
     >>> submission(config, "2026-01-02").name[:28]
     'featflow-flights-2026-01-02-'
     """
-    if config.dataset.storage_options:
+    if plain_secrets(config.dataset.storage_options):
         raise ConfigurationError(
-            "dataset.storage_options: a job's configuration can be read in the cluster's dashboard; take it out and "
-            "give the cluster's nodes what it says: a service account, or the environment (AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+            "dataset.storage_options: a job's configuration can be read in the cluster's dashboard; take it out, or "
+            "write ${env:NAME} or ${file:PATH} in place of its values, and give the cluster's nodes what it says: a "
+            "service account, a mounted secret, or the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
         )
     if config.dataset.catalog:
         raise ConfigurationError(

@@ -109,7 +109,7 @@ def _columns(tables: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def _as_listed(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(entry[key] for key in ("uri", "size", "version", "row_groups", "rows"))
+    return tuple(entry.get(key) for key in ("uri", "size", "version", "row_groups", "part", "rows"))
 
 
 def _same_unreadable(run: Run, dataset: Dataset) -> bool:

@@ -32,9 +32,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from featflow.errors import ConfigurationError, InfrastructureError, LockedError
-from featflow.storage.retries import is_transient
-from featflow.storage.store import Store, reason
+from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, LockedError
+from featflow.storage.filesystems import reason, remedy
+from featflow.storage.retries import is_refused, is_transient
+from featflow.storage.store import Store
 
 __all__ = ["FOLDER", "Claim", "claim", "hold", "holder"]
 
@@ -82,7 +83,7 @@ def hold(store: Store, run: str = "") -> Iterator[Callable[[], None]]:
             stop.set()
             heartbeat.join()
     finally:
-        with suppress(InfrastructureError):  # a claim that cannot be removed ends with its lease
+        with suppress(FeatflowError):  # a claim that cannot be removed ends with its lease
             store.remove(_path(token))
 
 
@@ -101,13 +102,14 @@ def _acquire(store: Store, asking: Claim) -> None:
     token = asking.token
     try:
         store.write(_path(token), asking.dump())
-    except InfrastructureError as error:
+    except FeatflowError as error:
         cause = error.__cause__
         if cause is None or is_transient(cause):
             raise
         if isinstance(cause, NotADirectoryError | FileExistsError):
             raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
-        raise ConfigurationError(f"output: cannot write to {store.root}: {reason(cause)}; choose another") from None
+        advice = remedy(store.root) if is_refused(cause) else "choose another"
+        raise ConfigurationError(f"output: cannot write to {store.root}: {reason(cause)}; {advice}") from None
     until = time.time() + ASKING_SECONDS
     while others := _live_claims(store, token):
         first = min(others, key=lambda claim: (not claim.holds, claim.token))
@@ -126,7 +128,7 @@ def _acquire(store: Store, asking: Claim) -> None:
 def _renew(store: Store, claimed: Claim, stop: threading.Event) -> None:
     token = claimed.token
     while not stop.wait(LEASE_SECONDS / 5):  # four beats may fail before the lease ends
-        with suppress(InfrastructureError):  # the next beat tries again
+        with suppress(FeatflowError):  # the next beat tries again
             mine = _read_claim(store, f"{token}.json")
             if mine is None or mine.dead():  # taken over, or about to be
                 return

@@ -28,6 +28,7 @@ __all__ = [
     "count",
     "count_request",
     "counts",
+    "is_refused",
     "is_transient",
     "reset",
     "with_retries",
@@ -60,8 +61,16 @@ PERMANENT = (
 )
 """Errors that another attempt would raise again."""
 PERMANENT_ERRNOS = {errno.EINVAL, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOSYS, errno.ENOTEMPTY, errno.EROFS}
-PERMANENT_NAMES = {"FileExpired", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
-"""Names of permanent errors whose modules only some stores import; s3fs raises the first if an open file changed."""
+PERMANENT_NAMES = {"FileExpired"}
+"""Names of permanent errors whose modules only some stores import; s3fs raises this one if an open file changed."""
+REFUSED_NAMES = {
+    *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError"),  # S3
+    *("DefaultCredentialsError", "ClientAuthenticationError", "CredentialUnavailableError"),  # Google, Azure
+    *("AuthenticationException", "LogonFailure", "error_perm"),  # SFTP, SMB, FTP
+}
+"""Names of errors of credentials, of the clients of many stores."""
+STATUSES_THAT_PASS = {408, 409, 425, 429}
+"""Answers between 400 and 499 that another attempt may not get."""
 
 _lock = threading.Lock()
 _counts: Counter[str] = Counter()
@@ -78,9 +87,34 @@ def is_transient(error: BaseException) -> bool:
     >>> is_transient(FileNotFoundError()), is_transient(OSError(errno.ENOSPC, "disk full"))
     (False, False)
     """
-    if isinstance(error, PERMANENT) or type(error).__name__ in PERMANENT_NAMES:
+    if isinstance(error, PERMANENT) or type(error).__name__ in PERMANENT_NAMES or is_refused(error):
+        return False
+    if 400 <= _status(error) < 500 and _status(error) not in STATUSES_THAT_PASS:
         return False
     return not (isinstance(error, OSError) and error.errno in PERMANENT_ERRNOS)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Return whether credentials are missing, wrong, or not enough: until a person changes something, it stays so.
+
+    Examples
+    --------
+    >>> is_refused(PermissionError("Access Denied")), is_refused(PermissionError("The token has expired"))
+    (True, False)
+    """
+    if "expired" in str(error).lower():  # whoever issues such tokens issues the next one, too
+        return False
+    forbidden = isinstance(error, PermissionError) or str(error).startswith("Forbidden: ")  # gcsfs raises OSError
+    return forbidden or type(error).__name__ in REFUSED_NAMES or _status(error) in {401, 403}
+
+
+def _status(error: BaseException) -> int:
+    """Return the status of the answer that an error stands for, 0 if there is none."""
+    for name in ("status_code", "code", "status"):
+        value = getattr(error, name, None)
+        if str(value).isdigit():
+            return int(str(value))
+    return 0
 
 
 def with_retries(operation: Callable[[], Result]) -> Result:

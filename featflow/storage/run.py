@@ -10,6 +10,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,9 +89,10 @@ class Run:
         lost = {(row["uri"], row["row_group"]) for row in self.table("quarantine", ["uri", "row_group"]).to_dicts()}
         inputs = []
         for entry in self.manifest["inputs"]:
-            groups = [group for group in entry["row_groups"] if (entry["uri"], group) not in lost]
-            if groups and (entry["uri"], None) not in lost:
-                inputs.append(entry | {"row_groups": groups})
+            readable = [(entry["uri"], group) not in lost for group in entry["row_groups"]]
+            if any(readable) and (entry["uri"], None) not in lost:
+                of_groups = ("row_groups", "contents")
+                inputs.append(entry | {name: list(compress(entry.get(name, ()), readable)) for name in of_groups})
         return inputs
 
     def arrow(self, name: str, columns: list[str] | None = None) -> pa.Table:

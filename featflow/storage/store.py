@@ -1,4 +1,4 @@
-"""Object storage: list, read, write once. The only importer of fsspec.
+"""Object storage: list, read, write once. See `filesystems` for how it is opened.
 
 Nothing is renamed on an object store and nothing is overwritten but ``LATEST``
 and the lock: a path names its content, so a second writer writes the same.
@@ -14,17 +14,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
-from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
-from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, with_retries
+from featflow.errors import ConfigurationError, DamagedError, InfrastructureError
+from featflow.storage.filesystems import failed, is_local, reason, resolve
+from featflow.storage.retries import with_retries
 
 __all__ = ["Store", "is_local", "matcher", "reason", "resolve"]
 
@@ -33,52 +32,6 @@ Result = TypeVar("Result")
 ARROW_ROWS = 2**16
 """Rows of one batch of a state: a reader of codes holds one at a time, 32 MiB for the 512 columns of a block."""
 DIGEST_BYTES = hashlib.sha256().digest_size
-S3 = {"s3", "s3a"}
-
-
-def resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
-    """Return the filesystem of a URI and the path in it.
-
-    Raises
-    ------
-    ConfigurationError
-        There is no such kind of storage.
-    """
-    try:
-        protocol = fsspec.core.split_protocol(uri)[0]
-        local = protocol in {None, "file", "local"}
-        # Options are for object stores, not for the local disk. Listings are not cached, as other machines write too.
-        options = {} if local else {"use_listings_cache": False} | options
-        options = _with_request_retries(options) if protocol in S3 else options
-        filesystem, path = fsspec.url_to_fs(uri, **options)
-    except (ValueError, ImportError) as error:
-        raise ConfigurationError(
-            f"{uri}: no such kind of storage: {first_line(error)}; check dataset.source and output"
-        ) from None
-    if protocol in S3:
-        filesystem.retries = 1  # s3fs' own retries are neither counted nor jittered, and multiply botocore's and ours
-    return filesystem, str(path)
-
-
-def _with_request_retries(options: dict[str, Any]) -> dict[str, Any]:
-    config = {"retries": {"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS}}
-    config |= options.get("config_kwargs", {})
-    return options | {"config_kwargs": config, "session": _session(options.get("profile"))}
-
-
-@lru_cache
-def _session(profile: str | None) -> Any:
-    """Return an S3 session that counts its retries, one a profile: fsspec caches filesystems by their options."""
-    from aiobotocore.session import AioSession  # noqa: PLC0415  only S3 needs it
-
-    session = AioSession(profile=profile)
-    session.register("needs-retry.s3", count_request)
-    return session
-
-
-def is_local(filesystem: Any) -> bool:
-    """Return whether a filesystem is this machine's."""
-    return isinstance(filesystem, LocalFileSystem)
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:
@@ -93,11 +46,6 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     """
     matches = re.compile(fsspec.utils.glob_translate(pattern)).match
     return lambda path: matches(path) is not None
-
-
-def reason(error: BaseException) -> str:
-    """Return the message of a filesystem's error."""
-    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
@@ -120,13 +68,13 @@ class Store:
         return filesystem, f"{root.rstrip('/')}/{path}"
 
     def _try(self, path: str, verb: str, operation: Callable[[], Result]) -> Result:
-        """Return the result of an operation; raise FileNotFoundError as it is, other errors as InfrastructureError."""
+        """Return the result of an operation; raise FileNotFoundError as it is, other errors as featflow's."""
         try:
             return with_retries(operation)
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise InfrastructureError(f"{self.uri(path)}: cannot {verb} it: {reason(error)}") from error
+            raise failed(self.uri(path), f"{verb} it", error) from error
 
     def read(self, path: str) -> bytes:
         """Return the bytes at a path; FileNotFoundError if there is nothing."""

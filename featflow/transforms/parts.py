@@ -35,9 +35,13 @@ class PartsOptions(TransformOptions):
 
     kind: ClassVar[str] = "parts"
 
-    parts: str = Field(description="Column of times: created.hour, created.weekday and so on are made of it.")
+    parts: str = Field(
+        examples=["created"], description="Column of times: created.hour, created.weekday and so on are made of it."
+    )
     timezone: str | None = Field(
-        default=None, description="Where clocks and calendars are looked at, such as Europe/Vienna; UTC by default."
+        default=None,
+        examples=["Europe/Vienna"],
+        description="Where clocks and calendars are looked at, such as Europe/Vienna; UTC by default.",
     )
 
     @field_validator("timezone")

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from polars.testing import assert_frame_equal
-from rich.console import Console
 
 import featflow
 from featflow.analyses.catalogue import ANALYSES, TABLES
 from featflow.analyses.options import Analyses
 from featflow.analyses.reporting.limits import SIZES
+from featflow.cli.printing import PlainConsole
 from featflow.errors import DatasetError
 from featflow.export.report.writing import report
 
@@ -148,7 +148,7 @@ def check_views(done) -> None:
     for kind in ANALYSES:
         section = kind.section(done, SIZES[0])
         assert section is None or all(f'id="{each.name}-rows"' in text for each in section.listings), kind.name
-        Console(file=io.StringIO(), width=100).print(kind.shown(done, 100))
+        PlainConsole(file=io.StringIO(), width=100).print(kind.shown(done, 100))
 
 
 def frame(done, name: str) -> pl.DataFrame:

@@ -51,6 +51,9 @@ def configured(tmp_path_factory):
     ("arguments", "code"),
     [
         (["--help"], 0),
+        (["-h"], 0),
+        (["--version"], 0),
+        (["--show-completion", "bash"], 0),
         (["run", "--help"], 0),
         (["export", "feast", "--help"], 0),
         (["run"], 2),

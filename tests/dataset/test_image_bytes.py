@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import socket
+
 import pyarrow as pa
 import pytest
+import s3fs
 
+from featflow.dataset import image_files
 from featflow.dataset.image_bytes import images_of, stored_by_path
 from featflow.errors import InfrastructureError
 
 BYTES = [b"one", b"", None, b"two"]
 
 
-def found(array, file="file:///nowhere/a.parquet"):
-    images = images_of(array, str(file), {})
+def found(array, file="file:///nowhere/a.parquet", options=None):
+    images = images_of(array, str(file), options or {})
     return [(value["bytes"], value["error"]) for value in images.to_pylist()]
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
 def test_bytes_are_taken_as_they_are(kind):
-    assert found(pa.array(BYTES, kind)) == [(value, None) for value in BYTES]
+    array = pa.array(BYTES, kind)
+    assert found(array) == [(value, None) for value in BYTES]
+    assert stored_by_path(array).to_pylist() == [False] * 4
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_bytes_may_stand_in_a_dictionary(kind):
+    array = pa.DictionaryArray.from_arrays(pa.array([1, 0, None, 2, 1], pa.int8()), pa.array([b"a", b"b", None], kind))
+    assert found(array) == [(value, None) for value in (b"b", b"a", None, None, b"b")]
+    assert stored_by_path(array).to_pylist() == [False] * 5
+
+
+def test_bytes_of_one_length_and_columns_of_nothing():
+    assert found(pa.array([b"abc", None], pa.binary(3))) == [(b"abc", None), (None, None)]
+    assert found(pa.nulls(2)) == [(None, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "paths", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
+)
+@pytest.mark.parametrize("data", [pa.binary(), pa.large_binary(), pa.binary_view(), pa.null()])
+def test_structs_hold_any_types_of_bytes_and_texts(paths, data, tmp_path):
+    (tmp_path / "b.png").write_bytes(b"from the path")
+    parts = [
+        pa.array(["b.png", None, "b.png"]).cast(paths),
+        pa.array([None, None, None if data == pa.null() else b"own"], data),
+    ]
+    array = pa.StructArray.from_arrays(parts, ["path", "bytes"])
+    last = b"from the path" if data == pa.null() else b"own"
+    assert found(array, tmp_path / "a.parquet") == [(b"from the path", None), (None, None), (last, None)]
 
 
 def test_structs_go_by_name_and_bytes_go_first(tmp_path):
@@ -61,10 +96,11 @@ def test_uris_are_read_beside_the_file(kind, tmp_path):
 def test_storage_that_fails_is_no_fault_of_the_row(monkeypatch):
     """Else a night's outage would stay in the states as images that cannot be read."""
 
-    def outage(uri, options):
+    def outage(location):
         raise TimeoutError("no answer")
 
-    monkeypatch.setattr("featflow.dataset.image_bytes.read_object", outage)
+    monkeypatch.setattr(image_files, "_read_local", outage)
+    monkeypatch.setattr("featflow.storage.retries.LONGEST_WAIT", 0)
     with pytest.raises(InfrastructureError, match=r"a\.png: cannot read it: no answer; retry"):
         found(pa.array(["a.png"]))
 
@@ -74,3 +110,95 @@ def test_a_row_cannot_name_another_storage(path):
     ((data, error),) = found(pa.array([path]), "s3://lake/a.parquet")
     assert data is None
     assert error == f"{path} is not on the dataset's storage, s3"
+
+
+# --- what may stand in a row ----------------------------------------------------------------------------------------
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+@pytest.fixture
+def odd_files(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "ok.png").write_bytes(b"data")
+    (tmp_path / "beside.png").write_bytes(b"beside")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "link.png").symlink_to(tmp_path / "beside.png")
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    return tmp_path
+
+
+AT_FAULT = {
+    "\0.png": "null byte",
+    "a" * 300: "too long",
+    "b/" * 3000: "too long",
+    "../loop": "symbolic links",
+    "../pipe": "no regular file",
+    "../socket": "",
+    "/dev/zero": "no regular file",
+    "/dev/tty": "",
+    "..": "is a folder",
+    "": "is a folder",
+    "ok.png/x": "Not a directory",
+    "../../../../../../../../../../none.png": "No such file",
+    base64.b64encode(PICTURE).decode(): "it is base64 text of a PNG and no path",
+    base64.b64encode(b"\xff\xd8\xff\xe0" + PICTURE).decode(): "it is base64 text of a JPEG and no path",
+    "data:image/png;base64,iVBORw0KGgo=": "it is a data: URI and no path",
+}
+
+
+@pytest.mark.parametrize("path", AT_FAULT)
+def test_a_path_that_leads_to_no_image_is_the_fault_of_its_row(path, odd_files):
+    (data, error), sound = found(pa.array([path, "ok.png"]), odd_files / "tables" / "a.parquet")
+    assert sound == (b"data", None)
+    assert data is None
+    assert AT_FAULT[path] in error
+
+
+def test_paths_of_disks(odd_files):
+    os.close(os.open(os.fsencode(odd_files) + b"/caf\xe9.png", os.O_CREAT))
+    paths = [b"../beside.png", b"../link.png", b"../caf\xe9.png", f"file://{odd_files}/beside.png".encode()]
+    array = pa.array(paths).view(pa.string())
+    expected = [(b"beside", None), (b"beside", None), (b"", None), (b"beside", None)]
+    assert found(array, odd_files / "tables" / "a.parquet") == expected
+    assert found(array, f"file://{odd_files}/tables/a.parquet") == expected
+    # The kernel says that a process's memory is a file of no bytes: nothing is read of it.
+    assert found(pa.array(["/proc/self/mem"]), odd_files / "a.parquet") == [(b"", None)]
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "MOST_BYTES", 3)
+    (tmp_path / "three").write_bytes(b"123")
+    with (tmp_path / "vast").open("wb") as vast:
+        vast.truncate(2**40)
+    assert found(pa.array(["three", "vast"]), tmp_path / "a.parquet") == [
+        (b"123", None),
+        (None, "it has more than 3 bytes"),
+    ]
+
+
+def test_names_that_an_object_store_refuses_are_the_fault_of_their_row(moto_options, monkeypatch):
+    store = s3fs.S3FileSystem(**moto_options)
+    store.pipe({"lake/pets/a.png": b"data", "lake/b.png": b"beside", "lake/empty.png": b"", "lake/vast.png": b"1" * 20})
+    monkeypatch.setattr(image_files, "MOST_BYTES", 10)
+    monkeypatch.setattr("featflow.storage.retries.count", lambda _: pytest.fail("a request was repeated"))
+    sound = ["a.png", "../b.png", "s3://lake/b.png", "s3://lake/empty.png"]
+    odd = ["s3://lake", "s3://lake/", "s3://", "s3://NO_bucket/k", "s3://lake/k:s@", "s3://arn:aws:s3:::lake/a.png"]
+    odd += [
+        "a.png?versionId=x",
+        "../../b.png",
+        "../../../b.png",
+        "x" * 2000,
+        "none.png",
+        "\0",
+        "s3://none/a.png",
+        "../vast.png",
+        "",
+    ]
+    results = found(pa.array(sound + odd), "s3://lake/pets/a.parquet", moto_options)
+    assert results[: len(sound)] == [(b"data", None), (b"beside", None), (b"beside", None), (b"", None)]
+    assert [
+        path for path, (data, error) in zip(odd, results[len(sound) :], strict=True) if data is not None or not error
+    ] == []

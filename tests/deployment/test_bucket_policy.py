@@ -18,7 +18,7 @@ from deployment.manifests import DEPLOY
 from servers import make_bucket, s3_server
 
 from featflow.config import load
-from featflow.errors import InfrastructureError
+from featflow.errors import ConfigurationError
 from featflow.pipeline import garbage
 from featflow.pipeline.job import run
 from featflow.storage.store import Store
@@ -77,7 +77,7 @@ def test_a_run_may_do_what_it_does_and_gc_needs_its_own(store):
     second = run(measured)  # finds states, and measures
     assert (second.manifest["status"], second.manifest["shards"]["reused"]) == ("done", 1)
     assert Store(OUTPUT, store["run"]).names("lock") == []
-    with pytest.raises(InfrastructureError, match="cannot remove"):
+    with pytest.raises(ConfigurationError, match="cannot remove"):
         garbage.remove(OUTPUT, 1, store["run"])
     assert garbage.remove(OUTPUT, 1, store["gc"]).kept == (second.run_id,)
     assert Store(OUTPUT, store["gc"]).names("runs") == [second.run_id]

@@ -655,12 +655,12 @@ def test_an_unknown_kind_of_storage(bench, key):
         (b"dataset: [1", ["not valid YAML", "line 1"]),
         (b"dataset:\n\t- x\n", ["not valid YAML", "line 2"]),
         (b"a: \x00", ["not valid YAML"]),
-        (b"- dataset\n", ["expected keys", "found list"]),
-        (b"", ["expected keys", "'dataset'"]),
-        (b"just words", ["expected keys", "found str"]),
+        (b"- dataset\n", ["a list", "'dataset: {source: ...}'"]),
+        (b"", ["empty", "'dataset: {source: ...}'"]),
+        (b"just words", ["one text", "'dataset: {source: ...}'"]),
         (b"\xff\xfe\x00", ["not UTF-8"]),
         (b"dataset: !!python/object/apply:os.getcwd []\n", ["not valid YAML"]),
-        (b"1: 2\n", ["'1'", "'dataset' is required"]),
+        (b"1: 2\n", ["line 1", "quotes: '1'"]),
     ],
 )
 def test_a_configuration_file_that_is_wrong(tmp_path, content, words):
@@ -670,7 +670,7 @@ def test_a_configuration_file_that_is_wrong(tmp_path, content, words):
         featflow.run(str(path))
     message = str(caught.value)
     assert [word for word in words if word not in message] == [], message
-    assert str(path) in message or b"1: 2" in content
+    assert str(path) in message
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
@@ -684,7 +684,7 @@ def test_a_configuration_file_that_is_not_there(tmp_path, name):
 def test_an_override_that_is_wrong(bench, override):
     path = bench.root / "config.yaml"
     path.write_text(json.dumps(bench.config()))
-    with pytest.raises(ConfigurationError, match=re.escape(f"--set {override}")):
+    with pytest.raises(ConfigurationError, match=re.escape(f"--set {override.partition('=[')[0]}")):
         load(str(path), [override])
 
 

@@ -191,15 +191,15 @@ def test_encoders_that_are_killed_lose_nothing_and_change_nothing(sound, tmp_pat
 POISONED = [10, 11]
 PLUGIN = """
 import os, signal
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TgaImagePlugin
 
 class Poison(ImageFile.ImageFile):
-    format = "POISON"
+    format = "TGA"
 
     def _open(self):
         os.kill(os.getpid(), signal.SIGSEGV)
 
-Image.register_open("POISON", Poison, lambda prefix: prefix.startswith(b"POISON"))
+Image.register_open("TGA", Poison, lambda prefix: prefix.startswith(b"POISON"))
 """
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 
 import featflow
+from featflow.cli.printing import PlainConsole
 from featflow.cli.status_view import print_status
 from featflow.config import parse
 from featflow.errors import BadDataError, ConfigurationError, DatasetError, FeatflowError
@@ -41,9 +41,9 @@ def go(output, **more):
 
 
 def shown(found):
-    console = Console(width=160, record=True, file=io.StringIO())
-    print_status(found, console)
-    return console.export_text()
+    out = io.StringIO()
+    print_status(found, PlainConsole(width=160, file=out))
+    return out.getvalue()
 
 
 def test_runs_that_were_published(output):

@@ -24,9 +24,11 @@ CorrelationMethod = Literal["pearson", "spearman", "cramers_v", "correlation_rat
 class Keep(Options):
     """Which pairs are written: all of them if neither is set."""
 
-    top: int | None = Field(default=None, ge=1, description="Strongest pairs of every column, of each method.")
+    top: int | None = Field(
+        default=None, ge=1, examples=[100], description="Strongest pairs of every column, of each method."
+    )
     above: float | None = Field(
-        default=None, ge=0, description="Least |value|, for mutual_information value - expected."
+        default=None, ge=0, examples=[0.3], description="Least |value|, for mutual_information value - expected."
     )
 
     @model_validator(mode="after")
@@ -59,6 +61,7 @@ class CorrelationOptions(AnalysisOptions):
     )
     keep: Annotated[Keep | None, BeforeValidator(_keep, json_schema_input_type=Literal["all"] | Keep | None)] = Field(
         default=None,
+        examples=[{"top": 100}],
         description="Pairs that are written: all, {top: 100} of every column, or {above: 0.3}. Null means all up to "
         f"{ALL_PAIRS_UP_TO:,} columns and {{top: {TOP_OF_COLUMN}}} beyond. q-values are of all pairs in any case.",
     )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from featflow.analyses.reporting.labels import shown
+from featflow.errors import printable
 
 __all__ = ["shown_drift"]
 
@@ -24,22 +27,23 @@ def shown_drift(differences: dict[str, Any]) -> Group:
     """
     rows = sorted(differences["rows"], key=lambda row: (not row["alert"], -_nearness(row)))
     alerts = sum(row["alert"] for row in rows)
-    shown = [*rows[: min(alerts, ALERTS)], *rows[alerts : alerts + OTHERS]]
+    first = [*rows[: min(alerts, ALERTS)], *rows[alerts : alerts + OTHERS]]
     table = Table(
         title=f"From {differences['reference_run']} to {differences['current_run']}: "
         f"{alerts} of {len(rows)} rows are alerts",
         title_justify="left",
     )
     for name in ("", "feature", "metric", "before", "now", "value", "threshold", "q"):
-        table.add_column(name, justify="left" if name in {"", "feature", "metric"} else "right", overflow="fold")
-    for row in shown:
-        mark = "[red]![/red]" if row["alert"] else ""
+        words = name in {"", "feature", "metric"}
+        table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+    for row in first:
+        mark = Text("!" if row["alert"] else "", "red")
         numbers = (_figure(row[name]) for name in ("reference_value", "current_value", "value", "threshold"))
         q_value = "" if row["q_value"] is None else f"{row['q_value']:.1g}"
-        table.add_row(mark, escape(_subject(row)), escape(_metric(row)), *numbers, q_value)
-    left = len(rows) - len(shown)
+        table.add_row(mark, _subject(row), _metric(row), *numbers, q_value)
+    left = len(rows) - len(first)
     table.caption = f"{left} more in the table; --json prints all" if left else None
-    warnings = (f"[yellow]warning:[/yellow] {escape(warning)}" for warning in differences["warnings"])
+    warnings = (Text.assemble(("warning:", "yellow"), " ", printable(each)) for each in differences["warnings"])
     return Group(*warnings, table)
 
 
@@ -49,9 +53,10 @@ def _nearness(row: dict[str, Any]) -> float:
 
 
 def _subject(row: dict[str, Any]) -> str:
+    feature, target, second = (shown(row[name] or "") for name in ("feature", "target", "feature_b"))
     if row["target"]:
-        return f"{row['feature']} about {row['target']}"
-    return f"{row['feature']} and {row['feature_b']}" if row["feature_b"] else row["feature"] or "all pairs"
+        return f"{feature} about {target}"
+    return f"{feature} and {second}" if row["feature_b"] else feature or "all pairs"
 
 
 def _metric(row: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ __all__ = [
     "key_type",
 ]
 
-TIME = pa.timestamp("us", "UTC")
+TIME, NANOSECONDS = pa.timestamp("us", "UTC"), pa.timestamp("ns", "UTC")
 WHOLE_NUMBERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
@@ -102,20 +102,25 @@ def _key_table(work: EmbeddingWork, shard: Shard) -> pa.Table:
 def key_type(column: Column) -> pa.DataType:
     """Return the type of a key in the table: that of the files where it is whole numbers, booleans or days, else text.
 
-    Times are in microseconds, UTC; whole numbers of several types are int64.
+    Times are in UTC, in nanoseconds where all files have them so, else in microseconds; whole numbers of several types
+    are int64. A key in nanoseconds and in other units is text: neither unit holds the times of both.
     """
-    if column.role is Role.EVENT_TIME:
-        return TIME if column.kind is Kind.TIME else pa.type_for_alias(column.type)
     kinds = column.source_type.split("|")
+    in_nanoseconds = [kind.startswith("timestamp[ns") for kind in kinds]
+    time = NANOSECONDS if all(in_nanoseconds) else TIME
+    if column.role is Role.EVENT_TIME:
+        return time if column.kind is Kind.TIME else pa.type_for_alias(column.type)
     if all(kind in WHOLE_NUMBERS for kind in kinds) and (len(kinds) == 1 or "uint64" not in kinds):
         return pa.type_for_alias(kinds[0] if len(kinds) == 1 else "int64")
-    if all(kind.startswith(("timestamp", "date")) for kind in kinds):
-        return pa.date32() if all(kind.startswith("date") for kind in kinds) else TIME
+    if all(kind.startswith(("timestamp", "date")) for kind in kinds) and any(in_nanoseconds) == all(in_nanoseconds):
+        return pa.date32() if all(kind.startswith("date") for kind in kinds) else time
     return pa.bool_() if kinds == ["bool"] else pa.string()
 
 
 def key_column(column: Column, kind: pa.DataType) -> Column:
     """Return the column that reads a key of a type."""
+    if kind == NANOSECONDS:  # the reader's numbers are microseconds, its texts have all digits
+        return Column(column.name, "string", Kind.CATEGORY)
     if column.role is Role.EVENT_TIME or kind == pa.string():
         return column
     if pa.types.is_temporal(kind):
@@ -125,4 +130,6 @@ def key_column(column: Column, kind: pa.DataType) -> Column:
 
 def as_key(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     """Return the values of a key, as `key_column` reads them, in their type."""
+    if kind == NANOSECONDS:
+        return values.cast(pa.string()).cast(pa.timestamp("ns")).cast(kind)
     return (values.cast(TIME) if pa.types.is_temporal(kind) else values).cast(kind)

@@ -68,7 +68,8 @@ def _shard(entry: dict[str, Any], options: dict[str, Any]) -> Shard:
     check_unchanged(file, options)
     with open_parquet(file.uri, options) as opened:
         rows = tuple(opened.metadata.row_group(group).num_rows for group in groups)
-    return Shard(file, groups, rows, file.size)
+        nbytes = file.size * int(entry["rows"]) // max(opened.metadata.num_rows, 1)
+    return Shard(file, groups, rows, nbytes, range(*entry["part"]) if entry.get("part") else None)
 
 
 def first_rows(piece: Piece, image: tuple[str, str], options: dict[str, Any]) -> pa.Table:

@@ -30,10 +30,12 @@ class RankingOptions(AnalysisOptions):
 
     strata: Names = Field(
         default=[],
+        examples=[["country"]],
         description="Columns within whose joint levels the null permutes: scores become information beyond them.",
     )
     clusters: str | None = Field(
         default=None,
+        examples=["customer_id"],
         description="Column whose equal values mark rows that depend on one another: nulls widen by the design effect.",
     )
     windows: int = Field(

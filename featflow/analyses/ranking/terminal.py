@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 
+from featflow.analyses.reporting.labels import shown as shown_name
 from featflow.storage.run import Run
 
 __all__ = ["shown"]
@@ -39,7 +39,7 @@ def shown(run: Run, width: int) -> Group | None:
 
 
 def _target_table(target: str, ranking: pl.DataFrame, columns: list[str]) -> Table:
-    table = Table(title=f"What tells about {escape(target)} (nats)", title_justify="left")
+    table = Table(title=f"What tells about {shown_name(target)} (nats)", title_justify="left")
     for name in columns:
         words = name in {"feature", "alerts"}
         table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=not words)
@@ -59,12 +59,12 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     return {
         "rank": str(row["rank"]),
         "could be": f"{row['rank_low']} to {row['rank_high']}" if known else "",
-        "feature": escape(row["feature"]),
+        "feature": shown_name(row["feature"]),
         "corrected": f"{row['corrected_mi']:.5f}",
         "interval": f"{row['ci_low']:.5f} to {row['ci_high']:.5f}" if known else "",
         "raw": f"{row['mi']:.5f}",
         "noise": f"{row['expected_mi']:.5f}",
         "q": f"{row['q_value']:.1g}" if row["q_value"] >= SMALLEST_SHOWN else f"<{SMALLEST_SHOWN:.0e}",
         "share": "" if row["normalized_mi"] is None else f"{row['normalized_mi']:.1%}",
-        "alerts": escape(", ".join(row["alerts"])),
+        "alerts": ", ".join(row["alerts"]),
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from featflow.errors import printable
+
 __all__ = ["plural", "rounded", "shown", "time"]
 
 MOST_CHARACTERS = 120
@@ -21,7 +23,7 @@ def shown(text: str, most: int = MOST_CHARACTERS) -> str:
     >>> shown("two\nlines"), shown("evil\u202etxt"), shown("long name", 5)
     ('two\\nlines', 'evil\\u202etxt', 'long…')
     """
-    visible = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: most + 1])
+    visible = printable(text[: most + 1])
     return visible if len(visible) <= most else visible[: most - 1] + "…"
 
 

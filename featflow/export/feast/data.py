@@ -128,7 +128,8 @@ def _image_parts(run: Run, view: View) -> Iterator[Part]:
         of_view = pc.and_(pc.equal(embeddings["column"], column), pc.equal(embeddings["encoder"], encoder))
         rows = embeddings.filter(pc.and_(of_view, pc.equal(embeddings["status"], "ok")))
         arrays = [rows[key.column].cast(key.type) for key in view.keys]
-        arrays.append(rows[embeddings.column_names[len(view.keys)]].cast(TIME))
+        times = rows[embeddings.column_names[len(view.keys)]]
+        arrays.append(pc.floor_temporal(times, unit="microsecond").cast(TIME))
         if view.features[0].width:
             arrays.append(rows["embedding"].cast(view.features[0].type))
         else:

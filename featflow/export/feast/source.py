@@ -50,8 +50,8 @@ class Source:
     """Footers of all readable files that exist now."""
     others: tuple[str, ...]
     """URIs of other files in the same folders: unreadable, of another kind, or featflow's own."""
-    inputs: tuple[tuple[str, int, str, tuple[int, ...]], ...]
-    """URI, size, version and row groups of every shard, less what the run could not read."""
+    inputs: tuple[dict[str, Any], ...]
+    """The manifest's entries of shards, less what the run could not read."""
     lost: tuple[str, ...]
     """Descriptions of the row groups and files that the run could not read."""
 
@@ -65,12 +65,17 @@ class Source:
         """
         footers = {(footer.file.uri, footer.file.size, footer.file.version): footer for footer in self.footers}
         shards = []
-        for uri, size, version, groups in self.inputs:
-            footer = footers.get((uri, size, version))
+        for entry in self.inputs:
+            footer = footers.get((entry["uri"], entry["size"], entry["version"]))
             if footer is None:
-                raise DatasetError(f"{uri}: changed or gone since the run read it; run again, then export that run")
+                raise DatasetError(
+                    f"{entry['uri']}: changed or gone since the run read it; run again, then export that run"
+                )
+            groups, part = tuple(entry["row_groups"]), entry.get("part")
             rows = tuple(footer.group_rows[group] for group in groups)
-            shards.append(Shard(footer.file, groups, rows, sum(footer.group_bytes[group] for group in groups)))
+            nbytes = sum(footer.group_bytes[group] for group in groups)
+            contents = tuple(entry.get("contents", ()))
+            shards.append(Shard(footer.file, groups, rows, nbytes, range(*part) if part else None, contents))
         return shards
 
     def why_copied(self, names: Mapping[str, str], options: dict[str, Any]) -> str | None:
@@ -179,7 +184,6 @@ def open_source(run: Run) -> Source:
         raise ConfigurationError(
             f"{run.uri}: Feast is given files, and {tables[0]} is a table; its rows are not exported"
         )
-    inputs = tuple((i["uri"], i["size"], i["version"], tuple(i["row_groups"])) for i in run.inputs())
     read_uris = {entry["uri"] for entry in run.manifest["inputs"]}
     quarantined = run.table("quarantine", ["uri", "row_group"]).to_dicts()
     unread = {row["uri"] for row in quarantined if row["row_group"] is None}
@@ -217,6 +221,6 @@ def open_source(run: Run) -> Source:
         tuple(column for column in (*inferred.columns, *derived) if column.role is Role.FEATURE),
         footers,
         tuple(_foreign_files(options.source, {footer.file.uri for footer in footers}, run.store.options)),
-        inputs,
+        tuple(run.inputs()),
         tuple(lost),
     )

@@ -11,9 +11,8 @@ import json
 import logging
 import os
 import queue
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -22,40 +21,17 @@ from featflow.config import Config, parse
 from featflow.errors import first_line
 from featflow.execution.options import LineageOptions
 from featflow.export.openlineage import events
+from featflow.storage.references import redacted
 from featflow.storage.run import Run
 from featflow.storage.store import Store
 
-__all__ = ["FILE", "Lineage", "export_openlineage", "redacted", "told"]
+__all__ = ["FILE", "Lineage", "export_openlineage", "told"]
 
 FILE = "openlineage.jsonl"
 GRACE_SECONDS = 10.0
 """How long, beyond its server's timeouts, the end of a run waits for its events to be written."""
 RETRY = {"total": 1, "backoff_factor": 0.2, "status_forcelist": [502, 503, 504], "allowed_methods": ["POST"]}
-SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OPENLINEAGE_API_KEY")
-"""Variables of the environment that no message repeats."""
-CREDENTIALS = re.compile(r"://[^/@\s]+@")
 LOG = logging.getLogger("featflow.lineage")
-
-
-def redacted(message: str, options: Mapping[str, Any]) -> str:
-    """Return a message without what may be a credential: values of storage options and of the environment, URLs' own.
-
-    Examples
-    --------
-    >>> redacted("no access to https://me:abc@host with key s3cr3t", {"secret": "s3cr3t"})
-    'no access to https://***@host with key ***'
-    """
-    for value in sorted({*_texts(options), *(os.environ.get(name, "") for name in SECRETS)}, key=len, reverse=True):
-        message = message.replace(value, "***") if value else message
-    return CREDENTIALS.sub("://***@", message)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and not value.startswith(("http://", "https://")):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
 
 
 class Lineage:

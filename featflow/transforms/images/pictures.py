@@ -7,11 +7,11 @@ The rule, by what Pillow says the file holds:
 - Pixels that are transparent are laid over white.
 - CMYK and any other colour space become RGB as Pillow converts them, without colour profiles.
 - Floating-point pixels have no scale that is known: `unsupported`.
+- Metadata that is broken is as if it were not there.
 """
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -20,7 +20,11 @@ from typing import Any
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from featflow.dataset.image_files import encoded_text
+from featflow.transforms.images.formats import NotOpenedError, TooLargeError, open_picture
+from featflow.transforms.images.png_chunks import SIGNATURE, without_metadata
 
 __all__ = ["DECODER", "THUMBNAIL", "Picture", "Status", "by_shape", "decode", "pixels_of", "reduced"]
 
@@ -35,7 +39,20 @@ WIDE_GREY = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
 """Pillow's modes of 16-bit grey."""
 TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
 """Pillow's modes with an alpha channel."""
-Image.MAX_IMAGE_PIXELS = None  # the limit is the caller's, checked before anything is decoded
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of an orientation upright. Pillow's own function rewrites metadata, too, and fails with it."""
+ENCODED_START = 256
+"""Bytes by whose start base64 text of a picture is known."""
+STRIP = 2**20
+"""Pixels that are converted at once: copies of a strip take some 20 MiB, those of 100 million pixels took 1.8 GiB."""
 
 
 class Status(StrEnum):
@@ -54,9 +71,13 @@ class Status(StrEnum):
     TOO_LARGE = "too_large"
     """More pixels than are allowed; nothing was decoded."""
     UNSUPPORTED = "unsupported"
-    """Pixels of a kind that has no known scale."""
+    """A format that is not opened, or pixels of a kind that has no known scale."""
     CRASHED = "crashed"
     """Decoding it ended the process."""
+
+
+DAMAGED = {Status.NOT_AN_IMAGE, Status.TRUNCATED}
+"""What broken metadata looks like where a decoder takes it for a broken picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +133,30 @@ def decode(data: bytes | None, most_pixels: int) -> Picture:
     >>> decode(b"", 10**8).status.value, decode(b"no image", 10**8).status.value
     ('empty', 'not_an_image')
     """
-    if data is None:
-        return Picture(Status.MISSING)
     if not data:
-        return Picture(Status.EMPTY)
+        return Picture(Status.MISSING if data is None else Status.EMPTY)
+    picture = _decode(data, most_pixels)
+    if picture.status in DAMAGED and data.startswith(SIGNATURE):
+        again = _decode(without_metadata(data), most_pixels)
+        return again if again.status is Status.OK else picture
+    return picture
+
+
+def _decode(data: bytes, most_pixels: int) -> Picture:
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            if width * height > most_pixels:
-                return Picture(Status.TOO_LARGE, f"{width} x {height} pixels; at most {most_pixels:,} are decoded")
+        with open_picture(data, most_pixels) as image:
             return _upright(image)
     except MemoryError:  # says nothing of the image
         raise
+    except TooLargeError as error:
+        return Picture(Status.TOO_LARGE, str(error))
+    except NotOpenedError as error:
+        return Picture(Status.UNSUPPORTED, str(error))
     except UnidentifiedImageError:
-        return Picture(Status.NOT_AN_IMAGE, f"{len(data)} bytes of no format that Pillow reads")
+        encoding = encoded_text(data[:ENCODED_START].decode("latin-1"))
+        if encoding:
+            return Picture(Status.NOT_AN_IMAGE, f"{encoding}; store the bytes that it encodes")
+        return Picture(Status.NOT_AN_IMAGE, f"{len(data)} bytes of no format of pictures that is read")
     except Exception as error:  # noqa: BLE001  decoders of many formats raise what they like
         return Picture(Status.TRUNCATED, " ".join(str(error).split())[:200] or type(error).__name__)
 
@@ -134,20 +165,40 @@ def _upright(image: Image.Image) -> Picture:
     if image.mode == "F":
         return Picture(Status.UNSUPPORTED, "floating-point pixels")
     image.load()
+    turn = TURNS.get(_orientation(image))
+    if image.mode != "RGB" or "transparency" in image.info:
+        image = _as_rgb(image)
+    return Picture(Status.OK, "", image if turn is None else image.transpose(turn))
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation; 1, which is upright, where the metadata is broken: that harms no pixel."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  parsers of metadata raise what they like
+        return 1
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Return the picture in three channels; a large one is converted in strips, whose copies take little memory."""
+    rows = max(1, STRIP // image.width)
+    if rows >= image.height:
+        return _strip_as_rgb(image)
+    converted = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        converted.paste(_strip_as_rgb(strip), (0, top))
+    return converted
+
+
+def _strip_as_rgb(image: Image.Image) -> Image.Image:
     if image.mode in WIDE_GREY:
         # 65,535 is 257 x 255: white stays white.
         wide = np.clip(np.asarray(image, np.int64), 0, 65_535)
-        image = _with_orientation_of(Image.fromarray(((wide + 128) // 257).astype(np.uint8)), image)
-    if image.getexif().get(ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
     if image.mode in TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return Picture(Status.OK, "", image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _with_orientation_of(image: Image.Image, source: Image.Image) -> Image.Image:
-    orientation = source.getexif().get(ORIENTATION)
-    if orientation:
-        image.getexif()[ORIENTATION] = orientation
-    return image
+    return image.convert("RGB")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
 from featflow.analyses.ranking.analysis import Ranking
 from featflow.analyses.ranking.terminal import SHOWN
+from featflow.cli.printing import PlainConsole
 
 
 @pytest.mark.parametrize(("width", "whole"), [(100, False), (160, True)])
 def test_the_first_features_are_shown_with_their_numbers(hostile_run, width, whole):
     out = io.StringIO()
-    Console(file=out, width=width).print(Ranking.shown(hostile_run, width))
+    PlainConsole(file=out, width=width).print(Ranking.shown(hostile_run, width))
     text, ranking = out.getvalue(), hostile_run.table("ranking")
     assert "What tells about </title><script>alert(4)</script> (nats)" in text
     assert f"{ranking.height - SHOWN} more in the ranking table" in text

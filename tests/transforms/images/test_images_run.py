@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import numpy as np
 import polars as pl
@@ -155,7 +156,10 @@ def test_keys_keep_the_types_of_the_files(planted, tmp_path):
         "large": (pa.array([2**64 - 1, 0], pa.uint64()), pa.uint64(), [2**64 - 1, 0]),
         "flag": (pa.array([True, None]), pa.bool_(), [True, None]),
         "day": (pa.array([day, None]), pa.date32(), [day, None]),
-        "moment": (pa.array([moment, None], pa.timestamp("ns", "Asia/Tokyo")), TIME, [moment, None]),
+        "moment": (pa.array([moment, None], pa.timestamp("us", "Asia/Tokyo")), TIME, [moment, None]),
+        "id": (pa.array([UUID(int=7).bytes, None], pa.uuid()), pa.string(), [str(UUID(int=7)), None]),
+        "hash": (pa.array([b"\xff\0", None], pa.binary(2)), pa.string(), ["ff00", None]),
+        "code": (pa.array([b"PT", None]), pa.string(), ["PT", None]),
         "name": (pa.array(["é", None]).dictionary_encode(), pa.string(), ["é", None]),
         "amount": (pa.array([Decimal("1.50"), None]), pa.string(), ["1.5", None]),
         "wider": (pa.array([1, None], pa.int32()), pa.int64(), [1, None]),
@@ -177,6 +181,90 @@ def test_keys_keep_the_types_of_the_files(planted, tmp_path):
     parts = [pq.read_schema(path) for path in sorted((tmp_path / "out").rglob("tables/embedding*/*.parquet"))]
     assert len(parts) == 2
     assert parts[0].equals(parts[1])
+
+
+NANOSECONDS = pa.array([-1, 0, None, 1_700_000_000_123_456_789], pa.int64())
+
+
+def test_times_of_keys_keep_their_nanoseconds(planted, tmp_path):
+    """As a key, as event_time, in another zone, and where a file has other units: there the key is text."""
+    table = planted.slice(0, 4)
+    for name, kind in {
+        "utc": pa.timestamp("ns"),
+        "tokyo": pa.timestamp("ns", "Asia/Tokyo"),
+        "mixed": pa.timestamp("ns"),
+        "at": pa.timestamp("ns"),
+    }.items():
+        table = table.append_column(name, NANOSECONDS.cast(kind))
+    far = pa.array([253_402_300_799 * 10**6] * 4, pa.timestamp("us"))
+    other = table.set_column(table.column_names.index("mixed"), "mixed", far)
+    (tmp_path / "data").mkdir()
+    pq.write_table(table, tmp_path / "data" / "a.parquet")
+    pq.write_table(other, tmp_path / "data" / "b.parquet")
+    dataset = {
+        "source": str(tmp_path / "data"),
+        "images": ["photo"],
+        "entity": ["utc", "tokyo", "mixed"],
+        "event_time": "at",
+    }
+    done = featflow.run({"dataset": dataset, "output": str(tmp_path / "out"), "engine": {"kind": "serial"}})
+    found = done.arrow("embedding")
+    for name in ("utc", "tokyo", "at"):
+        assert found.schema.field(name).type == pa.timestamp("ns", "UTC"), name
+        assert found[name].cast(pa.int64()).to_pylist() == NANOSECONDS.to_pylist() * 2, name
+    assert found["mixed"].to_pylist() == [
+        "1969-12-31 23:59:59.999999999",
+        "1970-01-01 00:00:00.000000",
+        None,
+        "2023-11-14 22:13:20.123456789",
+        *["9999-12-31 23:59:59.000000"] * 4,
+    ]
+
+
+def as_struct(photos, data=None):
+    data = pa.binary() if data is None else data
+    return pa.StructArray.from_arrays([pa.nulls(len(photos), pa.string_view()), photos.cast(data)], ["path", "bytes"])
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        (lambda p: p.cast(pa.large_binary()), lambda p: p.cast(pa.binary_view()), lambda p: pa.nulls(len(p))),
+        (lambda p: p.dictionary_encode(), lambda p: pa.nulls(len(p)), lambda p: p),
+        (lambda p: pa.nulls(len(p)), as_struct, lambda p: as_struct(p, pa.large_binary())),
+    ],
+)
+def test_files_may_hold_images_in_different_types(forms, planted, tmp_path):
+    """And where all are missing, a file may have a column of no type."""
+    (tmp_path / "data").mkdir()
+    expected = []
+    for place, form in enumerate(forms):
+        part = planted.slice(10 * place, 10)
+        photos = form(part["photo"].combine_chunks().cast(pa.binary()))
+        expected += ["missing" if photos.type == pa.null() else "ok"] * 10
+        pq.write_table(
+            part.set_column(part.column_names.index("photo"), "photo", photos), tmp_path / "data" / f"{place}.parquet"
+        )
+    dataset = {"source": str(tmp_path / "data"), "images": ["photo"], "targets": ["label"]}
+    done = featflow.run({"dataset": dataset, "output": str(tmp_path / "out"), "engine": {"kind": "serial"}})
+    assert done.arrow("embedding")["status"].to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("photos", "said"),
+    [
+        ([[b"data"]], r"'photo' is list<element: binary> in .*data.*; images are bytes, .* and one a row"),
+        (
+            [{"bytes": b"data", "path": "x", "width": 1}],
+            r"no column 'photo'; name a field of it: photo\.bytes, photo\.path",
+        ),
+        ([{"bytes": 1, "path": "x"}], r"no column 'photo'; name a field of it: photo\.bytes, photo\.path"),
+        ([7], r"'photo' is int64 in .*data.*; images are bytes"),
+    ],
+)
+def test_columns_that_are_no_images_are_refused_by_name(photos, said, tmp_path):
+    with pytest.raises(SchemaError, match=rf"dataset\.images: {said}"):
+        run(pa.table({"photo": photos * 4, "label": ["a", "b"] * 2}), tmp_path)
 
 
 @pytest.mark.parametrize("server", ["moto", "rclone"])

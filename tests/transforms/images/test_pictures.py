@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
@@ -116,6 +117,14 @@ DAMAGED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("start", "said"), [(b"", "base64 text of a JPEG"), (b"data:image/jpeg;base64,", "a data: URI")]
+)
+def test_text_that_encodes_a_picture_is_named(start, said):
+    picture = decode(start + base64.b64encode(JPEG), MOST)
+    assert (picture.status, picture.error) == (Status.NOT_AN_IMAGE, f"{said}; store the bytes that it encodes")
+
+
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damage_has_a_name(name):
     data, status = DAMAGED[name]
@@ -136,7 +145,7 @@ def test_a_bomb_is_not_decoded():
 
 
 def test_want_of_memory_is_no_damage(monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr("featflow.transforms.images.pictures.Image.open", full)

@@ -1,0 +1,133 @@
+"""The YAML configuration: what a user may write, read and checked.
+
+Every key has a default but ``dataset.source`` and ``output``. The JSON Schema
+of this file's `Config` is published as ``schemas/config.json``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import core_schema
+
+from featflow.analyses.options import Analyses
+from featflow.columns.options import CodebookOptions
+from featflow.config.explanation import Texts, explained
+from featflow.config.source import read_text
+from featflow.config.yaml_text import keys_of, read_yaml
+from featflow.dataset.options import DatasetOptions
+from featflow.dataset.transform_options import TransformOptions
+from featflow.errors import ConfigurationError
+from featflow.execution.options import Budget, EngineOptions, LineageOptions
+from featflow.option_types import Options, Uri, switch
+from featflow.transforms.catalogue import TRANSFORMS
+
+__all__ = ["Config", "load", "parse"]
+
+
+class _OneOfCatalogue:
+    """Reads an entry of `dataset.derive` as the kind that one of its keys names."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        known = ", ".join(options.kind for options in TRANSFORMS)
+        return core_schema.tagged_union_schema(
+            {options.kind: handler.generate_schema(options) for options in TRANSFORMS},
+            discriminator=_kind_of,
+            custom_error_type="unknown_kind",
+            custom_error_message=f"an entry is a column under the name of a kind; known kinds are {known}",
+        )
+
+
+def _kind_of(entry: Any) -> str | None:
+    if isinstance(entry, TransformOptions):
+        return entry.kind
+    named = [options.kind for options in TRANSFORMS if isinstance(entry, dict) and options.kind in entry]
+    return named[0] if len(named) == 1 else None
+
+
+class DatasetConfig(DatasetOptions):
+    """What to read, and the columns that are made of it."""
+
+    derive: list[Annotated[TransformOptions, _OneOfCatalogue()]] = Field(
+        default=[],
+        examples=[[{"parts": "created"}]],
+        description="Columns made of other columns, such as {parts: created}.",
+    )
+
+
+class Config(Options):
+    """One featflow run."""
+
+    dataset: DatasetConfig
+    output: Uri = Field(
+        examples=["s3://lake/statistics/orders"], description="Where states and runs are written; any fsspec URI."
+    )
+    analyses: Analyses = Analyses()
+    codebook: CodebookOptions = CodebookOptions()
+    engine: EngineOptions = EngineOptions()
+    budget: Budget = Budget()
+    lineage: Annotated[LineageOptions | None, switch(LineageOptions)] = LineageOptions()
+    latest: bool = Field(
+        default=True, description="Let LATEST name this run; false for back-fills, of days that readers have passed."
+    )
+
+    def public(self) -> dict[str, Any]:
+        """Return the configuration as JSON values, without credentials."""
+        return self.model_dump(mode="json", exclude={"dataset": {"storage_options", "catalog"}})
+
+
+def parse(values: dict[str, Any]) -> Config:
+    """Validate a configuration.
+
+    Raises
+    ------
+    ConfigurationError
+        Names every key at fault, and the nearest known key for an unknown one.
+
+    Examples
+    --------
+    >>> parse({"dataset": {"source": "a.parquet"}, "output": "out"}).codebook.bins
+    64
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError(f"configuration: {explained(error, Config)}") from None
+
+
+def load(path: str, overrides: list[str] | None = None) -> Config:
+    """Read a YAML configuration and apply ``key.path=value`` overrides.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing, is not YAML, or holds a bad key.
+    """
+    text = read_text(path)
+    values = _overridden(text, path, overrides or [], spelled=False)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        texts = Texts(values, _overridden(text, path, overrides or [], spelled=True))
+        raise ConfigurationError(f"{path}: {explained(error, Config, texts)}") from None
+
+
+def _overridden(text: str, path: str, overrides: list[str], *, spelled: bool) -> dict[str, Any]:
+    values = keys_of(read_yaml(text, path, spelled=spelled), path)
+    for override in overrides:
+        _apply(values, override, spelled=spelled)
+    return values
+
+
+def _apply(values: dict[str, Any], override: str, *, spelled: bool) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not all(key.split(".")):
+        raise ConfigurationError(f"--set {override}: write it as key.path=value")
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = values.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            inner = values[parent] = {}
+        values = inner
+    values[last] = read_yaml(text, f"--set {key}", spelled=spelled)

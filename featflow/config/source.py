@@ -1,0 +1,70 @@
+"""The file of a configuration, or what was given in its place."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from featflow.errors import ConfigurationError
+
+__all__ = ["read_text"]
+
+MOST_BYTES = 4 * 2**20
+"""Size of a file that is read: 100,000 names of columns fit."""
+DATA = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".feather", ".arrow", ".orc", ".avro", ".gz", ".zip")
+"""Ends of names of files that hold data."""
+MAGIC = (b"PAR1", b"ARROW1", b"ORC", b"Obj\x01", b"PK\x03\x04", b"\x1f\x8b")
+"""First bytes of such files, whatever they are called."""
+
+
+def read_text(path: str) -> str:
+    """Return the text of a configuration's file.
+
+    Raises
+    ------
+    ConfigurationError
+        It cannot be read, or is no text; the message says what it is, where that can be told.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except IsADirectoryError:
+        raise ConfigurationError(f"{path}: cannot read the configuration: {_folder(Path(path))}") from None
+    except FileNotFoundError:
+        near = difflib.get_close_matches(Path(path).name, _files(Path(path).parent), n=1)
+        hint = f"; did you mean {Path(path).parent / near[0]}?" if near else ""
+        hint = "; it is read from a local file, so copy it here" if "://" in path else hint
+        raise ConfigurationError(f"{path}: cannot read the configuration: No such file or directory{hint}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no such name of a file"
+        raise ConfigurationError(f"{path}: cannot read the configuration: {reason}") from None
+    if data.startswith(MAGIC) or path.lower().endswith(DATA):
+        raise ConfigurationError(f"{path} is data, not a configuration; {_write(path)}")
+    if len(data) > MOST_BYTES:
+        raise ConfigurationError(f"{path} is larger than {MOST_BYTES:,} bytes: it is no configuration")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigurationError(f"{path} is UTF-16 text, not UTF-8; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path}: line {line} is not UTF-8 text; save the file as UTF-8") from None
+
+
+def _files(folder: Path) -> list[str]:
+    try:
+        return [each.name for each in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def _folder(folder: Path) -> str:
+    names = sorted(_files(folder))
+    found = [name for name in names if name.endswith((".yaml", ".yml"))]
+    if not found and any(name.endswith(DATA) for name in names):
+        return f"it is a folder of data; {_write(str(folder))}"
+    return f"it is a folder; give the file, such as {folder / (found[0] if found else 'config.yaml')}"
+
+
+def _write(source: str) -> str:
+    return f"write 'dataset: {{source: {source}}}' and 'output: FOLDER' into a file such as config.yaml, and give that"
