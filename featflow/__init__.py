@@ -1,4 +1,4 @@
-"""featflow: mergeable feature statistics of large Parquet datasets.
+"""featflow: mergeable feature statistics of large datasets.
 
 What is named here is loaded once it is used: the command line's help waits for none of it.
 
@@ -15,28 +15,68 @@ from typing import TYPE_CHECKING, Any
 from featflow.errors import FeatflowError
 
 if TYPE_CHECKING:
-    from featflow.storage.run import Run, list_runs
+    from featflow.pipeline.plan import Plan
+    from featflow.pipeline.results import Run, list_runs
 
-__all__ = ["FeatflowError", "Run", "list_runs", "run"]
+    __version__: str
+
+__all__ = ["FeatflowError", "Run", "__version__", "list_runs", "plan", "run"]
 
 
-def run(config: dict[str, Any] | str | PurePath) -> Run:
-    """Run the job of a configuration, given as a mapping or as the path of a YAML file.
+def run(data: Any, *, output: str | PurePath | None = None, **options: Any) -> Run:
+    """Run the job on a frame, on files, or as a configuration says.
+
+    Parameters
+    ----------
+    data
+        A frame: of polars, pandas, pyarrow (also a dataset) or narwhals, or an object with an Arrow C stream. Or a
+        source, as ``dataset.source`` takes it. Or a configuration: a mapping, or the path of a YAML file.
+    output
+        Where states and runs are written; by default what the configuration says, else a temporary folder, which is
+        removed with the run that is returned, or when the process ends.
+    options
+        Keys of a configuration: those of ``dataset`` as they are, such as ``targets``, and sections such as
+        ``analyses``.
+
+    Raises
+    ------
+    FeatflowError
+        See `featflow.errors` for its kinds.
+
+    Examples
+    --------
+    >>> import featflow, polars as pl
+    >>> frame = pl.DataFrame({"x": [1, 2, 3, 4] * 50, "y": [0, 0, 1, 1] * 50})
+    >>> featflow.run(frame, targets=["y"]).table("ranking")["feature"].to_list()
+    ['x']
+    """
+    from featflow.pipeline import python
+
+    return python.run(data, output, options)
+
+
+def plan(data: Any, *, output: str | PurePath | None = None, **options: Any) -> Plan:
+    """Return what `run` would read, compute and reuse with the same arguments; reads footers only.
+
+    Files that are no Parquet, and frames, are converted first, as `run` would do.
 
     Raises
     ------
     FeatflowError
         See `featflow.errors` for its kinds.
     """
-    from featflow import config as options
-    from featflow.pipeline import job
+    from featflow.pipeline import python
 
-    return job.run(options.parse(config) if isinstance(config, dict) else options.load(str(config)))
+    return python.plan(data, output, options)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("featflow")
     if name not in {"Run", "list_runs"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from featflow.storage import run as runs
+    from featflow.pipeline import results
 
-    return getattr(runs, name)
+    return getattr(results, name)

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["commands"]
 
 ConfigPath = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="YAML configuration; 'featflow schema config' lists its keys.")
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="YAML configuration ('featflow schema config' lists its keys), or data: a file, folder, glob or URI.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 from featflow.analyses.options import Analyses
 from featflow.columns.options import CodebookOptions
 from featflow.config.explanation import Texts, explained
-from featflow.config.source import read_text
+from featflow.config.source import is_data, read_text
 from featflow.config.yaml_text import keys_of, read_yaml
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import TransformOptions
@@ -23,7 +23,7 @@ from featflow.execution.options import Budget, EngineOptions, LineageOptions
 from featflow.option_types import Options, Uri, switch
 from featflow.transforms.catalogue import TRANSFORMS
 
-__all__ = ["Config", "load", "parse"]
+__all__ = ["Config", "is_data", "load", "parse", "read"]
 
 
 class _OneOfCatalogue:
@@ -97,7 +97,7 @@ def parse(values: dict[str, Any]) -> Config:
 
 
 def load(path: str, overrides: list[str] | None = None) -> Config:
-    """Read a YAML configuration and apply ``key.path=value`` overrides.
+    """Read a YAML configuration, or take data as it is, and apply ``key.path=value`` overrides.
 
     Raises
     ------
@@ -111,6 +111,11 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
     except ValidationError as error:
         texts = Texts(values, _overridden(text, path, overrides or [], spelled=True))
         raise ConfigurationError(f"{path}: {explained(error, Config, texts)}") from None
+
+
+def read(path: str) -> dict[str, Any]:
+    """Return the values of a configuration's file, or of data alone; errors as `load`."""
+    return _overridden(read_text(path), path, [], spelled=False)
 
 
 def _overridden(text: str, path: str, overrides: list[str], *, spelled: bool) -> dict[str, Any]:

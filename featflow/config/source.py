@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
+import json
+import re
+from pathlib import Path, PurePath
 
+from featflow.dataset.formats import PICTURES, format_of
 from featflow.errors import ConfigurationError
 
-__all__ = ["read_text"]
+__all__ = ["is_data", "read_text"]
 
+SOURCES = (PICTURES, "delta:", "iceberg:")
 MOST_BYTES = 4 * 2**20
 """Size of a file that is read: 100,000 names of columns fit."""
 DATA = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".feather", ".arrow", ".orc", ".avro", ".gz", ".zip")
@@ -17,14 +21,29 @@ MAGIC = (b"PAR1", b"ARROW1", b"ORC", b"Obj\x01", b"PK\x03\x04", b"\x1f\x8b")
 """First bytes of such files, whatever they are called."""
 
 
+def is_data(path: str) -> bool:
+    """Return whether a path names data and no configuration: by its suffix, as a folder, a glob or a URI.
+
+    Examples
+    --------
+    >>> is_data("air.csv"), is_data("s3://lake/air/"), is_data("night.yaml")
+    (True, True, False)
+    """
+    is_marked = ":/" in path or path.startswith(SOURCES) or any(mark in path for mark in "*?[")
+    return is_marked or format_of(path) is not None or Path(path).is_dir()
+
+
 def read_text(path: str) -> str:
-    """Return the text of a configuration's file.
+    """Return the text of a configuration's file, or one for data alone, whose output is named for it.
 
     Raises
     ------
     ConfigurationError
         It cannot be read, or is no text; the message says what it is, where that can be told.
     """
+    if is_data(path):
+        name = re.sub(r"[^\w-]+", "-", PurePath(path.rstrip("/")).name.partition(".")[0]).strip("-")
+        return json.dumps({"dataset": {"source": path}, "output": f"featflow-{name or 'data'}"})
     try:
         with Path(path).open("rb") as file:
             data = file.read(MOST_BYTES + 1)

@@ -91,7 +91,7 @@ def read_batches(
             raise
         except Exception as error:
             raise _read_failure(shard, error) from error
-        paths = shard.file.paths(reader.file.schema_arrow)
+        paths = _column_paths(shard.file, reader.file.schema_arrow)
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         reader.prefer_plain_text(shard.row_groups)
@@ -101,7 +101,7 @@ def read_batches(
             short = reader.rows_within(group, rows)
             try:
                 selection = _Selection(group, fields, part.start, part.stop if part.stop < group_rows else None)
-                batches = _raw_batches(shard, reader, selection, short)
+                batches = _kept_batches(shard, reader, selection, short)
                 for raw in chain.from_iterable(_split_by_path_images(batch, images) for batch in batches):
                     seen += raw.num_rows
                     row_positions = positions(shard.place, start, raw.num_rows, shard.rows)
@@ -119,26 +119,21 @@ def read_batches(
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, culprit, group_rows)
 
 
+def _column_paths(file: DataFile, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """Return where a file holds columns, by name."""
+    return file.table.paths(schema, file.uri) if file.table else {name: path for name, path, _ in leaves(schema)}
+
+
 class _Reader:
     """A file, read with texts as dictionaries until a column chunk is met whose encoding does not allow it."""
 
     def __init__(self, stack: ExitStack, file: DataFile, options: dict[str, Any], columns: tuple[Column, ...]) -> None:
-        self._stack, self._uri, self._options = stack, file.uri, options
+        self._stack, self._uri, self._options = stack, file.readable, options
         self._categories = {column.name for column in columns if column.type == "string"}
         if file.table:
             self._categories = file.table.stored_names(self._categories)
-        self._deleted = file.table.deleted if file.table else None
         self._long = bool(self._categories) or any(column.kind is Kind.IMAGE for column in columns)
-        self.file: pq.ParquetFile = stack.enter_context(open_parquet(file.uri, options, self._categories))
-
-    def batches(self, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield batches of a row group from its first row on, without rows that the file's table has deleted."""
-        group = selection.group
-        batches: Iterator[pa.RecordBatch] = self.file.iter_batches(rows, row_groups=[group], columns=selection.fields)
-        if self._deleted is None:
-            return batches
-        first = sum(self.file.metadata.row_group(before).num_rows for before in range(group))
-        return kept_rows(batches, self._deleted, first)
+        self.file: pq.ParquetFile = stack.enter_context(open_parquet(self._uri, options, self._categories))
 
     def give_up_dictionaries(self) -> bool:
         """Read on without dictionaries; return whether they were read until now.
@@ -183,9 +178,18 @@ class _Selection:
     fields: list[str]
     """Dotted names of columns."""
     start: int
-    """First row, of those that are not deleted."""
+    """First row."""
     stop: int | None
     """First row that is not read; None reads to the end, wherever that is."""
+
+
+def _kept_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
+    """Return batches of a row group as `_raw_batches`, without rows that the file's table has deleted."""
+    batches = _raw_batches(shard, reader, selection, rows)
+    if shard.file.table is None or shard.file.table.deleted is None:
+        return batches
+    first = sum(reader.file.metadata.row_group(before).num_rows for before in range(selection.group))
+    return kept_rows(batches, shard.file.table.deleted, first)
 
 
 def _raw_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
@@ -196,7 +200,7 @@ def _raw_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int
     start, most = selection.start, rows
     while True:
         try:
-            for piece in _pieces(reader, replace(selection, start=start), most):
+            for piece in _pieces(reader.file, replace(selection, start=start), most):
                 start += piece.num_rows
                 yield piece
         except FeatflowError:
@@ -213,9 +217,9 @@ def _raw_batches(shard: Shard, reader: _Reader, selection: _Selection, rows: int
             return
 
 
-def _pieces(reader: _Reader, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
+def _pieces(file: pq.ParquetFile, selection: _Selection, rows: int) -> Iterator[pa.RecordBatch]:
     start, stop, first = selection.start, selection.stop, 0
-    for batch in reader.batches(selection, rows):
+    for batch in file.iter_batches(batch_size=rows, row_groups=[selection.group], columns=selection.fields):
         end = first + batch.num_rows if stop is None else min(first + batch.num_rows, stop)
         if end > start:
             yield batch.slice(max(start - first, 0), end - max(start, first))
@@ -246,13 +250,13 @@ def _read_failure(shard: Shard, error: Exception) -> FeatflowError:
     return InfrastructureError(f"{shard.file.uri}: cannot read it: {first_line(error)}; retry")
 
 
-def _culprit(file: pq.ParquetFile, index: int, fields: list[str], batch_rows: int) -> str | None:
+def _culprit(file: pq.ParquetFile, group: int, fields: list[str], batch_rows: int) -> str | None:
     """Return the first column that cannot be read on its own."""
-    rows = file.metadata.row_group(index).num_rows
+    rows = file.metadata.row_group(group).num_rows
     for name in fields:
         seen = 0
         try:
-            for batch in file.iter_batches(batch_rows, row_groups=[index], columns=[name]):
+            for batch in file.iter_batches(batch_rows, row_groups=[group], columns=[name]):
                 batch.validate(full=True)
                 seen += batch.num_rows
         except (pa.ArrowException, OSError):

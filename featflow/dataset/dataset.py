@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from featflow.columns.column import Column, Role
+from featflow.dataset.data_files import data_files
 from featflow.dataset.event_window import in_window, window_of
 from featflow.dataset.file_names import is_perhaps_parquet
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.footers import Footers
-from featflow.dataset.listing import Listing, list_data_files
+from featflow.dataset.formats import NAMES
+from featflow.dataset.listing import Listing
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.passed_over import PassedOver, Reason, told
 from featflow.dataset.schema_inference import infer_columns
-from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, with_contents
+from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, name_of, with_contents
 from featflow.dataset.sources.opening import is_table, open_tables, read_footers, table_files
 from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
@@ -87,12 +89,13 @@ class Dataset:
             {
                 "uri": shard.file.uri,
                 "size": shard.file.size,
-                "version": shard.file.version + (f":{shard.file.table.digest}" if shard.file.table else ""),
+                "version": shard.file.version + (f":{name_of(shard.file.table)}" if shard.file.table else ""),
                 "row_groups": list(shard.row_groups),
                 "part": [shard.part.start, shard.part.stop] if shard.part else None,
                 "contents": list(shard.contents),
                 "rows": shard.rows,
             }
+            | ({"parquet": shard.file.parquet} if shard.file.parquet else {})
             for shard in self.shards
         ]
 
@@ -120,12 +123,11 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     """
     footers = footers or Footers(None)
     tables = open_tables(options, footers.deletes)
-    plain = [source for source in options.source if not is_table(source)]
-    listing = list_data_files(plain, options.storage_options, output)
+    listing, odd = data_files(options, [source for source in options.source if not is_table(source)], output)
     listing = Listing((*listing.files, *table_files(tables, options)), listing.passed_over)
-    if not listing.files:
+    if not listing.files and not odd:
         raise DatasetError(f"{', '.join(options.source)}: the table has no files; check dataset.source")
-    outcomes = read_footers(listing.files, tables, footers, options)
+    outcomes = [*read_footers(listing.files, tables, footers, options), *odd]
     readable = [outcome for outcome in outcomes if isinstance(outcome, Footer)]
     faults, passed_over = _unreadable([each for each in outcomes if isinstance(each, FooterFault)], listing)
     quarantined = tuple(
@@ -134,7 +136,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     if not readable:
         first = next(each for each in outcomes if isinstance(each, FooterFault))
         raise DatasetError(
-            f"{first.file.uri}: not a readable Parquet file: {first.detail} "
+            f"{first.file.uri}: not a readable {NAMES[first.file.format]} file: {first.detail} "
             f"({len(outcomes)} of {len(outcomes)} files); check dataset.source"
         )
     window = window_of(options, readable)
@@ -155,11 +157,15 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         several = [
             footer
             for footer in readable
-            if holds_several_steps(footer, cuts) and not footer.encrypted and not footer.file.table
+            if holds_several_steps(footer, cuts) and not (footer.encrypted or footer.file.parquet or footer.file.table)
         ]
         digests = footers.contents.digests(several, options.storage_options)
         shards = tuple(with_contents(shard, digests) for shard in shards)
-    files = [file for file in listing.files if file.uri not in {entry.uri for entry in passed_over}]
+    files = [
+        file
+        for file in (*listing.files, *(fault.file for fault in odd))
+        if file.uri not in {entry.uri for entry in passed_over}
+    ]
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(

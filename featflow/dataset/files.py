@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
-from featflow.dataset.nested_fields import leaves
 from featflow.dataset.table_files import IMMUTABLE, TableFile
 from featflow.errors import DatasetError, InfrastructureError
 from featflow.storage.filesystems import failed, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["DataFile", "changed_error", "check_unchanged", "gone_error", "is_gone", "version_of"]
+__all__ = [
+    "DataFile",
+    "changed_error",
+    "check_unchanged",
+    "gone_error",
+    "is_gone",
+    "readable_size",
+    "version_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +36,28 @@ class DataFile:
     """Hive partition keys and values, from the path below the source."""
     place: str = ""
     """Path below the deepest folder that holds all sources; a copy of the dataset has the same places."""
+    format: str = field(default="parquet", repr=False)
+    """What it is, such as csv. Neither this nor `parquet` is part of digests: `version` says what it became."""
+    parquet: str = field(default="", repr=False)
+    """URI of the Parquet file that it became, which never changes; empty where it is one itself."""
+
     table: TableFile | None = field(default=None, repr=False)
     """How the table that lists it reads it; None for a plain file."""
     options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Options of its filesystem, such as credentials that a catalog lent; empty where the dataset's are to be used."""
 
-    def paths(self, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
-        """Return where it holds columns, by name; errors as `TableFile.paths`."""
-        return self.table.paths(schema, self.uri) if self.table else {name: path for name, path, _ in leaves(schema)}
+    @property
+    def readable(self) -> str:
+        """URI of the Parquet file that holds its rows."""
+        return self.parquet or self.uri
 
 
 def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
-    """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions."""
-    if file.version == IMMUTABLE:
+    """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions.
+
+    One that became Parquet was looked at then.
+    """
+    if file.parquet or file.version == IMMUTABLE:
         return
     filesystem, path = resolve(file.uri, options)
     try:
@@ -80,3 +94,11 @@ def version_of(info: dict[str, Any]) -> str:
     # Some filesystems list seconds, and give a datetime for a single file: both must give the same text.
     text = str(value.timestamp() if isinstance(value, datetime) else value)
     return text.strip('"')
+
+
+def readable_size(file: DataFile, options: dict[str, Any]) -> int:
+    """Return the bytes of the Parquet file that holds a file's rows; raises what the filesystem raises."""
+    if not file.parquet:
+        return file.size
+    filesystem, path = resolve(file.parquet, options)
+    return int(with_retries(lambda: filesystem.info(path))["size"])

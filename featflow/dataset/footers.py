@@ -48,10 +48,10 @@ class Footers:
 
     def __init__(self, store: Store | None) -> None:
         self._store, self._known, self._new, self._given = store, {}, list[Footer](), False
-        self.deletes = KnownDeletes(store)
-        """Delete files of tables, known as well."""
         self.contents = Contents(store)
         """Digests of row groups."""
+        self.deletes = KnownDeletes(store)
+        """Delete files of tables, known as well."""
         if store:
             with suppress(FileNotFoundError, DamagedError, KeyError):  # KeyError: another release's; all are read again
                 self._known = {footer.file.uri: footer for footer in _from_table(store.read_arrow(PATH))}
@@ -81,8 +81,8 @@ class Footers:
 
     def save(self) -> None:
         """Store the footers for the next run, if any was read; drop those of files that are gone."""
-        self.deletes.save()
         self.contents.save()
+        self.deletes.save()
         if self._store and (self._new or self._given):
             self._store.write_arrow(PATH, _to_table(list(self._known.values())))
 

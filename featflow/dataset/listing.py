@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from featflow.dataset.file_names import PARQUET_SUFFIXES, is_parquet_by_name, is_perhaps_parquet
 from featflow.dataset.files import DataFile, version_of
+from featflow.dataset.formats import PICTURES, Format, formats_of, nothing_there
 from featflow.dataset.local_files import entry, find_local
 from featflow.dataset.passed_over import PassedOver, Reason
 from featflow.dataset.table_folders import HOW_TO_READ, tables_above, tables_below
@@ -39,18 +39,22 @@ class Listing:
     """What is not read."""
 
 
-def list_data_files(sources: list[str], options: dict[str, Any], output: str | None = None) -> Listing:
-    """Return the Parquet files of all sources; a file that several sources name counts once.
+def list_data_files(
+    sources: list[str], options: dict[str, Any], output: str | None = None, asked: Format = "auto"
+) -> Listing:
+    """Return the data files of all sources; a file that several sources name counts once.
 
     Parameters
     ----------
     output
         Where runs are written; files below it are not read as input.
+    asked
+        Format of the files.
 
     Raises
     ------
     DatasetError
-        A source does not exist, holds no Parquet file, or is a table of a format that files alone do not tell.
+        A source does not exist, holds no such file, or is a table of a format that files alone do not tell.
     SchemaError
         A path names a partition key twice.
     InfrastructureError
@@ -60,9 +64,9 @@ def list_data_files(sources: list[str], options: dict[str, Any], output: str | N
     passed: dict[str, PassedOver] = {}
     roots = []
     for source in sources:
-        root, listing = _list_source(source, options, output)
+        root, listing = _list_source(source, options, output, asked)
         if not listing.files:
-            raise _nothing_there(source, listing.passed_over)
+            raise _nothing_there(source, asked, listing.passed_over)
         files |= {file.uri: files.get(file.uri, file) for file in listing.files}
         passed |= {each.uri: each for each in listing.passed_over}
         roots.append(root.rstrip("/").split("/"))
@@ -71,21 +75,20 @@ def list_data_files(sources: list[str], options: dict[str, Any], output: str | N
     return Listing(tuple(placed), tuple(each for each in passed.values() if each.uri not in files))
 
 
-def _nothing_there(source: str, passed: tuple[PassedOver, ...]) -> DatasetError:
-    suffixes = ", ".join("*" + suffix for suffix in PARQUET_SUFFIXES)
+def _nothing_there(source: str, asked: Format, passed: tuple[PassedOver, ...]) -> DatasetError:
     instead = f"; passed over {len(passed)}, the first is {passed[0].uri} ({passed[0].reason})" if passed else ""
     pattern = (
         "; *, ? and [ ] in it are a pattern, as no file of that very name is there" if PATTERN.search(source) else ""
     )
     return DatasetError(
-        f"{source}: no Parquet files there ({suffixes}){instead}{pattern}; check dataset.source. Other formats are not "
-        "read: polars converts CSV in a line, pl.scan_csv(...).sink_parquet(...)"
+        f"{source}: {nothing_there(source, asked, [each.uri for each in passed])}{instead}{pattern}; "
+        "check dataset.source and dataset.format"
     )
 
 
-def _list_source(source: str, options: dict[str, Any], output: str | None) -> tuple[str, Listing]:
+def _list_source(source: str, options: dict[str, Any], output: str | None, asked: Format) -> tuple[str, Listing]:
     """Return the URI of the folder that a source names, or in which it is, and what it holds."""
-    filesystem, path = resolve(source, options)
+    filesystem, path = resolve(source.removeprefix(PICTURES), options)
     path = os.path.normpath(path) if is_local(filesystem) else path.rstrip("/")
     try:
         found = with_retries(lambda: _find(filesystem, path))
@@ -95,14 +98,17 @@ def _list_source(source: str, options: dict[str, Any], output: str | None) -> tu
         raise failed(source, "list it", error) from error
     own = _root_of(output, filesystem, options)
     outputs = _outputs(found)
-    files, passed = [], list(found.passed)
+    keys, passed = list[str](), list(found.passed)
     for key in sorted(filter(found.is_named, found.infos)):
         why = Reason.OUTPUT if own and key.startswith(own) else None
         why = why or (None if key == path else _reason_against(key.removeprefix(found.root), key, outputs))
         if why:
             passed.append(PassedOver(uri_of(filesystem, key), why))
         else:
-            files.append(_data_file(filesystem, key, found.infos[key], found.root))
+            keys.append(key)
+    forms = formats_of(keys, "pictures" if source.startswith(PICTURES) else asked, path)
+    passed += [PassedOver(uri_of(filesystem, key), Reason.OTHER_NAME) for key in keys if key not in forms]
+    files = [_data_file(filesystem, key, found.infos[key], found.root, form) for key, form in forms.items()]
     _refuse_tables(filesystem, found, files)
     named = [replace(each, uri=uri_of(filesystem, each.uri)) for each in passed]
     return uri_of(filesystem, found.root), Listing(tuple(files), tuple(named))
@@ -167,7 +173,7 @@ def _outputs(found: _Found) -> set[str]:
 
 
 def _reason_against(path: str, key: str, outputs: set[str]) -> Reason | None:
-    """Return why a file is not read, None if it is.
+    """Return why a file is not read whatever it holds, None if it may be.
 
     Parameters
     ----------
@@ -179,7 +185,7 @@ def _reason_against(path: str, key: str, outputs: set[str]) -> Reason | None:
     *folders, name = PurePosixPath(path.lstrip("/")).parts
     if name.startswith(("_", ".")) or any(map(_is_hidden, folders)):
         return Reason.HIDDEN
-    return None if is_parquet_by_name(name) or is_perhaps_parquet(name) else Reason.OTHER_NAME
+    return None
 
 
 def _is_hidden(folder: str) -> bool:
@@ -199,9 +205,9 @@ def _refuse_tables(filesystem: Any, found: _Found, files: list[DataFile]) -> Non
             )
 
 
-def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str) -> DataFile:
+def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str, form: str) -> DataFile:
     size = -1 if info["size"] is None else int(info["size"])
-    return DataFile(uri_of(filesystem, path), size, version_of(info), _partitions(path, root))
+    return DataFile(uri_of(filesystem, path), size, version_of(info), _partitions(path, root), format=form)
 
 
 def _partitions(path: str, root: str) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
+from featflow.dataset.csv_options import CsvOptions
+from featflow.dataset.formats import IMAGE, KEY, PICTURES, Format
 from featflow.dataset.image_options import ImageOptions
 from featflow.dataset.transform_options import TransformOptions
 from featflow.option_types import Names, Options, Uris
@@ -29,6 +31,11 @@ def _stretch(value: str | None) -> str | None:
     return value
 
 
+def _are_pictures(source: object) -> bool:
+    sources = source if isinstance(source, list) else [source]
+    return bool(sources) and all(isinstance(each, str) and each.startswith(PICTURES) for each in sources)
+
+
 def _columns_as_images(value: object) -> object:
     return [{"column": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
 
@@ -38,8 +45,8 @@ class DatasetOptions(Options):
 
     source: Uris = Field(
         examples=["s3://lake/orders/"],
-        description="File, directory, glob, or a list of them; any fsspec URI; delta:URI is a Delta table, "
-        "iceberg:CATALOG.NAMESPACE.TABLE an Iceberg table.",
+        description="File, directory, glob, or a list of them; any fsspec URI; pictures:FOLDER is a folder of "
+        "pictures, delta:URI a Delta table, iceberg:CATALOG.NAMESPACE.TABLE an Iceberg table.",
     )
     version: int | date | datetime | None = Field(
         default=None,
@@ -55,6 +62,13 @@ class DatasetOptions(Options):
         description="Properties of the Iceberg catalog beside pyiceberg's own configuration; never logged, never "
         "written anywhere.",
     )
+    format: Format = Field(
+        default="auto",
+        examples=["csv"],
+        description="Of the files: auto reads those that end in .csv, .tsv, .jsonl, .ndjson, .arrow or .feather (texts "
+        "also with .gz, .bz2 or .zst) as what they are where none is Parquet, and all others as Parquet.",
+    )
+    csv: CsvOptions = CsvOptions()
     entity: Names = Field(default=[], examples=[["order_id"]], description="Join keys: kept out of the statistics.")
     event_time: str | None = Field(
         default=None, examples=["created"], description="Column that says when a row happened: profiled, not ranked."
@@ -112,6 +126,8 @@ class DatasetOptions(Options):
 
     @model_validator(mode="after")
     def _window_of_times(self) -> Self:
+        if any(source.startswith(PICTURES) for source in self.source) and not _are_pictures(self.source):
+            raise ValueError(f"source: {PICTURES}FOLDER stands with other folders of pictures only")
         if self.window and not self.event_time:
             raise ValueError("window needs event_time, the column that says when a row happened")
         if self.as_of and not self.window:
@@ -121,7 +137,9 @@ class DatasetOptions(Options):
     @model_validator(mode="before")
     @classmethod
     def _images_by_kind(cls, values: Any) -> Any:
-        """Take columns of kind image for images with default options."""
+        """Take columns of kind image, and a source of pictures, for images with default options."""
+        if isinstance(values, dict) and _are_pictures(values.get("source")):
+            values = {"images": [IMAGE], "entity": [KEY]} | values
         kinds, images = (values.get(key) for key in ("kinds", "images")) if isinstance(values, dict) else (None, None)
         if not isinstance(kinds, dict) or not isinstance(images, list | None):
             return values

@@ -17,7 +17,7 @@ class Reason(StrEnum):
     """Why something below a source is not read."""
 
     HIDDEN = "hidden: the name begins with a dot or an underscore"
-    OTHER_NAME = "not named like a Parquet file"
+    OTHER_NAME = "not named like a file of the format that is read"
     OTHER_CONTENT = "named without a suffix, and no Parquet file inside"
     OUTPUT = "below this run's output"
     OTHER_OUTPUT = "an output of featflow"

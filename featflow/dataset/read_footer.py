@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, is_encrypted, range_of
-from featflow.dataset.files import DataFile, gone_error, is_gone
+from featflow.dataset.files import DataFile, gone_error, is_gone, readable_size
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.nested_fields import is_image_struct, leaves
 from featflow.dataset.parquet import MAGIC, is_corruption, read_footer_bytes
@@ -34,7 +34,8 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
     if file.size == 0:
         return FooterFault(file, "the file is empty (0 bytes)")
     try:
-        return _checked(file, read_footer_bytes(file.uri, file.size, options))
+        size = readable_size(file, options)
+        return _checked(file, read_footer_bytes(file.readable, size, options))
     except Exception as error:
         if is_gone(file, error):
             raise gone_error(file.uri) from None
@@ -44,7 +45,7 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
 
 
 def _begins(file: DataFile, options: dict[str, Any]) -> bytes:
-    filesystem, path = resolve(file.uri, options)
+    filesystem, path = resolve(file.readable, options)
     return bytes(with_retries(lambda: filesystem.cat_file(path, start=0, end=4)))
 
 

@@ -15,7 +15,7 @@ from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer
 from featflow.dataset.nested_fields import leaves
 
-__all__ = ["Cuts", "Shard", "cut", "holds_several_steps", "with_contents"]
+__all__ = ["Cuts", "Shard", "cut", "holds_several_steps", "name_of", "with_contents"]
 
 PATH_IMAGE_BYTES = 128 * 2**10
 """Bytes that an image counts that lies in a file of its own, whose size no footer tells: a small photograph. So a shard
@@ -55,10 +55,11 @@ class Shard:
     def digest(self) -> str:
         """Hash of what it holds: the file, known by its size and version or by its bytes, row groups and part.
 
-        URI, partition values and place are those of the file. Of a table's file also how the table reads it.
+        URI, partition values and place are those of the file. Of a table's file also how the table reads it, deleted
+        rows included.
         """
         file = (self.file.uri, self.file.partitions, self.file.place, self.contents) if self.contents else self.file
-        return _hash((file, self.row_groups, *self._range, *filter(None, [self.file.table])))
+        return name_of((file, self.row_groups, *self._range, *filter(None, [self.file.table])))
 
     @property
     def place(self) -> str:
@@ -66,7 +67,7 @@ class Shard:
 
         Rows are grouped, sampled and merged by it; states are named by `digest`.
         """
-        return _hash((self.file.place, self.row_groups, *self._range))
+        return name_of((self.file.place, self.row_groups, *self._range))
 
     @property
     def _range(self) -> tuple[range, ...]:
@@ -85,7 +86,8 @@ class Shard:
         )
 
 
-def _hash(value: object) -> str:
+def name_of(value: object) -> str:
+    """Return a name that stands for all that a value's repr says."""
     # 96 bits: among a billion names the chance that any two are equal is below 1e-10.
     return hashlib.sha256(repr(value).encode()).hexdigest()[:24]
 
@@ -168,6 +170,8 @@ def _row_groups(footer: Footer, cuts: Cuts) -> Iterator[_RowGroup]:
             parts = math.ceil(decoded / unit / LARGE) if decoded > LARGE * unit else 1
             parts = max(min(parts, MOST_PARTS), min(math.ceil(elsewhere / unit), MOST_PARTS_OF_PATHS))
             steps = _steps(cuts.window, *times[index])
+            if footer.file.table and footer.file.table.deleted:  # parts are ranges of stored rows, not of kept ones
+                parts = 1
             yield _RowGroup(index, rows, decoded + elsewhere, min(parts, rows), steps)
 
 

@@ -66,11 +66,6 @@ class TableFile:
     deleted: DeletedRows | None = None
     """Rows that are not read; None where all are."""
 
-    @property
-    def digest(self) -> str:
-        """Hash of all of this."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:24]
-
     def paths(self, schema: pa.Schema, uri: str) -> dict[str, tuple[str, ...]]:
         """Return where the file holds the table's columns, by their names in the table.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
 from featflow.analyses.catalogue import every_analysis
 from featflow.analyses.drift.analysis import compare, left_out
 from featflow.analyses.options import options_of
 from featflow.analyses.run_states import RunStates
 from featflow.config import parse
-from featflow.storage.run import open_run
+from featflow.storage.run import Run, open_run
 
-__all__ = ["differences"]
+__all__ = ["differences", "drift_between"]
 
 
 def differences(reference: str, current: str) -> dict[str, Any]:
@@ -25,9 +27,15 @@ def differences(reference: str, current: str) -> dict[str, Any]:
     DatasetError
         There is no such run, or states that it needs have been removed.
     """
-    before, now = RunStates(open_run(reference)), RunStates(open_run(current))
-    analyses = parse(now.run.manifest["config"]).analyses
+    before, now = open_run(reference), open_run(current)
+    rows, warnings = drift_between(before, now)
+    runs = {"reference_run": before.run_id, "current_run": now.run_id}
+    return runs | {"warnings": warnings, "rows": rows.to_pylist()}
+
+
+def drift_between(reference: Run, current: Run) -> tuple[pa.Table, list[str]]:
+    """Return the drift between two runs, in the columns of its table, and warnings; as `differences`."""
+    before, now = RunStates(reference), RunStates(current)
+    analyses = parse(current.manifest["config"]).analyses
     options = (analyses.drift or options_of("drift")()).model_copy(update={"persist": 1})
-    rows = compare(before, now, options, every_analysis(analyses)).to_pylist()
-    runs = {"reference_run": before.run.run_id, "current_run": now.run.run_id}
-    return runs | {"warnings": left_out(before, now), "rows": rows}
+    return compare(before, now, options, every_analysis(analyses)), left_out(before, now)

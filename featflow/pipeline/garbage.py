@@ -2,8 +2,8 @@
 
 A state is kept where a kept run used its spec's folder and names it: of a shard, or of some merged
 (`StateReferences`, written into every manifest). Codebooks of kept runs stay, notes of what cannot
-be read of their files, footers and digests of row groups, the runs that they are compared with, and the tables of runs
-since which nothing had changed. Nothing but ``runs`` and ``states`` is looked at.
+be read of their files, footers and digests of row groups, what files that are no Parquet became, the runs that they are
+compared with, and the tables of runs since which nothing had changed. Nothing but ``runs`` and ``states`` is looked at.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from featflow.dataset.contents import PATH as CONTENTS
+from featflow.dataset.conversion import FOLDER as CONVERTED
+from featflow.dataset.conversion import TYPES as CONVERTED_TYPES
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.dataset.known_deletes import PATH as DELETES
 from featflow.errors import DatasetError
@@ -164,9 +166,12 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
         for folder in used["folders"]
     }
     states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]}
-    states |= {FOOTERS, DELETES, CONTENTS}
+    states |= {FOOTERS, CONTENTS, DELETES}
     states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
-    inputs = {shard["uri"] for run in runs for shard in run.manifest["inputs"]}
+    shards = [shard for run in runs for shard in run.manifest["inputs"]]
+    states |= {f"{CONVERTED}/{shard['parquet'].rpartition('/')[2]}" for shard in shards if "parquet" in shard}
+    states.add(CONVERTED_TYPES)
+    inputs = {shard["uri"] for shard in shards}
 
     def wanted(path: str) -> bool:
         if path.startswith(f"{QUARANTINE}/") and path.endswith(".json"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -90,6 +91,20 @@ class Store:
         except FileNotFoundError as error:  # no such bucket
             raise InfrastructureError(f"{self.uri(path)}: cannot write it: {reason(error)}") from error
         return self.uri(path)
+
+    def adopt(self, path: str, file: Path) -> None:
+        """Move a file of this machine to a path, whole or not at all: what is too large for memory."""
+        filesystem, location = self._locate(path)
+        put = _move_local if is_local(filesystem) else filesystem.put_file
+        try:
+            self._try(path, "write", lambda: put(str(file), location))
+        except FileNotFoundError as error:  # no such bucket
+            raise InfrastructureError(f"{self.uri(path)}: cannot write it: {reason(error)}") from error
+
+    def absolute(self, path: str) -> str:
+        """Return the URI of a path below the root, wherever a process works."""
+        filesystem, location = self._locate(path)
+        return location if is_local(filesystem) else str(filesystem.unstrip_protocol(location))
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names directly below a folder, none if it does not exist."""
@@ -204,3 +219,11 @@ def _write_local(location: str, data: bytes) -> None:
     partial = Path(location).with_name(f".{Path(location).name}.{uuid.uuid4().hex[:8]}.partial")
     partial.write_bytes(data)
     partial.replace(location)
+
+
+def _move_local(file: str, location: str) -> None:
+    target = Path(location)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    shutil.move(file, partial)
+    partial.replace(target)

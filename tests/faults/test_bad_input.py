@@ -673,7 +673,7 @@ def test_a_configuration_file_that_is_wrong(tmp_path, content, words):
     assert str(path) in message
 
 
-@pytest.mark.parametrize("name", ["missing.yaml", "."])
+@pytest.mark.parametrize("name", ["missing.yaml", "missing"])
 def test_a_configuration_file_that_is_not_there(tmp_path, name):
     with pytest.raises(ConfigurationError, match="cannot read the configuration") as caught:
         featflow.run(str(tmp_path / name))

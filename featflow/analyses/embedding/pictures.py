@@ -64,9 +64,9 @@ def _shard(entry: dict[str, Any], options: dict[str, Any]) -> Shard:
     if entry["version"].startswith(IMMUTABLE):  # the manifest does not say how the table reads the file
         raise DatasetError(f"{entry['uri']}: no pictures are looked up in files of Delta and Iceberg tables")
     groups = tuple(entry["row_groups"])
-    file = DataFile(entry["uri"], entry["size"], entry["version"])
+    file = DataFile(entry["uri"], entry["size"], entry["version"], parquet=entry.get("parquet", ""))
     check_unchanged(file, options)
-    with open_parquet(file.uri, options) as opened:
+    with open_parquet(file.readable, options) as opened:
         rows = tuple(opened.metadata.row_group(group).num_rows for group in groups)
         nbytes = file.size * int(entry["rows"]) // max(opened.metadata.num_rows, 1)
     return Shard(file, groups, rows, nbytes, range(*entry["part"]) if entry.get("part") else None)

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from featflow.columns.column import Column, Kind, Role
 from featflow.config import parse
+from featflow.dataset.data_files import data_files
 from featflow.dataset.dataset import Shard
 from featflow.dataset.footer import Footer
 from featflow.dataset.footers import Footers
-from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.parquet import open_parquet
 from featflow.dataset.schema_inference import infer_columns
@@ -98,6 +98,7 @@ class Source:
         retyped = [name for name, kind in expected.items() if not _matches(types.get(name), kind)]
         reasons = {
             f"'{(*derived, '')[0]}' is made of other columns": bool(derived),
+            "its files are no Parquet": any(footer.file.parquet for footer in self.footers),
             "there are several sources": len(source) > 1 or any(mark in source[0] for mark in "*?["),
             f"there is {(*self.others, '')[0]}, which is not of the dataset or cannot be read": bool(self.others),
             f"it has no name for {(*map(repr, renamed), '')[0]}": bool(renamed),
@@ -176,7 +177,7 @@ def open_source(run: Run) -> Source:
     DatasetError
         None of the files that the run read exists any more.
     """
-    options = parse(run.manifest["config"]).dataset
+    options = parse(run.manifest["config"]).dataset.model_copy(update={"storage_options": run.store.options})
     for key, meaning in (("entity", "join keys"), ("event_time", "the column that says when a row happened")):
         if not getattr(options, key):
             raise ConfigurationError(f"{run.uri}: Feast needs {meaning}; set dataset.{key} and run again")
@@ -190,7 +191,7 @@ def open_source(run: Run) -> Source:
     lost = dict.fromkeys(
         row["uri"] if row["uri"] in unread else f"row group {row['row_group']} of {row['uri']}" for row in quarantined
     )
-    listing = list_data_files(options.source, run.store.options, run.manifest["config"]["output"])
+    listing, _ = data_files(options, options.source, run.manifest["config"]["output"])
     outcomes = Footers(run.store).read(listing.files, run.store.options)
     footers = tuple(outcome for outcome in outcomes if isinstance(outcome, Footer))
     readable = [footer for footer in footers if footer.file.uri in read_uris]

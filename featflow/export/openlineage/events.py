@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.config import Config, parse
+from featflow.dataset.formats import FRAME, PICTURES
 from featflow.dataset.parquet import open_parquet
 from featflow.storage.run import Run
 from featflow.storage.tables import QUANTILE_PROBABILITIES
@@ -56,10 +57,12 @@ def dataset_name(uri: str) -> tuple[str, str]:
     >>> dataset_name("s3a://lake/flights/*.parquet"), dataset_name("/data/a.parquet")
     (('s3://lake', 'flights'), ('file', '/data/a.parquet'))
     """
+    if uri.startswith(FRAME):
+        return "frame", uri.removeprefix(FRAME)
     if uri.startswith("iceberg:"):
         catalog, _, table = uri.removeprefix("iceberg:").partition(".")
         return f"iceberg://{catalog}", table
-    protocol, mark, rest = uri.removeprefix("delta:").partition("://")
+    protocol, mark, rest = uri.removeprefix(PICTURES).removeprefix("delta:").partition("://")
     if not mark or protocol in {"file", "local"}:
         return "file", _plain(os.path.abspath(rest if mark else protocol)) or "/"  # noqa: PTH100  keeps a pattern
     host, _, path = rest.partition("/")
