@@ -224,12 +224,12 @@ def test_what_yaml_has_for_repetition_is_understood(tmp_path):
 def test_what_is_no_file_of_a_configuration(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.parquet").write_bytes(b"PAR1")
+    (tmp_path / "data.bin").write_bytes(b"PAR1")
     (tmp_path / "nightly.yaml").write_text(HEAD)
     for path, words in {
-        "data": "it is a folder of data; write 'dataset: {source: ",
         "": f"it is a folder; give the file, such as {tmp_path / 'nightly.yaml'}",
         "nightl.yaml": f"No such file or directory; did you mean {tmp_path / 'nightly.yaml'}?",
-        "data/a.parquet": "is data, not a configuration",
+        "data.bin": "is data, not a configuration",
         "a\0b": "no such name of a file",
     }.items():
         with pytest.raises(ConfigurationError) as caught:
@@ -237,6 +237,13 @@ def test_what_is_no_file_of_a_configuration(tmp_path):
         assert words in str(caught.value)
     with pytest.raises(ConfigurationError, match="it is read from a local file"):
         load("s3://bucket/c.yaml")
+    for path in (f"{tmp_path}/data", f"{tmp_path}/data/a.parquet", "s3://lake/data", "delta:s3://lake/data"):
+        config = load(path, ["dataset.targets=[x]"])
+        assert (config.dataset.source, config.dataset.targets, config.output) == (
+            [path],
+            ["x"],
+            "featflow-" + ("a" if "." in path else "data"),
+        )
 
 
 PIECES = [

@@ -23,7 +23,7 @@ def sections(options: type[BaseModel], path: Path = ()) -> Iterator[tuple[Path, 
     --------
     >>> from featflow.dataset.options import DatasetOptions
     >>> [".".join(path) for path, _ in sections(DatasetOptions)]
-    ['', 'images', 'derive.parts']
+    ['', 'csv', 'images', 'derive.parts']
     """
     yield path, options
     for name, field in options.model_fields.items():

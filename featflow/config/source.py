@@ -15,6 +15,7 @@ __all__ = ["is_data", "read_text"]
 SOURCES = (PICTURES, "delta:", "iceberg:")
 MOST_BYTES = 4 * 2**20
 """Size of a file that is read: 100,000 names of columns fit."""
+CONFIGURATIONS = (".yaml", ".yml")
 DATA = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".feather", ".arrow", ".orc", ".avro", ".gz", ".zip")
 """Ends of names of files that hold data."""
 MAGIC = (b"PAR1", b"ARROW1", b"ORC", b"Obj\x01", b"PK\x03\x04", b"\x1f\x8b")
@@ -29,8 +30,10 @@ def is_data(path: str) -> bool:
     >>> is_data("air.csv"), is_data("s3://lake/air/"), is_data("night.yaml")
     (True, True, False)
     """
-    is_marked = ":/" in path or path.startswith(SOURCES) or any(mark in path for mark in "*?[")
-    return is_marked or format_of(path) is not None or Path(path).is_dir()
+    if path.lower().endswith(CONFIGURATIONS):
+        return False
+    is_marked = "://" in path or path.startswith(SOURCES) or any(mark in path for mark in "*?[")
+    return is_marked or format_of(path) is not None or (Path(path).is_dir() and not _configurations(Path(path)))
 
 
 def read_text(path: str) -> str:
@@ -77,12 +80,12 @@ def _files(folder: Path) -> list[str]:
         return []
 
 
+def _configurations(folder: Path) -> list[str]:
+    return sorted(name for name in _files(folder) if name.lower().endswith(CONFIGURATIONS))
+
+
 def _folder(folder: Path) -> str:
-    names = sorted(_files(folder))
-    found = [name for name in names if name.endswith((".yaml", ".yml"))]
-    if not found and any(name.endswith(DATA) for name in names):
-        return f"it is a folder of data; {_write(str(folder))}"
-    return f"it is a folder; give the file, such as {folder / (found[0] if found else 'config.yaml')}"
+    return f"it is a folder; give the file, such as {folder / _configurations(folder)[0]}"
 
 
 def _write(source: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from featflow.columns.column import POSITION
-from featflow.dataset import batches, shards
+from featflow.dataset import row_groups, shards
 from featflow.dataset.batches import read_batches
 from featflow.dataset.dataset import open_dataset
 from featflow.dataset.footers import Footers
@@ -182,8 +182,8 @@ def test_images_in_the_file_are_cut_by_their_bytes(tmp_path):
 @pytest.mark.parametrize("text", [pa.string(), pa.large_string()], ids=str)
 def test_batches_are_bounded_by_the_bytes_of_their_texts(tmp_path, monkeypatch, text):
     """Batches of numbers alone are as long as ever."""
-    monkeypatch.setattr(batches, "TEXT_BYTES", 10_000)
-    monkeypatch.setattr(batches, "DICTIONARY_BYTES", 50_000)
+    monkeypatch.setattr(row_groups, "TEXT_BYTES", 10_000)
+    monkeypatch.setattr(row_groups, "DICTIONARY_BYTES", 50_000)
     texts = [f"{n:04d}" + "x" * 96 for n in range(1_000)]
     table = pa.table({"t": pa.array(texts, text), "few": pa.array(["a", "b"] * 500, text), "x": np.arange(1_000.0)})
     pq.write_table(table, tmp_path / "x.parquet", use_dictionary=["few"])
@@ -220,7 +220,7 @@ class Longest:
 @pytest.mark.parametrize("part", [range(200), range(90, 120), range(150, 200)])
 def test_rows_far_longer_than_others_are_read_in_shorter_batches(part):
     file = Longest()
-    selection = batches._Selection(0, ["x"], part.start, part.stop if part.stop < 200 else None)
-    read = list(batches._raw_batches(None, file, selection, 64))
+    selection = row_groups.Selection(0, ["x"], part.start, part.stop if part.stop < 200 else None)
+    read = list(row_groups._raw_batches(None, file, selection, 64))
     assert [row for batch in read for row in batch.column(0).to_pylist()] == list(part)
     assert set(file.sizes) >= {64, 1}
