@@ -25,6 +25,7 @@ from featflow.errors import (
     DatasetError,
     FeatflowError,
 )
+from featflow.storage.references import resolve_references
 from featflow.storage.retries import with_retries
 
 __all__ = ["load_iceberg_catalog", "open_iceberg"]
@@ -52,7 +53,7 @@ def open_iceberg(source: str, options: DatasetOptions, known: KnownDeletes) -> T
     catalog, _, name = source.removeprefix("iceberg:").partition(".")
     if not catalog or "." not in name:
         raise ConfigurationError(f"dataset.source: {source}: write iceberg:CATALOG.NAMESPACE.TABLE")
-    properties = iceberg_options(options.storage_options) | options.catalog
+    properties = iceberg_options(options.storage_options) | _catalog_properties(options)
     loaded = load_iceberg_catalog(catalog, properties)
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError  # noqa: PLC0415
 
@@ -65,6 +66,14 @@ def open_iceberg(source: str, options: DatasetOptions, known: KnownDeletes) -> T
         raise DatasetError(f"{source}: catalog '{catalog}' has no table '{name}'; check dataset.source") from None
     except Exception as error:
         raise failure(source, error, properties) from error
+
+
+def _catalog_properties(options: DatasetOptions) -> dict[str, Any]:
+    """Return the properties of ``dataset.catalog`` with what references in them name."""
+    try:
+        return resolve_references(options.catalog)
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error).replace("dataset.storage_options", "dataset.catalog", 1)) from None
 
 
 def load_iceberg_catalog(name: str, properties: dict[str, Any]) -> Any:

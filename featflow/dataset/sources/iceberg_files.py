@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import DAY, NO_TIME, Footer, Range
-from featflow.dataset.nested_fields import leaves
+from featflow.dataset.nested_fields import is_image_struct, leaves
 from featflow.dataset.read_footer import has_range
 from featflow.dataset.sources.storage import same_uri
 from featflow.dataset.sources.table import TableEntry
@@ -83,7 +83,8 @@ class IcebergFiles:
         It must be one row group, of which it is known which columns it holds and where its times lie.
         """
         one_group = len(file.split_offsets or ()) == 1
-        if not one_group or self.has_mapping or not self.primitive_ids <= set(file.column_sizes or ()):
+        images = any(is_image_struct(kind) for _, _, kind in leaves(self.schema))  # of which a footer says more
+        if not one_group or self.has_mapping or images or not self.primitive_ids <= set(file.column_sizes or ()):
             return None
         ranges: dict[str, tuple[Range, ...]] = {}
         for name, key in self.ranged.items():

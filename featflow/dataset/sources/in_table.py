@@ -73,6 +73,7 @@ class FootersInTable:
             footer.group_bytes,
             ranges,
             tuple(name for name, path in layout.stored.items() if path in footer.encrypted),
+            elsewhere=tuple(name for name, path in layout.stored.items() if path in footer.elsewhere),
         )
 
     def _layout(self, footer: Footer) -> _Layout:

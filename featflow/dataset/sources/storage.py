@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from featflow.errors import ConfigurationError, DatasetError, FeatflowError, InfrastructureError
+from featflow.storage.filesystems import is_local, resolve
 from featflow.storage.references import resolve_references
 from featflow.storage.retries import is_transient
-from featflow.storage.store import is_local, resolve
 
 __all__ = ["delta_options", "described", "failure", "iceberg_options", "same_uri"]
 
@@ -34,6 +34,8 @@ S3 = (
     (("client_secret",), "AZURE_STORAGE_CLIENT_SECRET", "adls.client-secret"),
 )
 """Where fsspec's options name a thing, the Delta reader's name of it, and Iceberg's."""
+SCHEMES = ("s3", "s3a", "abfss", "abfs", "az")
+"""Names below which options stand that are for one kind of storage alone."""
 SECRET_KEY = re.compile("secret|token|password|credential|key|auth", re.IGNORECASE)
 REFUSED = re.compile(
     r"necessary privileges|credential|\b40[13]\b|ACCESS_?DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|"
@@ -51,6 +53,7 @@ CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
 def _values(options: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
     options = resolve_references(options)
+    options |= {key: value for scheme in SCHEMES for key, value in (options.get(scheme) or {}).items()}
     nested = options.get("client_kwargs") or {}
     flat: dict[tuple[str, ...], Any] = {(name,): value for name, value in options.items()}
     flat |= {("client_kwargs", name): value for name, value in nested.items()}

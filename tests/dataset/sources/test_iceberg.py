@@ -15,7 +15,7 @@ from featflow.config import parse
 from featflow.dataset import footers
 from featflow.dataset.dataset import open_dataset
 from featflow.dataset.options import DatasetOptions
-from featflow.dataset.sources.storage import failure
+from featflow.dataset.sources.storage import delta_options, failure
 from featflow.errors import ConfigurationError, DatasetError, InfrastructureError
 
 pytest.importorskip("pyiceberg")
@@ -302,6 +302,17 @@ def test_secrets_of_a_catalog_are_written_nowhere(lake, free_port):
     with pytest.raises(InfrastructureError) as error:
         run(SOURCE, lake.folder / "other", catalog=rest)
     assert secret not in str(error.value)
+
+
+def test_references_in_properties_of_a_catalog(lake, monkeypatch):
+    lake.create(rows(1).schema).append(rows(30))
+    lake.properties["uri"], uri = "${env:CATALOG_URI}", lake.properties["uri"]
+    with pytest.raises(ConfigurationError, match=r"dataset\.catalog\.uri: .*CATALOG_URI is not set"):
+        lake.run()
+    monkeypatch.setenv("CATALOG_URI", uri)
+    assert lake.run().manifest["rows"]["read"] == 30
+    monkeypatch.setenv("KEY", "me")
+    assert delta_options({"s3": {"key": "${env:KEY}"}}) == {"AWS_ACCESS_KEY_ID": "me"}
 
 
 def test_a_window_by_bounds_in_manifests(lake):
