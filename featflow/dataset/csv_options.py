@@ -26,14 +26,19 @@ class CsvOptions(Options):
     """Delimiter, quotes, decimal mark, encoding and header of CSV files."""
 
     delimiter: Character | None = Field(
-        default=None, description="Character between cells; null finds comma, semicolon, tab or bar in each file."
+        default=None,
+        examples=[";"],
+        description="Character between cells; null finds comma, semicolon, tab or bar in each file.",
     )
     quote: Character | None = Field(default='"', description="Character around cells; null for none.")
     decimal: Literal[".", ","] | None = Field(
         default=None,
+        examples=[","],
         description="Decimal mark; null takes the comma where the delimiter is another and cells such as 2,5 show it.",
     )
     encoding: Annotated[str, AfterValidator(_known_encoding)] | None = Field(
-        default=None, description="Encoding, such as latin-1; null is UTF-8, or UTF-16 where a mark says so."
+        default=None,
+        examples=["latin-1"],
+        description="Encoding, such as latin-1; null is UTF-8, or UTF-16 where a mark says so.",
     )
     header: bool = Field(default=True, description="Whether the first row names the columns: else column_1, ...")

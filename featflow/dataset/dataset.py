@@ -17,7 +17,7 @@ from featflow.dataset.options import DatasetOptions
 from featflow.dataset.passed_over import PassedOver, Reason, told
 from featflow.dataset.schema_inference import infer_columns
 from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, name_of, with_contents
-from featflow.dataset.sources.opening import is_table, open_tables, read_footers, table_files
+from featflow.dataset.sources.opening import is_table, named_sources, open_tables, read_footers, table_files
 from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
 
@@ -122,6 +122,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         Files disagree, a column name is duplicated, or a configured column does not exist.
     """
     footers = footers or Footers(None)
+    options = options.model_copy(update={"source": named_sources(options)})
     tables = open_tables(options, footers.deletes)
     listing, odd = data_files(options, [source for source in options.source if not is_table(source)], output)
     listing = Listing((*listing.files, *table_files(tables, options)), listing.passed_over)

@@ -27,7 +27,14 @@ LONGEST_KEY = 1024
 LONGEST_SHOWN = 120
 """Characters of a path in a message: what is no path may have millions."""
 LOCAL = {"file", "local"}
-ROW_AT_FAULT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
+ROW_AT_FAULT = (
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+    ValueError,
+    ConfigurationError,
+)
 """Errors of reading that are the path's fault, not the storage's."""
 ERRNOS_AT_FAULT = {errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP}
 NAMES_AT_FAULT = {"ParamValidationError"}

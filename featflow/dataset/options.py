@@ -55,6 +55,11 @@ class DatasetOptions(Options):
         description="Version of a Delta table or snapshot id of an Iceberg table, or a day or moment whose state of "
         "the tables is read; null reads the latest.",
     )
+    table_format: Literal["auto"] | None = Field(
+        default=None,
+        examples=["auto"],
+        description="auto reads a folder that is a Delta table as delta:URI; null refuses it, with the line to write.",
+    )
     catalog: dict[str, Any] = Field(
         default={},
         repr=False,

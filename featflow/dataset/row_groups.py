@@ -16,7 +16,8 @@ from featflow.dataset.files import DataFile, gone_error, is_gone
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.parquet import is_corruption, open_parquet
 from featflow.dataset.table_files import kept_rows
-from featflow.errors import FeatflowError, InfrastructureError, first_line
+from featflow.errors import FeatflowError
+from featflow.storage.filesystems import failed
 
 __all__ = ["Reader", "Selection", "culprit", "kept_batches", "read_failure"]
 
@@ -137,7 +138,7 @@ def read_failure(file: DataFile, error: Exception) -> FeatflowError:
     """Return the error of a file that storage did not give."""
     if is_gone(file, error):
         return gone_error(file.uri)
-    return InfrastructureError(f"{file.uri}: cannot read it: {first_line(error)}; retry")
+    return failed(file.uri, "read it", error)
 
 
 def culprit(file: pq.ParquetFile, group: int, fields: list[str], batch_rows: int) -> str | None:

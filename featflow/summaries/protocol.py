@@ -16,7 +16,7 @@ from featflow.columns.column import Column, Worker
 
 __all__ = ["Spec", "Summarizer", "Summary", "Worker", "digest"]
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 """Raised when the same spec and rows give another state: old states are then not used any more."""
 
 

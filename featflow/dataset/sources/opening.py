@@ -15,8 +15,10 @@ from featflow.dataset.sources.iceberg import open_iceberg
 from featflow.dataset.sources.in_table import FootersInTable
 from featflow.dataset.sources.table import Table, TableEntry
 from featflow.errors import ConfigurationError
+from featflow.storage.filesystems import failed, resolve
+from featflow.storage.retries import with_retries
 
-__all__ = ["FORMATS", "is_table", "open_tables", "read_footers", "table_files"]
+__all__ = ["FORMATS", "is_table", "named_sources", "open_tables", "read_footers", "table_files"]
 
 FORMATS = ("delta", "iceberg")
 """Words before the colon of a source that names a table."""
@@ -31,6 +33,29 @@ def is_table(source: str) -> bool:
     (True, False)
     """
     return source.partition(":")[0] in FORMATS
+
+
+def named_sources(options: DatasetOptions) -> list[str]:
+    """Return a dataset's sources; with ``table_format: auto`` folders that are Delta tables are named as such.
+
+    Raises
+    ------
+    InfrastructureError
+        Storage did not answer.
+    """
+    if options.table_format is None:
+        return options.source
+    return [f"delta:{source}" if _is_delta(source, options) else source for source in options.source]
+
+
+def _is_delta(source: str, options: DatasetOptions) -> bool:
+    if is_table(source):
+        return False
+    filesystem, path = resolve(source, options.storage_options)
+    try:
+        return bool(with_retries(lambda: filesystem.exists(f"{path.rstrip('/')}/_delta_log")))
+    except Exception as error:
+        raise failed(source, "look at it", error) from error
 
 
 def open_tables(options: DatasetOptions, known: KnownDeletes) -> tuple[Table, ...]:

@@ -283,3 +283,13 @@ def test_a_window_chooses_files_by_partition_day(lake, tmp_path):
     done = night(lake, tmp_path, event_time="day", window="last 1 day")
     last = max(table["day"].to_pylist())
     assert done.manifest["rows"]["read"] == table["day"].to_pylist().count(last)
+
+
+def test_a_folder_is_read_as_the_table_that_it_is_where_that_is_asked_for(lake, tmp_path):
+    write(lake, rows(60))
+    write(lake, rows(40, 1), mode="overwrite")
+    with pytest.raises(DatasetError, match=f"source: 'delta:{lake}'"):
+        run(lake, tmp_path / "plain")
+    named = run(lake, tmp_path / "auto", table_format="auto")
+    assert named.table("profile").equals(night(lake, tmp_path).table("profile"), null_equal=True)
+    assert named.manifest["rows"]["read"] == 40
