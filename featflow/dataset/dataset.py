@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from featflow.columns.column import Column, Role
@@ -14,7 +14,7 @@ from featflow.dataset.footers import Footers
 from featflow.dataset.formats import NAMES
 from featflow.dataset.listing import Listing
 from featflow.dataset.options import DatasetOptions
-from featflow.dataset.passed_over import PassedOver, Reason, told
+from featflow.dataset.passed_over import FIRST, PassedOver, Reason, listed_by_reason, told
 from featflow.dataset.schema_inference import infer_columns
 from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, name_of, with_contents
 from featflow.dataset.sources.opening import is_table, named_sources, open_tables, read_footers, table_files
@@ -70,6 +70,8 @@ class Dataset:
     """Columns to be derived from others, until they are added to `columns`."""
     passed_over: tuple[PassedOver, ...] = ()
     """What lies below the sources and is not read."""
+    skipped: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of columns that are not analysed, by their type."""
     tables: tuple[dict[str, Any], ...] = ()
     """Source, version and counted rows of the tables among the sources, as a manifest lists them."""
 
@@ -82,6 +84,14 @@ class Dataset:
     def named(self) -> tuple[Column, ...]:
         """Columns to analyse, and those to be derived, of which only names, kinds and roles are known."""
         return (*self.columns, *(column for each in self.derivations for column in each.outputs))
+
+    def left_out(self) -> list[dict[str, Any]]:
+        """Return what is not read by reason, files and columns, as a manifest lists it."""
+        columns = (
+            {"reason": f"a column of {kind}", "count": len(names), "first": list(names[:FIRST])}
+            for kind, names in self.skipped.items()
+        )
+        return [*listed_by_reason(self.passed_over), *columns]
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the shards as a manifest lists them, as JSON values."""
@@ -182,6 +192,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         (*notes, *inferred.notes),
         inferred.derivations,
         passed_over,
+        inferred.skipped,
         tuple(table.public() for table in tables),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from featflow.dataset.footer import Footer
 from featflow.dataset.nested_fields import leaves
 
-__all__ = ["absences", "same_but_for_case"]
+__all__ = ["absences", "listed", "same_but_for_case"]
 
 NAMED = 5
 """Columns that a note names; the others are counted."""
@@ -30,8 +30,9 @@ def absences(footers: Sequence[Footer], names: Collection[str]) -> list[str]:
     notes = []
     for count, absent in sorted(by_count.items()):
         first = next(footer.file.uri for footer in footers if absent[0] not in _names(footer))
+        verb = "is" if len(absent) == 1 else "are"
         notes.append(
-            f"{_listed(absent)} not in {len(footers) - count} of {len(footers)} files, the first is {first}; "
+            f"{listed(absent)} {verb} not in {len(footers) - count} of {len(footers)} files, the first is {first}; "
             "values are missing there"
         )
     return notes
@@ -41,10 +42,17 @@ def _names(footer: Footer) -> set[str]:
     return {name for name, _, _ in leaves(footer.schema)} | {key for key, _ in footer.file.partitions}
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return columns in words, the first of them by name.
+
+    Examples
+    --------
+    >>> listed(["a"]), listed(["a", "b"])
+    ("column 'a'", "columns 'a', 'b'")
+    """
     shown = ", ".join(f"'{name}'" for name in names[:NAMED])
     more = f" and {len(names) - NAMED} others" if len(names) > NAMED else ""
-    return f"column {shown} is" if len(names) == 1 else f"columns {shown}{more} are"
+    return f"column {shown}" if len(names) == 1 else f"columns {shown}{more}"
 
 
 def same_but_for_case(names: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["PassedOver", "Reason", "listed_by_reason", "told"]
+__all__ = ["FIRST", "PassedOver", "Reason", "listed_by_reason", "told"]
 
 FIRST = 3
 """Names that are given of each reason; the others are counted."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from featflow.columns.column import Column, Kind, Role
-from featflow.dataset.file_notes import absences, same_but_for_case
+from featflow.dataset.file_notes import absences, listed, same_but_for_case
 from featflow.dataset.file_schemas import FileColumn, unify
 from featflow.dataset.footer import Footer
 from featflow.dataset.image_options import ImageOptions
@@ -28,7 +28,7 @@ READ_AS_WORDS = {"category", "text"}
 NO_KEY = UNREAD - {"binary"}
 """Families of which a join key cannot be."""
 NAMED_TYPES = 5
-"""Columns that a message names with their types."""
+"""Types of columns that a message names."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Inferred:
     """Columns skipped or widened."""
     derivations: tuple[Derivation, ...] = ()
     """Columns to be derived from others."""
+    skipped: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of columns that are not analysed, by their type."""
 
 
 def infer_columns(footers: Sequence[Footer], options: DatasetOptions) -> Inferred:
@@ -65,7 +67,7 @@ def infer_columns(footers: Sequence[Footer], options: DatasetOptions) -> Inferre
     derived = {column.name: column for each in derivations for column in each.outputs}
     _check_names(options, file_columns, list(derived))
     images = {image.column for image in options.images}
-    columns, notes, skipped = [], [], []
+    columns, notes, skipped = [], [], dict[str, tuple[str, ...]]()
     set_apart = {*options.entity, options.weight, *images}
     for name, (family, canonical, source_type, _, path) in (file_columns | _as_file_columns(derived)).items():
         excluded = (
@@ -77,8 +79,7 @@ def infer_columns(footers: Sequence[Footer], options: DatasetOptions) -> Inferre
             continue
         if family in UNREAD and not (family == "binary" and options.kinds.get(name) in READ_AS_WORDS):
             _check_unread(options, name, source_type)
-            notes.append(f"column '{name}' skipped: {source_type} is not analysed{HINTS.get(family, '')}")
-            skipped.append(f"'{name}' is {source_type}")
+            skipped[source_type] = (*skipped.get(source_type, ()), name)
             continue
         kind = Kind(options.kinds[name]) if name in options.kinds else GUESSED_KIND[family]
         if name == options.event_time:
@@ -103,6 +104,10 @@ def infer_columns(footers: Sequence[Footer], options: DatasetOptions) -> Inferre
     if not images and not any(column.role is not Role.EVENT_TIME for column in columns):
         raise _nothing_left(skipped)
     notes += [
+        f"{listed(names)} skipped: {kind} is not analysed{HINTS.get(file_columns[names[0]].family, '')}"
+        for kind, names in skipped.items()
+    ]
+    notes += [
         f"dataset.entity: '{name}' is {file_columns[name].source_type}, which cannot group rows for error bars"
         for name in options.entity
         if file_columns[name].family in NO_KEY
@@ -121,7 +126,7 @@ def infer_columns(footers: Sequence[Footer], options: DatasetOptions) -> Inferre
         replace(each, outputs=tuple(column for column in columns if column.name in {out.name for out in each.outputs}))
         for each in derivations
     ]
-    return Inferred(from_files, tuple(entity), weight, image_columns, tuple(notes), tuple(derivations))
+    return Inferred(from_files, tuple(entity), weight, image_columns, tuple(notes), tuple(derivations), skipped)
 
 
 def _check_unread(options: DatasetOptions, name: str, source_type: str) -> None:
@@ -136,12 +141,13 @@ def _check_unread(options: DatasetOptions, name: str, source_type: str) -> None:
         raise SchemaError(f"dataset.{key}: '{name}' is {source_type}, which is not analysed; choose another")
 
 
-def _nothing_left(skipped: list[str]) -> SchemaError:
+def _nothing_left(skipped: dict[str, tuple[str, ...]]) -> SchemaError:
     if not skipped:
         return SchemaError("no column is left to analyse; check dataset.exclude and dataset.entity")
-    more = f" and {len(skipped) - NAMED_TYPES} others" if len(skipped) > NAMED_TYPES else ""
+    named = [f"{listed(names)} of type {kind}" for kind, names in skipped.items()]
+    more = f" and columns of {len(named) - NAMED_TYPES} other types" if len(named) > NAMED_TYPES else ""
     return SchemaError(
-        f"no column can be analysed: {', '.join(skipped[:NAMED_TYPES])}{more}; columns of numbers, times, words or "
+        f"no column can be analysed: {', '.join(named[:NAMED_TYPES])}{more}; columns of numbers, times, words or "
         "booleans are analysed, and images that dataset.images names"
     )
 

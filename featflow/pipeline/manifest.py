@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset, Quarantined
-from featflow.dataset.passed_over import listed_by_reason
 from featflow.execution.context import Context, Pass
 from featflow.execution.progress import Stopwatch
 from featflow.execution.telemetry import Telemetry
@@ -106,7 +105,7 @@ class Record:
             ],
             "inputs": self.dataset.listed(),
             "sources": list(self.dataset.tables),
-            "passed_over": listed_by_reason(self.dataset.passed_over),
+            "passed_over": self.dataset.left_out(),
             "states": self.states,
             "state_references": context.workspace.used.public(),
             "software": software(),

@@ -14,7 +14,7 @@ from typing import Any
 
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
-from featflow.dataset.passed_over import listed_by_reason, told
+from featflow.dataset.passed_over import told
 from featflow.errors import DatasetError
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.software import software
@@ -65,7 +65,7 @@ def publish_again(
         "shards": {"total": shards, "computed": 0, "reused": shards},
         "passes": [],
         "sources": list(dataset.tables),
-        "passed_over": listed_by_reason(dataset.passed_over),
+        "passed_over": dataset.left_out(),
         "warnings": [*told(dataset.passed_over), *(text for text in before.manifest["warnings"] if not _is_new(text))],
         "figures": telemetry.public(),
     }

@@ -215,12 +215,20 @@ class TestColumns:
         dataset = opened(tmp_path, kinds={"b": "category"}, entity=["id", "f"])
         assert values(dataset) == {"b": ["Porto", "ff01"], "x": [1, 2], "id": [*map(str, ids)], "f": ["ab", "cd"]}
         assert not any("cannot group rows" in note for note in dataset.notes)
+        write(tmp_path / "a.parquet", columns | {"l": [[1], [2]], "x": [1, 2]})
+        assert opened(tmp_path).left_out() == [
+            {"reason": "a column of binary_view", "count": 1, "first": ["b"]},
+            {"reason": "a column of fixed_size_binary[2]", "count": 1, "first": ["f"]},
+            {"reason": "a column of list<element: int64>", "count": 1, "first": ["l"]},
+        ]
         with pytest.raises(SchemaError, match=r"dataset.kinds: 'b' is binary_view.* as number"):
             opened(tmp_path, kinds={"b": "number"})
 
     def test_nothing_that_can_be_analysed(self, tmp_path):
         write(tmp_path / "a.parquet", {"l": [[1]], "b": [b"1"]})
-        with pytest.raises(SchemaError, match=r"no column can be analysed: 'l' is list.*, 'b' is binary"):
+        with pytest.raises(
+            SchemaError, match=r"no column can be analysed: column 'l' of type list.*, column 'b' of type binary"
+        ):
             opened(tmp_path)
 
 
