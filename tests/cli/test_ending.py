@@ -228,6 +228,7 @@ def test_version_help_and_completion():
     for command in ([], ["run"], ["export"], ["export", "feast"], ["status"]):
         assert said(*command, "-h") == said(*command, "--help")
     assert " ".join(EPILOG.split()) in " ".join(said("-h").split())
-    assert "_FEATFLOW_COMPLETE=complete_bash" in said("--show-completion", "bash")
+    whatever_shell = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    assert "_FEATFLOW_COMPLETE=complete_bash" in said("--show-completion", "bash", **whatever_shell)
     completing = {"_FEATFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "featflow st", "COMP_CWORD": "1"}
     assert said(**completing).split() == ["status"]

@@ -62,7 +62,8 @@ def configured(tmp_path_factory):
         (["run", "no-such-file.yaml"], 2),
     ],
 )
-def test_help_and_argument_errors_load_the_command_line_alone(arguments, code):
+def test_help_and_argument_errors_load_the_command_line_alone(arguments, code, monkeypatch):
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # whatever shell runs the tests
     assert not by_command(*arguments, code=code) & HEAVY
 
 

@@ -307,7 +307,7 @@ def test_entities_that_are_all_missing_are_one(bench):
         ("groups", 7, "greater than or equal to 8"),
         ("groups", 129, "less than or equal to 128"),
         ("groups", 8.5, "valid integer"),
-        ("groups", None, "valid integer"),
+        ("groups", None, "is empty"),
         ("confidence", 0.5, "greater than 0.5"),
         ("confidence", 1, "less than 1"),
         ("confidence", 95, "less than 1"),

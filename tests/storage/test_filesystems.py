@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import s3fs
 from azure.core.exceptions import ClientAuthenticationError
 from datasets import mixed_table, write_parts
 
@@ -14,6 +15,7 @@ import featflow
 from featflow.config import parse
 from featflow.dataset.listing import list_data_files
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError
+from featflow.storage import filesystems
 from featflow.storage.filesystems import failed, resolve, uri_of
 from featflow.storage.retries import is_refused, is_transient
 from featflow.storage.store import Store
@@ -139,6 +141,8 @@ def test_missing_credentials_say_what_to_set(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    s3fs.S3FileSystem.clear_instance_cache()  # another test's keys
+    filesystems._session.cache_clear()
     folder = write_parts(mixed_table(100), tmp_path / "data", 1)
     for source, output in (("s3://lake/x", str(tmp_path / "out")), (folder, "s3://lake/out")):
         with pytest.raises(ConfigurationError, match=r"s3://lake.*NoCredentialsError.*set AWS_ACCESS_KEY_ID"):
