@@ -23,8 +23,12 @@ DAY = 86_400_000_000
 INT64_BOUNDS = pa.scalar(-(2**63)), pa.scalar(2**63 - 1)
 PER_UNIT = {"s": 10**6, "ms": 1000}
 """Microseconds in a unit of Arrow's times."""
+EXACT_FLOAT = 2.0**53
+"""Integers below it are float64 exactly."""
 EXACT_DIGITS = 15
 """Whole numbers of so many digits are float64 exactly, and so are the powers of ten that their decimals divide by."""
+NARROW_DECIMALS = [getattr(pa.types, name) for name in ("is_decimal32", "is_decimal64") if hasattr(pa.types, name)]
+"""Types that Arrow has few functions for; pyarrow before 18 has none of them."""
 OTHER_TYPES = {"binary", "image", "vector"}
 """Types of columns that hold neither numbers nor words."""
 
@@ -45,6 +49,8 @@ def canonical(array: pa.Array, column: Column, uri: str = "made of other columns
         array = _uuid_texts(array) if array.type.extension_name == "arrow.uuid" else array.storage
     if pa.types.is_string_view(array.type):
         array = array.cast(pa.large_string())
+    if any(test(array.type) for test in NARROW_DECIMALS):
+        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     if column.type == "string":
         return _as_category(array, column.null_values)
     if pa.types.is_dictionary(array.type):
@@ -74,6 +80,9 @@ def _as_category(array: pa.Array, null_values: tuple[str, ...]) -> pa.Array:
     if pa.types.is_floating(values.type):
         missing = pa.array(["nan"])
         values = pc.add(values.cast(pa.float64()), 0.0)  # -0.0 is 0.0
+        is_whole = pc.and_(pc.equal(pc.trunc(values), values), pc.less(pc.abs(values), EXACT_FLOAT))
+        whole = pc.if_else(is_whole, values, 0.0).cast(pa.int64()).cast(pa.string())
+        values = pc.if_else(is_whole, whole, values.cast(pa.string()))  # as integers are written, at any size
     values = _canonical_texts(values)
     values.validate(full=True)  # bytes that are no UTF-8 are a fault of the file
     if len(missing):

@@ -8,7 +8,6 @@ process where the metadata of a column is damaged or encrypted. Field numbers ar
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,9 @@ ROW_GROUPS, COLUMNS, METADATA, CRYPTO = 4, 1, 3, 8
 PATH, VALUES, STATISTICS = 3, 5, 12
 OLD_MAX, OLD_MIN, NULLS, MAX, MIN = 1, 2, 3, 5, 6
 INTEGERS = {"INT32", "INT64"}
-FLOATS = {"FLOAT": "<f", "DOUBLE": "<d"}
+FLOATS: dict[str, Any] = {"FLOAT": "<f4", "DOUBLE": "<f8"}
+NO_TEXT = {"Time", "Interval", "UUID", "BSON"}
+"""Logical types whose values no folder is named by in one known way."""
 NUMPY_UNIT: dict[str, Any] = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 TRUNCATED = 16
 """Bytes from which writers may cut texts in statistics: parquet-mr's page indices at 64, others at 16."""
@@ -135,6 +136,8 @@ def clashes(chunk: Chunk, folder: str) -> bool:
     """
     if folder == HIVE_NULL or chunk.low is None or chunk.high is None:
         return folder == HIVE_NULL and chunk.low is not None
+    if chunk.logical["Type"] in NO_TEXT:
+        return False
     bounds = (chunk.low, chunk.high)
     if chunk.physical == "BYTE_ARRAY" and max(map(len, bounds)) >= TRUNCATED:
         return False
@@ -143,22 +146,24 @@ def clashes(chunk: Chunk, folder: str) -> bool:
 
 def _text(chunk: Chunk, raw: bytes) -> str:
     kind = chunk.logical["Type"]
-    if chunk.physical == "BOOLEAN":
-        return "true" if raw == b"\x01" else "false"
-    if chunk.physical in FLOATS and len(raw) == struct.calcsize(FLOATS[chunk.physical]):
-        return str(struct.unpack(FLOATS[chunk.physical], raw)[0])
-    if kind == "Date":
-        return str(np.datetime64(_whole(chunk, raw), "D"))
-    if kind == "Timestamp" and chunk.physical == "INT64":
-        return str(np.datetime64(_whole(chunk, raw), NUMPY_UNIT[chunk.logical["timeUnit"]])).replace("T", " ")
+    if chunk.physical in FLOATS:
+        (value,) = np.frombuffer(raw, FLOATS[chunk.physical]) if raw else (np.nan,)
+        return str(value)
+    if kind in {"Date", "Timestamp"}:
+        unit = NUMPY_UNIT.get(chunk.logical.get("timeUnit", ""), "D")
+        return str(np.datetime64(_whole(chunk, raw), unit)).replace("T", " ")
     if kind == "Decimal":
         return str(_whole(chunk, raw) / 10 ** int(chunk.logical["scale"]))
-    return str(_whole(chunk, raw)) if chunk.physical in INTEGERS else raw.decode(errors="replace")
+    if chunk.physical in INTEGERS:
+        is_unsigned = kind == "Int" and not chunk.logical["isSigned"]
+        return str(int.from_bytes(raw, "little") if is_unsigned else _whole(chunk, raw))
+    return str(raw == b"\x01") if chunk.physical == "BOOLEAN" else raw.decode(errors="replace")
 
 
 def _is_same(folder: str, text: str) -> bool:
-    """Whether a folder names a value; a day names the times in it."""
-    if folder.lower() == text.lower() or text.startswith(f"{folder} "):
+    """Whether a folder names a value; a day, or a second, names the times in it."""
+    time = folder.replace("T", " ")
+    if folder.lower() == text.lower() or text == time or text.startswith((f"{time} ", f"{time}.")):
         return True
     try:
         return float(folder) == float(text)

@@ -66,7 +66,8 @@ class Contents:
             Storage did not answer, or a file changed since it was listed.
         """
         digests = {footer.file: self._digests(footer, options) for footer in footers}
-        self._known = {uri: entry for uri, entry in self._known.items() if uri in {file.uri for file in digests}}
+        present = {file.uri for file in digests}
+        self._known = {uri: entry for uri, entry in self._known.items() if uri in present}
         return digests
 
     def save(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from featflow.columns.column import Column, Role
 from featflow.dataset.data_files import data_files
-from featflow.dataset.event_window import in_window, window_of
+from featflow.dataset.event_window import in_window, timeless, window_of
 from featflow.dataset.file_names import is_perhaps_parquet
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.footers import Footers
@@ -153,7 +153,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
     window = window_of(options, readable)
     notes = told(passed_over)
     if window:
-        notes += window.notes
+        notes += [*window.notes, *timeless(readable, str(options.event_time))]
         readable = in_window(readable, window, str(options.event_time))
     inferred = infer_columns(readable, options)
     cuts = Cuts(

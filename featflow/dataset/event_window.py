@@ -96,6 +96,17 @@ def _end_of(as_of: date | datetime) -> int:
     return microseconds(as_of) + (1 if isinstance(as_of, datetime) else DAY)
 
 
+def timeless(footers: Sequence[Footer], name: str) -> list[str]:
+    """Return a note on row groups in which no row has a time: they lie in no window."""
+    rows = sum(
+        count
+        for footer in footers
+        for count, (low, high) in zip(footer.group_rows, footer.times(name), strict=True)
+        if low is not None and high is not None and low > high
+    )
+    return [f"dataset.window: {rows} rows in row groups without any '{name}' lie in no window"] if rows else []
+
+
 def in_window(footers: Sequence[Footer], window: Window, name: str) -> list[Footer]:
     """Return the files that hold rows of a window, without their other row groups.
 

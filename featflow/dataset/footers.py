@@ -15,6 +15,7 @@ from featflow.dataset.contents import Contents
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.known_deletes import KnownDeletes
+from featflow.dataset.nested_fields import leaves
 from featflow.dataset.read_footer import read_footer
 from featflow.errors import DamagedError
 from featflow.storage.store import Store
@@ -88,8 +89,19 @@ class Footers:
 
     def _unchanged(self, file: DataFile) -> Footer | None:
         footer = self._known.get(file.uri)
-        same = footer and (footer.file.size, footer.file.version) == (file.size, file.version)
-        return replace(footer, file=file) if footer and same else None
+        if footer is None or (footer.file.size, footer.file.version) != (file.size, file.version):
+            return None
+        # Whether a partition folder and the file agree was found for the keys that it had then.
+        same = footer.file.partitions == file.partitions or not _hold(
+            {*footer.file.partitions, *file.partitions}, footer
+        )
+        return replace(footer, file=file) if same else None
+
+
+def _hold(partitions: set[tuple[str, str]], footer: Footer) -> bool:
+    """Whether the file has a column of a partition key's name."""
+    names = {name for name, _, _ in leaves(footer.schema)} if partitions else set()
+    return any(key in names for key, _ in partitions)
 
 
 def _to_table(footers: list[Footer]) -> pa.Table:
@@ -101,7 +113,7 @@ def _to_table(footers: list[Footer]) -> pa.Table:
         schemas.dictionary_encode(),
         pa.array([footer.group_rows for footer in footers], pa.list_(pa.int64())),
         pa.array([footer.group_bytes for footer in footers], pa.list_(pa.int64())),
-        pa.array([json.dumps([f.ranges, f.encrypted, f.clashes, f.elsewhere]) for f in footers]),
+        pa.array([json.dumps([f.file.partitions, f.ranges, f.encrypted, f.clashes, f.elsewhere]) for f in footers]),
     ]
     return pa.table(columns, SCHEMA)
 
@@ -113,8 +125,11 @@ def _from_table(table: pa.Table) -> list[Footer]:
     rows = zip(encoded.indices.to_pylist(), *(table[name].to_pylist() for name in names), strict=True)
     footers = []
     for index, uri, size, version, group_rows, group_bytes, facts in rows:
-        ranges, *columns = json.loads(facts)
+        partitions, ranges, *columns = json.loads(facts)
         by_group = {name: tuple((low, high) for low, high in each) for name, each in ranges.items()}
-        file, sizes = DataFile(uri, size, version), (tuple(group_rows), tuple(group_bytes))
+        file, sizes = (
+            DataFile(uri, size, version, tuple(map(tuple, partitions))),
+            (tuple(group_rows), tuple(group_bytes)),
+        )
         footers.append(Footer(file, schemas[index], *sizes, by_group, *map(tuple, columns)))
     return footers

@@ -62,12 +62,18 @@ def list_data_files(
     """
     files: dict[str, DataFile] = {}
     passed: dict[str, PassedOver] = {}
+    real: dict[str, str] = {}
     roots = []
     for source in sources:
         root, listing = _list_source(source, options, output, asked)
         if not listing.files:
             raise _nothing_there(source, asked, listing.passed_over)
-        files |= {file.uri: files.get(file.uri, file) for file in listing.files}
+        for file in listing.files:
+            known = real.setdefault(os.path.realpath(file.uri) if file.uri.startswith("/") else file.uri, file.uri)
+            if known == file.uri:
+                files.setdefault(file.uri, file)
+            else:
+                passed[file.uri] = PassedOver(file.uri, Reason.LINK_TWICE)
         passed |= {each.uri: each for each in listing.passed_over}
         roots.append(root.rstrip("/").split("/"))
     common_depth = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))

@@ -44,14 +44,15 @@ def find_local(root: str) -> Found:
     files: dict[str, dict[str, Any]] = {}
     passed: list[PassedOver] = []
     linked: list[str] = []
-    for path, is_linked, reason in _walk(root, (_identity(Path(root).stat()),), is_linked=False):
+    for path, is_linked, reason in _walk(root, (_identity(Path(root).stat()),), set(), is_linked=False):
         if reason:
             passed.append(PassedOver(path, reason))
             continue
         files[path] = entry(path)
         if is_linked:
             linked.append(path)
-    known = {info["identity"] for path, info in files.items() if path not in set(linked)}
+    of_links = set(linked)
+    known = {info["identity"] for path, info in files.items() if path not in of_links}
     for path in linked:
         if files[path]["size"] is not None and files[path]["identity"] in known:
             del files[path]
@@ -75,25 +76,31 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _walk(folder: str, above: tuple[tuple[int, int], ...], *, is_linked: bool) -> Iterator[Visited]:
+def _walk(
+    folder: str, above: tuple[tuple[int, int], ...], linked: set[tuple[int, int]], *, is_linked: bool
+) -> Iterator[Visited]:
     """Yield what is below a folder.
 
     Parameters
     ----------
     above
         Identities of the folder and of those above it, which a link in a circle leads back to.
+    linked
+        Identities of folders that links have led to: each is entered once, or links among n folders make n! ways.
     """
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda each: each.name)
     for each in ordered:
         link = is_linked or each.is_symlink()
         if _is_text(each.name):
-            yield from _visit(each, above, is_linked=link)
+            yield from _visit(each, above, linked, is_linked=link)
         else:
             yield os.fsencode(each.path).decode("utf-8", "backslashreplace"), link, Reason.NAME
 
 
-def _visit(each: os.DirEntry[str], above: tuple[tuple[int, int], ...], *, is_linked: bool) -> Iterator[Visited]:
+def _visit(
+    each: os.DirEntry[str], above: tuple[tuple[int, int], ...], linked: set[tuple[int, int]], *, is_linked: bool
+) -> Iterator[Visited]:
     try:
         status = each.stat()
     except OSError:
@@ -103,8 +110,12 @@ def _visit(each: os.DirEntry[str], above: tuple[tuple[int, int], ...], *, is_lin
         yield each.path, is_linked, None if stat.S_ISREG(status.st_mode) else Reason.NOT_REGULAR
     elif _identity(status) in above:
         yield each.path, is_linked, Reason.LINK_LOOP
+    elif is_linked and _identity(status) in linked:
+        yield each.path, is_linked, Reason.LINK_TWICE
     else:
-        yield from _walk(each.path, (*above, _identity(status)), is_linked=is_linked)
+        if is_linked:
+            linked.add(_identity(status))
+        yield from _walk(each.path, (*above, _identity(status)), linked, is_linked=is_linked)
 
 
 def _is_text(name: str) -> bool:

@@ -24,7 +24,7 @@ from featflow.export.openlineage import lineage
 from featflow.pipeline.engine_choice import EngineChoice, choose_engine
 from featflow.pipeline.unchanged import publish_again, unchanged_run
 from featflow.storage import lock, retries
-from featflow.storage.references import redacted
+from featflow.storage.references import redacted, without_credentials
 from featflow.storage.run import FAILURE, Run, new_run_id
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
@@ -60,7 +60,7 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     telemetry = Telemetry(run_id, progress or SilentProgress())
     held, noted = lock.hold(store, run_id), _failure_noted(store, run_id, watch)
     told_of = lineage.told(config, store, run_id, watch.began)
-    with _without_credentials(store.options), held as check_held, noted, told_of as told:
+    with without_credentials(store.options, config.dataset.catalog), held as check_held, noted, told_of as told:
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         config.analyses.check(dataset, config.dataset.entity)
@@ -96,18 +96,6 @@ def _measure(
     finally:
         engine.close()
     return manifest | {"engine_reason": chosen.reason}
-
-
-@contextmanager
-def _without_credentials(options: dict[str, Any]) -> Iterator[None]:
-    """Take storage's credentials out of what errors say: clients quote the address they were given."""
-    try:
-        yield
-    except FeatflowError as error:
-        said = redacted(str(error), options)
-        if said == str(error):
-            raise
-        raise type(error)(said) from None
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from featflow.pipeline.column_pass import ProfileSpecs
 from featflow.pipeline.engine_choice import choose_engine
 from featflow.pipeline.fitted import earlier_fits, fit
 from featflow.pipeline.rounds import begin, profile_round, relate_round
+from featflow.storage.references import without_credentials
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
 from featflow.transforms.derive import derive_from_states
@@ -86,6 +87,11 @@ def plan(config: Config) -> Plan:
     InputError
         As `featflow.pipeline.job.run` raises before it reads, also if a state does not fit the budget.
     """
+    with without_credentials(config.dataset.storage_options, config.dataset.catalog):
+        return _planned(config)
+
+
+def _planned(config: Config) -> Plan:
     store = Store(config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset, config.output, Footers(store))
     config.analyses.check(dataset, config.dataset.entity)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from featflow.errors import ConfigurationError
+from featflow.errors import ConfigurationError, FeatflowError
 
-__all__ = ["plain_secrets", "redacted", "resolve_references"]
+__all__ = ["plain_secrets", "redacted", "resolve_references", "without_credentials"]
 
 REFERENCE = re.compile(r"\$\{(\w+):([^}]*)\}")
 SECRETS = (
@@ -112,3 +112,21 @@ def redacted(message: str, options: Mapping[str, Any]) -> str:
     for text in sorted(texts, key=len, reverse=True):
         message = message.replace(text, "***")
     return CREDENTIALS.sub("***@", message)
+
+
+@contextmanager
+def without_credentials(*options: Mapping[str, Any]) -> Iterator[None]:
+    """Take credentials out of what errors say: clients quote the address and the keys that they were given.
+
+    Parameters
+    ----------
+    options
+        Options whose values may be credentials.
+    """
+    try:
+        yield
+    except FeatflowError as error:
+        said = redacted(str(error), {str(place): each for place, each in enumerate(options)})
+        if said == str(error):
+            raise
+        raise type(error)(said) from None

@@ -7,6 +7,7 @@ A run exists once its ``_SUCCESS`` does. Order of a commit: tables, manifest,
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILURE", "Run", "list_runs", "new_run_id", "open_run", "part_paths"]
 
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+"""What `new_run_id` gives."""
 FAILURE = "failure.json"
 """File in the folder of a run that was not published: why it ended."""
 
@@ -52,13 +55,16 @@ class Run:
 
     @classmethod
     def open(cls, output: str, run_id: str | None = None, options: dict[str, Any] | None = None) -> Run:
-        """Open a run, the latest by default.
+        """Open a run, the latest by default; ``output`` may also be a run's own URI.
 
         Raises
         ------
         DatasetError
             There is no such finished run at the output.
         """
+        folder, mark, name = output.rstrip("/").rpartition("/runs/")
+        if run_id is None and mark and RUN_ID.fullmatch(name):
+            output, run_id = folder, name
         store = Store(output, options or {})
         try:
             run_id = run_id or store.read("LATEST").decode().strip()

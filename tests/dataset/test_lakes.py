@@ -14,6 +14,7 @@ import pytest
 from featflow.columns.column import Kind
 from featflow.dataset.batches import read_batches
 from featflow.dataset.dataset import open_dataset
+from featflow.dataset.footers import Footers
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.passed_over import Reason
 from featflow.errors import DatasetError, SchemaError
@@ -26,8 +27,9 @@ def write(path, columns=None, **options):
     pq.write_table(pa.table(columns or {"x": [1.0, 2.0]}), path, **options)
 
 
-def opened(source, **options):
-    return open_dataset(DatasetOptions(source=source if isinstance(source, list) else str(source), **options))
+def opened(source, footers=None, **options):
+    sources = source if isinstance(source, list) else [str(source)]
+    return open_dataset(DatasetOptions(source=sources, **options), footers=footers)
 
 
 def values(dataset):
@@ -55,6 +57,22 @@ class TestFiles:
             assert dataset.rows == 4
             assert sorted({*values(dataset)["day"]}, key=str) == [2, None]
             assert reasons(dataset) == {"latest.parquet": Reason.LINK_TWICE, "circle": Reason.LINK_LOOP}
+
+    def test_sources_that_are_one_by_a_link_count_once(self, tmp_path):
+        write(tmp_path / "p" / "a.parquet")
+        (tmp_path / "q").symlink_to("p", target_is_directory=True)
+        dataset = opened([f"{tmp_path}/p", f"{tmp_path}/q"])
+        assert (dataset.rows, reasons(dataset)) == (2, {"a.parquet": Reason.LINK_TWICE})
+
+    def test_folders_that_link_to_each_other_are_entered_once(self, tmp_path):
+        names = "abcdefgh"
+        for name in names:
+            write(tmp_path / name / "x.parquet")
+            for other in names.replace(name, ""):
+                (tmp_path / name / other).symlink_to(f"../{other}", target_is_directory=True)
+        dataset = opened(tmp_path)
+        assert dataset.rows == 2 * len(names)
+        assert len(dataset.passed_over) < 1000
 
     def test_a_link_is_as_old_as_its_file(self, tmp_path):
         write(tmp_path / "blob")
@@ -176,6 +194,29 @@ class TestPartitions:
             opened(tmp_path)
         assert [column.name for column in opened(tmp_path, exclude=["day"]).columns] == ["x", "r"]
 
+    @pytest.mark.parametrize(
+        ("folder", "value"),
+        [
+            ("3000000000", pa.array([3_000_000_000], pa.uint32())),
+            ("18446744073709551615", pa.array([2**64 - 1], pa.uint64())),
+            ("2024-01-01 00%3A00%3A00", pa.array([19723 * 86_400 * 10**6], pa.timestamp("us"))),
+            ("2024-01-01T10%3A00%3A00", pa.array([19723 * 86_400_000 + 36_000_000], pa.timestamp("ms"))),
+            ("0.1", pa.array([0.1], pa.float32())),
+            ("true", pa.array([True])),
+            ("01%3A00%3A00", pa.array([3600], pa.time32("s"))),
+        ],
+    )
+    def test_a_key_in_the_files_as_any_type(self, tmp_path, folder, value):
+        write(tmp_path / f"k={folder}" / "a.parquet", {"x": [1.0], "k": value})
+        assert opened(tmp_path).rows == 1
+
+    def test_whether_folder_and_file_agree_is_found_anew_for_other_keys(self, tmp_path):
+        write(tmp_path / "k=1" / "sub" / "a.parquet", {"x": [1.0], "k": [2]})
+        footers = Footers(None)
+        assert opened(tmp_path / "k=1" / "sub" / "a.parquet", footers=footers, exclude=["k"]).rows == 1
+        with pytest.raises(SchemaError, match="'k' holds other values"):
+            opened(tmp_path, footers=footers)
+
 
 class TestColumns:
     def test_a_dot_in_a_name_is_no_struct(self, tmp_path):
@@ -249,6 +290,18 @@ class TestNumbers:
         write(tmp_path / "b.parquet", {"d": pa.array([Decimal(10**30)], pa.decimal128(38, 0))})
         assert values(opened(tmp_path)) == {"d": [*map(float, numbers), 1e30]}
 
+    @pytest.mark.parametrize("kind", [pa.decimal32(7, 2), pa.decimal64(12, 2)])
+    def test_narrow_decimals_as_numbers_words_and_keys(self, tmp_path, kind):
+        write(tmp_path / "a.parquet", {"d": pa.array([Decimal("1.50"), None], kind), "x": [1, 2]}, store_schema=True)
+        assert values(opened(tmp_path))["d"] == [1.5, None]
+        assert values(opened(tmp_path, kinds={"d": "category"}))["d"] == ["1.5", None]
+        assert values(opened(tmp_path, entity=["d"]))["d"] == ["1.5", None]
+
+    def test_an_id_is_one_word_as_an_integer_and_as_a_float(self, tmp_path):
+        write(tmp_path / "a.parquet", {"id": [12_345_678_901, 7]})
+        write(tmp_path / "b.parquet", {"id": [12_345_678_901.0, None]})
+        assert values(opened(tmp_path, kinds={"id": "category"}))["id"] == ["12345678901", "7", "12345678901", None]
+
     def test_decimals_are_the_nearest_numbers_and_plain_words(self, tmp_path):
         texts = ["1003.858", "-0.001", "0.000", "7.100"]
         write(tmp_path / "a.parquet", {"d": pa.array(map(Decimal, texts), pa.decimal128(9, 3))})
@@ -300,7 +353,9 @@ class TestWindows:
         options = self.days(
             tmp_path, [[datetime(2024, 1, 1, tzinfo=UTC)], [datetime(2024, 1, 2, tzinfo=UTC)], [None, None]]
         )
-        assert opened(tmp_path, **options).rows == 2
+        dataset = opened(tmp_path, **options)
+        assert dataset.rows == 2
+        assert any("2 rows in row groups without any 't'" in note for note in dataset.notes)
 
     def test_a_sentinel_beside_sound_times_names_file_and_column(self, tmp_path):
         options = self.days(

@@ -321,7 +321,7 @@ def test_entities_that_are_all_missing_are_one(bench):
 )
 def test_options_out_of_range(bench, key, value, rule):
     bench.write()
-    words = (f"'analyses.uncertainty.{key}'", rule, f"got {value!r}")
+    words = (f"'analyses.uncertainty.{key}'", rule, *([] if value is None else [f"got {value!r}"]))
     refused(bench, ConfigurationError, *words, dataset=LABEL, **uncertainty(**{key: value}))
 
 

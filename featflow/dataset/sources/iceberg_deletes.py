@@ -96,7 +96,7 @@ def _parsed(file: Any, content: bytes) -> Mapping[str, np.ndarray]:
         return _vectors(content)
     if file.file_format.name != "PARQUET":
         raise SchemaError(f"{file.file_path}: delete files of {file.file_format.name} are not read; rewrite the table")
-    table = pq.read_table(pa.BufferReader(content), columns=["file_path", "pos"])
+    table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(columns=["file_path", "pos"])
     paths = table["file_path"].combine_chunks().dictionary_encode()
     indices, rows = paths.indices.to_numpy(), table["pos"].to_numpy()
     return {path: rows[indices == index] for index, path in enumerate(paths.dictionary.to_pylist())}
