@@ -130,8 +130,9 @@ def _open(source: str, uri: str, options: DatasetOptions) -> Any:
     if version is None or isinstance(version, int):
         return DeltaTable(uri, version=version, storage_options=store)
     opened, moment = DeltaTable(uri, storage_options=store), end_of(version)
+    times = {each.get("version"): each.get("timestamp") for each in opened.history()}  # right only before another load
     opened.load_as_version(moment)
-    made = opened.history(1)[0].get("timestamp")
+    made = times.get(opened.version())
     if made is not None and made > moment.timestamp() * 1000:  # the reader gives the first version for any time before
         raise DatasetError(f"{source}: the table is younger than {version}; check dataset.version")
     return opened

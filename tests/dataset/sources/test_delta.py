@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 from datetime import UTC, datetime, timedelta
 
@@ -105,6 +106,35 @@ def test_rows_of_deletion_vectors_are_left_out(lake, tmp_path, kind):
     check_profile(first, kept)
     log.delete_rows(path, [0, 7, 8, 100, 299], kind)
     assert check(lake, tmp_path).manifest["shards"]["reused"] == 1
+
+
+@pytest.mark.parametrize("spelled", ["{}/../lake folder/t", "{}//t", "{}/../link/t", "{}/t/", "file://{}/t"])
+def test_rows_are_deleted_however_the_table_is_spelled(tmp_path, spelled):
+    folder = tmp_path / "lake folder"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    texts = ["a b", "x/y", "ü=1", "100%", "a%20b"]
+    write(str(folder / "t"), pa.table({"x": list(range(10)), "key": texts * 2}), partition_by=["key"])
+    log = DeltaLog(folder / "t")
+    log.protocol("deletionVectors")
+    for path in log.adds():
+        log.delete_rows(path, [0], "i")
+    done = run(f"delta:{spelled.format(folder)}", tmp_path / "out")
+    check_profile(done, delta_rows(str(folder / "t")))
+    assert done.manifest["rows"]["read"] == 5
+
+
+def test_deleted_rows_of_no_file_of_the_table_are_refused(lake, tmp_path, monkeypatch):
+    write(lake, rows(5))
+    log = DeltaLog(lake)
+    log.protocol("deletionVectors")
+    log.delete_rows(next(iter(log.adds())), [0], "i")
+    table = deltalake.DeltaTable(lake)
+    (vector,) = (pa.record_batch(each) for each in table.deletion_vectors())
+    moved = vector.set_column(0, "filepath", pa.array([f"{table.table_uri}other.parquet"]))
+    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", lambda _: iter([moved]))
+    with pytest.raises(DatasetError, match=r"rows are deleted of other\.parquet"):
+        night(lake, tmp_path)
 
 
 def test_deleted_rows_over_several_row_groups_and_batches(lake, tmp_path):
@@ -237,6 +267,25 @@ def test_earlier_versions(lake, tmp_path):
         night(lake, tmp_path, version=7)
     with pytest.raises(DatasetError, match="younger than 1999"):
         night(lake, tmp_path, version=datetime(1999, 1, 1, tzinfo=UTC))
+
+
+def test_a_moment_between_two_commits(lake, tmp_path):
+    start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+    for version, count in enumerate((5, 3, 2)):
+        write(lake, rows(count), mode="append")
+        path = tmp_path / f"lake/_delta_log/{version:020d}.json"
+        actions = [json.loads(line) for line in path.read_text().splitlines()]
+        for action in actions:
+            if "commitInfo" in action:
+                action["commitInfo"]["timestamp"] = (start + 60 * version) * 1000
+        path.write_text("\n".join(map(json.dumps, actions)) + "\n")
+        os.utime(path, (start + 60 * version,) * 2)
+    for version, count in enumerate((5, 8, 10)):
+        moment = datetime.fromtimestamp(start + 60 * version + 30, UTC)
+        done = night(lake, tmp_path, f"at {version}", version=moment)
+        assert (done.manifest["sources"][0]["version"], done.manifest["rows"]["read"]) == (version, count)
+    with pytest.raises(DatasetError, match="younger than"):
+        night(lake, tmp_path, version=datetime.fromtimestamp(start - 1, UTC))
 
 
 def test_what_cannot_be_read_is_refused_by_name(lake, tmp_path, monkeypatch):
