@@ -120,7 +120,8 @@ def _read(source: str, uri: str, options: DatasetOptions) -> Table:
     if deleted:
         raise DatasetError(f"{source}: rows are deleted of {min(deleted)}, which is no file of the table; rewrite it")
     entries.sort(key=lambda entry: entry.file.uri)
-    return Table(source, opened.version(), schema, keys, names, tuple(entries))
+    alone = {name: (key,) for name, key in names.items()}
+    return Table(source, opened.version(), schema, keys, alone, tuple(entries))
 
 
 def _open(source: str, uri: str, options: DatasetOptions) -> Any:
