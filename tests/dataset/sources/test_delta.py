@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -249,6 +250,46 @@ def test_several_sources(lake, tmp_path):
     assert [source["rows"] for source in done.manifest["sources"]] == [50, 40]
     with pytest.raises(ConfigurationError, match="a version of one table, and 2 are read"):
         run([f"delta:{lake}", f"delta:{other}"], tmp_path / "out", version=0)
+
+
+def test_a_table_counts_once_however_it_is_named(lake, tmp_path):
+    write(lake, rows(50))
+    (tmp_path / "link").symlink_to(lake)
+    named = [f"delta:{lake}", f"delta:{lake}/", f"delta:file://{lake}", f"delta:{tmp_path}/link"]
+    done = run(named, tmp_path / "out")
+    check_profile(done, delta_rows(lake))
+    assert run([f"{lake}/", lake], tmp_path / "auto", table_format="auto").manifest["rows"]["read"] == 50
+
+
+def test_a_file_of_a_table_is_no_second_source(lake, tmp_path):
+    write(lake, rows(50))
+    plain = tmp_path / "plain.parquet"
+    pq.write_table(rows(50), plain)
+    log = DeltaLog(lake)
+    (add,) = log.adds().values()
+    log.commit({"add": add | {"path": plain.as_uri(), "size": plain.stat().st_size}})
+    (tmp_path / "link.parquet").symlink_to(plain)
+    for source in (plain, tmp_path / "link.parquet"):
+        with pytest.raises(DatasetError, match="a file of a table that is read as well"):
+            run([str(source), f"delta:{lake}"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_tables_that_share_a_file_have_their_own_deleted_rows(lake, tmp_path, order):
+    write(lake, rows(50))
+    clone = tmp_path / "clone"
+    shutil.copytree(f"{lake}/_delta_log", clone / "_delta_log")
+    log = DeltaLog(clone)
+    ((path, add),) = log.adds().items()
+    shared = (tmp_path / "lake" / path).as_uri()
+    log.commit({"remove": {"path": path, "deletionTimestamp": 1, "dataChange": True}}, {"add": add | {"path": shared}})
+    log.protocol("deletionVectors")
+    log.delete_rows(shared, [0, 1, 2], "i")
+    done = run([f"delta:{lake}", f"delta:{clone}"][::order], tmp_path / "out")
+    kept = pa.concat_tables([rows(50), rows(50).slice(3)])
+    read = {row["column"]: row["mean"] for row in done.table("profile").to_dicts()}
+    assert done.manifest["rows"]["read"] == 97
+    assert read["count"] == pytest.approx(sum(kept["count"].to_pylist()) / 97)
 
 
 def test_a_plain_file_keeps_the_name_of_its_states(tmp_path):
