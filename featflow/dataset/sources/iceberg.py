@@ -97,8 +97,10 @@ def load_iceberg_catalog(name: str, properties: dict[str, Any]) -> Any:
     try:
         return with_retries(lambda: load_catalog(name, **texts))
     except (ValueError, NotInstalledError, ImportError) as error:
+        # The library speaks of an option of its own command, --uri, where nothing is configured.
+        said = "it has no type and no uri" if "--uri" in str(error) else described(error, properties)
         raise ConfigurationError(
-            f"Iceberg catalog '{name}': {described(error, properties)}; configure it in .pyiceberg.yaml, by "
+            f"Iceberg catalog '{name}': {said}; configure it in .pyiceberg.yaml, by "
             f"PYICEBERG_CATALOG__{name.upper()}__URI, or in dataset.catalog"
         ) from None
     except Exception as error:
