@@ -71,12 +71,25 @@ def iceberg_command(
     uri: RunUri,
     to: Annotated[str, typer.Option(metavar="CATALOG.NAMESPACE", help="Where the tables are, or are made.")],
     tables: Tables = None,
+    catalog: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Property of the catalog, such as type or uri, before pyiceberg's own configuration; can be repeated. "
+            "${env:NAME} and ${file:PATH} in it stand for secrets.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Append a run's tables to Iceberg tables, with the run's id; a run that is there already is not appended again."""
+    from featflow.errors import ConfigurationError
     from featflow.export.tables.iceberg import export_iceberg
 
-    _print_appended(export_iceberg(uri, to, tables), as_json=as_json)
+    pairs = [each.partition("=") for each in catalog or ()]
+    if any(not key or not mark for key, mark, _ in pairs):
+        raise ConfigurationError("--catalog: write KEY=VALUE, such as --catalog uri=https://catalog.example")
+    properties = {key: value for key, _, value in pairs}
+    _print_appended(export_iceberg(uri, to, tables, properties), as_json=as_json)
 
 
 def _print_appended(appended: Appended, *, as_json: bool) -> None:

@@ -64,8 +64,9 @@ def list_data_files(
     passed: dict[str, PassedOver] = {}
     real: dict[str, str] = {}
     roots = []
+    looked_up: dict[str, bool] = {}
     for source in sources:
-        root, listing = _list_source(source, options, output, asked)
+        root, listing = _list_source(source, options, output, asked, looked_up)
         if not listing.files:
             raise _nothing_there(source, asked, listing.passed_over)
         for file in listing.files:
@@ -92,8 +93,16 @@ def _nothing_there(source: str, asked: Format, passed: tuple[PassedOver, ...]) -
     )
 
 
-def _list_source(source: str, options: dict[str, Any], output: str | None, asked: Format) -> tuple[str, Listing]:
-    """Return the URI of the folder that a source names, or in which it is, and what it holds."""
+def _list_source(
+    source: str, options: dict[str, Any], output: str | None, asked: Format, looked_up: dict[str, bool]
+) -> tuple[str, Listing]:
+    """Return the URI of the folder that a source names, or in which it is, and what it holds.
+
+    Parameters
+    ----------
+    looked_up
+        Whether marks of tables are there, by URI: the same for all files of a folder.
+    """
     filesystem, path = resolve(source.removeprefix(PICTURES), options)
     path = os.path.normpath(path) if is_local(filesystem) else path.rstrip("/")
     try:
@@ -115,7 +124,8 @@ def _list_source(source: str, options: dict[str, Any], output: str | None, asked
     forms = formats_of(keys, "pictures" if source.startswith(PICTURES) else asked, path)
     passed += [PassedOver(uri_of(filesystem, key), Reason.OTHER_NAME) for key in keys if key not in forms]
     files = [_data_file(filesystem, key, found.infos[key], found.root, form) for key, form in forms.items()]
-    _refuse_tables(filesystem, found, files)
+    above = tables_above(found.root, _is_there(filesystem, looked_up), with_root=path in found.infos)
+    _refuse_tables(filesystem, dict(tables_below(found.root, found.infos)) | dict(above), files)
     named = [replace(each, uri=uri_of(filesystem, each.uri)) for each in passed]
     return uri_of(filesystem, found.root), Listing(tuple(files), tuple(named))
 
@@ -199,16 +209,38 @@ def _is_hidden(folder: str) -> bool:
     return folder.startswith(".") or (folder.startswith("_") and "=" not in folder)
 
 
-def _refuse_tables(filesystem: Any, found: _Found, files: list[DataFile]) -> None:
+def _is_there(filesystem: Any, looked_up: dict[str, bool]) -> Callable[[str], bool]:
+    def look_up(path: str) -> bool:
+        """Return whether a path is there; where its last name has a *, whether a path of its folder matches it."""
+        folder, _, name = path.rpartition("/")
+        if "*" not in name:
+            return bool(filesystem.exists(path))
+        try:
+            return any(each.endswith(name.strip("*")) for each in filesystem.ls(folder, detail=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def is_there(path: str) -> bool:
+        uri = uri_of(filesystem, path)
+        if uri not in looked_up:
+            try:
+                looked_up[uri] = with_retries(lambda: look_up(path))
+            except PermissionError:  # who may read one file need not be let in beside it
+                looked_up[uri] = False
+            except Exception as error:
+                raise failed(uri, "look at it", error) from error
+        return looked_up[uri]
+
+    return is_there
+
+
+def _refuse_tables(filesystem: Any, tables: dict[str, str], files: list[DataFile]) -> None:
     """Raise DatasetError where files belong to a table whose metadata say which of them count, and which rows."""
-    is_there = lambda path: with_retries(lambda: filesystem.exists(path))  # noqa: E731
-    tables = dict(tables_below(found.root, found.infos)) | dict(tables_above(found.root, is_there))
     for folder, name in sorted(tables.items()):
         table = uri_of(filesystem, folder)
         if any(file.uri.startswith(f"{table}/") for file in files):
-            raise DatasetError(
-                f"{table}: a {name} table, whose files may hold removed rows; {HOW_TO_READ[name].format(table=table)}"
-            )
+            article, remedy = "an" if name == "Iceberg" else "a", HOW_TO_READ[name].format(table=table)
+            raise DatasetError(f"{table}: {article} {name} table, whose files may hold removed rows; {remedy}")
 
 
 def _data_file(filesystem: Any, path: str, info: dict[str, Any], root: str, form: str) -> DataFile:

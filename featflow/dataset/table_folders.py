@@ -13,8 +13,8 @@ __all__ = ["HOW_TO_READ", "tables_above", "tables_below"]
 MARKS = {"/_delta_log/": "Delta", "/.hoodie/": "Hudi"}
 ICEBERG_METADATA = re.compile(r"/metadata/[^/]+\.metadata\.json$")
 HOW_TO_READ = {
-    "Delta": "write dataset.source: 'delta:{table}'",
-    "Iceberg": "write dataset.source: 'iceberg:CATALOG.NAMESPACE.TABLE'",
+    "Delta": "write dataset.source: 'delta:{table}', or featflow run 'delta:{table}'",
+    "Iceberg": "write dataset.source: 'iceberg:CATALOG.NAMESPACE.TABLE', or featflow run iceberg:...",
     "Hudi": "Hudi tables are not read, export the table as Parquet",
 }
 
@@ -37,16 +37,29 @@ def tables_below(root: str, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield path[: len(path) - len(metadata[0])], "Iceberg"
 
 
-def tables_above(root: str, is_there: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
-    """Yield folder and format of the table of which a folder is a partition.
+def tables_above(root: str, is_there: Callable[[str], bool], *, with_root: bool) -> Iterator[tuple[str, str]]:
+    """Yield folder and format of the table of which a folder is a partition, or the folder of data.
+
+    Parameters
+    ----------
+    is_there
+        Whether a path is there, or any path that a pattern matches.
+    with_root
+        Whether the folder itself may be the table, as that of a single file may.
 
     Examples
     --------
-    >>> list(tables_above("lake/t/day=1", lambda path: path == "lake/t/_delta_log"))
+    >>> list(tables_above("lake/t/day=1", lambda path: path == "lake/t/_delta_log", with_root=False))
     [('lake/t', 'Delta')]
+    >>> list(tables_above("lake/t/data", lambda path: path == "lake/t/metadata/*.metadata.json", with_root=False))
+    [('lake/t', 'Iceberg')]
     """
-    while "=" in root.rpartition("/")[2]:
+    marks = {mark.rstrip("/"): name for mark, name in MARKS.items()}
+    if with_root:
+        yield from ((root, name) for mark, name in marks.items() if is_there(root + mark))
+    while "=" in root.rpartition("/")[2] or root.rpartition("/")[2] == "data":
+        below = {"/metadata/*.metadata.json": "Iceberg"} if root.rpartition("/")[2] == "data" else {}
         root = root.rpartition("/")[0]
-        for mark, name in MARKS.items():
-            if is_there(root + mark.rstrip("/")):
-                yield root, name
+        yield from ((root, name) for mark, name in (marks | below).items() if is_there(root + mark))
+        if below:
+            return

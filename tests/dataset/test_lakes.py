@@ -156,6 +156,35 @@ class TestFiles:
             with pytest.raises(DatasetError, match=said):
                 opened(tmp_path / "lake/t/day=1")
 
+    @pytest.mark.parametrize(
+        ("mark", "file", "said"),
+        [
+            ("_delta_log/0.json", "a.parquet", "a Delta table.*featflow run 'delta:"),
+            ("_delta_log/0.json", "day=1/a.parquet", "a Delta table.*delta:"),
+            ("metadata/v1.metadata.json", "data/a.parquet", "an Iceberg table.*featflow run iceberg:"),
+            ("metadata/v1.metadata.json", "data/day=1/a.parquet", "an Iceberg table.*iceberg:"),
+            (".hoodie/hoodie.properties", "a.parquet", "a Hudi table"),
+        ],
+    )
+    def test_a_file_or_the_data_of_a_table_is_refused(self, tmp_path, mark, file, said):
+        write(tmp_path / "t" / file)
+        (tmp_path / "t" / mark).parent.mkdir(parents=True)
+        (tmp_path / "t" / mark).write_text("{}")
+        folder = (tmp_path / "t" / file).parent
+        for source in (f"t/{file}", str(folder / "*.parquet"), str(folder)):
+            with pytest.raises(DatasetError, match=said):
+                opened(tmp_path / source)
+
+    def test_tables_are_looked_for_once_a_folder(self, tmp_path, monkeypatch):
+        from fsspec.implementations.local import LocalFileSystem
+
+        asked, exists = [], LocalFileSystem.exists
+        monkeypatch.setattr(LocalFileSystem, "exists", lambda self, path, **_: asked.append(path) or exists(self, path))
+        for number in range(20):
+            write(tmp_path / "data" / f"{number}.parquet")
+        assert opened([str(tmp_path / "data" / f"{number}.parquet") for number in range(20)]).rows == 40
+        assert len([path for path in asked if path.endswith(("_delta_log", ".hoodie"))]) == 4
+
     def test_a_table_beside_what_is_read_disturbs_nobody(self, tmp_path):
         write(tmp_path / "plain" / "a.parquet")
         write(tmp_path / "t" / "_delta_log" / "checkpoint.parquet")

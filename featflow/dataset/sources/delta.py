@@ -6,6 +6,7 @@ their names or ids in files. It does not give row groups, so a file's footer is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -37,6 +38,7 @@ KNOWN_FEATURES = {
     "variantType-preview",
 }
 """Reader features whose tables are read as their protocol asks; columns of variants are skipped as all nested ones."""
+LOCAL = re.compile("^file:/+")
 MAPPED_ID, MAPPED_NAME = b"delta.columnMapping.id", b"delta.columnMapping.physicalName"
 
 
@@ -105,7 +107,7 @@ def _read(source: str, uri: str, options: DatasetOptions) -> Table:
     partitioned = set(metadata.partition_columns)
     names = _keys(schema, field_name if mode == "none" else _physical_name, partitioned)
     keys = _keys(schema, _physical_id, partitioned) if mode == "id" else names
-    deleted = _deleted_rows(opened, options) if "deletionVectors" in features else {}
+    deleted = _deleted_rows(opened) if "deletionVectors" in features else {}
     actions = pa.table(opened.get_add_actions())
     partitions = actions["partition"].to_pylist() if "partition" in actions.column_names else [{}] * len(actions)
     columns = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
@@ -114,9 +116,12 @@ def _read(source: str, uri: str, options: DatasetOptions) -> Table:
         place = unquote(path)
         at = same_uri(place, options.storage_options) if "://" in place or place[0] == "/" else f"{uri}/{place}"
         file = DataFile(at, size, IMMUTABLE, place=place)
-        entries.append(TableEntry(file, rows, deleted.get(at), values))
+        entries.append(TableEntry(file, rows, deleted.pop(_below(path, opened), None), values))
+    if deleted:
+        raise DatasetError(f"{source}: rows are deleted of {min(deleted)}, which is no file of the table; rewrite it")
     entries.sort(key=lambda entry: entry.file.uri)
-    return Table(source, opened.version(), schema, keys, names, tuple(entries))
+    alone = {name: (key,) for name, key in names.items()}
+    return Table(source, opened.version(), schema, keys, alone, tuple(entries))
 
 
 def _open(source: str, uri: str, options: DatasetOptions) -> Any:
@@ -126,8 +131,9 @@ def _open(source: str, uri: str, options: DatasetOptions) -> Any:
     if version is None or isinstance(version, int):
         return DeltaTable(uri, version=version, storage_options=store)
     opened, moment = DeltaTable(uri, storage_options=store), end_of(version)
+    times = {each.get("version"): each.get("timestamp") for each in opened.history()}  # right only before another load
     opened.load_as_version(moment)
-    made = opened.history(1)[0].get("timestamp")
+    made = times.get(opened.version())
     if made is not None and made > moment.timestamp() * 1000:  # the reader gives the first version for any time before
         raise DatasetError(f"{source}: the table is younger than {version}; check dataset.version")
     return opened
@@ -149,14 +155,22 @@ def _keys(schema: pa.Schema, part: Callable[[pa.Field], Any], partitioned: set[s
     return {name: keys[path] for name, path, _ in leaves(schema) if path in keys and path[0] not in partitioned}
 
 
-def _deleted_rows(opened: Any, options: DatasetOptions) -> dict[str, DeletedRows]:
-    """Return the deleted rows of the files that have any, by URI."""
+def _below(uri: str, opened: Any) -> str:
+    """Return a file's path below the table, or its whole path where it lies elsewhere.
+
+    The log and the reader spell a file's URI in different ways, and neither as the configuration spells the table's.
+    """
+    path, root = (LOCAL.sub("/", unquote(each)) for each in (uri, opened.table_uri))
+    return path.removeprefix(f"{root.rstrip('/')}/")
+
+
+def _deleted_rows(opened: Any) -> dict[str, DeletedRows]:
+    """Return the deleted rows of the files that have any, by path below the table."""
     deleted = {}
     for batch in opened.deletion_vectors():
         vectors = pa.record_batch(batch)
         for uri, kept in zip(vectors["filepath"].to_pylist(), vectors["selection_vector"], strict=True):
             positions = np.flatnonzero(~kept.values.to_numpy(zero_copy_only=False).astype(bool))
             if len(positions):
-                at = unquote(uri) if uri.startswith("file:") else uri
-                deleted[same_uri(at, options.storage_options)] = DeletedRows.of(positions)
+                deleted[_below(uri, opened)] = DeletedRows.of(positions)
     return deleted

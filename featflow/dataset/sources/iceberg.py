@@ -6,7 +6,7 @@ manifest entry speaks of every column, no footer is read; else the footer is, on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -97,8 +97,10 @@ def load_iceberg_catalog(name: str, properties: dict[str, Any]) -> Any:
     try:
         return with_retries(lambda: load_catalog(name, **texts))
     except (ValueError, NotInstalledError, ImportError) as error:
+        # The library speaks of an option of its own command, --uri, where nothing is configured.
+        said = "it has no type and no uri" if "--uri" in str(error) else described(error, properties)
         raise ConfigurationError(
-            f"Iceberg catalog '{name}': {described(error, properties)}; configure it in .pyiceberg.yaml, by "
+            f"Iceberg catalog '{name}': {said}; configure it in .pyiceberg.yaml, by "
             f"PYICEBERG_CATALOG__{name.upper()}__URI, or in dataset.catalog"
         ) from None
     except Exception as error:
@@ -119,7 +121,7 @@ def _read(source: str, table: Any, options: DatasetOptions, known: KnownDeletes)
     deleted, mapping = deleted_rows(tasks, table.io, known), table.name_mapping()
     files = IcebergFiles(table, projection, schema, options.storage_options, has_mapping=mapping is not None)
     entries = sorted((files.entry(task.file, deleted) for task in tasks), key=lambda entry: entry.file.uri)
-    names = {name: key for name, ids in keys.items() if (key := _mapped(mapping or (), ids))}
+    names = {name: found for name, ids in keys.items() if (found := tuple(_mapped(mapping or (), ids)))}
     return Table(source, snapshot.snapshot_id, schema, keys, names, tuple(entries))
 
 
@@ -139,13 +141,12 @@ def _snapshot(source: str, table: Any, options: DatasetOptions) -> Any:
     return snapshot
 
 
-def _mapped(mapping: Iterable[Any], ids: Key) -> tuple[str, ...]:
-    """Return the names of a field in files without field ids; empty where the table maps none to it."""
+def _mapped(mapping: Iterable[Any], ids: Key) -> Iterator[tuple[str, ...]]:
+    """Yield the names that a field may have in files without field ids, earlier ones and those of today."""
     for each in mapping:
-        if each.field_id == ids[0] and each.names:
-            below = _mapped(each.fields, ids[1:]) if len(ids) > 1 else ()
-            return (each.names[0], *below) if len(ids) == 1 or below else ()
-    return ()
+        if each.field_id == ids[0]:
+            below = _mapped(each.fields, ids[1:]) if len(ids) > 1 else [()]
+            yield from ((name, *inner) for inner in below for name in each.names)
 
 
 def _small_strings(schema: pa.Schema) -> pa.Schema:

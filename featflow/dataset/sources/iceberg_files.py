@@ -21,6 +21,9 @@ from featflow.errors import SchemaError
 
 __all__ = ["IcebergFiles"]
 
+CREDENTIALS = {"anon", "key", "profile", "secret", "token"}
+"""Options of S3 that say who one is."""
+
 
 @dataclass(frozen=True)
 class IcebergFiles:
@@ -38,7 +41,7 @@ class IcebergFiles:
 
     @cached_property
     def lent(self) -> dict[str, Any]:
-        """Options of the filesystem that the catalog gives for the table's location; empty if it gives none."""
+        """The dataset's storage options with those that the catalog gives for the table's location; empty if none."""
         from pyiceberg.io.fsspec import FsspecFileIO  # noqa: PLC0415
 
         uri = urlsplit(self.table.location())
@@ -48,7 +51,7 @@ class IcebergFiles:
         given = FsspecFileIO(properties).get_fs(uri.scheme or "file", uri.hostname).storage_options
         clients = {key: value for key, value in (given.get("client_kwargs") or {}).items() if value is not None}
         lent = {key: value for key, value in given.items() if value not in (None, {})} | {"client_kwargs": clients}
-        return lent if uri.scheme not in {"", "file"} else {}
+        return _over(self.options, lent, uri.scheme) if uri.scheme not in {"", "file"} else {}
 
     @cached_property
     def root(self) -> str:
@@ -109,6 +112,15 @@ class IcebergFiles:
             if isinstance(each.transform, IdentityTransform) and name is not None:
                 constants[name] = _python_value(file.partition[index], kinds.get(tuple(name.split("."))))
         return constants
+
+
+def _over(options: dict[str, Any], lent: dict[str, Any], scheme: str) -> dict[str, Any]:
+    """Return storage options in which lent ones go before one's own; credentials of both are not mixed."""
+    lends = "key" in lent or "aws_access_key_id" in lent.get("client_kwargs", {})
+    own = options | options.get(scheme, {})
+    own = {key: value for key, value in own.items() if key != scheme and not (lends and key in CREDENTIALS)}
+    inner = {key: own[key] | value for key, value in lent.items() if isinstance(value, dict) and key in own}
+    return own | lent | inner
 
 
 def _python_value(value: Any, kind: pa.DataType | None) -> Any:

@@ -86,7 +86,8 @@ class FootersInTable:
         keys = self._table.keys
         places = dict(field_keys(footer.schema, field_id if self._by_id else field_name))
         if self._by_id and not places and footer.schema.names:
-            keys, places = self._table.names, dict(field_keys(footer.schema, field_name))
+            places = dict(field_keys(footer.schema, field_name))
+            keys = {name: next(filter(places.__contains__, each), each[0]) for name, each in self._table.names.items()}
             if not keys:
                 raise SchemaError(
                     f"{footer.file.uri}: its columns have no field ids, and the table has no name mapping "

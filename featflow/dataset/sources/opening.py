@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,8 +16,8 @@ from featflow.dataset.sources.delta import open_delta
 from featflow.dataset.sources.iceberg import open_iceberg
 from featflow.dataset.sources.in_table import FootersInTable
 from featflow.dataset.sources.table import Table, TableEntry
-from featflow.errors import ConfigurationError
-from featflow.storage.filesystems import failed, resolve
+from featflow.errors import ConfigurationError, DatasetError
+from featflow.storage.filesystems import failed, is_local, resolve, uri_of
 from featflow.storage.retries import with_retries
 
 __all__ = ["FORMATS", "is_table", "named_sources", "open_tables", "read_footers", "table_files"]
@@ -36,16 +38,32 @@ def is_table(source: str) -> bool:
 
 
 def named_sources(options: DatasetOptions) -> list[str]:
-    """Return a dataset's sources; with ``table_format: auto`` folders that are Delta tables are named as such.
+    """Return a dataset's sources, each table once, however often and in whatever spelling it is named.
+
+    With ``table_format: auto`` folders that are Delta tables are named as such.
 
     Raises
     ------
+    ConfigurationError
+        A table's URI names no storage.
     InfrastructureError
         Storage did not answer.
     """
-    if options.table_format is None:
-        return options.source
-    return [f"delta:{source}" if _is_delta(source, options) else source for source in options.source]
+    named = options.source
+    if options.table_format is not None:
+        named = [f"delta:{source}" if _is_delta(source, options) else source for source in named]
+    first: dict[str, str] = {}
+    for source in named:
+        first.setdefault(
+            _location(source.removeprefix("delta:"), options) if source.startswith("delta:") else source, source
+        )
+    return list(first.values())
+
+
+def _location(uri: str, options: DatasetOptions) -> str:
+    """Return where a table or a file is, the same for all its spellings and links to it."""
+    filesystem, path = resolve(uri, options.storage_options)
+    return os.path.realpath(path) if is_local(filesystem) else uri_of(filesystem, path.rstrip("/"))
 
 
 def _is_delta(source: str, options: DatasetOptions) -> bool:
@@ -105,21 +123,40 @@ def read_footers(
 ) -> list[Footer | FooterFault]:
     """Return the footers of files, those of tables' files as the tables read them.
 
+    Parameters
+    ----------
+    files
+        Plain files, and after them those of tables in the order of `table_files`.
+
     Raises
     ------
     DatasetError
-        A footer contradicts a table's metadata.
+        A footer contradicts a table's metadata, or a plain source names a file of a table.
     InfrastructureError
         Storage did not answer.
     """
-    readers = [(table, FootersInTable(table)) for table in tables]
-    listed = {entry.file.uri: (entry, reader) for table, reader in readers for entry in table.entries}
-    footers.add(entry.footer for entry, _ in listed.values() if entry.footer)
+    listed = [(entry, reader) for table in tables for reader in [FootersInTable(table)] for entry in table.entries]
+    plain = files[: len(files) - len(listed)]
+    _refuse_files_of_tables(plain, files[len(plain) :], options)
+    times = Counter(entry.file.uri for entry, _ in listed)  # tables may share files, and each has its own columns
+    footers.add(entry.footer for entry, _ in listed if entry.footer and times[entry.file.uri] == 1)
     outcomes = footers.read(files, options.storage_options)
-    return [_in_table(outcome, *listed.get(outcome.file.uri, (None, None))) for outcome in outcomes]
+    pairs = zip(outcomes[len(plain) :], listed, strict=True)
+    in_tables = (_in_table(outcome, entry, table, times) for outcome, (entry, table) in pairs)
+    return [*outcomes[: len(plain)], *in_tables]
 
 
 def _in_table(
-    outcome: Footer | FooterFault, entry: TableEntry | None, table: FootersInTable | None
+    outcome: Footer | FooterFault, entry: TableEntry, table: FootersInTable, times: Counter[str]
 ) -> Footer | FooterFault:
-    return table.of(outcome, entry) if isinstance(outcome, Footer) and entry and table else outcome
+    if entry.footer and times[entry.file.uri] > 1:
+        return table.of(replace(entry.footer, file=outcome.file), entry)
+    return table.of(outcome, entry) if isinstance(outcome, Footer) else outcome
+
+
+def _refuse_files_of_tables(plain: Sequence[DataFile], files: Sequence[DataFile], options: DatasetOptions) -> None:
+    """Raise DatasetError where a plain source names a file of a table that is read as well."""
+    held = {_location(file.uri, options) for file in files} if plain else set()
+    for file in plain:
+        if held and _location(file.uri, options) in held:
+            raise DatasetError(f"{file.uri}: a file of a table that is read as well; remove one of the two sources")

@@ -49,8 +49,8 @@ class Table:
     """Its columns."""
     keys: Mapping[str, Key]
     """Key of each column in files, by dotted name, without those that no file holds."""
-    names: Mapping[str, Key]
-    """Names of each column in files that have no field ids."""
+    names: Mapping[str, tuple[Key, ...]]
+    """Names that each column may have in files that have no field ids."""
     entries: tuple[TableEntry, ...]
     """Its data files, sorted by URI."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from featflow.dataset.sources.iceberg import load_iceberg_catalog
 from featflow.dataset.sources.storage import failure, iceberg_options
 from featflow.errors import ConfigurationError, FeatflowError
 from featflow.export.tables.rows import RUN_ID, Appended, chosen, parts, schema_of
+from featflow.storage.references import resolve_references
 from featflow.storage.run import Run, open_run
 
 __all__ = ["export_iceberg"]
@@ -27,7 +29,7 @@ def export_iceberg(
     tables
         Names of tables; all by default.
     catalog
-        Properties of the catalog beside pyiceberg's own configuration.
+        Properties of the catalog beside pyiceberg's own configuration; references in them are resolved.
 
     Raises
     ------
@@ -42,8 +44,11 @@ def export_iceberg(
     name, _, namespace = to.partition(".")
     if not name or not namespace:
         raise ConfigurationError(f"{to}: write CATALOG.NAMESPACE, where the tables are to be")
-    properties = iceberg_options(run.store.options) | (catalog or {})
-    loaded = load_iceberg_catalog(name, properties)
+    try:
+        properties = iceberg_options(run.store.options) | resolve_references(catalog or {})
+        loaded = load_iceberg_catalog(name, properties)
+    except FeatflowError as error:
+        raise _said_for_export(error) from None
     rows = {}
     for table in chosen(run, tables):
         try:
@@ -52,8 +57,15 @@ def export_iceberg(
         except FeatflowError:
             raise
         except Exception as error:
-            raise failure(f"{to}.{table}", error, properties) from error
+            raise _said_for_export(failure(f"{to}.{table}", error, properties)) from error
     return Appended(run.run_id, to, rows)
+
+
+def _said_for_export(error: FeatflowError) -> FeatflowError:
+    """Return an error of reading tables as one of writing them, where no configuration of a dataset is."""
+    text = str(error).replace("check dataset.source", "check --to and --catalog")
+    text = text.replace("dataset.storage_options, dataset.catalog", "--catalog")
+    return type(error)(re.sub(r"dataset\.(catalog|storage_options)\b", "--catalog", text))
 
 
 def _append(run: Run, name: str, catalog: Any, identifier: str) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -105,6 +107,35 @@ def test_rows_of_deletion_vectors_are_left_out(lake, tmp_path, kind):
     check_profile(first, kept)
     log.delete_rows(path, [0, 7, 8, 100, 299], kind)
     assert check(lake, tmp_path).manifest["shards"]["reused"] == 1
+
+
+@pytest.mark.parametrize("spelled", ["{}/../lake folder/t", "{}//t", "{}/../link/t", "{}/t/", "file://{}/t"])
+def test_rows_are_deleted_however_the_table_is_spelled(tmp_path, spelled):
+    folder = tmp_path / "lake folder"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    texts = ["a b", "x/y", "ü=1", "100%", "a%20b"]
+    write(str(folder / "t"), pa.table({"x": list(range(10)), "key": texts * 2}), partition_by=["key"])
+    log = DeltaLog(folder / "t")
+    log.protocol("deletionVectors")
+    for path in log.adds():
+        log.delete_rows(path, [0], "i")
+    done = run(f"delta:{spelled.format(folder)}", tmp_path / "out")
+    check_profile(done, delta_rows(str(folder / "t")))
+    assert done.manifest["rows"]["read"] == 5
+
+
+def test_deleted_rows_of_no_file_of_the_table_are_refused(lake, tmp_path, monkeypatch):
+    write(lake, rows(5))
+    log = DeltaLog(lake)
+    log.protocol("deletionVectors")
+    log.delete_rows(next(iter(log.adds())), [0], "i")
+    table = deltalake.DeltaTable(lake)
+    (vector,) = (pa.record_batch(each) for each in table.deletion_vectors())
+    moved = vector.set_column(0, "filepath", pa.array([f"{table.table_uri}other.parquet"]))
+    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", lambda _: iter([moved]))
+    with pytest.raises(DatasetError, match=r"rows are deleted of other\.parquet"):
+        night(lake, tmp_path)
 
 
 def test_deleted_rows_over_several_row_groups_and_batches(lake, tmp_path):
@@ -221,6 +252,46 @@ def test_several_sources(lake, tmp_path):
         run([f"delta:{lake}", f"delta:{other}"], tmp_path / "out", version=0)
 
 
+def test_a_table_counts_once_however_it_is_named(lake, tmp_path):
+    write(lake, rows(50))
+    (tmp_path / "link").symlink_to(lake)
+    named = [f"delta:{lake}", f"delta:{lake}/", f"delta:file://{lake}", f"delta:{tmp_path}/link"]
+    done = run(named, tmp_path / "out")
+    check_profile(done, delta_rows(lake))
+    assert run([f"{lake}/", lake], tmp_path / "auto", table_format="auto").manifest["rows"]["read"] == 50
+
+
+def test_a_file_of_a_table_is_no_second_source(lake, tmp_path):
+    write(lake, rows(50))
+    plain = tmp_path / "plain.parquet"
+    pq.write_table(rows(50), plain)
+    log = DeltaLog(lake)
+    (add,) = log.adds().values()
+    log.commit({"add": add | {"path": plain.as_uri(), "size": plain.stat().st_size}})
+    (tmp_path / "link.parquet").symlink_to(plain)
+    for source in (plain, tmp_path / "link.parquet"):
+        with pytest.raises(DatasetError, match="a file of a table that is read as well"):
+            run([str(source), f"delta:{lake}"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_tables_that_share_a_file_have_their_own_deleted_rows(lake, tmp_path, order):
+    write(lake, rows(50))
+    clone = tmp_path / "clone"
+    shutil.copytree(f"{lake}/_delta_log", clone / "_delta_log")
+    log = DeltaLog(clone)
+    ((path, add),) = log.adds().items()
+    shared = (tmp_path / "lake" / path).as_uri()
+    log.commit({"remove": {"path": path, "deletionTimestamp": 1, "dataChange": True}}, {"add": add | {"path": shared}})
+    log.protocol("deletionVectors")
+    log.delete_rows(shared, [0, 1, 2], "i")
+    done = run([f"delta:{lake}", f"delta:{clone}"][::order], tmp_path / "out")
+    kept = pa.concat_tables([rows(50), rows(50).slice(3)])
+    read = {row["column"]: row["mean"] for row in done.table("profile").to_dicts()}
+    assert done.manifest["rows"]["read"] == 97
+    assert read["count"] == pytest.approx(sum(kept["count"].to_pylist()) / 97)
+
+
 def test_a_plain_file_keeps_the_name_of_its_states(tmp_path):
     file = DataFile("/lake/a.parquet", 7, "1.5", (("day", "1"),), "a.parquet")
     expected = "DataFile(uri='/lake/a.parquet', size=7, version='1.5', partitions=(('day', '1'),), place='a.parquet')"
@@ -237,6 +308,25 @@ def test_earlier_versions(lake, tmp_path):
         night(lake, tmp_path, version=7)
     with pytest.raises(DatasetError, match="younger than 1999"):
         night(lake, tmp_path, version=datetime(1999, 1, 1, tzinfo=UTC))
+
+
+def test_a_moment_between_two_commits(lake, tmp_path):
+    start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+    for version, count in enumerate((5, 3, 2)):
+        write(lake, rows(count), mode="append")
+        path = tmp_path / f"lake/_delta_log/{version:020d}.json"
+        actions = [json.loads(line) for line in path.read_text().splitlines()]
+        for action in actions:
+            if "commitInfo" in action:
+                action["commitInfo"]["timestamp"] = (start + 60 * version) * 1000
+        path.write_text("\n".join(map(json.dumps, actions)) + "\n")
+        os.utime(path, (start + 60 * version,) * 2)
+    for version, count in enumerate((5, 8, 10)):
+        moment = datetime.fromtimestamp(start + 60 * version + 30, UTC)
+        done = night(lake, tmp_path, f"at {version}", version=moment)
+        assert (done.manifest["sources"][0]["version"], done.manifest["rows"]["read"]) == (version, count)
+    with pytest.raises(DatasetError, match="younger than"):
+        night(lake, tmp_path, version=datetime.fromtimestamp(start - 1, UTC))
 
 
 def test_what_cannot_be_read_is_refused_by_name(lake, tmp_path, monkeypatch):

@@ -200,6 +200,25 @@ def test_files_without_field_ids_by_name_mapping(lake, tmp_path):
     lake.check()
 
 
+def test_every_name_that_a_mapping_gives_a_column_is_looked_for(lake, tmp_path):
+    inner = pa.struct([("u", pa.int64())])
+    table = lake.create(pa.schema([("a", pa.int64()), ("s", inner)]))
+
+    def move_in(**columns):
+        path = tmp_path / f"lake/{'-'.join(columns)}.parquet"
+        pq.write_table(pa.table(columns), path)
+        table.add_files([str(path)])
+
+    move_in(a=[1, 2, 2], s=[{"u": 1}, {"u": 2}, {"u": 3}])
+    with table.update_schema() as update:
+        update.rename_column("a", "b")
+        update.rename_column("s.u", "v")
+        update.rename_column("s", "t")
+    move_in(b=[7, 8], t=[{"v": 4}, {"v": 5}])
+    done = lake.check()
+    assert {row["column"]: row["missing"] for row in done.table("profile").to_dicts()} == {"b": 0, "t.v": 0}
+
+
 def add_file(table, piece, **description):
     """Commit a file whose manifest entry says no more of its content than this."""
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat

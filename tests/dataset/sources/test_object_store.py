@@ -7,10 +7,13 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pyarrow as pa
 import pytest
 from faulty_proxy import faulty_proxy
-from lake_tables import check_profile, delete_positions, delta_rows, rows, run, sql_catalog
+from lake_tables import DeltaLog, check_profile, delete_positions, delta_rows, rows, run, sql_catalog
 
+from featflow.dataset.dataset import open_dataset
+from featflow.dataset.options import DatasetOptions
 from featflow.dataset.sources.storage import delta_options, iceberg_options
 
 
@@ -49,6 +52,23 @@ def test_a_night_of_a_delta_table_asks_for_new_files_only(moto_options, counted,
     assert all(counts[file] for file in new)
     check_profile(second, delta_rows(uri, storage_options=store))
     assert second.table("profile").equals(night("whole").table("profile"), null_equal=True)
+
+
+def test_rows_are_deleted_of_a_delta_table_whose_paths_hold_any_text(moto_options, tmp_path):
+    deltalake = pytest.importorskip("deltalake")
+    fsspec = pytest.importorskip("fsspec")
+    uri, store, log = "s3://lake/sp ace/t", delta_options(moto_options), DeltaLog(tmp_path)
+    table = pa.table({"x": list(range(10)), "key": ["a b", "x/y", "ü=1", "100%", "a%20b"] * 2})
+    deltalake.write_deltalake(uri, table, storage_options=store, partition_by=["key"])
+    bucket = fsspec.filesystem("s3", **moto_options)
+    bucket.get(f"{uri}/_delta_log/", f"{tmp_path}/_delta_log/", recursive=True)
+    log.protocol("deletionVectors")
+    for path in log.adds():
+        log.delete_rows(path, [0], "i")
+    bucket.put(f"{tmp_path}/_delta_log/", f"{uri}/_delta_log/", recursive=True)
+    done = run(f"delta:{uri}", tmp_path / "out", storage_options=moto_options)
+    check_profile(done, delta_rows(uri, storage_options=store))
+    assert done.manifest["rows"]["read"] == 5
 
 
 def test_a_night_of_an_iceberg_table_asks_for_new_files_only(moto_options, counted, tmp_path):
@@ -120,3 +140,21 @@ def test_credentials_that_a_catalog_lends_read_the_files_and_are_written_nowhere
         content = b"" if path.is_dir() else path.read_bytes()
         assert lent["s3.secret-access-key"].encode() not in content, path
         assert b"of the catalog" not in content, path
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_credentials_that_a_catalog_lends_leave_other_options_as_they_are(moto_options, tmp_path, below):
+    pytest.importorskip("pyiceberg")
+    lent = iceberg_options(moto_options) | {"s3.region": "us-east-1"}
+    catalog, _ = sql_catalog(tmp_path / "catalog", "s3://lake/kept", **lent)
+    catalog.create_table("ns.flights", schema=rows(1).schema).append(rows(10))
+    own = {"default_block_size": 2**20, "key": "another", "client_kwargs": {"verify": False}}
+    with rest_catalog(catalog.load_table("ns.flights"), lent) as properties:
+        options = {"source": "iceberg:rest.ns.flights", "catalog": properties}
+        dataset = open_dataset(DatasetOptions(**options, storage_options={"s3": own} if below else own))
+    (used,) = (shard.file.options for shard in dataset.shards)
+    assert used["default_block_size"] == 2**20
+    assert used["client_kwargs"]["verify"] is False
+    assert used["client_kwargs"]["endpoint_url"] == lent["s3.endpoint"]
+    assert used["client_kwargs"]["aws_access_key_id"] == lent["s3.access-key-id"]
+    assert "key" not in used  # of another account

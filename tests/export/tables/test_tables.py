@@ -91,6 +91,26 @@ def test_the_commands(two_runs, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "out/delta/profile/_delta_log").is_dir()
 
 
+def test_a_catalog_by_options_of_the_command(two_runs, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pyiceberg")
+    _, properties = sql_catalog(tmp_path / "lake")
+    monkeypatch.setenv("OF_A_TEST", properties.pop("uri"))
+    options = [f"--catalog={key}={value}" for key, value in (properties | {"uri": "${env:OF_A_TEST}"}).items()]
+    arguments = ["export", "iceberg", str(tmp_path / "out"), "--to", "unnamed.results", "--table", "profile"]
+    app([*arguments, *options, "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["rows"] == {"profile": 7}
+    for more, said in (
+        ([], "'unnamed': it has no type and no uri; .* or in --catalog$"),
+        (["--catalog=uri"], "--catalog: write KEY=VALUE"),
+        (["--catalog=type=made up"], "--catalog"),
+        (["--catalog=uri=${env:NO_SUCH_VARIABLE}"], r"^--catalog\.uri: "),
+    ):
+        with pytest.raises(ConfigurationError, match=said) as caught:
+            app([*arguments, *more], standalone_mode=False)
+        assert "dataset." not in str(caught.value)
+        assert "--uri" not in str(caught.value)
+
+
 def test_delta_tables_on_an_object_store(two_runs, moto_options, monkeypatch):
     pytest.importorskip("deltalake")
     for name, value in delta_options(moto_options).items():
