@@ -18,6 +18,7 @@ __all__ = [
     "format_of",
     "formats_of",
     "nothing_there",
+    "uncompressed",
 ]
 
 Format = Literal["auto", "parquet", "csv", "json", "arrow"]
@@ -61,10 +62,22 @@ def format_of(path: str) -> str | None:
     >>> format_of("air.CSV.gz"), format_of("a.feather"), format_of("notes.txt"), format_of("cat.jpg")
     ('csv', 'arrow', None, None)
     """
+    name = uncompressed(path)
+    return next((each for each, known in SUFFIXES.items() if name.endswith(known) and each != "pictures"), None)
+
+
+def uncompressed(path: str) -> str:
+    """Return a path in lower case, less what says that it is compressed.
+
+    Examples
+    --------
+    >>> uncompressed("my.tables/Air.TSV.gz")
+    'my.tables/air.tsv'
+    """
     name = path.lower()
     for suffix in COMPRESSIONS:
         name = name.removesuffix(suffix)
-    return next((each for each, known in SUFFIXES.items() if name.endswith(known) and each != "pictures"), None)
+    return name
 
 
 def formats_of(paths: Sequence[str], asked: Format | Literal["pictures"], named: str = "") -> dict[str, str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from featflow.dataset.csv_tables import CsvTable, FormatFault
 from featflow.dataset.files import DataFile
-from featflow.dataset.formats import COMPRESSIONS
+from featflow.dataset.formats import COMPRESSIONS, uncompressed
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.text_types import ALL_CHAINS, TIME_CHAINS, Chain, TextColumn, is_text, parsed
 from featflow.dataset.typed_tables import arrow_batches, json_as_parquet, unstorable
@@ -101,7 +101,7 @@ def _typed(array: pa.Array, kind: pa.DataType, table: _RawTable, options: Datase
 @contextmanager
 def _open(path: Path, file: DataFile, options: DatasetOptions) -> Iterator[_RawTable]:
     if file.format == "csv":
-        tabs = ".tsv" in file.uri.lower() or ".tab" in file.uri.lower()
+        tabs = uncompressed(file.uri).endswith((".tsv", ".tab"))
         csv = CsvTable.open(path, options.csv, tabs=tabs)
         schema = pa.schema([(name, pa.string()) for name in csv.names])
         yield _RawTable(schema, csv.batches(), ALL_CHAINS, csv.decimal, blank_is_missing=True)

@@ -108,6 +108,18 @@ def test_cells(text, expected, tmp_path):
     assert [type(v) for values in shown.values() for v in values] == [type(v) for e in expected.values() for v in e]
 
 
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("my.tables/air.csv", 2), ("a.tab.csv.gz", 2), ("b.tsv/a.csv", 2), ("a.TSV", 1), ("a.csv/a.tab.gz", 1)],
+)
+def test_the_suffix_of_the_name_alone_says_tabs(name, columns, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    text = b"a,b\n1,2\n"
+    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert read(opened(path, tmp_path / "out")).num_columns == columns
+
+
 def test_types_are_those_of_all_files(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text("x,code,note\n1,01234,NA\n2,05678,\n")
