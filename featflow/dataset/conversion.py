@@ -34,7 +34,7 @@ FOLDER = "states/converted"
 """Where converted files are, below the output."""
 TYPES = f"{FOLDER}/types.arrow"
 """Types of the columns of each file, or what is wrong with it, by what decides them."""
-RULES = 1
+RULES = 2
 """Version of the rules by which files are converted; another converts all again."""
 GROUP_ROWS, GROUP_BYTES = 2**20, 2**27
 """Rows and bytes of a row group, the fewer: as many rows as pyarrow takes by default, and few enough for a task."""

@@ -106,6 +106,8 @@ def _present(cells: pa.Array, null_values: Sequence[str]) -> pa.Array:
 def _cast(values: pa.Array, kind: pa.DataType, decimal: str) -> pa.Array | None:
     """Return values of a type; None where some text is none."""
     if pa.types.is_floating(kind) and decimal != ".":
+        if _any(pc.match_substring(values, ".")):
+            return None  # perhaps between thousands
         values = pc.replace_substring(values, decimal, ".")
     try:
         if pa.types.is_time(kind):
