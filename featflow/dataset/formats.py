@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Literal
 
@@ -17,6 +18,7 @@ __all__ = [
     "Format",
     "format_of",
     "formats_of",
+    "name_of_data",
     "nothing_there",
     "uncompressed",
 ]
@@ -46,6 +48,8 @@ NAMES = {
 """Formats, as messages name them."""
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 """What may follow the suffix of a text, and Arrow's name of it."""
+ENDS = "|".join(re.escape(name) for known in SUFFIXES.values() for name in known)
+DATA_SUFFIX = re.compile(rf"({ENDS})({'|'.join(map(re.escape, COMPRESSIONS))})?$", re.IGNORECASE)
 PICTURES = "pictures:"
 """Prefix of a source that is a folder of pictures."""
 IMAGE, KEY = "picture", "path"
@@ -78,6 +82,17 @@ def uncompressed(path: str) -> str:
     for suffix in COMPRESSIONS:
         name = name.removesuffix(suffix)
     return name
+
+
+def name_of_data(name: str) -> str:
+    """Return a file's name less what says its format and compression.
+
+    Examples
+    --------
+    >>> name_of_data("air.2025.CSV.gz"), name_of_data("notes.txt")
+    ('air.2025', 'notes.txt')
+    """
+    return DATA_SUFFIX.sub("", name)
 
 
 def formats_of(paths: Sequence[str], asked: Format | Literal["pictures"], named: str = "") -> dict[str, str]:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import featflow
 from featflow.cli.main import app
+from featflow.config import load
 from featflow.dataset import conversion, pictures
 from featflow.dataset.conversion import FOLDER
 from featflow.dataset.formats import SUFFIXES
@@ -114,6 +115,43 @@ def test_two_commands_from_csv_to_a_report(tmp_path, monkeypatch):
     assert reported.exit_code == 0, reported.output
     assert "What tells about" in ran.output
     assert (tmp_path / "report.html").read_text().count("target") > 10
+
+
+def test_other_data_of_the_same_name_have_no_default_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_csv(FLAT, tmp_path / folder / "sales.csv")
+    targets = ["--set", "dataset.targets=target"]
+    for source in ("a/sales.csv", f"{tmp_path}/a/./sales.csv"):
+        ran = CliRunner().invoke(app, ["run", source, *targets])
+        assert ran.exit_code == 0, ran.output
+    refused = CliRunner().invoke(app, ["run", "b/sales.csv", *targets])
+    assert isinstance(refused.exception, ConfigurationError)
+    assert "featflow-sales holds runs of" in str(refused.exception)
+    assert "add --set output=FOLDER" in str(refused.exception)
+    elsewhere = CliRunner().invoke(app, ["run", "b/sales.csv", *targets, "--set", "output=other"])
+    assert elsewhere.exit_code == 0, elsewhere.output
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("air.csv", "featflow-air"),
+        ("s3://lake/Air.2026.CSV.gz", "featflow-Air-2026"),
+        ("s3://lake/flights/", "featflow-flights"),
+        ("lake/flights/**/*.parquet", "featflow-flights"),
+        ("lake/air-*.csv", "featflow-air"),
+        ("iceberg:shop.lake.sales", "featflow-lake-sales"),
+        ("iceberg:shop.lake.refunds", "featflow-lake-refunds"),
+        ("delta:s3://lake/sales", "featflow-sales"),
+        ("pictures:./holiday", "featflow-holiday"),
+        ("pictures:holiday", "featflow-holiday"),
+        ("*.csv", "featflow-data"),
+    ],
+)
+def test_the_default_output_has_the_name_of_the_data(source, output):
+    assert load(source).output == output
 
 
 def write_pictures(root: Path, pictures: int) -> str:
