@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path, PurePath
 
-from featflow.dataset.formats import PICTURES, format_of, name_of_data
+from featflow.dataset.formats import PICTURES, SUFFIXES, format_of, name_of_data
 from featflow.errors import ConfigurationError, DatasetError
 
 __all__ = ["check_default_output", "is_data", "read_text"]
@@ -98,6 +98,10 @@ def read_text(path: str) -> str:
         raise ConfigurationError(f"{path}: cannot read the configuration: {reason}") from None
     if data.startswith(MAGIC) or path.lower().endswith(DATA):
         raise ConfigurationError(f"{path} is data, not a configuration; {_write(path)}")
+    if path.lower().endswith(SUFFIXES["pictures"]):
+        raise ConfigurationError(
+            f"{path} is a picture, not a configuration; give its folder: {PICTURES}{PurePath(path).parent}"
+        )
     if len(data) > MOST_BYTES:
         raise ConfigurationError(f"{path} is larger than {MOST_BYTES:,} bytes: it is no configuration")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -78,7 +78,7 @@ class _Conversion:
         with suppress(FileNotFoundError, DamagedError):  # files are then looked at again
             for row in store.read_arrow(TYPES).to_pylist():
                 schema = row["types"] and pa.ipc.read_schema(pa.py_buffer(row["types"]))
-                self._known[row["reading"]] = schema or row["fault"]
+                self._known[row["reading"]] = row["fault"] if schema is None else schema
         self._before = set(self._known)
 
     def types(self, file: DataFile) -> pa.Schema | str:

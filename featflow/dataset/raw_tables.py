@@ -61,6 +61,10 @@ def types(path: Path, file: DataFile, options: DatasetOptions) -> pa.Schema:
             found = [pa.field(f.name, told[f.name].type if f.name in told else f.type) for f in table.schema]
         else:
             found = list(table.schema)
+    names = [field.name for field in found]
+    repeated = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if repeated is not None:
+        raise FormatFault(f"it has two columns named '{repeated}'; rename one of them")
     fault = unstorable(pa.schema(found))
     if fault:
         raise FormatFault(fault)

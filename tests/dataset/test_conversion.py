@@ -226,12 +226,37 @@ def test_json_lines(tmp_path):
         ('[{"a": 1}]', "one JSON array"),
         ('{"a": 1}\n5\n', "line 2 is no JSON object"),
         ("", "the file is empty"),
+        ('{"a": [9223372036854775808]}\n', "an integer of more than 64 bits"),
     ],
 )
 def test_odd_json_is_told_by_line(text, message, tmp_path):
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(DatasetError, match=message):
         opened(tmp_path / "a.jsonl", tmp_path / "out")
+
+
+def test_integers_of_more_than_64_bits_keep_their_digits(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 9223372036854775808, "b": 3}\n')
+    assert read(opened(tmp_path / "a.jsonl", tmp_path / "out"))["a"].to_pylist() == ["1", "9223372036854775808"]
+
+
+def write_arrow(table: pa.Table, path: Path) -> None:
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+def test_two_columns_of_an_arrow_file_have_one_name(tmp_path):
+    write_arrow(pa.table([[1, 2], [3, 4]], names=["a", "a"]), tmp_path / "a.arrow")
+    with pytest.raises(DatasetError, match="two columns named 'a'; rename one"):
+        opened(tmp_path / "a.arrow", tmp_path / "out")
+
+
+def test_an_arrow_file_without_columns_is_known_in_the_next_night(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_arrow(pa.table({}), tmp_path / "data" / "a.arrow")
+    write_arrow(pa.table({"z": [1]}), tmp_path / "data" / "b.arrow")
+    nights = [opened(tmp_path / "data", tmp_path / "out") for _ in range(2)]
+    assert [read(night).to_pydict() for night in nights] == [{"z": [1]}] * 2
 
 
 def test_arrow_files_and_streams_keep_their_types(tmp_path):
