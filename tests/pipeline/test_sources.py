@@ -21,7 +21,10 @@ from featflow.cli.main import app
 from featflow.config import load
 from featflow.dataset import conversion, pictures
 from featflow.dataset.conversion import FOLDER
+from featflow.dataset.files import DataFile
 from featflow.dataset.formats import SUFFIXES
+from featflow.dataset.listing import list_data_files
+from featflow.dataset.pictures import picture_tables
 from featflow.errors import BadDataError, ConfigurationError, DatasetError
 from featflow.export.feast.repository import export_feast
 from featflow.pipeline import garbage
@@ -200,6 +203,33 @@ def test_a_picture_that_changes_makes_its_part_anew(tmp_path, monkeypatch):
     moved = featflow.run(f"pictures:{copy}", **options | {"output": tmp_path / "other"})
     last = featflow.run(source, **options)
     assert moved.table("profile").equals(last.table("profile"))
+
+
+def listed(folder: Path, store: Store) -> list[DataFile]:
+    files = list_data_files([f"pictures:{folder}"], {}).files
+    return picture_tables(files, store, FOLDER)
+
+
+def test_each_table_has_pictures_of_all_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MEAN_ROWS", 32)
+    for number in range(400):
+        path = tmp_path / "pets" / ("cats", "dogs")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"none")
+    tables = [pq.read_table(file.readable) for file in listed(tmp_path / "pets", Store(str(tmp_path / "out")))]
+    large = [table["folder"].to_pylist() for table in tables if table.num_rows >= 20]
+    assert len(large) > 3
+    assert all(0.2 < folders.count("cats") / len(folders) < 0.8 for folders in large)
+
+
+def test_a_link_to_no_picture_has_no_size(tmp_path):
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "pets" / "a.png").write_bytes(b"12345")
+    (tmp_path / "pets" / "b.png").symlink_to(tmp_path / "nowhere")
+    (file,) = listed(tmp_path / "pets", Store(str(tmp_path / "out")))
+    table = pq.read_table(file.readable)
+    assert dict(zip(table["path"].to_pylist(), table["bytes"].to_pylist(), strict=True)) == {"a.png": 5, "b.png": None}
+    assert file.size == 5
 
 
 def test_pictures_that_are_not_there_or_not_alone(tmp_path):
