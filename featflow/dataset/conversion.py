@@ -25,7 +25,8 @@ from featflow.dataset.footer import FooterFault
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.raw_tables import local_copy, rows, types
 from featflow.dataset.text_types import is_text
-from featflow.errors import DamagedError, InfrastructureError, first_line
+from featflow.errors import DamagedError
+from featflow.storage.filesystems import failed
 from featflow.storage.store import Store
 
 __all__ = ["FOLDER", "TYPES", "as_parquet", "write_row_groups"]
@@ -51,6 +52,8 @@ def as_parquet(
 
     Raises
     ------
+    ConfigurationError
+        Storage refuses a file.
     InfrastructureError
         Storage failed, or a file changed while it was read.
     """
@@ -93,7 +96,7 @@ class _Conversion:
             except FormatFault as fault:
                 self._known[reading] = str(fault)
             except OSError as error:
-                raise InfrastructureError(f"{file.uri}: cannot read it: {first_line(error)}") from error
+                raise failed(file.uri, "read it", error) from error
             check_unchanged(file, self._options.storage_options)
         return self._known[reading]
 
@@ -122,7 +125,7 @@ class _Conversion:
                     write_row_groups(batches, schema, written)
             except (pa.ArrowException, OSError) as error:
                 check_unchanged(file, self._options.storage_options)
-                raise InfrastructureError(f"{file.uri}: cannot convert it: {first_line(error)}") from error
+                raise failed(file.uri, "convert it", error) from error
             check_unchanged(file, self._options.storage_options)
             self._store.adopt(f"{FOLDER}/{name}", written)
 

@@ -98,8 +98,9 @@ def name_of_data(name: str) -> str:
 def formats_of(paths: Sequence[str], asked: Format | Literal["pictures"], named: str = "") -> dict[str, str]:
     """Return which files of a source are read, and as what.
 
-    ``auto`` takes files by their suffixes where none is named as Parquet, or as Hive does, by digits without a suffix;
-    else all are Parquet. A format that is asked for takes the files with its suffixes, or all where none has one.
+    ``auto`` takes files by their suffixes where none is named as Parquet, or as Hive does, by a digit at its beginning
+    and no suffix; else all are Parquet. A format that is asked for takes the files with its suffixes, or all where none
+    has one.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def formats_of(paths: Sequence[str], asked: Format | Literal["pictures"], named:
 
 def _is_named_by_hive(path: str) -> bool:
     name = path.rpartition("/")[2]
-    return "." not in name and any(map(str.isdigit, name))
+    return "." not in name and name[:1].isdigit()  # as 000000_0 does; SHA256SUMS is no data
 
 
 def _may_be_parquet(name: str) -> bool:

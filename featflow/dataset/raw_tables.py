@@ -18,8 +18,9 @@ from featflow.dataset.options import DatasetOptions
 from featflow.dataset.text_types import ALL_CHAINS, TIME_CHAINS, Chain, TextColumn, is_text, parsed
 from featflow.dataset.typed_tables import arrow_batches, json_as_parquet, unstorable
 from featflow.errors import InfrastructureError, first_line
+from featflow.storage.filesystems import failed
 from featflow.storage.retries import with_retries
-from featflow.storage.store import is_local, reason, resolve
+from featflow.storage.store import is_local, resolve
 
 __all__ = ["local_copy", "rows", "types"]
 
@@ -125,6 +126,8 @@ def local_copy(file: DataFile, options: DatasetOptions) -> Iterator[Path]:
     ------
     FormatFault
         It is not compressed as its suffix says.
+    ConfigurationError
+        Storage refuses it.
     InfrastructureError
         Storage, or the disk for temporary files, failed.
     """
@@ -139,7 +142,7 @@ def local_copy(file: DataFile, options: DatasetOptions) -> Iterator[Path]:
             if not is_local(filesystem):
                 with_retries(lambda: filesystem.get_file(path, str(copy)))
         except Exception as error:
-            raise InfrastructureError(f"{file.uri}: cannot read it: {reason(error)}") from error
+            raise failed(file.uri, "read it", error) from error
         if compression:
             copy = _decompressed(copy, Path(folder) / "decompressed", compression)
         yield copy

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import mixed_table
+from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import feather
 
 from featflow.config import parse
 from featflow.dataset import conversion, csv_tables
 from featflow.dataset.dataset import Dataset, open_dataset
-from featflow.errors import DatasetError, SchemaError
+from featflow.errors import ConfigurationError, DatasetError, SchemaError
 
 
 def opened(source: Path | list[str], output: Path, **options) -> Dataset:
@@ -292,6 +293,35 @@ def test_which_files_are_read(tmp_path):
     assert read(opened(tmp_path, tmp_path / "out"))["x"].to_pylist() == [7]
     with pytest.raises(DatasetError, match=r"no Arrow files there \(\*.arrow"):
         opened(tmp_path / "*.none", tmp_path / "out", format="arrow")
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "MD5SUMS", "LICENSE", "README", "v2"])
+def test_a_name_without_suffix_beside_csv_is_passed_over(name, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "data" / name).write_text("abc  a.csv\n")
+    dataset = opened(tmp_path / "data", tmp_path / "out")
+    assert read(dataset).to_pydict() == {"x": [1], "y": [2]}
+    assert [each.uri for each in dataset.passed_over] == [str(tmp_path / "data" / name)]
+
+
+def test_names_of_hive_beside_csv_are_parquet(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("x,y\n1,2\n")
+    pq.write_table(pa.table({"x": [7], "y": [8]}), tmp_path / "data" / "000000_0")
+    assert read(opened(tmp_path / "data", tmp_path / "out")).to_pydict() == {"x": [7], "y": [8]}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz", "a.arrow"])
+def test_storage_that_refuses_a_file_is_no_matter_of_a_retry(name, tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError("Access Denied")
+
+    filesystem = MemoryFileSystem()
+    filesystem.pipe_file(f"/{tmp_path.name}/{name}", b"x,y\n1,2\n")
+    monkeypatch.setattr(MemoryFileSystem, "get_file", refuse)
+    with pytest.raises(ConfigurationError, match="cannot read it: PermissionError: Access Denied; give this user"):
+        opened([f"memory://{tmp_path.name}/{name}"], tmp_path / "out")
 
 
 def test_typed_and_untyped_files_that_disagree(tmp_path):
