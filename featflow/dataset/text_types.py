@@ -1,8 +1,8 @@
 """Types of columns whose cells are texts, from all of their rows.
 
 A column is of the first type below that all of its cells are, less the blank ones and those that only mark a missing
-value (`MARKERS`, and ``dataset.null_values``); else it is text, and there only blank cells are missing: NA may be a
-country.
+value (`MARKERS`, and ``dataset.null_values``); else, and where digits begin with zeros, it is text, and there only
+blank cells are missing: NA may be a country.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ ALL_CHAINS: tuple[Chain, ...] = (
 TIME_CHAINS = ALL_CHAINS[2:]
 LONG_DIGITS, LONG = r"^[+-]?\d{19,}$", 10**18
 """Integers that are no numbers: as floats, ids would lose digits."""
+LEADING_ZEROS = r"^[+-]?0\d+$"
+"""Digits that are no number: as one, postcodes such as 01234 and 1234 would be the same."""
 BELOW_MICROSECONDS = r"(\.\d{6})\d+"
 DAY = "1970-01-01T"
 
@@ -55,6 +57,9 @@ class TextColumn:
             return
         values = _present(cells, self._null_values).drop_null()
         if not len(values):
+            return
+        if _any(pc.match_substring_regex(values, LEADING_ZEROS)):
+            self._chain = ()
             return
         for chain in self._chains if self._chain is None else [self._chain]:
             for place, kind in enumerate(chain):

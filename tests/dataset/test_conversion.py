@@ -102,6 +102,9 @@ def test_values_of_csv_are_those_that_other_readers_see(tmp_path, monkeypatch):
         ("t\n2024-01-01T00:00:00.123456789\n", {"t": ["2024-01-01 00:00:00.123456"]}),
         ("t\n2024-01-01\nsoon\n", {"t": ["2024-01-01", "soon"]}),
         ("b\ntrue\nFALSE\n", {"b": [True, False]}),
+        ("zip,x\n1234,0\n01234,0.5\n", {"zip": ["1234", "01234"], "x": [0.0, 0.5]}),
+        ("hour,y\n01,00\n23,00.5\n", {"hour": ["01", "23"], "y": ["00", "00.5"]}),
+        ("x,y\n0,-0.25\n-5,01.5\n", {"x": [0, -5], "y": [-0.25, 1.5]}),
     ],
 )
 def test_cells(text, expected, tmp_path):
@@ -126,11 +129,17 @@ def test_the_suffix_of_the_name_alone_says_tabs(name, columns, tmp_path):
     assert read(opened(path, tmp_path / "out")).num_columns == columns
 
 
+def test_a_zero_at_the_beginning_is_seen_late(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_tables, "BLOCK_BYTES", 2000)
+    (tmp_path / "a.csv").write_text("zip\n" + "10115\n" * 2000 + "01067\n")
+    assert read(opened(tmp_path / "a.csv", tmp_path / "out"))["zip"].unique().to_pylist() == ["10115", "01067"]
+
+
 def test_types_are_those_of_all_files(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text("x,code,note\n1,01234,NA\n2,05678,\n")
     dataset = opened(tmp_path / "data", tmp_path / "out")
-    assert types(dataset) == {"x": "int64", "code": "int64", "note": "null"}
+    assert types(dataset) == {"x": "int64", "code": "string", "note": "null"}
     (tmp_path / "data" / "b.csv").write_text("x,code,note\n2.5,K1A 0B1,good\n")
     dataset = opened(tmp_path / "data", tmp_path / "out")
     assert types(dataset) == {"x": "double", "code": "string", "note": "string"}
