@@ -116,6 +116,8 @@ def _cast(values: pa.Array, kind: pa.DataType, decimal: str) -> pa.Array | None:
         values = pc.replace_substring(values, decimal, ".")
     try:
         if pa.types.is_time(kind):
+            if not pc.all(pc.match_substring(values, ":")).as_py():
+                return None  # Arrow reads 12 as noon
             return _times(_joined(DAY, values), pa.timestamp("us")).cast(kind)
         result = _times(values, kind) if pa.types.is_timestamp(kind) else values.cast(kind)
     except pa.ArrowInvalid:

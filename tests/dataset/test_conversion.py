@@ -245,6 +245,11 @@ def test_odd_json_is_told_by_line(text, message, tmp_path):
         opened(tmp_path / "a.jsonl", tmp_path / "out")
 
 
+def test_texts_of_two_digits_are_no_clocks(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"code": "12", "at": "12:30"}\n{"code": "23", "at": "23:00:59"}\n')
+    assert types(opened(tmp_path / "a.jsonl", tmp_path / "out")) == {"code": "string", "at": "time64[us]"}
+
+
 def test_integers_of_more_than_64_bits_keep_their_digits(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 9223372036854775808, "b": 3}\n')
     assert read(opened(tmp_path / "a.jsonl", tmp_path / "out"))["a"].to_pylist() == ["1", "9223372036854775808"]
