@@ -226,10 +226,12 @@ def test_what_is_no_file_of_a_configuration(tmp_path):
     (tmp_path / "data" / "a.parquet").write_bytes(b"PAR1")
     (tmp_path / "data.bin").write_bytes(b"PAR1")
     (tmp_path / "nightly.yaml").write_text(HEAD)
+    (tmp_path / "photo.JPG").write_bytes(b"\xff\xd8\xff\xe0")
     for path, words in {
         "": f"it is a folder; give the file, such as {tmp_path / 'nightly.yaml'}",
         "nightl.yaml": f"No such file or directory; did you mean {tmp_path / 'nightly.yaml'}?",
         "data.bin": "is data, not a configuration",
+        "photo.JPG": f"is a picture, not a configuration; give its folder: pictures:{tmp_path}",
         "a\0b": "no such name of a file",
     }.items():
         with pytest.raises(ConfigurationError) as caught:

@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 from featflow.analyses.options import Analyses
 from featflow.columns.options import CodebookOptions
 from featflow.config.explanation import Texts, explained
-from featflow.config.source import is_data, read_text
+from featflow.config.source import check_default_output, is_data, read_text
 from featflow.config.yaml_text import keys_of, read_yaml
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import TransformOptions
@@ -102,15 +102,19 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
     Raises
     ------
     ConfigurationError
-        The file is missing, is not YAML, or holds a bad key.
+        The file is missing, is not YAML, or holds a bad key; or the output that data have by default holds runs of
+        others.
     """
     text = read_text(path)
     values = _overridden(text, path, overrides or [], spelled=False)
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         texts = Texts(values, _overridden(text, path, overrides or [], spelled=True))
         raise ConfigurationError(f"{path}: {explained(error, Config, texts)}") from None
+    if is_data(path) and not any(each.startswith("output=") for each in overrides or []):
+        check_default_output(config.output, config.dataset.source)
+    return config
 
 
 def read(path: str) -> dict[str, Any]:

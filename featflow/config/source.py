@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from pathlib import Path, PurePath
 
-from featflow.dataset.formats import PICTURES, format_of
-from featflow.errors import ConfigurationError
+from featflow.dataset.formats import PICTURES, SUFFIXES, format_of, name_of_data
+from featflow.errors import ConfigurationError, DatasetError
 
-__all__ = ["is_data", "read_text"]
+__all__ = ["check_default_output", "is_data", "read_text"]
 
 SOURCES = (PICTURES, "delta:", "iceberg:")
 MOST_BYTES = 4 * 2**20
@@ -36,6 +37,42 @@ def is_data(path: str) -> bool:
     return is_marked or format_of(path) is not None or (Path(path).is_dir() and not _configurations(Path(path)))
 
 
+def default_output(source: str) -> str:
+    """Return the output of data that is given without a configuration.
+
+    Examples
+    --------
+    >>> default_output("lake/air.2025.csv.gz"), default_output("iceberg:shop.eu.sales")
+    ('featflow-air-2025', 'featflow-eu-sales')
+    """
+    prefix, path = _parted(source)
+    path = path.partition(".")[2] or path if prefix == "iceberg:" else path
+    names = (re.sub(r"[^\w-]+", "-", name_of_data(name)).strip("-") for name in reversed(PurePath(path).parts))
+    return f"featflow-{next(filter(None, names), 'data')}"
+
+
+def check_default_output(output: str, sources: list[str]) -> None:
+    """Raise ConfigurationError if runs at a default output are of other data: their names have the same end."""
+    from featflow.storage.run import Run  # noqa: PLC0415  0.2 s, which a configuration's file need not wait for
+
+    try:
+        held = Run.open(output).manifest["config"]["dataset"]["source"]
+    except (DatasetError, ValueError, KeyError, TypeError):  # no run, or none that can be read
+        return
+    if {*map(_placed, held)} != {*map(_placed, sources)}:
+        raise ConfigurationError(f"output: {output} holds runs of {', '.join(held)}; add --set output=FOLDER")
+
+
+def _placed(source: str) -> str:
+    prefix, path = _parted(source)
+    return source.rstrip("/") if "://" in path or prefix == "iceberg:" else prefix + os.path.abspath(path)  # noqa: PTH100
+
+
+def _parted(source: str) -> tuple[str, str]:
+    prefix = next(filter(source.startswith, SOURCES), "")
+    return prefix, source.removeprefix(prefix)
+
+
 def read_text(path: str) -> str:
     """Return the text of a configuration's file, or one for data alone, whose output is named for it.
 
@@ -45,8 +82,7 @@ def read_text(path: str) -> str:
         It cannot be read, or is no text; the message says what it is, where that can be told.
     """
     if is_data(path):
-        name = re.sub(r"[^\w-]+", "-", PurePath(path.rstrip("/")).name.partition(".")[0]).strip("-")
-        return json.dumps({"dataset": {"source": path}, "output": f"featflow-{name or 'data'}"})
+        return json.dumps({"dataset": {"source": path}, "output": default_output(path)})
     try:
         with Path(path).open("rb") as file:
             data = file.read(MOST_BYTES + 1)
@@ -62,6 +98,10 @@ def read_text(path: str) -> str:
         raise ConfigurationError(f"{path}: cannot read the configuration: {reason}") from None
     if data.startswith(MAGIC) or path.lower().endswith(DATA):
         raise ConfigurationError(f"{path} is data, not a configuration; {_write(path)}")
+    if path.lower().endswith(SUFFIXES["pictures"]):
+        raise ConfigurationError(
+            f"{path} is a picture, not a configuration; give its folder: {PICTURES}{PurePath(path).parent}"
+        )
     if len(data) > MOST_BYTES:
         raise ConfigurationError(f"{path} is larger than {MOST_BYTES:,} bytes: it is no configuration")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -18,7 +18,8 @@ from featflow.dataset.files import DataFile, check_unchanged
 from featflow.dataset.footer import Footer
 from featflow.dataset.parquet import read_footer_bytes
 from featflow.dataset.thrift import Struct, decode_struct
-from featflow.errors import InfrastructureError, first_line
+from featflow.errors import FeatflowError
+from featflow.storage.filesystems import failed
 from featflow.storage.retries import with_retries
 from featflow.storage.store import Store, resolve
 
@@ -115,12 +116,12 @@ def _read_digests(footer: Footer, groups: Sequence[int], options: dict[str, Any]
         places = [_place(file, schema, decoded[ROW_GROUPS][group]) for group in groups]
         with ThreadPoolExecutor(THREADS) as pool:
             digests = dict(zip(groups, pool.map(digest, places), strict=True))
-    except InfrastructureError:
+    except FeatflowError:
         raise
     except (KeyError, IndexError, TypeError, ValueError):  # the footer is not as it should be
         return {}
     except Exception as error:
-        raise InfrastructureError(f"{file.uri}: cannot read it: {first_line(error)}; retry") from error
+        raise failed(file.uri, "read it", error) from error
     check_unchanged(file, options)
     return digests
 

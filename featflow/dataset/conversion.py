@@ -25,7 +25,8 @@ from featflow.dataset.footer import FooterFault
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.raw_tables import local_copy, rows, types
 from featflow.dataset.text_types import is_text
-from featflow.errors import DamagedError, InfrastructureError, first_line
+from featflow.errors import DamagedError
+from featflow.storage.filesystems import failed
 from featflow.storage.store import Store
 
 __all__ = ["FOLDER", "TYPES", "as_parquet", "write_row_groups"]
@@ -34,7 +35,7 @@ FOLDER = "states/converted"
 """Where converted files are, below the output."""
 TYPES = f"{FOLDER}/types.arrow"
 """Types of the columns of each file, or what is wrong with it, by what decides them."""
-RULES = 1
+RULES = 2
 """Version of the rules by which files are converted; another converts all again."""
 GROUP_ROWS, GROUP_BYTES = 2**20, 2**27
 """Rows and bytes of a row group, the fewer: as many rows as pyarrow takes by default, and few enough for a task."""
@@ -51,6 +52,8 @@ def as_parquet(
 
     Raises
     ------
+    ConfigurationError
+        Storage refuses a file.
     InfrastructureError
         Storage failed, or a file changed while it was read.
     """
@@ -78,7 +81,7 @@ class _Conversion:
         with suppress(FileNotFoundError, DamagedError):  # files are then looked at again
             for row in store.read_arrow(TYPES).to_pylist():
                 schema = row["types"] and pa.ipc.read_schema(pa.py_buffer(row["types"]))
-                self._known[row["reading"]] = schema or row["fault"]
+                self._known[row["reading"]] = row["fault"] if schema is None else schema
         self._before = set(self._known)
 
     def types(self, file: DataFile) -> pa.Schema | str:
@@ -93,7 +96,7 @@ class _Conversion:
             except FormatFault as fault:
                 self._known[reading] = str(fault)
             except OSError as error:
-                raise InfrastructureError(f"{file.uri}: cannot read it: {first_line(error)}") from error
+                raise failed(file.uri, "read it", error) from error
             check_unchanged(file, self._options.storage_options)
         return self._known[reading]
 
@@ -122,7 +125,7 @@ class _Conversion:
                     write_row_groups(batches, schema, written)
             except (pa.ArrowException, OSError) as error:
                 check_unchanged(file, self._options.storage_options)
-                raise InfrastructureError(f"{file.uri}: cannot convert it: {first_line(error)}") from error
+                raise failed(file.uri, "convert it", error) from error
             check_unchanged(file, self._options.storage_options)
             self._store.adopt(f"{FOLDER}/{name}", written)
 

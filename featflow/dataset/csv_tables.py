@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ SAMPLE_BYTES, SAMPLE_ROWS = 2**18, 100
 DELIMITERS = ",;\t|"
 BLOCK_BYTES, LARGEST_ROW = 2**22, 2**26
 """Bytes that are parsed at once, and the most that a row may have: a quote that is never closed makes a longer one."""
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+$")
+"""Cells whose commas may stand between thousands: they do not tell that a comma is the decimal mark."""
 ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """Encodings by a file's first bytes."""
 
@@ -180,7 +183,7 @@ def _delimiter(text: str, quote: str | None) -> str:
 
 def _has_decimal_comma(cell: str) -> bool:
     whole, mark, digits = cell.lstrip("+-").partition(",")
-    return bool(mark) and whole.isdigit() and digits.isdigit()
+    return bool(mark) and whole.isdigit() and digits.isdigit() and not THOUSANDS.match(cell)
 
 
 def _has_decimal_point(cell: str) -> bool:

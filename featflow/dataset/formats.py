@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Literal
 
@@ -17,7 +18,9 @@ __all__ = [
     "Format",
     "format_of",
     "formats_of",
+    "name_of_data",
     "nothing_there",
+    "uncompressed",
 ]
 
 Format = Literal["auto", "parquet", "csv", "json", "arrow"]
@@ -45,6 +48,8 @@ NAMES = {
 """Formats, as messages name them."""
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 """What may follow the suffix of a text, and Arrow's name of it."""
+ENDS = "|".join(re.escape(name) for known in SUFFIXES.values() for name in known)
+DATA_SUFFIX = re.compile(rf"({ENDS})({'|'.join(map(re.escape, COMPRESSIONS))})?$", re.IGNORECASE)
 PICTURES = "pictures:"
 """Prefix of a source that is a folder of pictures."""
 IMAGE, KEY = "picture", "path"
@@ -61,17 +66,41 @@ def format_of(path: str) -> str | None:
     >>> format_of("air.CSV.gz"), format_of("a.feather"), format_of("notes.txt"), format_of("cat.jpg")
     ('csv', 'arrow', None, None)
     """
+    name = uncompressed(path)
+    return next((each for each, known in SUFFIXES.items() if name.endswith(known) and each != "pictures"), None)
+
+
+def uncompressed(path: str) -> str:
+    """Return a path in lower case, less what says that it is compressed.
+
+    Examples
+    --------
+    >>> uncompressed("my.tables/Air.TSV.gz")
+    'my.tables/air.tsv'
+    """
     name = path.lower()
     for suffix in COMPRESSIONS:
         name = name.removesuffix(suffix)
-    return next((each for each, known in SUFFIXES.items() if name.endswith(known) and each != "pictures"), None)
+    return name
+
+
+def name_of_data(name: str) -> str:
+    """Return a file's name less what says its format and compression.
+
+    Examples
+    --------
+    >>> name_of_data("air.2025.CSV.gz"), name_of_data("notes.txt")
+    ('air.2025', 'notes.txt')
+    """
+    return DATA_SUFFIX.sub("", name)
 
 
 def formats_of(paths: Sequence[str], asked: Format | Literal["pictures"], named: str = "") -> dict[str, str]:
     """Return which files of a source are read, and as what.
 
-    ``auto`` takes files by their suffixes where none is named as Parquet, or as Hive does, by digits without a suffix;
-    else all are Parquet. A format that is asked for takes the files with its suffixes, or all where none has one.
+    ``auto`` takes files by their suffixes where none is named as Parquet, or as Hive does, by a digit at its beginning
+    and no suffix; else all are Parquet. A format that is asked for takes the files with its suffixes, or all where none
+    has one.
 
     Parameters
     ----------
@@ -98,7 +127,7 @@ def formats_of(paths: Sequence[str], asked: Format | Literal["pictures"], named:
 
 def _is_named_by_hive(path: str) -> bool:
     name = path.rpartition("/")[2]
-    return "." not in name and any(map(str.isdigit, name))
+    return "." not in name and name[:1].isdigit()  # as 000000_0 does; SHA256SUMS is no data
 
 
 def _may_be_parquet(name: str) -> bool:

@@ -25,8 +25,12 @@ from featflow.storage.store import matcher
 __all__ = ["Listing", "list_data_files"]
 
 PATTERN = re.compile(r"[*?\[]")
-RUN_OF_FEATFLOW = re.compile(r"^(.*)/runs/\d{8}T\d{6}Z-[0-9a-f]{6}/")
-"""A run's folder below an output, see `featflow.storage.run.new_run_id`."""
+WRITTEN_BY_FEATFLOW = re.compile(
+    r"^(.*)/(?:runs/\d{8}T\d{6}Z-[0-9a-f]{6}/"
+    r"|states/(?:(?:footers|deletes|converted/types)\.arrow|contents\.json|converted/[0-9a-f]{24}\.parquet)$)"
+)
+"""What no one else writes below an output: a run's folder (`featflow.storage.run.new_run_id`), and what is kept before
+a run is finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def _list_source(
     outputs = _outputs(found)
     keys, passed = list[str](), list(found.passed)
     for key in sorted(filter(found.is_named, found.infos)):
-        why = Reason.OUTPUT if own and key.startswith(own) else None
+        why = Reason.OUTPUT if own and _is_below(own, key, filesystem) else None
         why = why or (None if key == path else _reason_against(key.removeprefix(found.root), key, outputs))
         if why:
             passed.append(PassedOver(uri_of(filesystem, key), why))
@@ -182,9 +186,20 @@ def _root_of(output: str | None, filesystem: Any, options: dict[str, Any]) -> st
     return f"{path.rstrip('/')}/" if uri_of(other, path) == uri_of(filesystem, path) else None
 
 
+def _is_below(root: str, path: str, filesystem: Any) -> bool:
+    """Whether a file lies below a folder, which may be named through links."""
+    is_linked = is_local(filesystem) and f"{_real(os.path.dirname(path))}/".startswith(f"{_real(root)}/")  # noqa: PTH120
+    return path.startswith(root) or is_linked
+
+
+@lru_cache(2)  # files of a folder follow each other
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
 def _outputs(found: _Found) -> set[str]:
-    """Return the folders below a source that featflow wrote runs to, each with a slash at its end."""
-    matches = (RUN_OF_FEATFLOW.match(path.removeprefix(found.root)) for path in found.infos)
+    """Return the folders below a source that featflow wrote to, each with a slash at its end."""
+    matches = (WRITTEN_BY_FEATFLOW.match(path.removeprefix(found.root)) for path in found.infos)
     return {f"{found.root}{match[1]}/" for match in matches if match and match[1]}
 
 

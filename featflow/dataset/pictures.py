@@ -1,7 +1,8 @@
 """A folder of pictures as a dataset: a row a picture, with its URI, path, folder and size.
 
-Rows are written as small Parquet tables below the output, cut where the digest of a path says so: a picture that is
-added or changed makes one table anew, and no other. A table's version is that of all of its pictures.
+Rows are written as small Parquet tables below the output, in the order of their paths' digests, so that each table,
+which may be held out, has pictures of all folders. They are cut where a digest says so: a picture that is added or
+changed makes one table anew, and no other. A table's version is that of all of its pictures.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def picture_tables(files: Sequence[DataFile], store: Store, folder: str) -> list
     """Write tables of pictures below a folder of a store, those that are not there yet, and return them.
 
     Columns: ``picture``, its URI; ``path`` below the source; ``folder``, the name of the folder that it is in (null
-    in the source itself); ``bytes``, its size.
+    in the source itself); ``bytes``, its size (null where a link leads to no file).
     """
     present = set(store.names(folder))
 
@@ -40,23 +41,26 @@ def picture_tables(files: Sequence[DataFile], store: Store, folder: str) -> list
         path = f"{folder}/{digest}.parquet"
         if f"{digest}.parquet" not in present:
             store.write_parquet(path, _table(pictures))
-        first, size = pictures[0], sum(file.size for file in pictures)
+        first, size = pictures[0], sum(max(file.size, 0) for file in pictures)
         return DataFile(first.uri, size, digest, (), first.place, "pictures", store.absolute(path))
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(table, _cut(sorted(files, key=lambda file: file.place))))
+        return list(pool.map(table, _cut(sorted(files, key=_digest))))
 
 
 def _cut(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
     table: list[DataFile] = []
     for file in files:
         table.append(file)
-        digest = hashlib.sha256(file.place.encode("utf-8", "surrogateescape")).digest()
-        if len(table) == MOST_ROWS or int.from_bytes(digest[:8], "big") % MEAN_ROWS == 0:
+        if len(table) == MOST_ROWS or int.from_bytes(_digest(file)[:8], "big") % MEAN_ROWS == 0:
             yield table
             table = []
     if table:
         yield table
+
+
+def _digest(file: DataFile) -> bytes:
+    return hashlib.sha256(file.place.encode("utf-8", "surrogateescape")).digest()
 
 
 def _table(pictures: Sequence[DataFile]) -> pa.Table:
@@ -66,6 +70,6 @@ def _table(pictures: Sequence[DataFile]) -> pa.Table:
             IMAGE: [file.uri for file in pictures],
             KEY: [file.place for file in pictures],
             "folder": pa.array(folders, pa.string()),
-            "bytes": pa.array([file.size for file in pictures], pa.int64()),
+            "bytes": pa.array([None if file.size < 0 else file.size for file in pictures], pa.int64()),
         }
     )

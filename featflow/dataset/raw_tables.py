@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from featflow.dataset.csv_tables import CsvTable, FormatFault
 from featflow.dataset.files import DataFile
-from featflow.dataset.formats import COMPRESSIONS
+from featflow.dataset.formats import COMPRESSIONS, uncompressed
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.text_types import ALL_CHAINS, TIME_CHAINS, Chain, TextColumn, is_text, parsed
 from featflow.dataset.typed_tables import arrow_batches, json_as_parquet, unstorable
 from featflow.errors import InfrastructureError, first_line
+from featflow.storage.filesystems import failed
 from featflow.storage.retries import with_retries
-from featflow.storage.store import is_local, reason, resolve
+from featflow.storage.store import is_local, resolve
 
 __all__ = ["local_copy", "rows", "types"]
 
@@ -61,6 +62,10 @@ def types(path: Path, file: DataFile, options: DatasetOptions) -> pa.Schema:
             found = [pa.field(f.name, told[f.name].type if f.name in told else f.type) for f in table.schema]
         else:
             found = list(table.schema)
+    names = [field.name for field in found]
+    repeated = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if repeated is not None:
+        raise FormatFault(f"it has two columns named '{repeated}'; rename one of them")
     fault = unstorable(pa.schema(found))
     if fault:
         raise FormatFault(fault)
@@ -101,7 +106,7 @@ def _typed(array: pa.Array, kind: pa.DataType, table: _RawTable, options: Datase
 @contextmanager
 def _open(path: Path, file: DataFile, options: DatasetOptions) -> Iterator[_RawTable]:
     if file.format == "csv":
-        tabs = ".tsv" in file.uri.lower() or ".tab" in file.uri.lower()
+        tabs = uncompressed(file.uri).endswith((".tsv", ".tab"))
         csv = CsvTable.open(path, options.csv, tabs=tabs)
         schema = pa.schema([(name, pa.string()) for name in csv.names])
         yield _RawTable(schema, csv.batches(), ALL_CHAINS, csv.decimal, blank_is_missing=True)
@@ -121,6 +126,8 @@ def local_copy(file: DataFile, options: DatasetOptions) -> Iterator[Path]:
     ------
     FormatFault
         It is not compressed as its suffix says.
+    ConfigurationError
+        Storage refuses it.
     InfrastructureError
         Storage, or the disk for temporary files, failed.
     """
@@ -135,7 +142,7 @@ def local_copy(file: DataFile, options: DatasetOptions) -> Iterator[Path]:
             if not is_local(filesystem):
                 with_retries(lambda: filesystem.get_file(path, str(copy)))
         except Exception as error:
-            raise InfrastructureError(f"{file.uri}: cannot read it: {reason(error)}") from error
+            raise failed(file.uri, "read it", error) from error
         if compression:
             copy = _decompressed(copy, Path(folder) / "decompressed", compression)
         yield copy

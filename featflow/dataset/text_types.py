@@ -1,8 +1,8 @@
 """Types of columns whose cells are texts, from all of their rows.
 
 A column is of the first type below that all of its cells are, less the blank ones and those that only mark a missing
-value (`MARKERS`, and ``dataset.null_values``); else it is text, and there only blank cells are missing: NA may be a
-country.
+value (`MARKERS`, and ``dataset.null_values``); else, and where digits begin with zeros, it is text, and there only
+blank cells are missing: NA may be a country.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ ALL_CHAINS: tuple[Chain, ...] = (
 TIME_CHAINS = ALL_CHAINS[2:]
 LONG_DIGITS, LONG = r"^[+-]?\d{19,}$", 10**18
 """Integers that are no numbers: as floats, ids would lose digits."""
+LEADING_ZEROS = r"^[+-]?0\d+$"
+"""Digits that are no number: as one, postcodes such as 01234 and 1234 would be the same."""
 BELOW_MICROSECONDS = r"(\.\d{6})\d+"
 DAY = "1970-01-01T"
 
@@ -55,6 +57,9 @@ class TextColumn:
             return
         values = _present(cells, self._null_values).drop_null()
         if not len(values):
+            return
+        if _any(pc.match_substring_regex(values, LEADING_ZEROS)):
+            self._chain = ()
             return
         for chain in self._chains if self._chain is None else [self._chain]:
             for place, kind in enumerate(chain):
@@ -106,9 +111,13 @@ def _present(cells: pa.Array, null_values: Sequence[str]) -> pa.Array:
 def _cast(values: pa.Array, kind: pa.DataType, decimal: str) -> pa.Array | None:
     """Return values of a type; None where some text is none."""
     if pa.types.is_floating(kind) and decimal != ".":
+        if _any(pc.match_substring(values, ".")):
+            return None  # perhaps between thousands
         values = pc.replace_substring(values, decimal, ".")
     try:
         if pa.types.is_time(kind):
+            if not pc.all(pc.match_substring(values, ":")).as_py():
+                return None  # Arrow reads 12 as noon
             return _times(_joined(DAY, values), pa.timestamp("us")).cast(kind)
         result = _times(values, kind) if pa.types.is_timestamp(kind) else values.cast(kind)
     except pa.ArrowInvalid:

@@ -39,10 +39,18 @@ def json_as_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     with tempfile.TemporaryDirectory(prefix="featflow-") as folder:
         written = Path(folder) / "lines.parquet"
         try:
-            pl.scan_ndjson(path, infer_schema_length=None).sink_parquet(written)
+            lines = pl.scan_ndjson(path, infer_schema_length=None)
+            # Longer integers than Arrow holds are ids, which floats would make alike.
+            lines.with_columns(pl.col(pl.Int128).cast(pl.String)).sink_parquet(written)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise FormatFault(_json_fault(path) or first_line(error)) from None
-        with pq.ParquetFile(written) as file_:
+        try:
+            opened = pq.ParquetFile(written)
+        except pa.ArrowNotImplementedError:
+            raise FormatFault(
+                "a list or an object in it holds an integer of more than 64 bits; make it a text"
+            ) from None
+        with opened as file_:
             yield file_
 
 

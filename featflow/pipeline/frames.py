@@ -86,7 +86,14 @@ def _arrow(frame: Any) -> pa.Table | pa.RecordBatchReader:
             return pa.RecordBatchReader.from_stream(frame)
         name = f"{type(frame).__module__}.{type(frame).__qualname__}"
         raise ConfigurationError(f"{name} is neither a configuration, nor a source, nor {FRAMES}") from None
-    return known.collect("pyarrow").to_native() if isinstance(known, nw.LazyFrame) else known.to_arrow()
+    try:
+        return known.collect("pyarrow").to_native() if isinstance(known, nw.LazyFrame) else known.to_arrow()
+    except pa.ArrowException as error:
+        wide = [name for name, kind in known.collect_schema().items() if kind in {nw.Int128, nw.UInt128}]
+        which = f"column '{wide[0]}' of the frame holds integers of 128 bits" if wide else "a column of the frame"
+        raise SchemaError(
+            f"{which}, which is no type of Arrow ({first_line(error)}); make it one, such as text, or drop it"
+        ) from None
 
 
 def _of_pandas(frame: Any) -> pa.Table:

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import mixed_table
+from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import feather
 
 from featflow.config import parse
 from featflow.dataset import conversion, csv_tables
 from featflow.dataset.dataset import Dataset, open_dataset
-from featflow.errors import DatasetError, SchemaError
+from featflow.errors import ConfigurationError, DatasetError, SchemaError
 
 
 def opened(source: Path | list[str], output: Path, **options) -> Dataset:
@@ -81,6 +82,11 @@ def test_values_of_csv_are_those_that_other_readers_see(tmp_path, monkeypatch):
     [
         ("a;b\n1,5;x\n2,25;y\n", {"a": [1.5, 2.25], "b": ["x", "y"]}),
         ("a\tb\n1\t2,5\n", {"a": [1], "b": [2.5]}),
+        ("a\tb\n1\t1,234\n2\t12,500\n", {"a": [1, 2], "b": ["1,234", "12,500"]}),
+        ("a;b\n1;-1,234,567\n2;987\n", {"a": [1, 2], "b": ["-1,234,567", "987"]}),
+        ("a;b\n1;1,234\n2;0,125\n", {"a": [1, 2], "b": [1.234, 0.125]}),
+        ("a;b\n" + "1;2,5\n" * 100 + "1;1.234\n", {"a": [1] * 101, "b": ["2,5"] * 100 + ["1.234"]}),
+        ("a;b\n1,5;01.02.2024\n", {"a": [1.5], "b": ["01.02.2024"]}),
         ("a|b\n1|x,y\n", {"a": [1], "b": ["x,y"]}),
         ("\ufeffa,b\n1, 2\n", {"a": [1], "b": [2]}),
         ("a,,b\n1,2,3\n", {"a": [1], "column_2": [2], "b": [3]}),
@@ -96,6 +102,9 @@ def test_values_of_csv_are_those_that_other_readers_see(tmp_path, monkeypatch):
         ("t\n2024-01-01T00:00:00.123456789\n", {"t": ["2024-01-01 00:00:00.123456"]}),
         ("t\n2024-01-01\nsoon\n", {"t": ["2024-01-01", "soon"]}),
         ("b\ntrue\nFALSE\n", {"b": [True, False]}),
+        ("zip,x\n1234,0\n01234,0.5\n", {"zip": ["1234", "01234"], "x": [0.0, 0.5]}),
+        ("hour,y\n01,00\n23,00.5\n", {"hour": ["01", "23"], "y": ["00", "00.5"]}),
+        ("x,y\n0,-0.25\n-5,01.5\n", {"x": [0, -5], "y": [-0.25, 1.5]}),
     ],
 )
 def test_cells(text, expected, tmp_path):
@@ -108,11 +117,29 @@ def test_cells(text, expected, tmp_path):
     assert [type(v) for values in shown.values() for v in values] == [type(v) for e in expected.values() for v in e]
 
 
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("my.tables/air.csv", 2), ("a.tab.csv.gz", 2), ("b.tsv/a.csv", 2), ("a.TSV", 1), ("a.csv/a.tab.gz", 1)],
+)
+def test_the_suffix_of_the_name_alone_says_tabs(name, columns, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    text = b"a,b\n1,2\n"
+    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert read(opened(path, tmp_path / "out")).num_columns == columns
+
+
+def test_a_zero_at_the_beginning_is_seen_late(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_tables, "BLOCK_BYTES", 2000)
+    (tmp_path / "a.csv").write_text("zip\n" + "10115\n" * 2000 + "01067\n")
+    assert read(opened(tmp_path / "a.csv", tmp_path / "out"))["zip"].unique().to_pylist() == ["10115", "01067"]
+
+
 def test_types_are_those_of_all_files(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text("x,code,note\n1,01234,NA\n2,05678,\n")
     dataset = opened(tmp_path / "data", tmp_path / "out")
-    assert types(dataset) == {"x": "int64", "code": "int64", "note": "null"}
+    assert types(dataset) == {"x": "int64", "code": "string", "note": "null"}
     (tmp_path / "data" / "b.csv").write_text("x,code,note\n2.5,K1A 0B1,good\n")
     dataset = opened(tmp_path / "data", tmp_path / "out")
     assert types(dataset) == {"x": "double", "code": "string", "note": "string"}
@@ -209,12 +236,42 @@ def test_json_lines(tmp_path):
         ('[{"a": 1}]', "one JSON array"),
         ('{"a": 1}\n5\n', "line 2 is no JSON object"),
         ("", "the file is empty"),
+        ('{"a": [9223372036854775808]}\n', "an integer of more than 64 bits"),
     ],
 )
 def test_odd_json_is_told_by_line(text, message, tmp_path):
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(DatasetError, match=message):
         opened(tmp_path / "a.jsonl", tmp_path / "out")
+
+
+def test_texts_of_two_digits_are_no_clocks(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"code": "12", "at": "12:30"}\n{"code": "23", "at": "23:00:59"}\n')
+    assert types(opened(tmp_path / "a.jsonl", tmp_path / "out")) == {"code": "string", "at": "time64[us]"}
+
+
+def test_integers_of_more_than_64_bits_keep_their_digits(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 9223372036854775808, "b": 3}\n')
+    assert read(opened(tmp_path / "a.jsonl", tmp_path / "out"))["a"].to_pylist() == ["1", "9223372036854775808"]
+
+
+def write_arrow(table: pa.Table, path: Path) -> None:
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+def test_two_columns_of_an_arrow_file_have_one_name(tmp_path):
+    write_arrow(pa.table([[1, 2], [3, 4]], names=["a", "a"]), tmp_path / "a.arrow")
+    with pytest.raises(DatasetError, match="two columns named 'a'; rename one"):
+        opened(tmp_path / "a.arrow", tmp_path / "out")
+
+
+def test_an_arrow_file_without_columns_is_known_in_the_next_night(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_arrow(pa.table({}), tmp_path / "data" / "a.arrow")
+    write_arrow(pa.table({"z": [1]}), tmp_path / "data" / "b.arrow")
+    nights = [opened(tmp_path / "data", tmp_path / "out") for _ in range(2)]
+    assert [read(night).to_pydict() for night in nights] == [{"z": [1]}] * 2
 
 
 def test_arrow_files_and_streams_keep_their_types(tmp_path):
@@ -250,6 +307,35 @@ def test_which_files_are_read(tmp_path):
     assert read(opened(tmp_path, tmp_path / "out"))["x"].to_pylist() == [7]
     with pytest.raises(DatasetError, match=r"no Arrow files there \(\*.arrow"):
         opened(tmp_path / "*.none", tmp_path / "out", format="arrow")
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "MD5SUMS", "LICENSE", "README", "v2"])
+def test_a_name_without_suffix_beside_csv_is_passed_over(name, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "data" / name).write_text("abc  a.csv\n")
+    dataset = opened(tmp_path / "data", tmp_path / "out")
+    assert read(dataset).to_pydict() == {"x": [1], "y": [2]}
+    assert [each.uri for each in dataset.passed_over] == [str(tmp_path / "data" / name)]
+
+
+def test_names_of_hive_beside_csv_are_parquet(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("x,y\n1,2\n")
+    pq.write_table(pa.table({"x": [7], "y": [8]}), tmp_path / "data" / "000000_0")
+    assert read(opened(tmp_path / "data", tmp_path / "out")).to_pydict() == {"x": [7], "y": [8]}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz", "a.arrow"])
+def test_storage_that_refuses_a_file_is_no_matter_of_a_retry(name, tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError("Access Denied")
+
+    filesystem = MemoryFileSystem()
+    filesystem.pipe_file(f"/{tmp_path.name}/{name}", b"x,y\n1,2\n")
+    monkeypatch.setattr(MemoryFileSystem, "get_file", refuse)
+    with pytest.raises(ConfigurationError, match="cannot read it: PermissionError: Access Denied; give this user"):
+        opened([f"memory://{tmp_path.name}/{name}"], tmp_path / "out")
 
 
 def test_typed_and_untyped_files_that_disagree(tmp_path):

@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
+from featflow import plan
 from featflow.dataset.dataset import open_dataset
 from featflow.dataset.listing import list_data_files
 from featflow.dataset.options import DatasetOptions
+from featflow.dataset.passed_over import Reason
 
 NAMES = ["day=1/a.parquet", "day=1/b.parquet", "day=2/a.parquet"]
 SOURCES = {
@@ -70,3 +72,18 @@ def test_a_shard_keeps_its_place_and_loses_its_name(lake, tmp_path):
     assert [shard.place for shard in after] == [shard.place for shard in before]
     assert len({shard.place for shard in before}) == len({shard.digest for shard in (*before, *after)}) / 2 == 6
     assert before[0].without({0}).place != before[0].place
+
+
+@pytest.mark.parametrize("output", ["lake/out", "link/out", "lake/other"])
+def test_what_an_unfinished_output_holds_is_no_data(output, tmp_path):
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "lake")
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "lake" / name).write_text("x,y\n1,2\n3,4\n")
+    source = str(tmp_path / "lake")
+    plan(source, output=tmp_path / "lake" / "out")
+    assert list((tmp_path / "lake" / "out" / "states" / "converted").glob("*.parquet"))
+    listing = list_data_files([source], {}, str(tmp_path / output))
+    assert [file.place for file in listing.files] == ["a.csv", "b.csv"]
+    whose = Reason.OTHER_OUTPUT if output == "lake/other" else Reason.OUTPUT
+    assert {each.reason for each in listing.passed_over} == {whose}

@@ -158,6 +158,7 @@ def test_what_pandas_has_of_its_own():
         (pa.table([[1], [2]], names=["b", "b"]), "the frame has two columns named 'b'"),
         (pd.DataFrame({"z": [1j]}), "column 'z' of the frame holds complex"),
         (pa.table({"gap": pa.array([(1, 2, 3)], pa.month_day_nano_interval())}), "column 'gap' is month_day_nano"),
+        (pl.DataFrame({"a": pl.Series([1, 2], dtype=pl.Int128)}), "column 'a' of the frame holds integers of 128 bits"),
     ],
 )
 def test_columns_that_cannot_be_read_are_named(frame, message):

@@ -18,9 +18,13 @@ from typer.testing import CliRunner
 
 import featflow
 from featflow.cli.main import app
+from featflow.config import load
 from featflow.dataset import conversion, pictures
 from featflow.dataset.conversion import FOLDER
+from featflow.dataset.files import DataFile
 from featflow.dataset.formats import SUFFIXES
+from featflow.dataset.listing import list_data_files
+from featflow.dataset.pictures import picture_tables
 from featflow.errors import BadDataError, ConfigurationError, DatasetError
 from featflow.export.feast.repository import export_feast
 from featflow.pipeline import garbage
@@ -116,6 +120,43 @@ def test_two_commands_from_csv_to_a_report(tmp_path, monkeypatch):
     assert (tmp_path / "report.html").read_text().count("target") > 10
 
 
+def test_other_data_of_the_same_name_have_no_default_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_csv(FLAT, tmp_path / folder / "sales.csv")
+    targets = ["--set", "dataset.targets=target"]
+    for source in ("a/sales.csv", f"{tmp_path}/a/./sales.csv"):
+        ran = CliRunner().invoke(app, ["run", source, *targets])
+        assert ran.exit_code == 0, ran.output
+    refused = CliRunner().invoke(app, ["run", "b/sales.csv", *targets])
+    assert isinstance(refused.exception, ConfigurationError)
+    assert "featflow-sales holds runs of" in str(refused.exception)
+    assert "add --set output=FOLDER" in str(refused.exception)
+    elsewhere = CliRunner().invoke(app, ["run", "b/sales.csv", *targets, "--set", "output=other"])
+    assert elsewhere.exit_code == 0, elsewhere.output
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("air.csv", "featflow-air"),
+        ("s3://lake/Air.2026.CSV.gz", "featflow-Air-2026"),
+        ("s3://lake/flights/", "featflow-flights"),
+        ("lake/flights/**/*.parquet", "featflow-flights"),
+        ("lake/air-*.csv", "featflow-air"),
+        ("iceberg:shop.lake.sales", "featflow-lake-sales"),
+        ("iceberg:shop.lake.refunds", "featflow-lake-refunds"),
+        ("delta:s3://lake/sales", "featflow-sales"),
+        ("pictures:./holiday", "featflow-holiday"),
+        ("pictures:holiday", "featflow-holiday"),
+        ("*.csv", "featflow-data"),
+    ],
+)
+def test_the_default_output_has_the_name_of_the_data(source, output):
+    assert load(source).output == output
+
+
 def write_pictures(root: Path, pictures: int) -> str:
     random = np.random.default_rng(4)
     for place, folder in enumerate(("cats", "dogs")):
@@ -162,6 +203,33 @@ def test_a_picture_that_changes_makes_its_part_anew(tmp_path, monkeypatch):
     moved = featflow.run(f"pictures:{copy}", **options | {"output": tmp_path / "other"})
     last = featflow.run(source, **options)
     assert moved.table("profile").equals(last.table("profile"))
+
+
+def listed(folder: Path, store: Store) -> list[DataFile]:
+    files = list_data_files([f"pictures:{folder}"], {}).files
+    return picture_tables(files, store, FOLDER)
+
+
+def test_each_table_has_pictures_of_all_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MEAN_ROWS", 32)
+    for number in range(400):
+        path = tmp_path / "pets" / ("cats", "dogs")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"none")
+    tables = [pq.read_table(file.readable) for file in listed(tmp_path / "pets", Store(str(tmp_path / "out")))]
+    large = [table["folder"].to_pylist() for table in tables if table.num_rows >= 20]
+    assert len(large) > 3
+    assert all(0.2 < folders.count("cats") / len(folders) < 0.8 for folders in large)
+
+
+def test_a_link_to_no_picture_has_no_size(tmp_path):
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "pets" / "a.png").write_bytes(b"12345")
+    (tmp_path / "pets" / "b.png").symlink_to(tmp_path / "nowhere")
+    (file,) = listed(tmp_path / "pets", Store(str(tmp_path / "out")))
+    table = pq.read_table(file.readable)
+    assert dict(zip(table["path"].to_pylist(), table["bytes"].to_pylist(), strict=True)) == {"a.png": 5, "b.png": None}
+    assert file.size == 5
 
 
 def test_pictures_that_are_not_there_or_not_alone(tmp_path):
