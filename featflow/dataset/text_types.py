@@ -110,23 +110,28 @@ def _present(cells: pa.Array, null_values: Sequence[str]) -> pa.Array:
 
 def _cast(values: pa.Array, kind: pa.DataType, decimal: str) -> pa.Array | None:
     """Return values of a type; None where some text is none."""
+    if _is_otherwise_meant(values, kind, decimal):
+        return None
     if pa.types.is_floating(kind) and decimal != ".":
-        if _any(pc.match_substring(values, ".")):
-            return None  # perhaps between thousands
         values = pc.replace_substring(values, decimal, ".")
     try:
         if pa.types.is_time(kind):
-            if not pc.all(pc.match_substring(values, ":")).as_py():
-                return None  # Arrow reads 12 as noon
             return _times(_joined(DAY, values), pa.timestamp("us")).cast(kind)
-        result = _times(values, kind) if pa.types.is_timestamp(kind) else values.cast(kind)
+        return _times(values, kind) if pa.types.is_timestamp(kind) else values.cast(kind)
     except pa.ArrowInvalid:
         return None
-    if pa.types.is_integer(kind) and _any(pc.match_substring(values, "x", ignore_case=True)):
-        return None  # Arrow reads 0x1F as 31
-    if pa.types.is_floating(kind) and _any(pc.match_substring_regex(values, LONG_DIGITS)):
-        return None
-    return result
+
+
+def _is_otherwise_meant(values: pa.Array, kind: pa.DataType, decimal: str) -> bool:
+    """Whether Arrow would read as a type what is none to people."""
+    if pa.types.is_time(kind):  # Arrow reads 12 as noon
+        return not pc.all(pc.match_substring(values, ":")).as_py()
+    if pa.types.is_integer(kind):  # Arrow reads 0x1F as 31
+        return _any(pc.match_substring(values, "x", ignore_case=True))
+    if not pa.types.is_floating(kind):
+        return False
+    between_thousands = decimal != "." and _any(pc.match_substring(values, "."))
+    return between_thousands or _any(pc.match_substring_regex(values, LONG_DIGITS))
 
 
 def _joined(text: str, values: pa.Array) -> pa.Array:

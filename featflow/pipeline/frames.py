@@ -104,6 +104,8 @@ def _of_pandas(frame: Any) -> pa.Table:
     for name, values in _columns(frame, levels):
         try:
             array = pa.array(values, from_pandas=True)
+            if _is_of_pandas_alone(array.type):  # intervals, as of pandas.cut, and periods are words such as (0, 5]
+                array = pa.array(values.astype(object).map(str, na_action="ignore"), pa.string(), from_pandas=True)
         except (pa.ArrowException, TypeError, OverflowError) as error:
             kinds = sorted({type(value).__name__ for value in values.dropna().head(100_000)})
             raise SchemaError(
@@ -125,3 +127,8 @@ def _columns(frame: Any, levels: list[Any]) -> Iterator[tuple[str, Any]]:
 def _name(name: Any) -> str:
     """Return the name of a column as text; the levels of one that has several are joined by dots."""
     return ".".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def _is_of_pandas_alone(kind: pa.DataType) -> bool:
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return isinstance(values, pa.BaseExtensionType) and values.extension_name.startswith("pandas.")

@@ -232,3 +232,18 @@ def test_progress_is_shown_in_a_notebook_alone(monkeypatch):
     featflow.run(FLAT.select(["x", "target"]), targets=["target"], engine={"kind": "serial"})
     assert any("reading: profile" in text and "0 of 1" in text for text in shown)
     assert any("reading: profile" in text and "1 of 1" in text for text in shown)
+
+
+def test_intervals_and_periods_of_pandas_are_words():
+    frame = pd.DataFrame({"age": [None, *np.arange(99.0) % 37], "y": np.arange(100) % 2})
+    frame["part"] = pd.cut(frame["age"], [0, 12, 40], right=False)
+    frame["day"] = pd.period_range("2024-01-01", periods=100, freq="D")
+    rows = (
+        featflow.run(frame, targets=["y"], analyses={"interaction": False})
+        .table("profile")
+        .rows_by_key("column", named=True)
+    )
+    (part,), (day,) = rows["part"], rows["day"]
+    assert part["missing"] == 1
+    assert {each["value"] for each in part["top_values"]} == {"[0, 12)", "[12, 40)"}
+    assert (day["distinct"], day["type"]) == (100, "string")
