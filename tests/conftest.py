@@ -12,6 +12,8 @@ import pytest
 from datasets import mixed_table
 from servers import ACCESS_KEY, AZURE_ACCOUNT, AZURE_KEY, SECRET_KEY, make_bucket, s3_server, server, unused_port
 
+# gcsfs asks Google itself, which is not there, of which kind a bucket is; it decides that when any test imports it.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 LONGEST = (
     "test_benchmarks.py",
@@ -113,8 +115,6 @@ def gcs_options():
         arguments = f"-scheme http -backend memory -host 127.0.0.1 -port {port} -public-host 127.0.0.1:{port}"
         return [str(binary), *arguments.split()]
 
-    # gcsfs asks Google itself, which is not there, of which kind a bucket is; it decides that when it is imported.
-    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
     with server(command) as port:
         options = {"endpoint_url": f"http://127.0.0.1:{port}", "token": "anon"}
         fsspec.filesystem("gs", **options).mkdir("lake")
