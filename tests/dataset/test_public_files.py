@@ -20,20 +20,21 @@ from featflow.errors import FeatflowError
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "parquet-testing"
 FILES = sorted(
-    path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*") if path.is_file() and path.suffix != ".csv"
+    path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/**/*") if path.is_file() and path.suffix != ".csv"
 )
 NOT_READ = {
     "not a readable Parquet file": {
         "bad_data/ARROW-GH-41317.parquet",
         "bad_data/PARQUET-1481.parquet",
         "data/incorrect_map_schema.parquet",
-        *(name for name in FILES if name.endswith((".bin", ".json"))),
+        *(name for name in FILES if name.endswith((".bin", ".json", ".py", ".yaml"))),
         *(name for name in FILES if name.endswith(".encrypted") and "plaintext_footer" not in name),
     },
     "no column can be analysed": {
         "bad_data/ARROW-GH-45185.parquet",
         "bad_data/ARROW-GH-47662.parquet",
         "bad_data/ARROW-RS-GH-6229-LEVELS.parquet",
+        "data/aes256/encrypt_columns_plaintext_footer.parquet.encrypted",
         "data/binary.parquet",
         "data/fixed_length_byte_array.parquet",
         "data/large_string_map.brotli.parquet",
