@@ -138,7 +138,7 @@ def _configured(path: str, overrides: list[str] | None) -> Iterator[Config]:
     from featflow.config import load
 
     config = load(path, overrides)
-    with as_defects(config.dataset.storage_options):
+    with as_defects(config.dataset.secrets):
         yield config
 
 

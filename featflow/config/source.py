@@ -17,8 +17,8 @@ SOURCES = (PICTURES, "delta:", "iceberg:")
 MOST_BYTES = 4 * 2**20
 """Size of a file that is read: 100,000 names of columns fit."""
 CONFIGURATIONS = (".yaml", ".yml")
-DATA = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".feather", ".arrow", ".orc", ".avro", ".gz", ".zip")
-"""Ends of names of files that hold data."""
+DATA = (".orc", ".avro", ".gz", ".zip")
+"""Ends of names of files that hold data in formats that are not read."""
 MAGIC = (b"PAR1", b"ARROW1", b"ORC", b"Obj\x01", b"PK\x03\x04", b"\x1f\x8b")
 """First bytes of such files, whatever they are called."""
 

@@ -173,11 +173,8 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         ]
         digests = footers.contents.digests(several, options.storage_options)
         shards = tuple(with_contents(shard, digests) for shard in shards)
-    files = [
-        file
-        for file in (*listing.files, *(fault.file for fault in odd))
-        if file.uri not in {entry.uri for entry in passed_over}
-    ]
+    left_out = {entry.uri for entry in passed_over}
+    files = [file for file in (*listing.files, *(fault.file for fault in odd)) if file.uri not in left_out]
     if not sum(shard.rows for shard in shards):
         raise DatasetError(f"{', '.join(options.source)}: {len(files)} file(s) and no rows; check dataset.source")
     return Dataset(

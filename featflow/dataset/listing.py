@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from featflow.dataset.files import DataFile, version_of
-from featflow.dataset.formats import PICTURES, Format, formats_of, nothing_there
+from featflow.dataset.formats import PICTURES, Format, format_of, formats_of, nothing_there
 from featflow.dataset.local_files import entry, find_local
 from featflow.dataset.passed_over import PassedOver, Reason
 from featflow.dataset.table_folders import HOW_TO_READ, tables_above, tables_below
@@ -74,7 +74,9 @@ def list_data_files(
         if not listing.files:
             raise _nothing_there(source, asked, listing.passed_over)
         for file in listing.files:
-            known = real.setdefault(os.path.realpath(file.uri) if file.uri.startswith("/") else file.uri, file.uri)
+            # Within one source, links are known already.
+            is_perhaps_linked = len(sources) > 1 and file.uri.startswith("/")
+            known = real.setdefault(os.path.realpath(file.uri) if is_perhaps_linked else file.uri, file.uri)
             if known == file.uri:
                 files.setdefault(file.uri, file)
             else:
@@ -126,7 +128,11 @@ def _list_source(
         else:
             keys.append(key)
     forms = formats_of(keys, "pictures" if source.startswith(PICTURES) else asked, path)
-    passed += [PassedOver(uri_of(filesystem, key), Reason.OTHER_NAME) for key in keys if key not in forms]
+    passed += [
+        PassedOver(uri_of(filesystem, key), Reason.OTHER_FORMAT if format_of(key) else Reason.OTHER_NAME)
+        for key in keys
+        if key not in forms
+    ]
     files = [_data_file(filesystem, key, found.infos[key], found.root, form) for key, form in forms.items()]
     above = tables_above(found.root, _is_there(filesystem, looked_up), with_root=path in found.infos)
     _refuse_tables(filesystem, dict(tables_below(found.root, found.infos)) | dict(above), files)

@@ -16,6 +16,9 @@ from featflow.option_types import Names, Options, Uris
 
 __all__ = ["DatasetOptions"]
 
+PLACES_OF_CATALOGS = {"type", "uri", "warehouse"}
+"""Properties that messages may quote, less credentials in a URI."""
+
 
 def _each_once(images: list[ImageOptions]) -> list[ImageOptions]:
     encodings = [(image.column, "a model" if image.model else "descriptors") for image in images]
@@ -128,6 +131,12 @@ class DatasetOptions(Options):
         examples=[{"anon": True}, {"key": "${env:LAKE_KEY}", "secret": "${file:/run/secrets/lake}"}],
         description="Options of the store; texts may hold ${env:NAME} and ${file:PATH}. Never logged, never written.",
     )
+
+    @property
+    def secrets(self) -> dict[str, Any]:
+        """What may hold credentials: storage options, and a catalog's properties but for what and where it is."""
+        catalog = {key: value for key, value in self.catalog.items() if key not in PLACES_OF_CATALOGS}
+        return {"storage_options": self.storage_options, "catalog": catalog}
 
     @model_validator(mode="after")
     def _window_of_times(self) -> Self:

@@ -18,6 +18,7 @@ class Reason(StrEnum):
 
     HIDDEN = "hidden: the name begins with a dot or an underscore"
     OTHER_NAME = "not named like a file of the format that is read"
+    OTHER_FORMAT = "data of another format than the files that are read"
     OTHER_CONTENT = "named without a suffix, and no Parquet file inside"
     OUTPUT = "below this run's output"
     OTHER_OUTPUT = "an output of featflow"

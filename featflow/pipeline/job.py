@@ -58,9 +58,9 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     store = Store(config.output, config.dataset.storage_options)
     run_id = new_run_id(watch.began)
     telemetry = Telemetry(run_id, progress or SilentProgress())
-    held, noted = lock.hold(store, run_id), _failure_noted(store, run_id, watch)
+    held, noted = lock.hold(store, run_id), _failure_noted(store, run_id, watch, config.dataset.secrets)
     told_of = lineage.told(config, store, run_id, watch.began)
-    with without_credentials(store.options, config.dataset.catalog), held as check_held, noted, told_of as told:
+    with without_credentials(config.dataset.secrets), held as check_held, noted, told_of as told:
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         config.analyses.check(dataset, config.dataset.entity)
@@ -99,13 +99,13 @@ def _measure(
 
 
 @contextmanager
-def _failure_noted(store: Store, run: str, watch: Stopwatch) -> Iterator[None]:
+def _failure_noted(store: Store, run: str, watch: Stopwatch, secrets: dict[str, Any]) -> Iterator[None]:
     """Leave a note of why a run ended that was not published: `featflow status` reads it."""
     try:
         yield
     except BaseException as error:
         said = str(error) if isinstance(error, FeatflowError) else f"{type(error).__name__}: {first_line(error)}"
-        said = redacted(said, store.options)
+        said = redacted(said, secrets)
         if not isinstance(error, Exception):  # SIGTERM, which Ray takes in its own way, or Ctrl-C
             said = "it was told to end"
         code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", None)

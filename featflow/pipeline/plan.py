@@ -87,7 +87,7 @@ def plan(config: Config) -> Plan:
     InputError
         As `featflow.pipeline.job.run` raises before it reads, also if a state does not fit the budget.
     """
-    with without_credentials(config.dataset.storage_options, config.dataset.catalog):
+    with without_credentials(config.dataset.secrets):
         return _planned(config)
 
 

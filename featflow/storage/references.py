@@ -115,18 +115,18 @@ def redacted(message: str, options: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def without_credentials(*options: Mapping[str, Any]) -> Iterator[None]:
+def without_credentials(options: Mapping[str, Any]) -> Iterator[None]:
     """Take credentials out of what errors say: clients quote the address and the keys that they were given.
 
     Parameters
     ----------
     options
-        Options whose values may be credentials.
+        What may hold credentials, at any depth.
     """
     try:
         yield
     except FeatflowError as error:
-        said = redacted(str(error), {str(place): each for place, each in enumerate(options)})
+        said = redacted(str(error), options)
         if said == str(error):
             raise
         raise type(error)(said) from None

@@ -203,9 +203,9 @@ def test_an_unchanged_run_shows_the_same(config, runs, capsys, tmp_path):
 
 
 def test_every_analysis_shows_the_run_in_the_terminal(runs):
-    for analysis in ANALYSES:
-        if (view := analysis.shown(runs[1], 80)) is not None:
-            printed(view, 80)
+    views = [view for analysis in ANALYSES if (view := analysis.shown(runs[1], 80)) is not None]
+    assert views
+    assert all(printed(view, 80).strip() for view in views)
 
 
 def test_the_report_escapes_the_same_names(runs):

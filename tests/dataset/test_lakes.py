@@ -101,6 +101,13 @@ class TestFiles:
             f"passed over 1 (named without a suffix, and no Parquet file inside): {tmp_path}/LICENSE"
         ]
 
+    def test_data_of_another_format_is_told_of(self, tmp_path):
+        write(tmp_path / "a.parquet")
+        (tmp_path / "b.csv").write_text("x\n1\n")
+        dataset = opened(tmp_path)
+        assert reasons(dataset) == {"b.csv": Reason.OTHER_FORMAT}
+        assert any("b.csv" in note for note in dataset.notes)
+
     def test_a_damaged_file_without_a_suffix_is_no_foreign_one(self, tmp_path):
         write(tmp_path / "000000_0")
         write(tmp_path / "000001_0")

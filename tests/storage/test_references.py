@@ -12,7 +12,9 @@ from datasets import mixed_table
 import featflow
 from featflow.config import parse
 from featflow.dataset.sources.storage import delta_options, iceberg_options
-from featflow.errors import ConfigurationError
+from featflow.errors import ConfigurationError, DatasetError
+from featflow.pipeline import job
+from featflow.pipeline.plan import plan
 from featflow.pipeline.submission import submission
 from featflow.storage.references import redacted, resolve_references
 from featflow.storage.store import Store
@@ -122,3 +124,19 @@ def test_the_libraries_of_tables_are_given_values(secret_file):
     options = {"key": "k", "client_kwargs": {"endpoint_url": f"${{file:{secret_file}}}"}}
     assert delta_options(options) == {"AWS_ACCESS_KEY_ID": "k", "AWS_ENDPOINT_URL": SECRET}
     assert iceberg_options(options) == {"s3.access-key-id": "k", "s3.endpoint": SECRET}
+
+
+def test_what_is_left_of_a_run_that_fails_holds_no_secret_of_its_catalog(tmp_path, monkeypatch):
+    def refuse(options, known):
+        raise DatasetError(f"the catalog at https://catalog.example.org refuses the token {SECRET}")
+
+    monkeypatch.setattr("featflow.dataset.dataset.open_tables", refuse)
+    catalog = {"type": "rest", "uri": "https://catalog.example.org", "token": SECRET}
+    dataset = {"source": "iceberg:shop.lake.sales", "catalog": catalog}
+    config = parse({"dataset": dataset, "output": str(tmp_path / "out"), "lineage": {"folder": str(tmp_path / "told")}})
+    for command in (job.run, plan):
+        with pytest.raises(DatasetError, match=r"https://catalog\.example\.org refuses the token \*\*\*"):
+            command(config)
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert any("refuses the token ***" in text for text in written)
+    assert not any(SECRET in text for text in written)

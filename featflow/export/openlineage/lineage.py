@@ -59,7 +59,7 @@ class Lineage:
 
     def fail(self, error: BaseException) -> None:
         """Tell that the run failed, or was stopped."""
-        message = redacted(str(error) or type(error).__name__, self._config.dataset.storage_options)
+        message = redacted(str(error) or type(error).__name__, self._config.dataset.secrets)
         stopped = not isinstance(error, Exception)
         self._events.put(lambda: events.fail_event(self._config, self._run_id, message, stopped=stopped))
         self._finish()
@@ -106,7 +106,7 @@ class Lineage:
             transport.close()
 
     def _warn(self, said: str) -> None:
-        self.warnings.append("lineage: " + redacted(said, self._config.dataset.storage_options))
+        self.warnings.append("lineage: " + redacted(said, self._config.dataset.secrets))
         LOG.warning("%s", self.warnings[-1])
 
 
