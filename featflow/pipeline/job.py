@@ -25,7 +25,8 @@ from featflow.pipeline.engine_choice import EngineChoice, choose_engine
 from featflow.pipeline.unchanged import publish_again, unchanged_run
 from featflow.storage import lock, retries
 from featflow.storage.references import redacted, without_credentials
-from featflow.storage.run import FAILURE, Run, new_run_id
+from featflow.storage.run import FAILURE, Run
+from featflow.storage.run_ids import new_run_id
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
 

@@ -7,10 +7,7 @@ A run exists once its ``_SUCCESS`` does. Order of a commit: tables, manifest,
 from __future__ import annotations
 
 import json
-import re
-import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -18,28 +15,16 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.errors import DatasetError, first_line
+from featflow.storage.run_ids import RUN_ID
 from featflow.storage.store import Store
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FAILURE", "Run", "list_runs", "new_run_id", "open_run", "part_paths"]
+__all__ = ["FAILURE", "Run", "list_runs", "open_run", "part_paths"]
 
-RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
-"""What `new_run_id` gives."""
 FAILURE = "failure.json"
 """File in the folder of a run that was not published: why it ended."""
-
-
-def new_run_id(now: datetime) -> str:
-    """Return a name that sorts by time.
-
-    Examples
-    --------
-    >>> new_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:17]
-    '20260102T030405Z-'
-    """
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True)
