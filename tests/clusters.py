@@ -86,7 +86,9 @@ class RayCluster:
         """Wait until so many nodes beside the head have joined."""
         deadline = time.monotonic() + READY_SECONDS
         while True:
-            listed = self._asked("nodes?view=summary")["data"]["summary"]
+            listed: list[Any] = []
+            with suppress(OSError):  # on a busy machine the dashboard refuses connections again after its first one
+                listed = self._asked("nodes?view=summary")["data"]["summary"]
             if sum(node["raylet"].get("state") == "ALIVE" for node in listed) == number + 1:
                 return
             if time.monotonic() > deadline:
