@@ -1,0 +1,49 @@
+"""Tables of a run: Parquet whose SHA-256 the manifest has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from featflow.errors import DatasetError, first_line
+from featflow.storage.store import Store, parquet_table
+
+__all__ = ["digest_of_parts", "read_part"]
+
+
+def digest_of_parts(digests: Sequence[str]) -> str:
+    """Return the SHA-256 of a table: of its one file, or of its parts' digests in order, a line each."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def read_part(store: Store, path: str, columns: list[str] | None, sha256: str | None) -> tuple[pa.Table, str]:
+    """Return one file of a table, or some of its columns, and the SHA-256 of its bytes.
+
+    Parameters
+    ----------
+    sha256
+        What the digest must be; None where no manifest says it.
+
+    Raises
+    ------
+    DatasetError
+        The file is not there, or its bytes are not those that were written.
+    """
+    try:
+        data = store.read(path)
+    except FileNotFoundError:
+        raise DatasetError(f"{store.uri(path)}: the run's table is not there any more; run it again") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise DatasetError(damaged(store.uri(path)))
+    try:
+        return parquet_table(data, columns), digest
+    except (pa.ArrowException, OSError) as error:  # of bytes in memory: storage's own errors are other ones
+        raise DatasetError(f"{store.uri(path)}: damaged: {first_line(error)}; run it again") from None
+
+
+def damaged(uri: str) -> str:
+    """Return the message about bytes that are not those of the manifest."""
+    return f"{uri}: damaged: its bytes are not those that were written (SHA-256); bring back a copy, or run it again"
