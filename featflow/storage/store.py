@@ -12,6 +12,7 @@ import hashlib
 import re
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ from featflow.errors import ConfigurationError, DamagedError, InfrastructureErro
 from featflow.storage.filesystems import failed, is_local, reason, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["Store", "is_local", "matcher", "parquet_table", "reason", "resolve"]
+__all__ = ["Store", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
@@ -211,10 +212,6 @@ class Store:
         data = sink.getvalue().to_pybytes()
         return self.write(path, data), data
 
-    def read_parquet(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        """Read one Parquet file, or some of its columns."""
-        return parquet_table(self.read(path), columns)
-
     def create(self, path: str, data: bytes) -> None:
         """Write bytes where there is nothing yet.
 
@@ -242,20 +239,30 @@ class Store:
         with suppress(FileNotFoundError):
             self._try(path, "remove", lambda: filesystem.rm_file(location))
 
-    def prune(self, folder: str) -> None:
-        """Remove empty folders at and below a path of a disk (object stores have none), while nothing writes there."""
+    def partials(self, folder: str) -> dict[str, tuple[int, float]]:
+        """Return bytes and age in seconds of what writers have left half written directly in a folder of a disk."""
+        filesystem, location = self._locate(folder)
+        found = {}
+        for file in Path(location).glob("*.partial") if is_local(filesystem) else ():
+            with suppress(FileNotFoundError):  # just renamed
+                status = file.stat()
+                found[f"{folder}/{file.name}".lstrip("/")] = status.st_size, time.time() - status.st_mtime
+        return found
+
+    def prune(self, folder: str, removable: Callable[[str], bool]) -> None:
+        """Remove empty folders below a path of a disk (object stores have none), while nothing writes there.
+
+        Parameters
+        ----------
+        removable
+            Whether a folder, by its path below the root, may be removed.
+        """
         filesystem, location = self._locate(folder)
         if is_local(filesystem):
             for place in sorted(Path(location).rglob("*"), reverse=True):
-                if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+                path = f"{folder}/{place.relative_to(location).as_posix()}"
+                if removable(path) and place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
                     place.rmdir()
-
-
-def parquet_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
-    """Return the table of a Parquet file's bytes, or some of its columns; pages that have checksums are checked."""
-    # Arrow's threads, busy with reading ahead, sometimes abort a process that ends: 23 of 30 with pyarrow 26.0.1.
-    file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False, page_checksum_verification=True)
-    return file.read(columns=columns, use_threads=False)
 
 
 def _check_regular(location: str, uri: str, most: int | None) -> None:
