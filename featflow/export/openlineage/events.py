@@ -20,6 +20,7 @@ import pyarrow as pa
 from featflow.config import Config, parse
 from featflow.dataset.formats import FRAME, PICTURES
 from featflow.dataset.parquet import open_parquet
+from featflow.storage.records.tables import streaming
 from featflow.storage.run import Run
 from featflow.storage.tables import QUANTILE_PROBABILITIES
 
@@ -169,7 +170,8 @@ def _output(run: Run, config: Config, table: str, told: tuple[list[dict[str, Any
     inputs, profiled = told
     entry, (namespace, name) = run.manifest["tables"][table], dataset_name(config.output)
     keys = _keys(config) if table == "embedding" else []
-    with open_parquet(run.store.uri(run.paths(table)[0]), run.store.options) as file:
+    uri = run.store.uri(run.paths(table)[0])
+    with streaming(uri), open_parquet(uri, run.store.options) as file:
         written = file.schema_arrow
     columns = [_known(name=each.name, type=str(each.type), description=_description(each)) for each in written]
     space, place = dataset_name(run.store.uri(entry["path"]))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.errors import DatasetError, first_line
+from featflow.storage.filesystems import failed
 from featflow.storage.store import Store
 
-__all__ = ["damaged", "digest_of_parts", "parquet_table", "read_part"]
+__all__ = ["damaged", "digest_of_parts", "parquet_table", "read_part", "streaming"]
 
 
 def digest_of_parts(digests: Sequence[str]) -> str:
@@ -40,15 +42,37 @@ def read_part(store: Store, path: str, columns: list[str] | None, sha256: str | 
     if sha256 is not None and digest != sha256:
         raise DatasetError(damaged(store.uri(path)))
     try:
-        return parquet_table(data, columns), digest
+        return parquet_table(data, columns, verify=sha256 is None), digest
     except (pa.ArrowException, OSError) as error:  # of bytes in memory: storage's own errors are other ones
         raise DatasetError(f"{store.uri(path)}: damaged: {first_line(error)}; run it again") from None
 
 
-def parquet_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
-    """Return the table of a Parquet file's bytes, or some of its columns; pages that have checksums are checked."""
+@contextmanager
+def streaming(uri: str) -> Iterator[None]:
+    """Raise what goes wrong while a table too large for memory is read in pieces as the errors of `read_part`.
+
+    The pages of such a table have checksums, its footer has none.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise DatasetError(f"{uri}: the run's table is not there any more; run it again") from None
+    except pa.ArrowException as error:
+        raise DatasetError(f"{uri}: damaged: {first_line(error)}; run it again") from None
+    except OSError as error:
+        raise failed(uri, "read it", error) from error
+
+
+def parquet_table(data: bytes, columns: list[str] | None = None, *, verify: bool = True) -> pa.Table:
+    """Return the table of a Parquet file's bytes, or some of its columns.
+
+    Parameters
+    ----------
+    verify
+        Whether checksums of pages are looked at; a digest of all bytes says more.
+    """
     # Arrow's threads, busy with reading ahead, sometimes abort a process that ends: 23 of 30 with pyarrow 26.0.1.
-    file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False, page_checksum_verification=True)
+    file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False, page_checksum_verification=verify)
     return file.read(columns=columns, use_threads=False)
 
 
