@@ -119,8 +119,9 @@ def forge(*place: Any) -> Callable[[Path], None]:
 
 def replaced(find: Callable[[Path], Path], make: Callable[[Path], object]) -> Callable[[Path], None]:
     def change(output: Path) -> None:
-        find(output).unlink()
-        make(find(output))
+        path = find(output)
+        path.unlink()
+        make(path)
 
     return change
 
