@@ -139,7 +139,9 @@ class Run:
         Raises
         ------
         DatasetError
-            The run wrote no matrix of this method, or its files are damaged.
+            The run wrote no matrix of this method.
+        DamagedError
+            Its files are not what was written.
         """
         try:
             index, digests = f"runs/{self.measured_by}/tensors/{method}/index.json", self.manifest.get("matrices", {})

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, TypeAdapter
 
-from featflow.errors import DatasetError, first_line
+from featflow.errors import DamagedError, DatasetError, first_line
 from featflow.storage.records.json_files import ABSENT, MOST_BYTES, Record, checked
 from featflow.storage.records.manifest import Digest
 from featflow.storage.records.tables import damaged
@@ -38,15 +38,13 @@ def read_index(store: Store, path: str, sha256: str | None) -> list[dict[str, An
     Raises
     ------
     DamagedError
-        The index is no list of blocks.
-    DatasetError
-        Its bytes are not those that were written.
+        It is no list of blocks, or its bytes are not those that were written.
     FileNotFoundError
         There is no such matrix.
     """
     data = store.read(path, MOST_BYTES)
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise DatasetError(damaged(store.uri(path)))
+        raise DamagedError(damaged(store.uri(path)))
     blocks: list[dict[str, Any]] = checked(data, store.uri(path), MODEL, "run it again")
     return blocks
 
@@ -57,7 +55,9 @@ def read_block(store: Store, block: dict[str, Any]) -> np.ndarray:
     Raises
     ------
     DatasetError
-        Its file is not there, or not what was written.
+        Its file is not there.
+    DamagedError
+        It is not what was written.
     """
     uri = store.uri(block["path"])
     try:
@@ -65,11 +65,11 @@ def read_block(store: Store, block: dict[str, Any]) -> np.ndarray:
     except FileNotFoundError:
         raise DatasetError(f"{uri}: the run's matrix is not there any more; run it again") from None
     if block.get("sha256", digest := hashlib.sha256(data).hexdigest()) != digest:
-        raise DatasetError(damaged(uri))
+        raise DamagedError(damaged(uri))
     try:
         values = pa.ipc.read_tensor(pa.BufferReader(data)).to_numpy()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DatasetError(f"{uri}: damaged: {first_line(error)}; run it again") from None
+        raise DamagedError(f"{uri}: damaged: {first_line(error)}; run it again") from None
     if values.dtype != np.float64 or values.shape != (len(block["rows"]), len(block["columns"])):
-        raise DatasetError(f"{uri}: damaged: not the numbers that its index describes; run it again")
+        raise DamagedError(f"{uri}: damaged: not the numbers that its index describes; run it again")
     return np.asarray(values)

@@ -172,9 +172,9 @@ def test_blocks_of_a_matrix_are_verified(store):
     run = writer.commit(manifest())
     assert run.matrix("pearson")[1][0, 1] == 0.5
     store.write(path, written.replace(np.float64(0.5).tobytes(), np.float64(0.25).tobytes()))
-    with pytest.raises(DatasetError, match=r"000000\.arrow: damaged"):
+    with pytest.raises(DamagedError, match=r"000000\.arrow: damaged"):
         run.matrix("pearson")
     index = f"runs/{RUN}/tensors/pearson/index.json"
     store.write(index, store.read(index).replace(b'"a"', b'"c"'))
-    with pytest.raises(DatasetError, match=r"index\.json: damaged"):
+    with pytest.raises(DamagedError, match=r"index\.json: damaged"):
         run.matrix("pearson")
