@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import resource
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -104,6 +108,16 @@ def numbers(output: Path) -> dict[str, object]:
         with contextlib.suppress(FeatflowError):
             found[f"{run_id} pearson"] = run.matrix("pearson")[1].tobytes()
     return found
+
+
+def within(pool: ProcessPoolExecutor, function: Callable, *arguments: Any) -> Any:
+    """What a function returns in another process; a process that hangs is ended, and the test with it."""
+    try:
+        return pool.submit(function, *arguments).result(SECONDS)
+    except TimeoutError:
+        for child in active_children():
+            child.kill()
+        raise AssertionError(f"more than {SECONDS} s: {arguments}") from None
 
 
 def wrong(arguments: list[str], code: int, text: str) -> str | None:

@@ -95,12 +95,18 @@ class RunStates:
     @cached_property
     def codebook(self) -> Codebook:
         """Codings of the run's columns."""
-        return self._read(codebook_path(self.run.manifest["codebook"]), "codebook", Codebook.from_arrow)
+        digest = self.run.manifest["codebook"]
+        if digest is None:
+            raise DatasetError(f"{self.run.uri}: its manifest names no codebook; run it again")
+        return self._read(codebook_path(digest), "codebook", Codebook.from_arrow)
 
     @property
     def degrees(self) -> int:
         """Degrees of freedom of the run's jackknife errors."""
-        return max(int(self.run.manifest["fitted"]["jackknife"]["groups"]) - 1, 1)
+        fitted = self.run.manifest.get("fitted")
+        if fitted is None:
+            raise DatasetError(f"{self.run.uri}: its manifest does not say what was fitted; run it again")
+        return max(int(fitted["jackknife"]["groups"]) - 1, 1)
 
     def has(self, table: str) -> bool:
         """Return whether the run wrote a table."""
@@ -108,7 +114,7 @@ class RunStates:
 
     def noted(self, analysis: str) -> dict[str, Any]:
         """Return an analysis's notes in the manifest; empty if it has none."""
-        notes: dict[str, Any] = self.run.manifest["analyses"].get(analysis, {})
+        notes: dict[str, Any] = self.run.manifest.get("analyses", {}).get(analysis, {})
         return notes
 
     def is_like(self, other: RunStates, name: str) -> bool:

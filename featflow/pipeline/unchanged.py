@@ -94,7 +94,7 @@ def _compared(manifest: dict[str, Any], config: Config, dataset: Dataset, writer
     of_before = tuple(f"{analysis.name}: " for analysis in comparing)
     return manifest | {
         "tables": manifest["tables"] | writer.tables,
-        "analyses": manifest["analyses"] | context.notes,
+        "analyses": manifest.get("analyses", {}) | context.notes,
         "compared_with": context.compared_with,
         "warnings": [
             *(text for text in manifest["warnings"] if not text.startswith(of_before)),

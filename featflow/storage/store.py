@@ -28,7 +28,7 @@ from featflow.errors import ConfigurationError, DamagedError, InfrastructureErro
 from featflow.storage.filesystems import failed, is_local, reason, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["Store", "is_local", "matcher", "reason", "resolve"]
+__all__ = ["Store", "check_regular", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
@@ -96,7 +96,7 @@ class Store:
         """
         filesystem, location = self._locate(path)
         if is_local(filesystem):
-            self._try(path, "read", lambda: _check_regular(location, self.uri(path), most))
+            self._try(path, "read", lambda: check_regular(location, self.uri(path), most))
         return bytes(self._try(path, "read", lambda: filesystem.cat_file(location)))
 
     def write(self, path: str, data: bytes) -> str:
@@ -181,7 +181,7 @@ class Store:
     def _stream(self, path: str) -> pa.Buffer:
         filesystem, location = self._locate(path)
         if is_local(filesystem):
-            self._try(path, "read", lambda: _check_regular(location, self.uri(path), None))
+            self._try(path, "read", lambda: check_regular(location, self.uri(path), None))
             content = self._try(path, "read", lambda: pa.memory_map(location).read_buffer())
         else:
             content = pa.py_buffer(self.read(path))
@@ -265,7 +265,7 @@ class Store:
                     place.rmdir()
 
 
-def _check_regular(location: str, uri: str, most: int | None) -> None:
+def check_regular(location: str, uri: str, most: int | None) -> None:
     """Raise DamagedError for what is no regular file, or longer than it may be."""
     found = Path(location).stat()
     if not stat.S_ISREG(found.st_mode):

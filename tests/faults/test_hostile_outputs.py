@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outputs import SECONDS, bound_memory, commands, said, sound_output, wrong
+from outputs import bound_memory, commands, said, sound_output, within, wrong
 
 ALL_COMMANDS = int(os.environ.get("FEATFLOW_MUTATIONS", "6")) >= 50
 """Whether each file is given to all ten commands, and not to one in turn."""
@@ -61,6 +61,12 @@ MANIFEST: dict[str, Any] = {
     "software": ("software", []),
     "retries": ("retries", {"storage": "x"}),
     "analyses": ("analyses", {"drift": 1}),
+    "nothing fitted": ("fitted", "ABSENT"),
+    "no codebook": ("codebook", None),
+    "no assumptions": ("assumptions", "ABSENT"),
+    "no software": ("software", "ABSENT"),
+    "no analyses": ("analyses", "ABSENT"),
+    "no uncertainty": ("config", "analyses", "uncertainty", "ABSENT"),
 }
 FAILURE: dict[str, bytes] = {
     "seconds": b'{"run": "x", "seconds": 1}',
@@ -111,6 +117,8 @@ def forge(*place: Any) -> Callable[[Path], None]:
         for key in place[:-2]:
             holder = holder[key]
         holder[place[-2]] = manifest["tables"]["profile"]["path"] if value == "PROFILE" else value
+        if value == "ABSENT":
+            del holder[place[-2]]
         (folder / "manifest.json").write_text(json.dumps(manifest))
         sign(folder)
 
@@ -176,7 +184,7 @@ def test_hostile_files_of_an_output(sound, tmp_path):
             every = commands(copy)  # by the marks of a sound output
             change(copy)
             for arguments in every if ALL_COMMANDS else [every[number % len(every)]]:
-                code, text = pool.submit(said, arguments).result(SECONDS)
+                code, text = within(pool, said, arguments)
                 if problem := wrong(arguments, code, text):
                     bad.append(f"{name}: {problem}")
                 named += code > 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from outputs import SECONDS, bound_memory, commands, numbers, said, sound_output, wrong
+from outputs import bound_memory, commands, numbers, said, sound_output, within, wrong
 
 MUTATIONS = int(os.environ.get("FEATFLOW_MUTATIONS", "6")) * 10
 """Changed outputs, each given to one command in turn; to all five where there are 500, which the long run makes."""
@@ -87,16 +87,12 @@ def test_changed_files_of_an_output(sound, tmp_path):
             )
             every = commands(copy)[:5]
             for arguments in every if MUTATIONS >= LONG_RUN else [every[number % len(every)]]:
-                try:
-                    code, text = pool.submit(said, arguments).result(SECONDS)
-                except Exception as error:  # noqa: BLE001  the process died, or hangs
-                    bad.append((number, changed, arguments[0], repr(error)))
-                    raise AssertionError(bad) from None
+                code, text = within(pool, said, arguments)
                 if problem := wrong(arguments, code, text):
                     bad.append((number, str(changed), problem))
                 named += code > 1
             if not forging or path.name != "manifest.json":
-                found = pool.submit(numbers, copy).result(SECONDS)
+                found = within(pool, numbers, copy)
                 bad += [(number, str(changed), key) for key, value in found.items() if truth[key] != value]
             if not any(number == each[0] for each in bad):
                 shutil.rmtree(copy.parent)

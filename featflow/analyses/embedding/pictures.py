@@ -85,7 +85,7 @@ def first_rows(piece: Piece, image: tuple[str, str], options: dict[str, Any]) ->
     """
     column, encoder = image
     batches, remaining = list[pa.Table](), MOST_IMAGES
-    with streaming(piece.table), open_parquet(piece.table, options) as part:
+    with streaming(piece.table, options), open_parquet(piece.table, options) as part:
         batches.append(part.schema_arrow.empty_table())
         for batch in part.iter_batches(MOST_IMAGES):
             matching = pc.and_(pc.equal(batch["column"], column), pc.equal(batch["encoder"], encoder))

@@ -86,7 +86,7 @@ class _Input(Record):
 
 class _Image(Record):
     column: str
-    most_pixels: int = ABSENT
+    most_pixels: int
 
 
 class _DatasetConfig(Record):
@@ -109,7 +109,7 @@ class _Config(Record):
     dataset: _DatasetConfig
     output: str
     codebook: dict[str, Any] = ABSENT
-    analyses: _AnalysesConfig = ABSENT
+    analyses: _AnalysesConfig
     latest: bool = ABSENT
 
 

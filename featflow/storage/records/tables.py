@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.errors import DatasetError, first_line
-from featflow.storage.filesystems import failed
-from featflow.storage.store import Store
+from featflow.storage.filesystems import failed, is_local, resolve
+from featflow.storage.store import Store, check_regular
 
 __all__ = ["damaged", "digest_of_parts", "parquet_table", "read_part", "streaming"]
 
@@ -48,12 +49,15 @@ def read_part(store: Store, path: str, columns: list[str] | None, sha256: str | 
 
 
 @contextmanager
-def streaming(uri: str) -> Iterator[None]:
+def streaming(uri: str, options: dict[str, Any]) -> Iterator[None]:
     """Raise what goes wrong while a table too large for memory is read in pieces as the errors of `read_part`.
 
     The pages of such a table have checksums, its footer has none.
     """
     try:
+        filesystem, location = resolve(uri, options)
+        if is_local(filesystem):
+            check_regular(location, uri, None)
         yield
     except FileNotFoundError:
         raise DatasetError(f"{uri}: the run's table is not there any more; run it again") from None
