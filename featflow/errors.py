@@ -9,7 +9,7 @@
     │   └── SchemaError              a column: absent, duplicated, of clashing types, a useless target
     ├── BadDataError             3   more unreadable rows than the budget allows
     ├── InfrastructureError      4   storage or the cluster failed; a retry is safe
-    │   └── DamagedError             a state's bytes are not those that were written
+    │   └── DamagedError             a file of an output is not what was written
     └── LockedError              5   another run holds the lock
 
 Every message names the file, column, row group or key at fault and says what to do. `EXIT_CODES` holds those of the
@@ -84,7 +84,7 @@ class InfrastructureError(FeatflowError):
 
 
 class DamagedError(InfrastructureError):
-    """A state's bytes are not those that were written."""
+    """A file of an output is not what was written: a state, a manifest, LATEST."""
 
 
 class LockedError(FeatflowError):

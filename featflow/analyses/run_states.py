@@ -6,9 +6,9 @@ texts, each kind in the dataset's order; a block's columns follow those of the b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +18,13 @@ from featflow.columns.codebook import Codebook
 from featflow.columns.column import Column, Kind, Role
 from featflow.errors import DamagedError, DatasetError
 from featflow.execution.state_store import AnySummarizer, codebook_path
+from featflow.storage.records.states import read_state
 from featflow.storage.run import Run
 from featflow.summaries import SUMMARIZERS
 
 __all__ = ["RunStates", "named_states"]
+
+T = TypeVar("T")
 
 STATES = {spec.name: spec.state for spec in SUMMARIZERS}
 
@@ -63,7 +66,10 @@ class RunStates:
         states = run.manifest.get("states")
         if states is None:
             raise DatasetError(f"{run.uri}: its manifest does not say which states it rests on; run it again")
-        columns = (Column(c["name"], c["type"], Kind(c["kind"]), role=Role(c["role"])) for c in states["columns"])
+        try:
+            columns = [Column(c["name"], c["type"], Kind(c["kind"]), role=Role(c["role"])) for c in states["columns"]]
+        except ValueError as error:
+            raise DatasetError(f"{run.uri}: its manifest names columns of no kind that is known: {error}") from None
         self.columns = {column.name: column for column in columns}
         """Columns by name."""
         self._entries = states["whole"]
@@ -89,12 +95,18 @@ class RunStates:
     @cached_property
     def codebook(self) -> Codebook:
         """Codings of the run's columns."""
-        return Codebook.from_arrow(self._arrow(codebook_path(self.run.manifest["codebook"]), "codebook"))
+        digest = self.run.manifest["codebook"]
+        if digest is None:
+            raise DatasetError(f"{self.run.uri}: its manifest names no codebook; run it again")
+        return self._read(codebook_path(digest), "codebook", Codebook.from_arrow)
 
     @property
     def degrees(self) -> int:
         """Degrees of freedom of the run's jackknife errors."""
-        return max(int(self.run.manifest["fitted"]["jackknife"]["groups"]) - 1, 1)
+        fitted = self.run.manifest.get("fitted")
+        if fitted is None:
+            raise DatasetError(f"{self.run.uri}: its manifest does not say what was fitted; run it again")
+        return max(int(fitted["jackknife"]["groups"]) - 1, 1)
 
     def has(self, table: str) -> bool:
         """Return whether the run wrote a table."""
@@ -102,7 +114,7 @@ class RunStates:
 
     def noted(self, analysis: str) -> dict[str, Any]:
         """Return an analysis's notes in the manifest; empty if it has none."""
-        notes: dict[str, Any] = self.run.manifest["analyses"].get(analysis, {})
+        notes: dict[str, Any] = self.run.manifest.get("analyses", {}).get(analysis, {})
         return notes
 
     def is_like(self, other: RunStates, name: str) -> bool:
@@ -112,7 +124,9 @@ class RunStates:
 
     def read(self, summary: str, path: str) -> Any:
         """Return a state of a summary."""
-        return STATES[summary].from_arrow(self._arrow(path, "state"))
+        if summary not in STATES:
+            raise DatasetError(f"{self.run.uri}: its manifest names a state of no kind that is known: {summary}")
+        return self._read(path, "state", STATES[summary].from_arrow)
 
     def _block(self, summary: str, name: str) -> tuple[Any, int]:
         """Return the state that holds a column, and its index there; one state a summary stays in memory."""
@@ -127,9 +141,9 @@ class RunStates:
                 position -= entry["columns"]
         raise DatasetError(f"{self.run.uri}: its manifest names no {summary} of column '{name}'; run it again")
 
-    def _arrow(self, path: str, what: str) -> pa.Table:
+    def _read(self, path: str, what: str, rebuild: Callable[[pa.Table], T]) -> T:
         try:
-            return self.run.store.read_arrow(path)
+            return read_state(self.run.store, path, rebuild)
         except FileNotFoundError:
             raise DatasetError(
                 f"{self.run.store.uri(path)}: the run's {what} is not there any more; run it again"

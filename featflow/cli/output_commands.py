@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featflow.cli.printing import AsJson, out, print_json
+from featflow.cli.printing import AsJson, labelled, out, print_json
 from featflow.errors import ConfigurationError
 
 __all__ = ["commands"]
@@ -41,13 +41,17 @@ def schema_command(
 def runs_command(output: Annotated[str, typer.Argument(help="Output URI.")], as_json: AsJson = False) -> None:
     """List the finished runs at an output, oldest first."""
     from featflow.cli.run_view import shown_runs, summary
-    from featflow.storage.run import list_runs
+    from featflow.storage.run import survey
+    from featflow.storage.store import Store
 
-    runs = list_runs(output)
+    runs, damaged = survey(Store(output))
     if as_json:
-        print_json([summary(run) for run in runs])
+        broken = ({"status": "damaged", "run": run_id, "error": str(error)} for run_id, error in damaged.items())
+        print_json([*broken, *(summary(run) for run in runs)])
         return
-    out.print(shown_runs(runs) if runs else f"no finished run at {output}")
+    out.print(shown_runs(runs, damaged) if runs or damaged else f"no finished run at {output}")
+    for run_id, error in damaged.items():
+        out.print(labelled(f"{run_id}:", "red", str(error)), soft_wrap=True)
 
 
 @commands.command("status")

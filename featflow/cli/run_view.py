@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -16,11 +16,13 @@ from featflow.storage.run import Run
 __all__ = ["print_run", "shown_counts", "shown_runs", "summary"]
 
 
-def shown_runs(runs: list[Run]) -> Table:
-    """Return runs as rows: what they read, computed and reused, and how long they took."""
+def shown_runs(runs: list[Run], damaged: Iterable[str] = ()) -> Table:
+    """Return runs as rows: what they read, computed and reused, and how long they took; and ids of damaged ones."""
     listing = Table()
     for name in ("run", "rows", "shards computed", "reused", "seconds", "warnings"):
         listing.add_column(name, justify="left" if name == "run" else "right", no_wrap=name == "run")
+    for run_id in damaged:
+        listing.add_row(run_id, "damaged")
     for run in runs:
         shards, seconds = run.manifest["shards"], run.manifest["seconds"]["total"]
         counts = (run.manifest["rows"]["read"], shards["computed"], shards["reused"])

@@ -49,6 +49,8 @@ def print_status(status: Status, out: Console) -> None:
         out.print(table)
     else:
         out.print(f"no run has ended at {status.output}", soft_wrap=True)
+    if status.damaged:
+        out.print(labelled("error:", "red", status.damaged), soft_wrap=True)
     for run in status.runs:
         if run.error:
             out.print(labelled(f"{run.run}:", "red", run.error), soft_wrap=True)

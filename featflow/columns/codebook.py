@@ -209,6 +209,8 @@ class Codebook:
             else:
                 levels, heavy = pa.concat_arrays([row["levels"].values]), row["heavy"].values.to_numpy()
                 codings.append(CategoryCoding(column, levels, groups, row["buckets"].as_py(), heavy))
+            if len(groups) != codings[-1].cardinality or groups.max() >= codings[-1].cardinality:
+                raise ValueError(f"groups of {column.name}")
         return cls(tuple(codings))
 
     @cached_property

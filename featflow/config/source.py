@@ -9,7 +9,7 @@ import re
 from pathlib import Path, PurePath
 
 from featflow.dataset.formats import PICTURES, SUFFIXES, format_of, name_of_data
-from featflow.errors import ConfigurationError, DatasetError
+from featflow.errors import ConfigurationError, DamagedError, DatasetError
 
 __all__ = ["check_default_output", "is_data", "read_text"]
 
@@ -57,7 +57,7 @@ def check_default_output(output: str, sources: list[str]) -> None:
 
     try:
         held = Run.open(output).manifest["config"]["dataset"]["source"]
-    except (DatasetError, ValueError, KeyError, TypeError):  # no run, or none that can be read
+    except (DatasetError, DamagedError):  # no run, or none that can be read
         return
     if {*map(_placed, held)} != {*map(_placed, sources)}:
         raise ConfigurationError(f"output: {output} holds runs of {', '.join(held)}; add --set output=FOLDER")

@@ -14,12 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from featflow.dataset.files import DataFile, check_unchanged
 from featflow.dataset.footer import Footer
 from featflow.dataset.parquet import read_footer_bytes
 from featflow.dataset.thrift import Struct, decode_struct
-from featflow.errors import FeatflowError
+from featflow.errors import DamagedError, FeatflowError
 from featflow.storage.filesystems import failed
+from featflow.storage.records.json_files import Record, read_json
 from featflow.storage.retries import with_retries
 from featflow.storage.store import Store, resolve
 
@@ -37,6 +40,13 @@ DECIDING = (1, 2, 3, 4, 5, 7)
 """Type, encodings, path, codec, number of values and size of a column chunk. Field numbers are those of parquet.thrift
 (https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift)."""
 
+
+class _Known(Record):
+    version: list[int | str]
+    digests: dict[str, str]
+
+
+KNOWN = TypeAdapter(dict[str, _Known])
 Digests = dict[int, str]
 """Digest of row groups, by their index."""
 
@@ -53,8 +63,8 @@ class Contents:
     def __init__(self, store: Store | None) -> None:
         self._store, self._known, self._changed = store, dict[str, dict[str, Any]](), False
         if store:
-            with suppress(FileNotFoundError, ValueError):  # all are then made again
-                self._known = json.loads(store.read(PATH))
+            with suppress(FileNotFoundError, DamagedError):  # all are then made again
+                self._known = read_json(store, PATH, KNOWN, "remove it: it is made again")
 
     def digests(self, footers: Sequence[Footer], options: dict[str, Any]) -> dict[DataFile, Digests]:
         """Return the digests of the row groups of files that have rows; those of an unchanged file are not made again.
@@ -78,13 +88,14 @@ class Contents:
 
     def _digests(self, footer: Footer, options: dict[str, Any]) -> Digests:
         file, known = footer.file, Digests()
-        entry, version = self._known.get(file.uri, {}), [footer.file.size, footer.file.version]
-        if entry.get("version") == version:
-            known = {int(group): digest for group, digest in entry["digests"].items()}
+        entry, version = self._known.get(file.uri), [footer.file.size, footer.file.version]
+        if entry and entry["version"] == version:
+            known = {int(group): digest for group, digest in entry["digests"].items() if group.isdecimal()}
         missing = [group for group, rows in enumerate(footer.group_rows) if rows and group not in known]
         if missing:
             known |= _read_digests(footer, missing, options)
-            self._known[file.uri], self._changed = {"version": version, "digests": known}, True
+            digests = {str(group): digest for group, digest in known.items()}
+            self._known[file.uri], self._changed = {"version": version, "digests": digests}, True
         return known
 
 

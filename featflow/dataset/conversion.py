@@ -27,6 +27,7 @@ from featflow.dataset.raw_tables import local_copy, rows, types
 from featflow.dataset.text_types import is_text
 from featflow.errors import DamagedError
 from featflow.storage.filesystems import failed
+from featflow.storage.records.states import read_state
 from featflow.storage.store import Store
 
 __all__ = ["FOLDER", "TYPES", "as_parquet", "write_row_groups"]
@@ -79,9 +80,7 @@ class _Conversion:
         self._present = set(store.names(FOLDER))
         self._known: dict[str, pa.Schema | str] = {}
         with suppress(FileNotFoundError, DamagedError):  # files are then looked at again
-            for row in store.read_arrow(TYPES).to_pylist():
-                schema = row["types"] and pa.ipc.read_schema(pa.py_buffer(row["types"]))
-                self._known[row["reading"]] = row["fault"] if schema is None else schema
+            self._known = read_state(store, TYPES, _from_table)
         self._before = set(self._known)
 
     def types(self, file: DataFile) -> pa.Schema | str:
@@ -145,6 +144,14 @@ class _Conversion:
         return _digest(RULES, file.uri, file.size, file.version, file.format, options)
 
 
+def _from_table(table: pa.Table) -> dict[str, pa.Schema | str]:
+    known = {}
+    for row in table.cast(SCHEMA).to_pylist():
+        schema = row["types"] and pa.ipc.read_schema(pa.py_buffer(row["types"]))
+        known[str(row["reading"])] = str(row["fault"]) if schema is None else schema
+    return known
+
+
 def _digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
@@ -176,7 +183,7 @@ def _family(kind: pa.DataType, *, of_text: bool) -> str:
 def write_row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema, path: Path) -> None:
     """Write batches as a Parquet file whose row groups have at most about `GROUP_ROWS` rows and `GROUP_BYTES`."""
     held, held_rows, held_bytes = list[pa.RecordBatch](), 0, 0
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(path, schema, write_page_checksum=True) as writer:
         for batch in batches:
             held.append(batch)
             held_rows, held_bytes = held_rows + batch.num_rows, held_bytes + batch.nbytes

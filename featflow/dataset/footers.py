@@ -18,6 +18,7 @@ from featflow.dataset.known_deletes import KnownDeletes
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.read_footer import read_footer
 from featflow.errors import DamagedError
+from featflow.storage.records.states import read_state
 from featflow.storage.store import Store
 
 __all__ = ["PATH", "Footers"]
@@ -54,8 +55,8 @@ class Footers:
         self.deletes = KnownDeletes(store)
         """Delete files of tables, known as well."""
         if store:
-            with suppress(FileNotFoundError, DamagedError, KeyError):  # KeyError: another release's; all are read again
-                self._known = {footer.file.uri: footer for footer in _from_table(store.read_arrow(PATH))}
+            with suppress(FileNotFoundError, DamagedError):  # or another release's: all are read again
+                self._known = {footer.file.uri: footer for footer in read_state(store, PATH, _from_table)}
 
     def add(self, footers: Iterable[Footer]) -> None:
         """Take footers of files that a table's metadata describes well enough; those that are known stay."""
@@ -119,6 +120,7 @@ def _to_table(footers: list[Footer]) -> pa.Table:
 
 
 def _from_table(table: pa.Table) -> list[Footer]:
+    table = table.cast(SCHEMA)
     encoded = table["schema"].combine_chunks()
     schemas = [pa.ipc.read_schema(pa.py_buffer(each)) for each in encoded.dictionary.to_pylist()]
     names = ("uri", "size", "version", "group_rows", "group_bytes", "facts")
@@ -126,6 +128,8 @@ def _from_table(table: pa.Table) -> list[Footer]:
     footers = []
     for index, uri, size, version, group_rows, group_bytes, facts in rows:
         partitions, ranges, *columns = json.loads(facts)
+        if size < 0 or min((0, *group_rows, *group_bytes)) < 0 or len(group_rows) != len(group_bytes):
+            raise ValueError(f"sizes of {uri}")
         by_group = {name: tuple((low, high) for low, high in each) for name, each in ranges.items()}
         file, sizes = (
             DataFile(uri, size, version, tuple(map(tuple, partitions))),

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from featflow.dataset.table_files import DeletedRows
 from featflow.errors import DamagedError
+from featflow.storage.records.states import read_state
 from featflow.storage.store import Store
 
 __all__ = ["PATH", "Deletes", "KnownDeletes"]
@@ -43,9 +44,7 @@ class KnownDeletes:
         self._used: dict[str, Deletes] = {}
         if store:
             with suppress(FileNotFoundError, DamagedError):  # all are then read and stored again
-                for row in store.read_arrow(PATH).to_pylist():
-                    rows = DeletedRows(row["rows"], row["digest"], row["packed"])
-                    self._known.setdefault(row["delete_file"], {})[row["data_file"]] = rows
+                self._known = read_state(store, PATH, _from_table)
 
     def get(self, path: str) -> Deletes | None:
         """Return the rows that a delete file names; None where it is not known."""
@@ -65,3 +64,11 @@ class KnownDeletes:
                 for of, each in deletes.items()
             ]
             self._store.write_arrow(PATH, pa.Table.from_pylist(rows, SCHEMA))
+
+
+def _from_table(table: pa.Table) -> dict[str, dict[str, DeletedRows]]:
+    known: dict[str, dict[str, DeletedRows]] = {}
+    for row in table.cast(SCHEMA).to_pylist():
+        rows = DeletedRows(row["rows"], row["digest"], row["packed"])
+        known.setdefault(row["delete_file"], {})[row["data_file"]] = rows
+    return known

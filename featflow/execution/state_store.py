@@ -19,8 +19,10 @@ from typing import Any
 
 from featflow.dataset.batches import batch_rows
 from featflow.dataset.dataset import Quarantined, Shard
-from featflow.errors import ConfigurationError
+from featflow.errors import ConfigurationError, DamagedError
 from featflow.execution.merge_tree import levels, subtree_level, subtrees
+from featflow.storage.records.quarantine import read_unreadable
+from featflow.storage.records.states import read_state
 from featflow.storage.store import Store
 from featflow.summaries import Summarizer, digest
 
@@ -115,7 +117,7 @@ def folder(summarizer: AnySummarizer) -> str:
 
 def load(store: Store, summarizer: AnySummarizer, name: str) -> Any:
     """Return a state by its name."""
-    return summarizer.state.from_arrow(store.read_arrow(path(summarizer, name)))
+    return read_state(store, path(summarizer, name), summarizer.state.from_arrow)
 
 
 def load_all(store: Store, summarizer: AnySummarizer, names: Sequence[str]) -> Iterator[Any]:
@@ -192,7 +194,10 @@ def readable(
     unreadable: dict[tuple[str, int | None], Quarantined] = {}
     for shard in shards:
         while (name := f"{shard.digest}.json") in known:
-            entries = [Quarantined(**entry) for entry in json.loads(store.read(f"{folder_name}/{name}"))]
+            try:
+                entries = [Quarantined(**entry) for entry in read_unreadable(store, f"{folder_name}/{name}")]
+            except DamagedError:  # what it named is read again, and noted again
+                break
             for entry in entries:
                 unreadable.setdefault((entry.uri, entry.row_group), entry)
             shard = shard.without({entry.row_group for entry in entries if entry.row_group is not None})  # noqa: PLW2901

@@ -7,8 +7,7 @@ its own; ``codebook.frozen: false`` fits all of them again.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,12 +19,14 @@ from featflow.columns.column import POSITION, Column, Role
 from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
-from featflow.errors import ConfigurationError
+from featflow.errors import ConfigurationError, DamagedError
 from featflow.execution.context import Context
 from featflow.execution.state_store import codebook_path
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.pipeline.assumptions import row_grouping
-from featflow.storage.store import Store
+from featflow.storage.records.states import read_state
+from featflow.storage.run_before import WARNING
+from featflow.storage.run_writer import RunWriter
 from featflow.transforms.derive import Earlier
 from featflow.transforms.frozen import load_frozen
 
@@ -33,6 +34,8 @@ __all__ = ["Fitted", "earlier_fits", "earlier_fitted", "fit", "make_fitted", "st
 
 ROWS_ANYWHERE = {"run", "shard"}
 """Kinds of groups that are cut by position: which of them is chosen depends on the number of shards alone."""
+ANEW = "codings are made anew, and all is counted again"
+"""What a codebook that is lost costs."""
 STALE_SHARE = 0.05
 """Share of rows beyond the bins or levels of a frozen coding from which a warning asks for new ones. Less would warn of
 ordinary nights; more would let codes lose what distinguishes new rows."""
@@ -65,28 +68,41 @@ class Fitted:
         return {"jackknife": jackknife, "analyses": self.analyses}
 
 
-def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | None:
+def earlier_fitted(writer: RunWriter, config: Config, dataset: Dataset, warn: Callable[[str], object]) -> Fitted | None:
     """Return the decisions that the last run froze, as far as they apply to this dataset; None if there are none.
+
+    Parameters
+    ----------
+    warn
+        Told of a codebook that is gone or damaged.
 
     Raises
     ------
     ConfigurationError
         ``codebook.version`` names a codebook that is not there.
+    DamagedError
+        It names one that is damaged.
     """
     options = config.codebook
     if not options.frozen:
         return None
-    latest = _latest_manifest(store)
+    latest, store = _manifest_before(writer), writer.store
     public, digest = latest.get("fitted") or {}, options.version or latest.get("codebook")
     if not digest or (not options.version and _coding_options(latest["config"]) != _coding_options(config.public())):
         return None
     try:
-        codebook = Codebook.from_arrow(store.read_arrow(codebook_path(digest)))
+        codebook = read_state(store, codebook_path(digest), Codebook.from_arrow)
     except FileNotFoundError:
         if options.version:
             raise ConfigurationError(
                 f"codebook.version: no codebook {digest} at {store.root}; manifests name those that are there"
             ) from None
+        warn(f"{WARNING}{store.uri(codebook_path(digest))}: the codebook is gone; {ANEW}")
+        return None
+    except DamagedError as error:
+        if options.version:
+            raise
+        warn(f"{WARNING}{error}; {ANEW}")
         return None
     by_name = {column.name: column for column in (*dataset.columns, *dataset.entity, POSITION)}
     known = [coding for coding in codebook.codings if _is_read_alike(coding.column, by_name.get(coding.column.name))]
@@ -99,9 +115,11 @@ def earlier_fitted(store: Store, config: Config, dataset: Dataset) -> Fitted | N
     )
 
 
-def earlier_fits(store: Store, config: Config) -> Earlier:
-    """Return the arrays that transforms fitted to data in the last run at an output."""
-    return Earlier(load_frozen(store, _latest_manifest(store).get("frozen") or {}), refit=not config.codebook.frozen)
+def earlier_fits(writer: RunWriter, config: Config, warn: Callable[[str], object]) -> Earlier:
+    """Return the arrays that transforms fitted to data in the last run; `warn` is told of what is gone or damaged."""
+    digests = _manifest_before(writer).get("frozen") or {}
+    frozen = load_frozen(writer.store, digests, lambda lost: warn(f"{WARNING}{lost}; it is fitted anew"))
+    return Earlier(frozen, refit=not config.codebook.frozen)
 
 
 def _coding_options(config: dict[str, Any]) -> dict[str, Any]:
@@ -109,13 +127,8 @@ def _coding_options(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config["codebook"].items() if key not in {"frozen", "version"}}
 
 
-def _latest_manifest(store: Store) -> dict[str, Any]:
-    try:
-        run_id = store.read("LATEST").decode().strip()
-        manifest: dict[str, Any] = json.loads(store.read(f"runs/{run_id}/manifest.json"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return manifest
+def _manifest_before(writer: RunWriter) -> Mapping[str, Any]:
+    return writer.before.run.manifest if writer.before.run else {}
 
 
 def _is_read_alike(column: Column, other: Column | None) -> bool:
@@ -140,7 +153,7 @@ def fit(context: Context, analyses: Sequence[Analysis[Any]], config: Config) -> 
     dataset, states = context.dataset, context.columns
     clusters = next((analysis.clusters for analysis in analyses if analysis.clusters), None)
     jackknife = row_grouping(context.uncertainty, clusters, dataset, states)
-    earlier = earlier_fitted(context.workspace.store, config, dataset)
+    earlier = earlier_fitted(context.writer, config, dataset, context.warn)
     fitted = make_fitted(dataset, states, config, jackknife, earlier)
     context.codebook, context.jackknife = fitted.codebook, fitted.jackknife
     for analysis in analyses:

@@ -3,14 +3,15 @@
 A state is kept where a kept run used its spec's folder and names it: of a shard, or of some merged
 (`StateReferences`, written into every manifest). Codebooks of kept runs stay, notes of what cannot
 be read of their files, footers and digests of row groups, what files that are no Parquet became, the runs that they are
-compared with, and the tables of runs since which nothing had changed. Nothing but ``runs`` and ``states`` is looked at.
+compared with, and the tables of runs since which nothing had changed. A run whose manifest is damaged may need any
+state, and the tables of any run before it: they stay. Nothing goes but what featflow has written, by its name
+(`featflow.pipeline.owned`): in ``runs`` and ``states``, and halves of files that dead writers left there, in ``lock``
+and beside ``LATEST``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,10 +21,15 @@ from featflow.dataset.conversion import FOLDER as CONVERTED
 from featflow.dataset.conversion import TYPES as CONVERTED_TYPES
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.dataset.known_deletes import PATH as DELETES
-from featflow.errors import DatasetError
+from featflow.errors import DamagedError, DatasetError
 from featflow.execution.state_store import QUARANTINE, codebook_path, frozen_path
+from featflow.pipeline.owned import RUN_PARTS, is_own, is_own_folder, is_partial
 from featflow.storage import lock
-from featflow.storage.run import Run, list_runs
+from featflow.storage.records.latest import PATH as LATEST
+from featflow.storage.records.latest import read_latest
+from featflow.storage.records.quarantine import read_unreadable
+from featflow.storage.run import Run, survey
+from featflow.storage.run_ids import run_ids
 from featflow.storage.store import Store
 
 __all__ = ["Garbage", "find", "remove"]
@@ -31,6 +37,8 @@ __all__ = ["Garbage", "find", "remove"]
 
 CHECK_EVERY = 100
 """Files between two looks at whether the lock is still held."""
+NAMED = 5
+"""Files that a note names."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,8 @@ def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garba
     if holder is None:
         return found
     note = f"a run is under way ({holder}): runs that are not finished, and states, are not looked at"
-    finished = {f"runs/{run.run_id}/" for run in list_runs(output, options)}
-    files = {path: nbytes for path, nbytes in found.files.items() if path.startswith(tuple(finished))}
+    finished = tuple(f"runs/{run.run_id}/" for run in survey(store)[0])
+    files = {path: nbytes for path, nbytes in found.files.items() if path.startswith(finished) and not is_partial(path)}
     return replace(found, files=files, notes=(*found.notes, note))
 
 
@@ -106,44 +114,75 @@ def remove(output: str, keep: int, options: dict[str, Any] | None = None) -> Gar
                 check_held()
             store.remove(path)
         for folder in ("runs", "states"):
-            store.prune(folder)
+            store.prune(folder, is_own_folder)
     return replace(found, removed=True)
 
 
 def _opened(output: str, options: dict[str, Any] | None) -> Store:
+    """Return an output where a run of featflow's has been, finished or not."""
     store = Store(output, options or {})
-    if not store.names("runs") and not store.names("states"):
+    names = store.names("runs")
+    if not names and not store.names("states"):
         raise DatasetError(f"{output}: neither runs nor states there; check the path")
+    if not any(RUN_PARTS & set(store.names(f"runs/{run_id}")) for run_id in run_ids(names)):
+        raise DatasetError(f"{output}: no run of featflow's has been there, and nothing is removed; check the path")
     return store
 
 
 def _found(store: Store, keep: int) -> Garbage:
-    finished = {run.run_id: run for run in list_runs(store.root, store.options)}  # oldest first
-    kept = set(list(finished)[-keep:])
-    with suppress(FileNotFoundError):
-        kept |= {store.read("LATEST").decode().strip()} & set(finished)
+    runs, broken = survey(store)  # oldest first
+    finished = {run.run_id: run for run in runs}
+    kept, notes = set(list(finished)[-keep:]), list[str]()
+    try:
+        kept |= {read_latest(store) or ""} & set(finished)
+    except DamagedError as error:
+        notes.append(str(error))
     compared = [other for run_id in kept for other in finished[run_id].manifest.get("compared_with", ())]
     kept |= {run_id for run_id in compared if run_id in finished}
+    notes += [f"{error}: it, the runs before it, and states stay" for error in broken.values()]
+    kept |= {run_id for run_id in finished if run_id <= max(broken, default="")}
     runs = [run for run_id, run in finished.items() if run_id in kept]
     published = _published(runs)
+    sizes = store.sizes("runs")
     files = {
         path: nbytes
-        for path, nbytes in store.sizes("runs").items()
-        if (_name(path) not in kept or PurePosixPath(path).parts[2] == "pending")
-        and not f"{path}/".startswith(published)
+        for path, nbytes in sizes.items()
+        if is_own(path)
+        and (_name(path) not in kept | broken.keys() or PurePosixPath(path).parts[2] == "pending" or is_partial(path))
+        and not (f"{path}/".startswith(published) and not is_partial(path))
     }
     silent = [
         run.run_id for run in runs if any("names" not in used for used in run.manifest.get("state_references", [{}]))
     ]
-    notes: tuple[str, ...] = ()
-    if not runs:
-        notes = ("no run has finished: states stay, for one that goes on where another ended",)
+    states = store.sizes("states")
+    if not runs and not broken:
+        notes.append("no run has finished: states stay, for one that goes on where another ended")
     elif silent:
-        notes = (f"run {silent[0]} does not say which states it rests on, an older release made it: states stay",)
-    else:
-        wanted = _is_wanted(store, runs)
-        files |= {path: nbytes for path, nbytes in store.sizes("states").items() if not wanted(path)}
-    return Garbage(tuple(run.run_id for run in runs), files, notes)
+        notes.append(f"run {silent[0]} does not say which states it rests on, an older release made it: states stay")
+    elif not broken:
+        wanted = _is_wanted(store, runs, notes)
+        files |= {path: nbytes for path, nbytes in states.items() if is_own(path) and not wanted(path)}
+    files |= {path: nbytes for path, nbytes in states.items() if is_own(path) and is_partial(path)}
+    halves, young = _halves(store, [path for path in files if is_partial(path)])
+    files = {path: nbytes for path, nbytes in (files | halves).items() if path not in young}
+    others = [path for path in (*sizes, *states) if not is_own(path)]
+    if others:
+        more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+        notes.append(f"not featflow's own, and left alone: {', '.join(others[:NAMED])}{more}")
+    return Garbage(tuple(run.run_id for run in runs), files, tuple(notes))
+
+
+def _halves(store: Store, partial: list[str]) -> tuple[dict[str, int], set[str]]:
+    """Return halves of files beside LATEST and among claims; and halves that may just be written.
+
+    Claims are written without the lock, and so are reports into a run's folder.
+    """
+    found = {path: half for path, half in store.partials("").items() if path.startswith(f".{LATEST}.")}
+    without_lock = {lock.FOLDER, *(path.rpartition("/")[0] for path in partial if path.count("/") == 2)}
+    others = {path: half for folder in without_lock for path, half in store.partials(folder).items()}
+    young = {path for path, (_, age) in others.items() if age <= lock.LEASE_SECONDS}
+    found |= {path: half for path, half in others.items() if path.startswith(f"{lock.FOLDER}/")}
+    return {path: nbytes for path, (nbytes, _) in found.items() if is_partial(path)}, young
 
 
 def _published(runs: list[Run]) -> tuple[str, ...]:
@@ -156,16 +195,14 @@ def _name(path: str) -> str:
     return PurePosixPath(path).parts[1]
 
 
-def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
-    """Return what says whether a path below ``states`` is of these runs."""
-    states = {
-        f"{folder}/{name}.arrow"
-        for run in runs
-        for used in run.manifest["state_references"]
-        for name in used["names"]
-        for folder in used["folders"]
-    }
-    states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]}
+def _is_wanted(store: Store, runs: list[Run], notes: list[str]) -> Callable[[str], bool]:
+    """Return what says whether a path below ``states`` is of these runs; it adds notes of what it cannot read."""
+    names: dict[str, set[str]] = {}
+    for run in runs:
+        for used in run.manifest["state_references"]:
+            for folder in used["folders"]:
+                names.setdefault(folder, set()).update(used["names"])
+    states = {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]}
     states |= {FOOTERS, CONTENTS, DELETES}
     states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
     shards = [shard for run in runs for shard in run.manifest["inputs"]]
@@ -174,9 +211,15 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
     inputs = {shard["uri"] for shard in shards}
 
     def wanted(path: str) -> bool:
-        if path.startswith(f"{QUARANTINE}/") and path.endswith(".json"):
-            with suppress(FileNotFoundError):  # gone since it was listed
-                return any(entry["uri"] in inputs for entry in json.loads(store.read(path)))
-        return path in states
+        folder, _, name = path.rpartition("/")
+        if path.startswith(f"{QUARANTINE}/") and not is_partial(path):
+            try:
+                return any(entry["uri"] in inputs for entry in read_unreadable(store, path))
+            except FileNotFoundError:  # gone since it was listed
+                return True
+            except DamagedError as error:
+                notes.append(f"{error}; it stays")
+                return True
+        return path in states or name.removesuffix(".arrow") in names.get(folder, ())
 
     return wanted

@@ -66,7 +66,8 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         dataset = open_dataset(config.dataset, config.output, footers)
         config.analyses.check(dataset, config.dataset.entity)
         watch.lap("plan")
-        writer, before = RunWriter(store, run_id), unchanged_run(config, dataset, store)
+        writer = RunWriter(store, run_id)
+        before = unchanged_run(config, dataset, writer)
         if before:
             manifest = publish_again(before, config, dataset, writer, telemetry)
             watch.lap("published again")

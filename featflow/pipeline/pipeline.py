@@ -38,7 +38,9 @@ def write_tables(
     record = Record(config, dataset, context, engine.name, watch, telemetry)
     context.run_so_far = lambda: Run(writer.store, writer.run_id, record.manifest("done"))
 
-    context.derived = derive(context.workspace, dataset, config.dataset, earlier_fits(writer.store, config))
+    context.warn(*writer.before.warnings)
+    earlier = earlier_fits(writer, config, context.warn)
+    context.derived = derive(context.workspace, dataset, config.dataset, earlier)
     context.dataset = dataset = record.derived(context.derived)
     config.analyses.check(dataset, config.dataset.entity)
     watch.lap("derived columns")

@@ -95,8 +95,10 @@ def _planned(config: Config) -> Plan:
     store = Store(config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset, config.output, Footers(store))
     config.analyses.check(dataset, config.dataset.entity)
-    derived = derive_from_states(store, dataset, config.dataset, earlier_fits(store, config))
-    context, analyses = begin(config, derived.dataset, RunWriter(store, "plan"))
+    writer, warnings = RunWriter(store, "plan"), list[str]()
+    fits = earlier_fits(writer, config, warnings.append)
+    derived = derive_from_states(store, dataset, config.dataset, fits)
+    context, analyses = begin(config, derived.dataset, writer)
     context.derived = derived
     columns, requested = profile_round(context, analyses, config)
     vectors = [each.moments for each in derived.embeddings]
@@ -146,7 +148,14 @@ def _planned(config: Config) -> Plan:
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task_bytes,
         memory_budget=int(config.budget.memory),
         passed_over=told(dataset.passed_over, expected=True),
-        notes=[*dataset.notes, *derived.notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
+        notes=[
+            *dataset.notes,
+            *derived.notes,
+            *writer.before.warnings,
+            *warnings,
+            *context.warnings,
+            *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined),
+        ],
     )
 
 

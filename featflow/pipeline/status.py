@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow.compute as pc
 
-from featflow.errors import ConfigurationError, DatasetError
+from featflow.errors import ConfigurationError, DamagedError, DatasetError
 from featflow.storage import lock
-from featflow.storage.run import FAILURE, Run
+from featflow.storage.records.failure import read_failure
+from featflow.storage.records.latest import read_latest
+from featflow.storage.records.manifest import read_manifest, read_unpublished
+from featflow.storage.run import Run
+from featflow.storage.run_ids import run_ids, time_of
 from featflow.storage.store import Store
 
 __all__ = ["RunStatus", "Status", "UnderWay", "age", "status"]
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-RUN = re.compile(r"\d{8}T\d{6}Z-")
-"""Beginning of a run's name."""
-DONE = "done"
+DONE, DAMAGED = "done", "damaged"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class RunStatus:
 
     run: str
     status: str
-    """done, bad data, failed, or unfinished where nothing says how it ended."""
+    """done, bad data, failed, unfinished where nothing says how it ended, or damaged where what says so cannot be read;
+    `error` names the file then."""
     started: str
     """Time, ISO 8601."""
     latest: bool = False
@@ -83,9 +85,19 @@ class Status:
     """The last ones, newest first, without the one under way."""
     latest_ended: str | None = None
     """When the run that LATEST names ended, however many have failed since; ISO 8601."""
+    damaged: str | None = None
+    """Why it is not known when that was: LATEST, or what says how its run ended, is damaged."""
 
     def is_younger(self, oldest: timedelta) -> bool:
-        """Return whether the run that readers see ended at most this long ago."""
+        """Return whether the run that readers see ended at most this long ago.
+
+        Raises
+        ------
+        DamagedError
+            Nothing says when it ended.
+        """
+        if self.damaged:
+            raise DamagedError(self.damaged)
         if self.latest_ended is None:
             return False
         return datetime.fromisoformat(self.now) - datetime.fromisoformat(self.latest_ended) <= oldest
@@ -126,7 +138,7 @@ def status(output: str, last: int, options: dict[str, Any] | None = None) -> Sta
     """
     store = Store(output, options or {})
     claim = lock.claim(store)
-    names = sorted((name for name in store.names("runs") if RUN.match(name)), reverse=True)
+    names = run_ids(sorted(store.names("runs"), reverse=True))
     if not names and claim is None and not store.names("states"):
         raise DatasetError(f"{output}: no run has been there; check the path")
     running = claim and UnderWay(
@@ -136,53 +148,66 @@ def status(output: str, last: int, options: dict[str, Any] | None = None) -> Sta
         datetime.fromtimestamp(claim.since, UTC).isoformat() if claim.since else None,
         round(claim.expires - time.time(), 1),
     )
-    latest = (_read_if_there(store, "LATEST") or b"").decode().strip()
+    latest, damaged = None, None
+    try:
+        latest = read_latest(store)
+    except DamagedError as error:
+        damaged = str(error)
     shown = (name for name in names if claim is None or name != claim.run)
     runs = [_run_status(store, name, name == latest) for name, _ in zip(shown, range(last), strict=False)]
     newest_first = sorted(runs, key=lambda run: datetime.fromisoformat(run.started), reverse=True)
-    latest_ended = _run_status(store, latest, True).ended.isoformat() if latest else None
-    return Status(output, datetime.now(UTC).isoformat(), running or None, tuple(newest_first), latest_ended)
+    latest_ended = None
+    if latest:
+        seen = next((run for run in runs if run.latest), None) or _run_status(store, latest, True)
+        latest_ended = seen.ended.isoformat() if seen.status == DONE else None
+        damaged = (
+            None
+            if latest_ended
+            else f"{store.uri('LATEST')}: run {latest}, which it names, is {seen.status}"
+            + (f": {seen.error}" if seen.error else "")
+        )
+    now = datetime.now(UTC).isoformat()
+    return Status(output, now, running or None, tuple(newest_first), latest_ended, damaged)
 
 
 def _run_status(store: Store, name: str, latest: bool) -> RunStatus:
     """Return the outcome of a run, by the files in its folder."""
-    published = _read_if_there(store, f"runs/{name}/_SUCCESS") is not None
-    manifest = json.loads(_read_if_there(store, f"runs/{name}/manifest.json") or b"{}")
-    failure = json.loads(_read_if_there(store, f"runs/{name}/{FAILURE}") or b"{}")
-    ended = manifest if published else failure or manifest
+    began = time_of(name)
+    unknown = RunStatus(name, DAMAGED, (began or datetime.fromtimestamp(0, UTC)).isoformat(), latest)
+    try:
+        published = read_manifest(store, name)
+        failure = {} if published else read_failure(store, name) or {}
+        manifest = published or read_unpublished(store, name) or {}
+    except DamagedError as error:
+        return replace(unknown, error=str(error))
     if published:
         state = DONE
     elif manifest.get("status", DONE) != DONE:
         state = manifest["status"]
     else:
         state = "failed" if failure else "unfinished"
-    return RunStatus(
+    ended = published or failure or manifest
+    told = RunStatus(
         run=name,
         status=state,
-        started=ended.get("started") or _start_of(name),
+        started=ended.get("started") or unknown.started,
         latest=latest,
         seconds=ended.get("seconds", {}).get("total"),
         rows=manifest.get("rows"),
         shards=manifest.get("shards"),
         retries=manifest.get("retries"),
-        drift_alerts=_count_alerts(Run(store, name, manifest)) if published else None,
         warnings=tuple(manifest.get("warnings", ())),
         error=failure.get("error"),
         exit_code=failure.get("exit_code", 0 if published else None),
     )
+    try:
+        return replace(told, drift_alerts=_count_alerts(Run(store, name, manifest))) if published else told
+    except DatasetError as error:  # its table is gone or damaged, and how it ended is known
+        return replace(told, error=str(error))
 
 
 def _count_alerts(run: Run) -> int | None:
-    return pc.sum(run.arrow("drift")["alert"], min_count=0).as_py() if "drift" in run.tables else None
-
-
-def _read_if_there(store: Store, path: str) -> bytes | None:
-    try:
-        return store.read(path)
-    except FileNotFoundError:
+    if "drift" not in run.tables:
         return None
-
-
-def _start_of(name: str) -> str:
-    """Return when a run began, by its name."""
-    return datetime.strptime(name[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).isoformat()
+    alerts = run.arrow("drift", ["alert"])
+    return pc.sum(alerts["alert"], min_count=0).as_py() if alerts.num_columns else None

@@ -18,9 +18,10 @@ from featflow.dataset.passed_over import told
 from featflow.errors import DatasetError
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.software import software
+from featflow.storage.records.tables import digest_of_parts
 from featflow.storage.run import Run
-from featflow.storage.run_writer import RunWriter, digest_of_parts
-from featflow.storage.store import Store
+from featflow.storage.run_before import WARNING
+from featflow.storage.run_writer import RunWriter
 
 __all__ = ["publish_again", "unchanged_run"]
 
@@ -30,17 +31,16 @@ CHECKED_BYTES = 32 * 2**20
 """Bytes of tables up to which they are read for their digests; of more, sizes must do."""
 
 
-def unchanged_run(config: Config, dataset: Dataset, store: Store) -> Run | None:
-    """Return the latest run at an output if another would publish what it did, None if anything may differ.
+def unchanged_run(config: Config, dataset: Dataset, writer: RunWriter) -> Run | None:
+    """Return the last run at an output if another would publish what it did, None if anything may differ.
 
     A codebook that is made anew (``--rebin``) and a model without ``sha256``, whose files may change where they lie,
     are measured every time.
     """
     if not config.codebook.frozen or any(image.model and not image.sha256 for image in config.dataset.images):
         return None
-    try:
-        latest = Run.open(store.root, None, store.options)
-    except DatasetError:
+    latest = writer.before.run
+    if latest is None:
         return None
     manifest = latest.manifest
     same = (
@@ -66,15 +66,19 @@ def publish_again(
         "passes": [],
         "sources": list(dataset.tables),
         "passed_over": dataset.left_out(),
-        "warnings": [*told(dataset.passed_over), *(text for text in before.manifest["warnings"] if not _is_new(text))],
+        "warnings": [
+            *told(dataset.passed_over),
+            *writer.before.warnings,
+            *(text for text in before.manifest["warnings"] if not _is_new(text)),
+        ],
         "figures": telemetry.public(),
     }
     return _compared(manifest, config, dataset, writer) if config.analyses.of_runs else manifest
 
 
 def _is_new(warning: str) -> bool:
-    """Whether a warning is about the run itself, which says it anew: its lineage, and what it passed over."""
-    return warning.startswith(("lineage: ", "passed over "))
+    """Whether a warning is about the run itself, which says it anew: its lineage, what it passed over and followed."""
+    return warning.startswith(("lineage: ", "passed over ", WARNING))
 
 
 def _compared(manifest: dict[str, Any], config: Config, dataset: Dataset, writer: RunWriter) -> dict[str, Any]:
@@ -90,7 +94,7 @@ def _compared(manifest: dict[str, Any], config: Config, dataset: Dataset, writer
     of_before = tuple(f"{analysis.name}: " for analysis in comparing)
     return manifest | {
         "tables": manifest["tables"] | writer.tables,
-        "analyses": manifest["analyses"] | context.notes,
+        "analyses": manifest.get("analyses", {}) | context.notes,
         "compared_with": context.compared_with,
         "warnings": [
             *(text for text in manifest["warnings"] if not text.startswith(of_before)),
@@ -114,7 +118,10 @@ def _as_listed(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 def _same_unreadable(run: Run, dataset: Dataset) -> bool:
     """Whether the files without a readable footer are those that the run put into quarantine."""
-    rows = run.arrow("quarantine", ["uri", "row_group", "detail"]).to_pylist()
+    try:
+        rows = run.arrow("quarantine", ["uri", "row_group", "detail"]).to_pylist()
+    except DatasetError:  # damaged: this night writes it again
+        return False
     known = {(row["uri"], row["detail"]) for row in rows if row["row_group"] is None}
     return known == {(entry.uri, entry.detail) for entry in dataset.quarantined}
 

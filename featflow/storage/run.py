@@ -1,12 +1,12 @@
 """Runs at an output: written table by table, committed last, read back.
 
 A run exists once its ``_SUCCESS`` does. Order of a commit: tables, manifest,
-``_SUCCESS``, ``LATEST``; a reader that follows it never sees half a run.
+``_SUCCESS``, ``LATEST``; a reader that follows it never sees half a run. What is read has been checked, by digests
+and by bounds: see `featflow.storage.records`.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from featflow.errors import DatasetError, first_line
-from featflow.storage.run_ids import RUN_ID
+from featflow.errors import DamagedError, DatasetError
+from featflow.storage.records.failure import FAILURE
+from featflow.storage.records.latest import read_latest
+from featflow.storage.records.manifest import read_manifest
+from featflow.storage.records.matrices import read_block, read_index
+from featflow.storage.records.tables import damaged, digest_of_parts, read_part
+from featflow.storage.run_ids import RUN_ID, run_ids
 from featflow.storage.store import Store
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FAILURE", "Run", "list_runs", "open_run", "part_paths"]
-
-FAILURE = "failure.json"
-"""File in the folder of a run that was not published: why it ended."""
+__all__ = ["FAILURE", "Run", "list_runs", "open_run", "part_paths", "survey"]
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,18 @@ class Run:
         ------
         DatasetError
             There is no such finished run at the output.
+        DamagedError
+            ``LATEST``, or the run's manifest, is not what was written.
         """
         folder, mark, name = output.rstrip("/").rpartition("/runs/")
         if run_id is None and mark and RUN_ID.fullmatch(name):
             output, run_id = folder, name
         store = Store(output, options or {})
-        try:
-            run_id = run_id or store.read("LATEST").decode().strip()
-            store.read(f"runs/{run_id}/_SUCCESS")
-            return cls(store, run_id, json.loads(store.read(f"runs/{run_id}/manifest.json")))
-        except FileNotFoundError:
-            raise DatasetError(
-                f"{output}: no finished run {run_id or 'there'}; 'featflow runs {output}' lists them"
-            ) from None
+        run_id = run_id or read_latest(store)
+        manifest = read_manifest(store, run_id) if run_id else None
+        if not run_id or manifest is None:
+            raise DatasetError(f"{output}: no finished run {run_id or 'there'}; 'featflow runs {output}' lists them")
+        return cls(store, run_id, manifest)
 
     @property
     def uri(self) -> str:
@@ -94,16 +95,24 @@ class Run:
         DatasetError
             This run has no such table, and the message lists those it has; or its file is damaged, or gone.
         """
-        return pa.concat_tables([self.part(path, columns) for path in self.paths(name)])
+        paths, entry = self.paths(name), self.manifest["tables"][name]
+        known = self._digests(name)
+        read = [read_part(self.store, path, columns, known.get(path)) for path in paths]
+        # Older releases kept no digest of each part.
+        if "sha256" in entry and digest_of_parts([digest for _, digest in read]) != entry["sha256"]:
+            raise DatasetError(damaged(self.store.uri(entry["path"])))
+        return pa.concat_tables([table for table, _ in read])
 
     def part(self, path: str, columns: list[str] | None = None) -> pa.Table:
         """Return one part of a table by its path, or some of its columns; errors as `arrow`."""
-        try:
-            return self.store.read_parquet(path, columns)
-        except FileNotFoundError:
-            raise DatasetError(f"{self.store.uri(path)}: the run's table is not there any more; run it again") from None
-        except (pa.ArrowException, OSError) as error:  # of bytes in memory: storage's own errors are other ones
-            raise DatasetError(f"{self.store.uri(path)}: damaged: {first_line(error)}; run it again") from None
+        known = {path: digest for name in self.manifest["tables"] for path, digest in self._digests(name).items()}
+        return read_part(self.store, path, columns, known.get(path))[0]
+
+    def _digests(self, name: str) -> dict[str, str]:
+        """Return the SHA-256 of each part of a table by its path, as far as the manifest says it."""
+        entry = self.manifest["tables"][name]
+        digests = entry.get("part_sha256") or ([entry["sha256"]] if entry["parts"] == 1 and "sha256" in entry else [])
+        return dict(zip(self.paths(name), digests, strict=False))
 
     def paths(self, name: str) -> list[str]:
         """Return the paths of a table's parts below the output, in order; errors as `arrow`."""
@@ -131,9 +140,12 @@ class Run:
         ------
         DatasetError
             The run wrote no matrix of this method.
+        DamagedError
+            Its files are not what was written.
         """
         try:
-            blocks = json.loads(self.store.read(f"runs/{self.measured_by}/tensors/{method}/index.json"))
+            index, digests = f"runs/{self.measured_by}/tensors/{method}/index.json", self.manifest.get("matrices", {})
+            blocks = read_index(self.store, index, digests.get(method))
         except FileNotFoundError:
             raise DatasetError(f"run {self.run_id} has no matrix '{method}'; set analyses.correlation.dense") from None
         names = list(dict.fromkeys(name for side in ("rows", "columns") for block in blocks for name in block[side]))
@@ -145,7 +157,7 @@ class Run:
             sides = [np.array([place.get(name, -1) for name in block[side]]) for side in ("rows", "columns")]
             if any((side < 0).all() for side in sides):
                 continue
-            values = pa.ipc.read_tensor(pa.BufferReader(self.store.read(block["path"]))).to_numpy()
+            values = read_block(self.store, block)
             rows, others = np.meshgrid(*sides, indexing="ij")
             given = ~np.isnan(values) & (rows >= 0) & (others >= 0)
             i, j = rows[given], others[given]
@@ -154,15 +166,22 @@ class Run:
 
 
 def list_runs(output: str, options: dict[str, Any] | None = None) -> list[Run]:
-    """Return the finished runs at an output, oldest first."""
-    store = Store(output, options or {})
-    runs = []
-    for run_id in store.names("runs"):
+    """Return the finished runs at an output, oldest first, without those whose manifests are damaged (`survey`)."""
+    return survey(Store(output, options or {}))[0]
+
+
+def survey(store: Store) -> tuple[list[Run], dict[str, DamagedError]]:
+    """Return the finished runs at an output, oldest first; and what is wrong with those that cannot be read."""
+    runs, broken = list[Run](), dict[str, DamagedError]()
+    for run_id in run_ids(store.names("runs")):
         try:
-            runs.append(Run.open(output, run_id, options))
-        except DatasetError:  # not finished
-            continue
-    return sorted(runs, key=lambda run: str(run.manifest["started"]))  # run ids of one second sort at random
+            manifest = read_manifest(store, run_id)
+        except DamagedError as error:
+            broken[run_id] = error
+        else:
+            runs += [] if manifest is None else [Run(store, run_id, manifest)]
+    # Run ids of one second sort at random; times of one zone sort as texts.
+    return sorted(runs, key=lambda run: str(run.manifest["started"])), broken
 
 
 def part_paths(path: str, parts: int) -> list[str]:

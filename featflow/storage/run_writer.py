@@ -6,15 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
+from featflow.storage.records.manifest import MARK
+from featflow.storage.records.tables import digest_of_parts
 from featflow.storage.run import Run, part_paths
+from featflow.storage.run_before import RunBefore, run_before
 from featflow.storage.store import Store
 from featflow.storage.tables import TableSpec
 
-__all__ = ["PART_ROWS", "RunWriter", "Written", "digest_of_parts"]
+__all__ = ["PART_ROWS", "RunWriter", "Written"]
 
 PART_ROWS = 1_000_000
 """Rows of one part of a large table."""
@@ -41,6 +45,11 @@ class RunWriter:
         self.store, self.run_id = store, run_id
         self.tables: dict[str, dict[str, Any]] = {}
         self.matrices: dict[str, list[dict[str, Any]]] = {}
+
+    @cached_property
+    def before(self) -> RunBefore:
+        """The run that this one follows, as it was when it was first asked for."""
+        return run_before(self.store)
 
     def folder(self, name: str) -> str:
         """Return a folder of this run."""
@@ -71,29 +80,29 @@ class RunWriter:
             "parts": len(written),
             "bytes": sum(part.nbytes for part in written),
             "sha256": digest_of_parts([part.sha256 for part in written]),
+            "part_sha256": [part.sha256 for part in written],
             "made_of": {"columns": list(spec.of_columns), "images": list(spec.of_images)},
         }
 
     def commit(self, manifest: dict[str, Any]) -> Run:
         """Make the run visible, as the latest if its configuration says so."""
         for method, blocks in self.matrices.items():
-            self.store.write(f"{self.folder('tensors')}/{method}/index.json", json.dumps(blocks).encode())
+            index = json.dumps(blocks).encode()
+            self.store.write(f"{self.folder('tensors')}/{method}/index.json", index)
+            manifest.setdefault("matrices", {})[method] = hashlib.sha256(index).hexdigest()
         if self.matrices:
             manifest["tensor_bytes"] = sum(self.store.sizes(self.folder("tensors")).values())
-        self.save_manifest(manifest)
-        self.store.write(f"runs/{self.run_id}/_SUCCESS", b"")
+        digest = self.save_manifest(manifest)
+        self.store.write(f"runs/{self.run_id}/{MARK}", digest.encode())
         if manifest["config"]["latest"]:
             self.store.write("LATEST", self.run_id.encode())
         return Run(self.store, self.run_id, manifest)
 
-    def save_manifest(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest, without making the run visible."""
-        self.store.write(f"runs/{self.run_id}/manifest.json", json.dumps(manifest, indent=1).encode())
-
-
-def digest_of_parts(digests: Sequence[str]) -> str:
-    """Return the SHA-256 of a table: of its one file, or of its parts' digests in order, a line each."""
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    def save_manifest(self, manifest: dict[str, Any]) -> str:
+        """Write the manifest, without making the run visible, and return its SHA-256."""
+        data = json.dumps(manifest, indent=1).encode()
+        self.store.write(f"runs/{self.run_id}/manifest.json", data)
+        return hashlib.sha256(data).hexdigest()
 
 
 def _pieces(tables: Iterable[pa.Table], empty: pa.Schema) -> Iterator[tuple[pa.Table, bool]]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import stat
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -22,11 +24,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featflow.errors import ConfigurationError, DamagedError, InfrastructureError
+from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
 from featflow.storage.filesystems import failed, is_local, reason, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["Store", "is_local", "matcher", "reason", "resolve"]
+__all__ = ["Store", "check_regular", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
@@ -77,9 +79,24 @@ class Store:
         except Exception as error:
             raise failed(self.uri(path), f"{verb} it", error) from error
 
-    def read(self, path: str) -> bytes:
-        """Return the bytes at a path; FileNotFoundError if there is nothing."""
+    def read(self, path: str, most: int | None = None) -> bytes:
+        """Return the bytes at a path.
+
+        Parameters
+        ----------
+        most
+            Bytes beyond which a file of a disk is not read: what is written there is never that long.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is nothing.
+        DamagedError
+            It is no regular file (a pipe would never end), or longer.
+        """
         filesystem, location = self._locate(path)
+        if is_local(filesystem):
+            self._try(path, "read", lambda: check_regular(location, self.uri(path), most))
         return bytes(self._try(path, "read", lambda: filesystem.cat_file(location)))
 
     def write(self, path: str, data: bytes) -> str:
@@ -143,20 +160,31 @@ class Store:
         DamagedError
             Its bytes are not those that were written.
         """
-        with pa.ipc.open_stream(self._stream(path)) as reader:
-            return reader.read_all()
+        stream = self._stream(path)
+        with self._decoding(path), pa.ipc.open_stream(stream) as reader:
+            table = reader.read_all()
+            # A digest says who wrote it, not what: offsets beyond the data would end the process, or read its memory.
+            table.validate(full=True)
+        return table
 
     def read_arrow_batches(self, path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns of a state, `ARROW_ROWS` rows at a time; raises as `read_arrow`."""
         source = self._stream(path)
-        with pa.ipc.open_stream(source) as reader:
+        with self._decoding(path), pa.ipc.open_stream(source) as reader:
             indices = [reader.schema.get_field_index(name) for name in columns]
-        with pa.ipc.open_stream(source, options=pa.ipc.IpcReadOptions(included_fields=indices)) as reader:
-            yield from reader
+        options = pa.ipc.IpcReadOptions(included_fields=indices)
+        with self._decoding(path), pa.ipc.open_stream(source, options=options) as reader:
+            for batch in reader:
+                batch.validate(full=True)
+                yield batch
 
     def _stream(self, path: str) -> pa.Buffer:
         filesystem, location = self._locate(path)
-        content = pa.memory_map(location).read_buffer() if is_local(filesystem) else pa.py_buffer(self.read(path))
+        if is_local(filesystem):
+            self._try(path, "read", lambda: check_regular(location, self.uri(path), None))
+            content = self._try(path, "read", lambda: pa.memory_map(location).read_buffer())
+        else:
+            content = pa.py_buffer(self.read(path))
         end = max(content.size - DIGEST_BYTES, 0)
         stream = content.slice(0, end)
         if hashlib.sha256(stream).digest() != content.slice(end).to_pybytes():
@@ -166,18 +194,23 @@ class Store:
             )
         return stream
 
+    @contextmanager
+    def _decoding(self, path: str) -> Iterator[None]:
+        """Raise what Arrow says of a state's bytes as the damage that it is."""
+        try:
+            yield
+        except pa.ArrowMemoryError:
+            raise
+        except (pa.ArrowException, OSError) as error:  # of bytes in memory
+            uri = self.uri(path)
+            raise DamagedError(f"{uri}: damaged: {first_line(error)}; remove it and run again") from None
+
     def write_parquet(self, path: str, table: pa.Table) -> tuple[str, bytes]:
         """Write a table as Parquet; return its URI and bytes, for a digest."""
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         data = sink.getvalue().to_pybytes()
         return self.write(path, data), data
-
-    def read_parquet(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        """Read one Parquet file, or some of its columns."""
-        # Arrow's threads, busy with reading ahead, sometimes abort a process that ends: 23 of 30 with pyarrow 26.0.1.
-        file = pq.ParquetFile(pa.BufferReader(self.read(path)), pre_buffer=False)
-        return file.read(columns=columns, use_threads=False)
 
     def create(self, path: str, data: bytes) -> None:
         """Write bytes where there is nothing yet.
@@ -206,13 +239,39 @@ class Store:
         with suppress(FileNotFoundError):
             self._try(path, "remove", lambda: filesystem.rm_file(location))
 
-    def prune(self, folder: str) -> None:
-        """Remove empty folders at and below a path of a disk (object stores have none), while nothing writes there."""
+    def partials(self, folder: str) -> dict[str, tuple[int, float]]:
+        """Return bytes and age in seconds of what writers have left half written directly in a folder of a disk."""
+        filesystem, location = self._locate(folder)
+        found = {}
+        for file in Path(location).glob("*.partial") if is_local(filesystem) else ():
+            with suppress(FileNotFoundError):  # just renamed
+                status = file.stat()
+                found[f"{folder}/{file.name}".lstrip("/")] = status.st_size, time.time() - status.st_mtime
+        return found
+
+    def prune(self, folder: str, removable: Callable[[str], bool]) -> None:
+        """Remove empty folders below a path of a disk (object stores have none), while nothing writes there.
+
+        Parameters
+        ----------
+        removable
+            Whether a folder, by its path below the root, may be removed.
+        """
         filesystem, location = self._locate(folder)
         if is_local(filesystem):
             for place in sorted(Path(location).rglob("*"), reverse=True):
-                if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+                path = f"{folder}/{place.relative_to(location).as_posix()}"
+                if removable(path) and place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
                     place.rmdir()
+
+
+def check_regular(location: str, uri: str, most: int | None) -> None:
+    """Raise DamagedError for what is no regular file, or longer than it may be."""
+    found = Path(location).stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise DamagedError(f"{uri}: damaged: it is no file; move it away")
+    if most is not None and found.st_size > most:
+        raise DamagedError(f"{uri}: damaged: {found.st_size:,} bytes, which it never has; move it away")
 
 
 def _write_local(location: str, data: bytes) -> None:

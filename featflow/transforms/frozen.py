@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.columns.hashing import array_digest
+from featflow.errors import DamagedError
 from featflow.execution.state_store import frozen_path
+from featflow.storage.records.states import read_state
 from featflow.storage.store import Store
 
 __all__ = ["Frozen", "load_frozen"]
@@ -57,12 +59,29 @@ class Frozen:
         return cls(metadata[b"of"].decode(), {name: values[name].reshape(shape) for name, shape in shapes.items()})
 
 
-def load_frozen(store: Store, digests: Mapping[str, str]) -> dict[str, Frozen]:
-    """Return the fits of a manifest that still exist, by name."""
+def load_frozen(
+    store: Store, digests: Mapping[str, str], lost: Callable[[str], object] = lambda _: None
+) -> dict[str, Frozen]:
+    """Return the fits of a manifest that still exist, by name.
+
+    Parameters
+    ----------
+    lost
+        Told of each one that is gone or damaged.
+    """
     loaded = {}
     for name, digest in digests.items():
+        path = frozen_path(digest)
         try:
-            loaded[name] = Frozen.from_arrow(store.read_arrow(frozen_path(digest)))
+            fit = read_state(store, path, Frozen.from_arrow)
         except FileNotFoundError:
+            lost(f"{store.uri(path)}: the fit of {name} is gone")
             continue
+        except DamagedError as error:
+            lost(str(error))
+            continue
+        if fit.digest == digest:
+            loaded[name] = fit
+        else:
+            lost(f"{store.uri(path)}: damaged: not what its name says; remove it")
     return loaded

@@ -23,6 +23,8 @@ COLUMNS = ["x", "y", "city", "target"]
 MEASURED_AGAIN = {"budget": {"bad_rows": 0.002}}
 """A change that decides no number here, and might: nothing is published again, all states are found."""
 
+OLD_STATES = f"states/moments/{'0' * 24}"
+
 
 @pytest.fixture
 def lake(tmp_path, monkeypatch):
@@ -116,10 +118,12 @@ def test_what_dead_runs_left_goes_and_nothing_outside(lake):
         "runs/20250101T000000Z-dead00/pending/0.arrow",
         "runs/20250101T000000Z-dead00/tables/profile.parquet",
         f"runs/{done.run_id}/pending/3.arrow",
-        "states/moments/0123456789/abc.arrow",
-        "states/moments/0123456789/abc.arrow.12345678.partial",
+        f"{OLD_STATES}/{'a' * 24}.arrow",
+        f"{OLD_STATES}/.{'a' * 24}.arrow.12345678.partial",
+        f"runs/{done.run_id}/tables/.profile.parquet.12345678.partial",
+        ".LATEST.12345678.partial",
     ]
-    others = ["notes.txt", "statesman/x.arrow", "runs.txt", "other/states/x.arrow"]
+    others = ["notes.txt", "statesman/x.arrow", "runs.txt", "other/states/x.arrow", ".NOTES.12345678.partial"]
     for path in left + others:
         (output / path).parent.mkdir(parents=True, exist_ok=True)
         (output / path).write_bytes(b"12345")
@@ -130,7 +134,7 @@ def test_what_dead_runs_left_goes_and_nothing_outside(lake):
     assert {path for path in found.files if "linked" not in path} == set(left)
     assert all((output / path).exists() for path in others)
     assert (lake / "elsewhere" / "kept.txt").read_text() == "kept"
-    assert not (output / "states" / "moments" / "0123456789").exists()
+    assert not (output / OLD_STATES).exists()
     assert featflow.Run.open(str(output)).run_id == done.run_id
 
 
@@ -152,7 +156,8 @@ def test_a_run_under_way_is_left_alone(lake):
     store = Store(str(lake / "out"))
     pending = "runs/20990101T000000Z-aaaaaa/pending/0.arrow"
     store.write(pending, b"1")
-    store.write("states/moments/new/new.arrow", b"1")
+    state = f"{OLD_STATES}/{'b' * 24}.arrow"
+    store.write(state, b"1")
     with lock.hold(store):
         found = garbage.find(str(lake / "out"), 1)
         assert found.files == {}
@@ -160,7 +165,7 @@ def test_a_run_under_way_is_left_alone(lake):
         with pytest.raises(LockedError):
             garbage.remove(str(lake / "out"), 1)
     assert store.read(pending) == b"1"
-    assert garbage.find(str(lake / "out"), 1).files == {pending: 1, "states/moments/new/new.arrow": 1}
+    assert garbage.find(str(lake / "out"), 1).files == {pending: 1, state: 1}
 
 
 def test_a_pinned_run_stays(lake):

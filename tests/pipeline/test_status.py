@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import featflow
+from featflow.cli.main import main
 from featflow.cli.printing import PlainConsole
 from featflow.cli.status_view import print_status
 from featflow.config import parse
@@ -146,3 +147,56 @@ def test_no_credential_is_in_what_a_failure_leaves(output):
     for text in (str(caught.value), note, shown(status(output, 5))):
         assert "s3cr3tpw" not in text
         assert "hu5h" not in text
+
+
+def test_one_damaged_run_among_others(output):
+    first, second = go(output), go(output)
+    path = Path(output) / "runs" / first.run_id / "manifest.json"
+    path.write_bytes(path.read_bytes()[:100])
+    Store(output).write(f"runs/20990101T000000Z-abcdef/{FAILURE}", b"{")
+    Store(output).write("runs/20269999T000000Z-abcdef/_SUCCESS", b"")  # a name that is no time
+    found = status(output, 5)
+    assert [(run.run, run.status) for run in found.runs] == [
+        ("20990101T000000Z-abcdef", "damaged"),
+        (second.run_id, "done"),
+        (first.run_id, "damaged"),
+    ]
+    assert FAILURE in found.runs[0].error
+    assert "manifest.json: damaged" in found.runs[2].error
+    assert found.is_younger(timedelta(hours=1))
+    assert str(path) in shown(found)
+    assert [run.run_id for run in featflow.list_runs(output)] == [second.run_id]
+
+
+def test_a_damaged_drift_table_is_named(output):
+    run = go(output)
+    Store(output).write(run.paths("drift")[0], b"PAR1")
+    (found,) = status(output, 5).runs
+    assert (found.status, found.drift_alerts) == ("done", None)
+    assert "drift.parquet: damaged" in found.error
+
+
+def test_the_probe_says_stale_of_nothing_else(output, capsys):
+    done = go(output)
+
+    def probe(*command):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([*command])
+        return ended.value.code, capsys.readouterr()
+
+    Store(output).write("LATEST", b"\xff")
+    code, said = probe("status", output, "--max-age", "1h")
+    assert code == 4
+    assert "LATEST: damaged" in said.err
+    assert done.run_id in said.out
+    Store(output).write("LATEST", done.run_id.encode())
+    Store(output).write(f"runs/{done.run_id}/manifest.json", b"{}")
+    code, said = probe("status", output, "--max-age", "1h")
+    assert code == 4
+    assert "manifest.json: damaged" in said.err
+    code, said = probe("runs", output, "--json")
+    assert code == 0
+    (row,) = json.loads(said.out)
+    assert (row["run"], row["status"]) == (done.run_id, "damaged")
+    assert "damaged" in probe("runs", output)[1].out

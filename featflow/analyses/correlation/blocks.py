@@ -6,6 +6,7 @@ keeps the strongest of every column, the largest strengths of each.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,8 +152,10 @@ def _write_matrices(place: Place, folder: str, table: pa.Table) -> dict[str, dic
         sink = pa.BufferOutputStream()
         pa.ipc.write_tensor(pa.Tensor.from_numpy(matrix), sink)
         path = f"{folder}/{method}/{place.index:06d}.arrow"
-        place.store.write(path, sink.getvalue().to_pybytes())
-        written[method] = {"path": path, "rows": a.dictionary.to_pylist(), "columns": b.dictionary.to_pylist()}
+        data = sink.getvalue().to_pybytes()
+        place.store.write(path, data)
+        sides = {"rows": a.dictionary.to_pylist(), "columns": b.dictionary.to_pylist()}
+        written[method] = {"path": path, **sides, "sha256": hashlib.sha256(data).hexdigest()}
     return written
 
 

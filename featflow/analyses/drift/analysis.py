@@ -19,11 +19,10 @@ from featflow.analyses.protocol import Analysis
 from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.section import Section
 from featflow.analyses.run_states import RunStates
-from featflow.errors import ConfigurationError, DatasetError
+from featflow.errors import ConfigurationError, DamagedError, DatasetError
 from featflow.execution.context import Context
 from featflow.execution.requests import Request
 from featflow.storage.run import Run
-from featflow.storage.store import Store
 
 __all__ = ["Drift", "Earlier", "compare", "left_out"]
 
@@ -62,7 +61,16 @@ class Drift(Analysis[DriftOptions]):
         ConfigurationError
             ``analyses.drift.reference`` names no finished run there.
         """
-        self.earlier = _earlier_runs(context.workspace.store, self.options.reference)
+        previous, reference, pinned = context.writer.before.run, self.options.reference, None
+        if reference != PREVIOUS:
+            store = context.workspace.store
+            try:
+                pinned = Run.open(store.root, reference, store.options)
+            except DatasetError as error:
+                raise ConfigurationError(f"analyses.drift.reference: {error}") from None
+            except DamagedError as error:
+                context.warn(f"drift: not compared with run {reference}: {error}")
+        self.earlier = Earlier(previous, pinned)
         return ()
 
     def write(self, context: Context) -> None:
@@ -73,12 +81,16 @@ class Drift(Analysis[DriftOptions]):
         references = {run.run_id: run for run in (earlier.pinned, earlier.previous) if run}
         for run_id, reference in references.items():
             is_pinned = earlier.pinned is not None and run_id == earlier.pinned.run_id
-            before = _streaks(earlier.previous, run_id if is_pinned else None)
+            try:
+                before = _streaks(earlier.previous, run_id if is_pinned else None)
+            except DatasetError as error:
+                before = {}
+                context.warn(f"drift: how long changes have lasted is counted anew: {error}")
             try:
                 runs = RunStates(reference), RunStates(context.run_so_far())
                 tables.append(compare(*runs, self.options, context.analyses, before))
                 context.warn(*left_out(*runs))
-            except DatasetError as error:
+            except (DatasetError, DamagedError) as error:
                 context.warn(f"drift: not compared with run {run_id}: {error}")
         context.write(DRIFT, tables)
 
@@ -88,19 +100,6 @@ class Drift(Analysis[DriftOptions]):
         from featflow.analyses.drift import report  # noqa: PLC0415  polars, for those who look
 
         return report.section(run, limits)
-
-
-def _earlier_runs(store: Store, reference: str) -> Earlier:
-    try:
-        previous = Run.open(store.root, None, store.options)
-    except DatasetError:
-        previous = None
-    if reference == PREVIOUS:
-        return Earlier(previous, None)
-    try:
-        return Earlier(previous, Run.open(store.root, reference, store.options))
-    except DatasetError as error:
-        raise ConfigurationError(f"analyses.drift.reference: {error}") from None
 
 
 def compare(

@@ -168,9 +168,8 @@ def _moving_features(
     example_rows = np.unique(
         [row for groups in rows_by_feature.values() for rows in groups.values() for row in rows]
     ).astype(int)
-    pixels = next(
-        each["most_pixels"] for each in run.manifest["config"]["dataset"]["images"] if each["column"] == column
-    )
+    configured = run.manifest["config"]["dataset"].get("images", ())
+    pixels = next((each["most_pixels"] for each in configured if each["column"] == column), 0)  # 0 shows no picture
     uris: dict[int, str | None] = {}
     for piece, start, end in zip(chosen, starts, starts[1:], strict=False):
         rows = [int(row - start) for row in example_rows if start <= row < end]

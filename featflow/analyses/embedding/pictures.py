@@ -20,6 +20,7 @@ from featflow.dataset.files import DataFile, check_unchanged
 from featflow.dataset.parquet import open_parquet
 from featflow.dataset.table_files import IMMUTABLE
 from featflow.errors import DatasetError, InfrastructureError
+from featflow.storage.records.tables import streaming
 from featflow.storage.run import Run
 from featflow.transforms.images.pictures import decode
 
@@ -84,7 +85,7 @@ def first_rows(piece: Piece, image: tuple[str, str], options: dict[str, Any]) ->
     """
     column, encoder = image
     batches, remaining = list[pa.Table](), MOST_IMAGES
-    with open_parquet(piece.table, options) as part:
+    with streaming(piece.table, options), open_parquet(piece.table, options) as part:
         batches.append(part.schema_arrow.empty_table())
         for batch in part.iter_batches(MOST_IMAGES):
             matching = pc.and_(pc.equal(batch["column"], column), pc.equal(batch["encoder"], encoder))

@@ -61,7 +61,7 @@ def _event_time(run: Run, profile: pl.DataFrame) -> str:
     """Return the configured window and the range of event times that were read; empty if there are neither."""
     times = profile.filter((pl.col("role") == "event_time") & (pl.col("kind") == "time") & pl.col("min").is_not_null())
     read = f"{time(times['min'][0])} to {time(times['max'][0])} UTC" if times.height else ""
-    return "; ".join(part for part in (run.manifest["config"]["dataset"]["window"] or "", read) if part)
+    return "; ".join(part for part in (run.manifest["config"]["dataset"].get("window") or "", read) if part)
 
 
 def _alerts(profile: pl.DataFrame) -> list[tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from featflow.measures.options import UncertaintyOptions
 from featflow.storage.run import Run
 
 __all__ = ["false_discovery_rate", "significant_pairs"]
@@ -11,7 +12,8 @@ __all__ = ["false_discovery_rate", "significant_pairs"]
 
 def false_discovery_rate(run: Run) -> float:
     """Return the rate up to which the run calls a finding significant."""
-    return float(run.manifest["config"]["analyses"]["uncertainty"]["false_discovery_rate"])
+    default = {"false_discovery_rate": UncertaintyOptions().false_discovery_rate}
+    return float(run.manifest["config"]["analyses"].get("uncertainty", default)["false_discovery_rate"])
 
 
 def significant_pairs(interaction: pl.DataFrame, rate: float) -> pl.DataFrame:

@@ -124,7 +124,7 @@ def _image_parts(run: Run, view: View) -> Iterator[Part]:
     """Yield a part of an image column's vectors for every part of the embedding table."""
     column, encoder = view.image or ("", "")
     for path in run.paths("embedding"):
-        embeddings = run.store.read_parquet(path)
+        embeddings = run.part(path)
         of_view = pc.and_(pc.equal(embeddings["column"], column), pc.equal(embeddings["encoder"], encoder))
         rows = embeddings.filter(pc.and_(of_view, pc.equal(embeddings["status"], "ok")))
         arrays = [rows[key.column].cast(key.type) for key in view.keys]

@@ -21,6 +21,7 @@ from featflow.analyses.run_states import RunStates
 from featflow.columns.sort_keys import key_values
 from featflow.errors import DatasetError
 from featflow.export.feast.views import View
+from featflow.storage.records.tables import parquet_table
 from featflow.storage.run import Run
 from featflow.storage.store import Store
 from featflow.summaries.value_histograms import Histogram
@@ -107,12 +108,10 @@ def save_metrics(store: Store, rows: pa.Table) -> None:
         The file at `PATH` is another table.
     """
     try:
-        existing = store.read_parquet(PATH)
+        existing = parquet_table(store.read(PATH)).select(METRICS.names).cast(METRICS)
     except FileNotFoundError:
         existing = METRICS.empty_table()
-    try:
-        existing = existing.select(METRICS.names).cast(METRICS)
-    except (KeyError, pa.ArrowException) as error:
+    except (KeyError, pa.ArrowException, OSError) as error:
         raise DatasetError(f"{store.uri(PATH)}: not Feast's table of metrics ({error}); move it away") from None
     replaced = set(zip(*(rows[name].to_pylist() for name in KEY), strict=True))
     is_kept = [key not in replaced for key in zip(*(existing[name].to_pylist() for name in KEY), strict=True)]

@@ -20,6 +20,7 @@ import pyarrow as pa
 from featflow.config import Config, parse
 from featflow.dataset.formats import FRAME, PICTURES
 from featflow.dataset.parquet import open_parquet
+from featflow.storage.records.tables import streaming
 from featflow.storage.run import Run
 from featflow.storage.tables import QUANTILE_PROBABILITIES
 
@@ -169,7 +170,8 @@ def _output(run: Run, config: Config, table: str, told: tuple[list[dict[str, Any
     inputs, profiled = told
     entry, (namespace, name) = run.manifest["tables"][table], dataset_name(config.output)
     keys = _keys(config) if table == "embedding" else []
-    with open_parquet(run.store.uri(run.paths(table)[0]), run.store.options) as file:
+    uri = run.store.uri(run.paths(table)[0])
+    with streaming(uri, run.store.options), open_parquet(uri, run.store.options) as file:
         written = file.schema_arrow
     columns = [_known(name=each.name, type=str(each.type), description=_description(each)) for each in written]
     space, place = dataset_name(run.store.uri(entry["path"]))
@@ -210,7 +212,7 @@ def _lineage(
     """Yield of each output column the input columns that it is made of."""
     made_of = manifest["tables"][table].get("made_of", {"columns": (), "images": ()})  # which older runs do not say
     derived = manifest.get("derived", {})
-    images = [each["column"] for each in manifest["config"]["dataset"]["images"]]
+    images = [each["column"] for each in manifest["config"]["dataset"].get("images", ())]
     names = [row["column"] for row in profiled]
     read = dict.fromkeys(name for name in names if name not in derived)
     read |= dict.fromkeys(source for name in names for source in derived.get(name, ()))

@@ -61,11 +61,11 @@ def overview(run: Run) -> Overview:
         targets=tuple(dataset["targets"]),
         rows=manifest["rows"],
         shards=manifest["shards"],
-        assumptions=manifest["assumptions"] or "",
+        assumptions=manifest.get("assumptions") or "",
         warnings=tuple(warnings),
         more_warnings=max(len(manifest["warnings"]) - WARNINGS, 0),
         seconds=tuple(manifest["seconds"].items()),
-        software=tuple(manifest["software"].items()),
+        software=tuple(manifest.get("software", {}).items()),
     )
 
 

@@ -10,6 +10,7 @@ __all__ = ["PATH", "read_latest"]
 
 PATH = "LATEST"
 """Its path below the output."""
+MOST_BYTES = 4096
 
 
 def read_latest(store: Store) -> str | None:
@@ -21,7 +22,7 @@ def read_latest(store: Store) -> str | None:
         Its bytes are no run's id.
     """
     try:
-        run_id = store.read(PATH).decode(errors="replace").strip()
+        run_id = store.read(PATH, MOST_BYTES).decode(errors="replace").strip()
     except FileNotFoundError:
         return None
     if not RUN_ID.fullmatch(run_id):

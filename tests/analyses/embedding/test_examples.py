@@ -99,7 +99,7 @@ def test_of_many_images_the_first_of_each_shard_are_looked_at(hostile_run, monke
     some, _ = pictures.pieces(hostile_run)
     image = column.profile["column"], column.profile["encoder"]
     for piece, path in zip(some, hostile_run.paths("embedding"), strict=True):
-        whole = hostile_run.store.read_parquet(path)
+        whole = hostile_run.part(path)
         assert pictures.first_rows(piece, image, {}).equals(whole.slice(0, 100))
     moving = next(each for each in column.moving if each.feature == "photo.brightness")
     for example in (example for group in moving.groups.values() for example in group):
