@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from featflow.errors import FeatflowError, InfrastructureError, LockedError
+from featflow.storage import latest
 from featflow.storage.run import Run, part_paths
 from featflow.storage.store import Store
 from featflow.storage.tables import TableSpec
@@ -74,17 +77,78 @@ class RunWriter:
             "made_of": {"columns": list(spec.of_columns), "images": list(spec.of_images)},
         }
 
-    def commit(self, manifest: dict[str, Any]) -> Run:
-        """Make the run visible, as the latest if its configuration says so."""
+    def commit(self, manifest: dict[str, Any], check_held: Callable[[], None], seen: latest.Seen) -> Run:
+        """Make the run visible, as the latest if its configuration says so.
+
+        The lock may be lost between any check and the write after it, where this process is halted there for longer
+        than a lease. So a check follows each of the last writes, too, and takes back what came too late.
+
+        Parameters
+        ----------
+        check_held
+            Raises LockedError if the lock is lost.
+        seen
+            LATEST when the lock was taken.
+
+        Raises
+        ------
+        LockedError
+            The lock was lost; this run is not published.
+        InfrastructureError
+            Storage failed, before the run was published, or after that at LATEST, which the message says.
+        """
+        check_held()
         for method, blocks in self.matrices.items():
             self.store.write(f"{self.folder('tensors')}/{method}/index.json", json.dumps(blocks).encode())
         if self.matrices:
             manifest["tensor_bytes"] = sum(self.store.sizes(self.folder("tensors")).values())
         self.save_manifest(manifest)
-        self.store.write(f"runs/{self.run_id}/_SUCCESS", b"")
-        if manifest["config"]["latest"]:
-            self.store.write("LATEST", self.run_id.encode())
+        self._check_parts(manifest)
+        check_held()
+        self.store.write(self._mark, b"")
+        try:
+            check_held()
+            if manifest["config"]["latest"]:
+                self._move_latest(manifest, check_held, seen)
+        except LockedError:
+            self.store.remove(self._mark)
+            raise
+        except FeatflowError as error:
+            undone = f"LATEST was not moved and names the run before: {error}"
+            raise type(error)(f"run {self.run_id} is published and listed, but {undone}") from error
         return Run(self.store, self.run_id, manifest)
+
+    def _move_latest(self, manifest: dict[str, Any], check_held: Callable[[], None], seen: latest.Seen) -> None:
+        while True:
+            now = latest.look(self.store)
+            if now.value != seen.value:  # another run's, if the lock is lost; else a person's, and this one is newer
+                check_held()
+            if latest.move(self.store, self.run_id, now):
+                break
+            seen = latest.Seen(None, None)
+        with suppress(InfrastructureError):  # LATEST is moved: what storage says now changes nothing
+            try:
+                check_held()
+            except LockedError:
+                if latest.put_forward(self.store, manifest["started"]):
+                    raise
+
+    @property
+    def _mark(self) -> str:
+        return f"runs/{self.run_id}/_SUCCESS"
+
+    def _check_parts(self, manifest: dict[str, Any]) -> None:
+        """Raise InfrastructureError unless all parts of the tables are there, by one listing a folder of tables."""
+        tables = manifest["tables"]
+        folders = {entry["path"].rpartition("/")[0] for entry in tables.values()}
+        sizes = {path: size for folder in folders for path, size in self.store.sizes(folder).items()}
+        for name, entry in tables.items():
+            parts = part_paths(entry["path"], entry["parts"]) if entry["parts"] > 1 else [entry["path"]]
+            if sum(sizes.get(path, -1) for path in parts) != entry["bytes"]:
+                raise InfrastructureError(
+                    f"{self.store.uri(entry['path'])}: the table '{name}' is not there any more as it was written; "
+                    "nothing was published, run again"
+                )
 
     def save_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest, without making the run visible."""

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from featflow.errors import ConfigurationError, DamagedError, InfrastructureErro
 from featflow.storage.filesystems import failed, is_local, reason, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["Store", "is_local", "matcher", "reason", "resolve"]
+__all__ = ["Entry", "Store", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
@@ -47,6 +48,16 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     """
     matches = re.compile(fsspec.utils.glob_translate(pattern)).match
     return lambda path: matches(path) is not None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a listing says of a file."""
+
+    name: str
+    size: int
+    modified: float | None
+    """Seconds since 1970 by the store's clock, None where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,17 @@ class Store:
         except FileNotFoundError:
             return []
         return sorted(PurePosixPath(name).name for name in paths)
+
+    def entries(self, folder: str) -> list[Entry]:
+        """Return the files directly below a folder, sorted by name, none if it does not exist."""
+        filesystem, location = self._locate(folder)
+        try:
+            infos = self._try(folder, "list", lambda: filesystem.ls(location, detail=True))
+        except FileNotFoundError:
+            return []
+        files = (info for info in infos if info["type"] == "file")
+        entries = (Entry(PurePosixPath(info["name"]).name, int(info["size"] or 0), _modified(info)) for info in files)
+        return sorted(entries, key=lambda entry: entry.name)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the bytes of every file below a folder, by path below the root, sorted; none if there is no folder."""
@@ -213,6 +235,14 @@ class Store:
             for place in sorted(Path(location).rglob("*"), reverse=True):
                 if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
                     place.rmdir()
+
+
+def _modified(info: dict[str, Any]) -> float | None:
+    """Return when a file was written, from its filesystem's entry."""
+    value = next((info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key)), None)
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _write_local(location: str, data: bytes) -> None:
