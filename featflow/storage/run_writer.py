@@ -103,8 +103,8 @@ class RunWriter:
         if self.matrices:
             manifest["tensor_bytes"] = sum(self.store.sizes(self.folder("tensors")).values())
         self.save_manifest(manifest)
-        self._check_parts(manifest)
         check_held()
+        self._check_parts(manifest)
         self.store.write(self._mark, b"")
         try:
             check_held()
