@@ -74,6 +74,17 @@ for line in sys.stdin:
 
 
 @dataclass(frozen=True)
+class Holder:
+    """The process that is halted."""
+
+    process: subprocess.Popen[str]
+    asks: Any
+    """Takes a configuration and the name of a write, a line each time."""
+    answers: Any
+    """Gives how each run ended."""
+
+
+@dataclass(frozen=True)
 class Trial:
     """One holder that was halted."""
 
@@ -93,14 +104,14 @@ def run_halted(times: int) -> tuple[list[dict[str, Any]], list[Check]]:
     for name in STORES:
         with tempfile.TemporaryDirectory(prefix="featflow-halted-") as folder, _bench(name, Path(folder)) as bench:
             command = [sys.executable, "-c", HOLDER, str(LEASE_SECONDS)]
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+                holder = Holder(process, process.stdin, process.stdout)
                 for number in range(times):
                     for before in WRITES:
                         for beside in ("run", "gc"):
                             trials.append(_trial(name, bench, holder, before, beside, number))
                             print(*vars(trials[-1]).values(), flush=True)
-                assert holder.stdin
-                holder.stdin.close()
+                holder.asks.close()
     print_table(("store", "before", "beside", "times", "exit 5", "exit 0", "faults"), list(_counted(trials)))
     sound = sum(trial.halted and not trial.fault for trial in trials)
     wanted = times * len(STORES) * len(WRITES) * 2
@@ -122,13 +133,13 @@ def _bench(name: str, folder: Path) -> Iterator[Bench]:
         yield Bench(folder, str(folder / "data"), str(folder), "serial")
         return
     server = RcloneServer(folder / "served")
-    with moto_server() if name == "moto" else server.running() as options:
-        options = options or server.options
+    with moto_server() if name == "moto" else server.running() as of_moto:
+        options = of_moto or server.options
         s3fs.S3FileSystem(**options).put(str(folder / "data"), "lake/data", recursive=True)
         yield Bench(folder, "s3://lake/data", "s3://lake", "serial", options)
 
 
-def _trial(name: str, bench: Bench, holder: subprocess.Popen[str], before: str, beside: str, number: int) -> Trial:
+def _trial(name: str, bench: Bench, holder: Holder, before: str, beside: str, number: int) -> Trial:
     output = f"{before.strip('_').partition('.')[0]}-{beside}-{number // 5}"  # five of them share an output
 
     def config(budget: float) -> dict[str, Any]:  # which decides no number here, and has all measured
@@ -140,11 +151,9 @@ def _trial(name: str, bench: Bench, holder: subprocess.Popen[str], before: str, 
     if not store.names("runs"):
         featflow.run(config(0.5))
     known = {run.run_id for run in featflow.list_runs(store.root, bench.options)}
-    assert holder.stdin
-    assert holder.stdout
-    holder.stdin.write(json.dumps([config(0.1 + number / 1000), before]) + "\n")
-    holder.stdin.flush()
-    _, status = os.waitpid(holder.pid, os.WUNTRACED)
+    holder.asks.write(json.dumps([config(0.1 + number / 1000), before]) + "\n")
+    holder.asks.flush()
+    _, status = os.waitpid(holder.process.pid, os.WUNTRACED)
     if not os.WIFSTOPPED(status):
         raise SystemExit(f"the holder ended: {status}")
     while lock.claim(store):
@@ -152,8 +161,8 @@ def _trial(name: str, bench: Bench, holder: subprocess.Popen[str], before: str, 
     other = featflow.run(config(0.3 + number / 1000)).run_id if beside == "run" else None
     if beside == "gc":
         garbage.remove(store.root, 1, bench.options)
-    holder.send_signal(signal.SIGCONT)
-    code, halted = json.loads(holder.stdout.readline())
+    holder.process.send_signal(signal.SIGCONT)
+    code, halted = json.loads(holder.answers.readline())
     return Trial(name, before, beside, code, halted, _fault(store, known, other, code))
 
 

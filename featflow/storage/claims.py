@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from featflow.errors import ConfigurationError, FeatflowError
 from featflow.storage.filesystems import reason, remedy
-from featflow.storage.records.claim import FOLDER, MOST_BYTES, Claim, token_of
+from featflow.storage.records.claim import FOLDER, MOST_BYTES, Claim, is_ours, token_of
 from featflow.storage.retries import is_refused, is_transient
 from featflow.storage.store import Store
 
@@ -25,7 +25,7 @@ class Claims:
     dead: list[Claim] = field(default_factory=list)
     """Other claims that are not."""
     rubbish: list[str] = field(default_factory=list)
-    """Paths of files that are no claims and older than a lease, within which every claim is renewed."""
+    """Paths of claims that cannot be read, or are half written, and older than a lease, within which one is renewed."""
 
 
 def look(store: Store, lease: float, own: Claim | None = None) -> Claims:
@@ -44,7 +44,7 @@ def look(store: Store, lease: float, own: Claim | None = None) -> Claims:
     found = Claims(mine is not None)
     for entry in entries:
         path = f"{FOLDER}/{entry.name}"
-        age = now - entry.modified if now and entry.modified else None
+        age = None if now is None or entry.modified is None else now - entry.modified
         if entry is mine:
             continue
         claim = None
@@ -55,7 +55,7 @@ def look(store: Store, lease: float, own: Claim | None = None) -> Claims:
                 continue
         if claim:
             (found.dead if claim.is_dead(lease, age) else found.live).append(claim)
-        elif age is not None and age > lease:
+        elif age is not None and age > lease and is_ours(entry.name):
             found.rubbish.append(path)
     return found
 

@@ -239,7 +239,9 @@ class Store:
 
 def _modified(info: dict[str, Any]) -> float | None:
     """Return when a file was written, from its filesystem's entry."""
-    value = next((info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key)), None)
+    value = next(
+        (info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key) is not None), None
+    )
     if isinstance(value, datetime):
         return value.timestamp()
     return float(value) if isinstance(value, int | float) else None

@@ -17,13 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from featflow.storage import processes
 from featflow.storage.run_ids import RUN_ID
 
-__all__ = ["FOLDER", "MOST_BYTES", "READING", "REMOVAL", "RUN", "Claim", "token_of"]
+__all__ = ["FOLDER", "MOST_BYTES", "READING", "REMOVAL", "RUN", "Claim", "is_ours", "token_of"]
 
 FOLDER = "lock"
 """Folder of claims, below the output."""
 MOST_BYTES = 4096
 """Of a claim, which has some 400: what is longer is none, and is not read."""
 NAME = re.compile(r"([0-9a-f]{32})\.json")
+OURS = re.compile(r"[0-9a-f]{32}\.json|\.[0-9a-f]{32}\.json\.[0-9a-f]{8}\.partial")
 RUN, REMOVAL, READING = "run", "removal", "reading"
 """What a claim is for: of a run, of `featflow gc`, and of an export. Any other kind counts as a run's."""
 
@@ -38,6 +39,11 @@ def token_of(name: str) -> str | None:
     """
     match = NAME.fullmatch(name)
     return match[1] if match else None
+
+
+def is_ours(name: str) -> bool:
+    """Return whether a file is named as a claim, or as one that is being written."""
+    return OURS.fullmatch(name) is not None
 
 
 class Claim(BaseModel):
