@@ -6,13 +6,14 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from featflow.storage.filesystems import failed
 from featflow.storage.retries import with_retries
 from featflow.storage.store import Store, is_local, resolve
 
-__all__ = ["copy", "remove_all"]
+__all__ = ["copy", "remove_all", "remove_folder"]
 
 REQUESTS = 16
 """Requests of a removal under way at once on an object store: each is mostly waiting. (S3 removes a thousand keys in
@@ -51,6 +52,15 @@ def remove_all(store: Store, paths: Sequence[str], check: Callable[[], None]) ->
     with ThreadPoolExecutor(requests) as pool:
         for removed in [pool.submit(remove, path) for path in paths]:
             removed.result()
+
+
+def remove_folder(store: Store, folder: str) -> None:
+    """Remove a folder of a store and all files in it."""
+    for path in store.sizes(folder):
+        store.remove(path)
+    if is_local(resolve(store.root, store.options)[0]):
+        with suppress(OSError):  # somebody else's empty folders are in it
+            Path(store.absolute(folder)).rmdir()
 
 
 def _link(source: str, target: str) -> None:
