@@ -237,7 +237,7 @@ def _pairs(size: Size, engine: str) -> tuple[list[dict[str, Any]], list[Check]]:
 
 def _halted(size: Size, engine: str) -> tuple[list[dict[str, Any]], list[Check]]:
     del engine
-    return run_halted(size.halted)
+    return run_halted(size.halted) if size is FULL else run_halted(size.halted, ("disk",))
 
 
 LINES = {

@@ -98,10 +98,10 @@ class Trial:
     """What must not be, "" if nothing."""
 
 
-def run_halted(times: int) -> tuple[list[dict[str, Any]], list[Check]]:
+def run_halted(times: int, stores: tuple[str, ...] = STORES) -> tuple[list[dict[str, Any]], list[Check]]:
     """Halt holders so many times before each of the last writes, beside a run and beside a removal, on each store."""
     trials = list[Trial]()
-    for name in STORES:
+    for name in stores:
         with tempfile.TemporaryDirectory(prefix="featflow-halted-") as folder, _bench(name, Path(folder)) as bench:
             command = [sys.executable, "-c", HOLDER, str(LEASE_SECONDS)]
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -114,7 +114,7 @@ def run_halted(times: int) -> tuple[list[dict[str, Any]], list[Check]]:
                 holder.asks.close()
     print_table(("store", "before", "beside", "times", "exit 5", "exit 0", "faults"), list(_counted(trials)))
     sound = sum(trial.halted and not trial.fault for trial in trials)
-    wanted = times * len(STORES) * len(WRITES) * 2
+    wanted = times * len(stores) * len(WRITES) * 2
     text = "halted holders after which there was one result, LATEST none older, and every run whole"
     return [vars(trial) for trial in trials], [Check("halted", text, sound, wanted, wanted)]
 

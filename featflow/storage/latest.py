@@ -73,16 +73,17 @@ def move(store: Store, run_id: str, seen: Seen) -> bool:
 
 
 def put_forward(store: Store, started: str) -> bool:
-    """Make LATEST name the newest run that began after a time, ended, and is to be the latest; False if there is none.
+    """Make LATEST name the newest run that began after a time, ended, and is to be the latest; False if it did already.
 
     For a run that moved LATEST and then found that it had lost the lock: it may have come after the one that took over.
     """
+    moved = False
     while newest := _newest(store, datetime.fromisoformat(started)):
         seen = look(store)
         if seen.value == newest.encode():
-            return True
-        move(store, newest, seen)
-    return False
+            break
+        moved = move(store, newest, seen) or moved
+    return moved
 
 
 def check_movable(store: Store) -> None:

@@ -110,13 +110,21 @@ class RunWriter:
             check_held()
             if manifest["config"]["latest"]:
                 self._move_latest(manifest, check_held, seen)
-        except LockedError:
-            self.store.remove(self._mark)
+        except LockedError as lost:
+            self._take_back(lost)
             raise
         except FeatflowError as error:
             undone = f"LATEST was not moved and names the run before: {error}"
             raise type(error)(f"run {self.run_id} is published and listed, but {undone}") from error
         return Run(self.store, self.run_id, manifest)
+
+    def _take_back(self, lost: LockedError) -> None:
+        try:
+            self.store.remove(self._mark)
+        except FeatflowError as error:
+            raise LockedError(
+                f"{lost}; but its mark {self.store.uri(self._mark)} cannot be removed: {error}; remove it by hand"
+            ) from error
 
     def _move_latest(self, manifest: dict[str, Any], check_held: Callable[[], None], seen: latest.Seen) -> None:
         while True:
