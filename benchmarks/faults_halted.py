@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ __all__ = ["run_halted"]
 ROWS = 500
 LEASE_SECONDS = 2.0
 """Of the holder: as long as a run of this size may take to ask for its lock."""
+MOST_DRAWS = 5
 WRITES = ("manifest.json", "_SUCCESS", "LATEST")
 STORES = ("disk", "moto", "rclone")
 LIGHT = {"correlation": False, "interaction": False, "drift": False}
@@ -82,6 +84,18 @@ class Holder:
     """Takes a configuration and the name of a write, a line each time."""
     answers: Any
     """Gives how each run ended."""
+
+    def halt(self, asked: list[Any]) -> None:
+        """Let it run until it is halted, again where the machine was so busy that its lease ended before that."""
+        for _ in range(MOST_DRAWS):
+            self.asks.write(json.dumps(asked) + "\n")
+            self.asks.flush()
+            while not select.select([self.answers], [], [], 0.02)[0]:
+                stopped, status = os.waitpid(self.process.pid, os.WUNTRACED | os.WNOHANG)
+                if stopped and os.WIFSTOPPED(status):
+                    return
+            print("drawn again:", self.answers.readline().strip(), flush=True)
+        raise SystemExit(f"{MOST_DRAWS} holders ended before they could be halted")
 
 
 @dataclass(frozen=True)
@@ -151,11 +165,7 @@ def _trial(name: str, bench: Bench, holder: Holder, before: str, beside: str, nu
     if not store.names("runs"):
         featflow.run(config(0.5))
     known = {run.run_id for run in featflow.list_runs(store.root, bench.options)}
-    holder.asks.write(json.dumps([config(0.1 + number / 1000), before]) + "\n")
-    holder.asks.flush()
-    _, status = os.waitpid(holder.process.pid, os.WUNTRACED)
-    if not os.WIFSTOPPED(status):
-        raise SystemExit(f"the holder ended: {status}")
+    holder.halt([config(0.1 + number / 1000), before])
     while lock.claim(store):
         time.sleep(0.02)
     other = featflow.run(config(0.3 + number / 1000)).run_id if beside == "run" else None

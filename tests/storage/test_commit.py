@@ -106,6 +106,25 @@ def test_beside_a_removal_no_run_is_published_without_its_tables(store, monkeypa
     assert store.read("LATEST").decode() == last.run_id
 
 
+def test_a_run_that_was_the_latest_before_it_lost_the_lock_stays(tmp_path, monkeypatch):
+    """A run that took over may rest on it."""
+    store, move, others = Store(str(tmp_path / "out")), latest.move, []
+
+    def moved_and_halted(*arguments):
+        monkeypatch.setattr(latest, "move", move)
+        done = move(*arguments)
+        first.held._claim = first.held._claim.model_copy(update={"expires": time.time() - 1})
+        store.write(first.held._claim.path, first.held._claim.dump())
+        others.append(Job(store).go().run_id)
+        return done
+
+    monkeypatch.setattr(latest, "move", moved_and_halted)
+    first = Job(store)
+    first.go()
+    assert whole(store) == [first.run_id, *others]
+    assert [store.read("LATEST").decode()] == others
+
+
 def test_a_lease_that_ended_while_nobody_asked_costs_nothing(store, monkeypatch):
     job, error = halted(store, monkeypatch, "_SUCCESS", lambda: None)
     assert error is None
