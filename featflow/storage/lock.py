@@ -25,9 +25,9 @@ removed, so it counts as lost, too. Should both claims be there, the later one h
 *A halt between a check and the write after it* cannot be closed without transactions; what it lets through is taken
 back (`RunWriter.commit`): a manifest without a mark is no run; a mark is removed after the check that follows it;
 LATEST is moved from what it was when the lock was taken, on condition where the store has that, and else put forward
-again after the check that follows it. In between a reader may see a run that is taken back, or LATEST name an earlier run, for a
-moment; a process that is killed in just that moment leaves it so: LATEST until the next run, the mark until `featflow
-gc` removes the run.
+again after the check that follows it. In between a reader may see a run that is taken back, or LATEST name an earlier
+run, for a moment; a process that is killed in just that moment leaves it so: LATEST until the next run, the mark until
+`featflow gc` removes the run.
 """
 
 from __future__ import annotations
