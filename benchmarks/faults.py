@@ -12,6 +12,7 @@ are the undisturbed run's. Run it by
 | server   | rclone's S3 server killed at 10 random points, away for up to 20 s; run again where the run ended   |
 | requests | 5 % of S3 requests fail: the run completes; 60 %: it ends with exit code 4, and later goes on       |
 | pairs    | 50 pairs of runs at once on each of two S3 servers: one result, the other exits 5; a reader polls   |
+| halted   | 20 holders of the lock halted before each of their last writes, beside a run and gc, on three stores |
 
 The table has 5,000,000 rows and eleven columns, 100,000 with ``--small``, and some hundred of pairs. No credential may
 be in what the runs have written or said. Nothing here is timed; seconds are printed to be read. A kill that comes after
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import s3fs
+from faults_halted import run_halted
 from faults_job import Bench, RcloneServer, digest, kill, workers
 from faults_pairs import run_pairs
 from faulty_proxy import faulty_proxy
@@ -58,9 +60,10 @@ class Size:
     workers: int
     server: int
     pairs: int
+    halted: int
 
 
-FULL, SMALL = Size(5_000_000, 2**17, 20, 20, 10, 50), Size(100_000, 2**13, 2, 1, 1, 1)
+FULL, SMALL = Size(5_000_000, 2**17, 20, 20, 10, 50, 20), Size(100_000, 2**13, 2, 1, 1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -232,8 +235,14 @@ def _pairs(size: Size, engine: str) -> tuple[list[dict[str, Any]], list[Check]]:
     return run_pairs(size.pairs)
 
 
+def _halted(size: Size, engine: str) -> tuple[list[dict[str, Any]], list[Check]]:
+    del engine
+    return run_halted(size.halted) if size is FULL else run_halted(size.halted, ("disk",))
+
+
 LINES = {
     "driver": run_driver, "workers": run_workers, "server": run_server, "requests": run_requests, "pairs": _pairs,
+    "halted": _halted,
 }  # fmt: skip
 
 

@@ -60,6 +60,8 @@ class Telemetry:
     """Reporter that shows progress."""
     sink: Sink | None = None
     """Sink that collects metrics."""
+    before_step: Callable[[], None] = field(default=lambda: None)
+    """Is called at each step, and ends the run by what it raises: one that has lost its lock goes on for nothing."""
     load: Load = field(default_factory=Load)
     """Load of the engine."""
     stages: dict[str, StageFigures] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class Telemetry:
 
     def start(self, stage: str, total: int) -> None:
         """Begin a stage; figures are kept by its name up to a colon, as what follows varies too much."""
+        self.before_step()
         self._stage = self.stages.setdefault(stage.partition(":")[0], StageFigures())
         self._since = time.monotonic()
         self.shown.start(stage, total)
@@ -90,6 +93,7 @@ class Telemetry:
 
     def advance(self, rows: int, shards: int = 0, nbytes: int = 0) -> None:
         """Count a step."""
+        self.before_step()
         figures = self._stage
         figures.steps, figures.shards = figures.steps + 1, figures.shards + shards
         figures.rows, figures.bytes = figures.rows + rows, figures.bytes + nbytes

@@ -25,6 +25,7 @@ from featflow.errors import DamagedError, DatasetError
 from featflow.execution.state_store import QUARANTINE, codebook_path, frozen_path
 from featflow.pipeline.owned import RUN_PARTS, is_own, is_own_folder, is_partial
 from featflow.storage import lock
+from featflow.storage.many_files import remove_all
 from featflow.storage.records.latest import PATH as LATEST
 from featflow.storage.records.latest import read_latest
 from featflow.storage.records.quarantine import read_unreadable
@@ -35,10 +36,11 @@ from featflow.storage.store import Store
 __all__ = ["Garbage", "find", "remove"]
 
 
-CHECK_EVERY = 100
-"""Files between two looks at whether the lock is still held."""
+BATCH = 500
+"""Files removed between two looks at the lock: some seconds on an object store, which a run that begins waits for."""
 NAMED = 5
 """Files that a note names."""
+GAVE_WAY = "a run or an export asked for the lock: what is left is for the next call"
 
 
 @dataclass(frozen=True)
@@ -106,16 +108,26 @@ def remove(output: str, keep: int, options: dict[str, Any] | None = None) -> Gar
         Storage did not answer; what is left is found by the next call.
     """
     store = _opened(output, options)
-    with lock.hold(store) as check_held:
+    with lock.hold(store, kind=lock.REMOVAL) as held:
         found = _found(store, keep)
         # A run that has no mark any more is none for readers; its tables go after that, and states last.
-        for number, path in enumerate(sorted(found.files, key=lambda path: (not path.endswith("/_SUCCESS"), path))):
-            if number % CHECK_EVERY == 0:
-                check_held()
-            store.remove(path)
+        marks = [path for path in found.files if path.endswith("/_SUCCESS")]
+        others = [path for path in found.files if not path.endswith("/_SUCCESS")]
+        batches = [some for each in (marks, others) for some in _batches(each)]
+        for number, batch in enumerate(batches):
+            held.check()
+            if held.is_asked:
+                gone = {path for some in batches[:number] for path in some}
+                files = {path: nbytes for path, nbytes in found.files.items() if path in gone}
+                return replace(found, files=files, notes=(*found.notes, GAVE_WAY), removed=True)
+            remove_all(store, batch, held.stop_if_over)
         for folder in ("runs", "states"):
             store.prune(folder, is_own_folder)
     return replace(found, removed=True)
+
+
+def _batches(paths: list[str]) -> list[list[str]]:
+    return [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
 
 
 def _opened(output: str, options: dict[str, Any] | None) -> Store:

@@ -23,7 +23,7 @@ from featflow.execution.telemetry import Sink, Telemetry
 from featflow.export.openlineage import lineage
 from featflow.pipeline.engine_choice import EngineChoice, choose_engine
 from featflow.pipeline.unchanged import publish_again, unchanged_run
-from featflow.storage import lock, retries
+from featflow.storage import latest, lock, retries
 from featflow.storage.references import redacted, without_credentials
 from featflow.storage.run import FAILURE, Run
 from featflow.storage.run_ids import new_run_id
@@ -61,7 +61,11 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
     telemetry = Telemetry(run_id, progress or SilentProgress())
     held, noted = lock.hold(store, run_id), _failure_noted(store, run_id, watch, config.dataset.secrets)
     told_of = lineage.told(config, store, run_id, watch.began)
-    with without_credentials(config.dataset.secrets), held as check_held, noted, told_of as told:
+    with without_credentials(config.dataset.secrets), held as locked, noted, told_of as told, locked.told_first():
+        telemetry.before_step = locked.stop_if_lost
+        if config.latest:
+            latest.check_movable(store)
+        seen = latest.look(store)
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         config.analyses.check(dataset, config.dataset.entity)
@@ -75,10 +79,9 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         else:
             manifest = _measure(config, dataset, writer, telemetry, watch)
         footers.save()
-        check_held()
         if told:
             manifest["warnings"] += told.warnings
-        finished = writer.commit(manifest)
+        finished = writer.commit(manifest, locked.check, seen)
         if told:
             told.complete(finished)
         return finished

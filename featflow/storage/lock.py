@@ -4,43 +4,46 @@ It is safe on stores without conditional writes: it needs no more than that a li
 written:
 
 1. A run writes a *claim* under a name of its own, then lists all claims.
-2. It holds the lock once such a list shows no other live claim; it then says so in its claim.
+2. It holds the lock once such a list shows no other live claim; it then says so in its claim, and removes dead ones.
 3. If it sees a claim that holds, it takes its own back and gives up. Of claims that only ask, the lowest token stays
    and lists again until the others are gone or one of them holds; those with higher tokens give up.
 
 *Never two*: of two holders, the one that wrote its claim later listed later still, and saw the other's. *Always one*
 of those that begin together: the lowest token gives up only if another holds. (A run that meets one which gives up in
-the same moment may give up, too: the lowest of all does not.)
+the same moment may give up, too: the lowest of all does not.) A removal (`featflow gc`) gives up for a run that asks,
+and one that holds ends soon when a run asks: the run waits for it. Exports only read: their claims exclude removals.
 
-A claim is live until its lease ends, which a thread renews; on the holder's own machine it dies with its process. Dead
-claims are ignored, and removed by the next holder. A run that was halted for longer than its lease does not renew it:
-it finds its claim over, or another that holds, when it checks before it publishes, and publishes nothing. Between that
-check and the last write lies what no store without transactions can close: a halt of minutes in just that moment.
-Machines must agree on the time to well below `LEASE_SECONDS`.
+A claim is live until its lease ends, which a thread renews; where its process is to be seen, it dies with its process.
+Machines must agree on the time to well below `LEASE_SECONDS`; a lease that ends later than theirs can is not believed.
+
+*A lease that ended* (its process was halted, or its machine slept) is the holder's to take again: it asks as in 1 to 3
+with a new claim, and has the lock again if its old claim is still there after that. Whoever had the lock meanwhile
+removed it before doing anything else, so nobody had. Else the lock is lost, which is told at the next step of the run
+and at each check. A renewal that was under way when the lease ended may have brought back a claim that had been
+removed, so it counts as lost, too. Should both claims be there, the later one has the lock.
+
+*A halt between a check and the write after it* cannot be closed without transactions; what it lets through is taken
+back (`RunWriter.commit`): a manifest without a mark is no run; a mark is removed after the check that follows it;
+LATEST is moved from what it was when the lock was taken, on condition where the store has that, and else put forward
+again after the check that follows it. In between a reader may see a run that is taken back, or LATEST name an earlier
+run, for a moment; a process that is killed in just that moment leaves it so: LATEST until the next run, the mark until
+`featflow gc` removes the run.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, LockedError
-from featflow.storage.filesystems import reason, remedy
-from featflow.storage.retries import is_refused, is_transient
+from featflow.storage.claims import is_there, look, write_first
+from featflow.storage.records.claim import FOLDER, READING, REMOVAL, RUN, Claim
 from featflow.storage.store import Store
 
-__all__ = ["FOLDER", "Claim", "claim", "hold", "holder"]
+__all__ = ["FOLDER", "REMOVAL", "Held", "claim", "hold", "holder", "reading"]
 
-FOLDER = "lock"
-"""Folder of claims, below the output."""
 LEASE_SECONDS = 300.0
 """A claim not renewed for this long belongs to a dead run. A shorter lease would be lost by a driver that is halted, or
 whose storage is away, for minutes; a longer one makes the next run wait after a death on another machine."""
@@ -50,41 +53,163 @@ LOOK_SECONDS = 0.2
 """Time between two listings while others give up."""
 
 
-@contextmanager
-def hold(store: Store, run: str = "") -> Iterator[Callable[[], None]]:
-    """Hold the lock of an output until the block ends.
+class Held:
+    """The lock of an output while it is held."""
 
-    Yields a check that raises LockedError if the lock was lost: call it before publishing.
+    def __init__(self, store: Store, claim: Claim) -> None:
+        self._store, self._claim = store, claim
+        self._mutex, self._lost = threading.Lock(), False
+        self.is_asked = False
+        """Whether the last `check` saw a claim to which this one gives way."""
+
+    def check(self) -> None:
+        """Look whether this process has the lock, and renew or take again what ends: call it before each last write.
+
+        Raises
+        ------
+        LockedError
+            The lock is lost.
+        InfrastructureError
+            Storage did not answer.
+        """
+        with self._mutex:
+            self.stop_if_lost()
+            renewed = self._claim.renewed(LEASE_SECONDS)  # the new lease counts from before the look
+            claims = look(self._store, LEASE_SECONDS, self._claim)
+            others = [each for each in claims.live if each.excludes(self._claim)]
+            self.is_asked = any(self._claim.gives_way_to(each) for each in others)
+            there = claims.has_own or is_there(self._store, self._claim)
+            if not there or any(each.holds and each.is_after(self._claim) for each in others):
+                self._lose()
+            if self._claim.is_over():
+                self._take_again()
+            elif self._claim.expires - time.time() < LEASE_SECONDS * 0.9:
+                self._renew(renewed)
+
+    def stop_if_lost(self) -> None:
+        """Raise LockedError if the lock is known to be lost; storage is not asked."""
+        if self._lost:
+            raise LockedError(
+                f"the lock of {self._store.root} was lost to another run; nothing was published, run again"
+            )
+
+    def stop_if_over(self) -> None:
+        """Raise LockedError unless the lease still lasts, so that nobody else can have the lock; asks no storage."""
+        self.stop_if_lost()
+        if self._claim.is_over():
+            raise LockedError(f"the lease of the lock of {self._store.root} has ended; run again")
+
+    @contextmanager
+    def told_first(self) -> Iterator[None]:
+        """Say of a block that fails after the lease ended that the lock was lost, if it was: that is why it failed."""
+        try:
+            yield
+        except Exception as error:
+            if self._lost or self._claim.is_over():
+                with suppress(InfrastructureError):
+                    try:
+                        self.check()
+                    except LockedError as lost:
+                        raise lost from error
+            raise
+
+    def renew_until(self, stop: threading.Event) -> None:
+        """Keep the claim alive until an event, or until the lock is lost."""
+        while not stop.wait(LEASE_SECONDS / 5):  # four beats may fail before the lease ends
+            try:
+                self.check()
+            except LockedError:
+                return
+            except FeatflowError:  # the next beat tries again
+                continue
+
+    def give_back(self) -> None:
+        """Remove the claim."""
+        with suppress(FeatflowError):  # a claim that cannot be removed ends with its lease
+            self._store.remove(self._claim.path)
+
+    def _renew(self, renewed: Claim) -> None:
+        try:
+            self._store.write(renewed.path, renewed.dump())
+        finally:
+            if self._claim.is_over():
+                self._lose()
+        self._claim = renewed
+
+    def _take_again(self) -> None:
+        asking = Claim.mine(LEASE_SECONDS, self._claim.run, self._claim.kind)
+        try:
+            held = _ask(self._store, asking)
+            if not is_there(self._store, self._claim):
+                self._lose()
+            _clear(self._store, held)
+            self._store.remove(self._claim.path)
+        except BaseException as error:
+            with suppress(FeatflowError):
+                self._store.remove(asking.path)
+            if isinstance(error, LockedError):
+                self._lose()
+            raise
+        self._claim = held
+
+    def _lose(self) -> None:
+        self._lost = True
+        self.stop_if_lost()
+
+
+@contextmanager
+def hold(store: Store, run: str = "", kind: str = RUN) -> Iterator[Held]:
+    """Hold the lock of an output until the block ends.
 
     Parameters
     ----------
     run
         Id of the run that holds it, which `claim` returns.
+    kind
+        `REMOVAL` for what gives way to runs.
 
     Raises
     ------
     LockedError
-        Another run holds it.
+        Another process holds it.
     ConfigurationError
         The output cannot be written.
     InfrastructureError
         Storage did not answer.
     """
-    token = uuid.uuid4().hex
-    mine = Claim.mine(token, run)
+    asking = Claim.mine(LEASE_SECONDS, run, kind)
+    held = Held(store, asking)
     try:
-        _acquire(store, mine)
+        held = Held(store, _acquire(store, asking))
         stop = threading.Event()
-        heartbeat = threading.Thread(target=_renew, args=(store, mine, stop), daemon=True)
+        heartbeat = threading.Thread(target=held.renew_until, args=(stop,), daemon=True)
         heartbeat.start()
         try:
-            yield partial(_check_held, store, token)
+            yield held
         finally:
             stop.set()
             heartbeat.join()
     finally:
-        with suppress(FeatflowError):  # a claim that cannot be removed ends with its lease
-            store.remove(_path(token))
+        held.give_back()
+
+
+@contextmanager
+def reading(store: Store) -> Iterator[None]:
+    """Keep `featflow gc` from removing what is read, until the block ends; runs are not kept from anything.
+
+    An output that this process may read and not write to is read all the same.
+
+    Raises
+    ------
+    LockedError
+        Another process removes runs and did not give way.
+    InfrastructureError
+        Storage did not answer.
+    """
+    with ExitStack() as stack:
+        with suppress(ConfigurationError):
+            stack.enter_context(hold(store, kind=READING))
+        yield
 
 
 def holder(store: Store) -> str | None:
@@ -95,127 +220,66 @@ def holder(store: Store) -> str | None:
 
 def claim(store: Store) -> Claim | None:
     """Return the claim of the process that holds the lock of an output, None if none does."""
-    return next((each for each in _live_claims(store, "") if each.holds), None)
+    held = next((each for each in look(store, LEASE_SECONDS).live if each.holds and each.kind != READING), None)
+    latest = time.time() + LEASE_SECONDS
+    return held.model_copy(update={"expires": min(held.expires, latest)}) if held else None
 
 
-def _acquire(store: Store, asking: Claim) -> None:
-    token = asking.token
-    try:
-        store.write(_path(token), asking.dump())
-    except FeatflowError as error:
-        cause = error.__cause__
-        if cause is None or is_transient(cause):
-            raise
-        if isinstance(cause, NotADirectoryError | FileExistsError):
-            raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
-        advice = remedy(store.root) if is_refused(cause) else "choose another"
-        raise ConfigurationError(f"output: cannot write to {store.root}: {reason(cause)}; {advice}") from None
-    until = time.time() + ASKING_SECONDS
-    while others := _live_claims(store, token):
-        first = min(others, key=lambda claim: (not claim.holds, claim.token))
-        if first.holds or first.token < token or time.time() > until:
+# --- asking ---------------------------------------------------------------------------------------------------------
+
+
+def _acquire(store: Store, asking: Claim) -> Claim:
+    """Return the claim by which this process holds the lock from now on."""
+    held = _ask(store, asking)
+    _clear(store, held)
+    return held
+
+
+def _ask(store: Store, asking: Claim) -> Claim:
+    write_first(store, asking)
+    began = time.time()
+    while True:
+        claims = look(store, LEASE_SECONDS, asking)
+        others = [each for each in claims.live if each.excludes(asking)]
+        if claims.has_own and not others:
+            break
+        yielding = any(each.gives_way_to(asking) for each in others)
+        late = time.time() > began + (LEASE_SECONDS / 2 if yielding else ASKING_SECONDS)
+        first = min(others, key=lambda each: (not each.holds, each.token), default=None)
+        if first and (late or any(_blocks(each, asking) for each in others)):
             raise LockedError(_locked_message(store, first))
+        if late:
+            raise InfrastructureError(f"{store.uri(asking.path)}: storage does not list what was written; run again")
         time.sleep(LOOK_SECONDS)
-    store.write(_path(token), asking.renewed().dump())
-    if asking.dead():  # a run that asked meanwhile may have taken the claim for dead
+    held = asking.renewed(LEASE_SECONDS)
+    store.write(held.path, held.dump())
+    if asking.is_over():  # a run that asked meanwhile may have taken the claim for dead
         raise InfrastructureError(f"{store.root}: storage took longer to answer than a lease lasts; run again")
-    for name in store.names(FOLDER):
-        other = _read_claim(store, name)
-        if other and other.token and other.dead():  # a claim that cannot be parsed may be half written
-            store.remove(_path(other.token))
+    return held
 
 
-def _renew(store: Store, claimed: Claim, stop: threading.Event) -> None:
-    token = claimed.token
-    while not stop.wait(LEASE_SECONDS / 5):  # four beats may fail before the lease ends
-        with suppress(FeatflowError):  # the next beat tries again
-            mine = _read_claim(store, f"{token}.json")
-            if mine is None or mine.dead():  # taken over, or about to be
-                return
-            store.write(_path(token), claimed.renewed().dump())
+def _blocks(other: Claim, asking: Claim) -> bool:
+    """Whether an asking claim has to give up because of another."""
+    if asking.gives_way_to(other):
+        return True
+    return not other.gives_way_to(asking) and (other.holds or other.token < asking.token)
 
 
-def _check_held(store: Store, token: str) -> None:
-    mine = _read_claim(store, f"{token}.json")
-    if mine is None or mine.dead() or any(claim.holds for claim in _live_claims(store, token)):
-        raise LockedError(f"the lock of {store.root} was lost to another run; nothing was published, run again")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a run writes of itself. Defaults are those of a claim that cannot be parsed, which belongs to nobody."""
-
-    token: str = ""
-    host: str = "an unknown host"
-    pid: int = 0
-    expires: float = 0.0
-    holds: bool = False
-    """Whether the run has the lock; False while it asks for it."""
-    since: float = 0.0
-    """Time of its first writing, in seconds since 1970; 0 in claims of earlier versions."""
-    run: str = ""
-
-    @classmethod
-    def mine(cls, token: str, run: str) -> Claim:
-        """Return a claim by which this process asks for the lock."""
-        now = time.time()
-        return cls(token, socket.gethostname(), os.getpid(), now + LEASE_SECONDS, since=now, run=run)
-
-    def renewed(self) -> Claim:
-        """Return the claim of a run that has the lock, with a new lease."""
-        return replace(self, holds=True, expires=time.time() + LEASE_SECONDS)
-
-    @classmethod
-    def parse(cls, data: bytes) -> Claim:
-        """Return the claim of a file; nobody's if it cannot be parsed."""
-        try:
-            fields = json.loads(data)
-            process = str(fields["token"]), str(fields["host"]), int(fields["pid"])
-            origin = float(fields.get("since", 0)), str(fields.get("run", ""))
-            return cls(*process, float(fields["expires"]), bool(fields["holds"]), *origin)
-        except (ValueError, TypeError, KeyError):
-            return cls()
-
-    def dump(self) -> bytes:
-        """Return the bytes of its file."""
-        return json.dumps(asdict(self)).encode()
-
-    def dead(self) -> bool:
-        """Whether the lease is over, or its process ran on this machine and is gone."""
-        if time.time() > self.expires:
-            return True
-        if self.host != socket.gethostname():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
-
-
-def _path(token: str) -> str:
-    return f"{FOLDER}/{token}.json"
-
-
-def _read_claim(store: Store, name: str) -> Claim | None:
-    """Return a claim by its file's name, None if it is gone."""
-    try:
-        return Claim.parse(store.read(f"{FOLDER}/{name}"))
-    except FileNotFoundError:
-        return None
-
-
-def _live_claims(store: Store, token: str) -> list[Claim]:
-    """Return all live claims but that of a token."""
-    names = [name for name in store.names(FOLDER) if name.endswith(".json") and name != f"{token}.json"]
-    return [claim for name in names if (claim := _read_claim(store, name)) and not claim.dead()]
+def _clear(store: Store, held: Claim) -> None:
+    """Remove rubbish, and the dead claims that a holder excludes: by that their holders see that they lost the lock."""
+    claims = look(store, LEASE_SECONDS, held)
+    for dead in claims.dead:
+        if dead.excludes(held):
+            store.remove(dead.path)
+    for path in claims.rubbish:
+        with suppress(FeatflowError):
+            store.remove(path)
 
 
 def _locked_message(store: Store, claim: Claim) -> str:
-    left = max(0, round(claim.expires - time.time()))
+    left = min(max(0, round(claim.expires - time.time())), round(LEASE_SECONDS))
+    doing = {REMOVAL: "'featflow gc'", READING: "an export"}.get(claim.kind, "another run")
     return (
-        f"another run holds the lock of {store.root} (process {claim.pid} on {claim.host}; "
+        f"{doing} holds the lock of {store.root} (process {claim.pid} on {claim.host}; "
         f"its lease ends in {left} s unless it is renewed); wait for it or choose another output"
     )

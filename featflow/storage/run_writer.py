@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
+from featflow.errors import FeatflowError, InfrastructureError, LockedError
+from featflow.storage import latest
 from featflow.storage.records.manifest import MARK
 from featflow.storage.records.tables import digest_of_parts
 from featflow.storage.run import Run, part_paths
@@ -84,8 +87,27 @@ class RunWriter:
             "made_of": {"columns": list(spec.of_columns), "images": list(spec.of_images)},
         }
 
-    def commit(self, manifest: dict[str, Any]) -> Run:
-        """Make the run visible, as the latest if its configuration says so."""
+    def commit(self, manifest: dict[str, Any], check_held: Callable[[], None], seen: latest.Seen) -> Run:
+        """Make the run visible, as the latest if its configuration says so.
+
+        The lock may be lost between any check and the write after it, where this process is halted there for longer
+        than a lease. So a check follows each of the last writes, too, and takes back what came too late.
+
+        Parameters
+        ----------
+        check_held
+            Raises LockedError if the lock is lost.
+        seen
+            LATEST when the lock was taken.
+
+        Raises
+        ------
+        LockedError
+            The lock was lost; this run is not published.
+        InfrastructureError
+            Storage failed, before the run was published, or after that at LATEST, which the message says.
+        """
+        check_held()
         for method, blocks in self.matrices.items():
             index = json.dumps(blocks).encode()
             self.store.write(f"{self.folder('tensors')}/{method}/index.json", index)
@@ -93,10 +115,60 @@ class RunWriter:
         if self.matrices:
             manifest["tensor_bytes"] = sum(self.store.sizes(self.folder("tensors")).values())
         digest = self.save_manifest(manifest)
-        self.store.write(f"runs/{self.run_id}/{MARK}", digest.encode())
-        if manifest["config"]["latest"]:
-            self.store.write("LATEST", self.run_id.encode())
+        check_held()
+        self._check_parts(manifest)
+        self.store.write(self._mark, digest.encode())
+        try:
+            check_held()
+            if manifest["config"]["latest"]:
+                self._move_latest(manifest, check_held, seen)
+        except LockedError as lost:
+            self._take_back(lost)
+            raise
+        except FeatflowError as error:
+            undone = f"LATEST was not moved and names the run before: {error}"
+            raise type(error)(f"run {self.run_id} is published and listed, but {undone}") from error
         return Run(self.store, self.run_id, manifest)
+
+    def _take_back(self, lost: LockedError) -> None:
+        try:
+            self.store.remove(self._mark)
+        except FeatflowError as error:
+            raise LockedError(
+                f"{lost}; but its mark {self.store.uri(self._mark)} cannot be removed: {error}; remove it by hand"
+            ) from error
+
+    def _move_latest(self, manifest: dict[str, Any], check_held: Callable[[], None], seen: latest.Seen) -> None:
+        while True:
+            now = latest.look(self.store)
+            if now.value != seen.value:  # another run's, if the lock is lost; else a person's, and this one is newer
+                check_held()
+            if latest.move(self.store, self.run_id, now):
+                break
+            seen = latest.Seen(None, None)
+        with suppress(InfrastructureError):  # LATEST is moved: what storage says now changes nothing
+            try:
+                check_held()
+            except LockedError:
+                if latest.put_forward(self.store, manifest["started"]):
+                    raise
+
+    @property
+    def _mark(self) -> str:
+        return f"runs/{self.run_id}/{MARK}"
+
+    def _check_parts(self, manifest: dict[str, Any]) -> None:
+        """Raise InfrastructureError unless all parts of the tables are there, by one listing a folder of tables."""
+        tables = manifest["tables"]
+        folders = {entry["path"].rpartition("/")[0] for entry in tables.values()}
+        sizes = {path: size for folder in folders for path, size in self.store.sizes(folder).items()}
+        for name, entry in tables.items():
+            parts = part_paths(entry["path"], entry["parts"]) if entry["parts"] > 1 else [entry["path"]]
+            if sum(sizes.get(path, -1) for path in parts) != entry["bytes"]:
+                raise InfrastructureError(
+                    f"{self.store.uri(entry['path'])}: the table '{name}' is not there any more as it was written; "
+                    "nothing was published, run again"
+                )
 
     def save_manifest(self, manifest: dict[str, Any]) -> str:
         """Write the manifest, without making the run visible, and return its SHA-256."""

@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ from featflow.errors import ConfigurationError, DamagedError, InfrastructureErro
 from featflow.storage.filesystems import failed, is_local, reason, resolve
 from featflow.storage.retries import with_retries
 
-__all__ = ["Store", "check_regular", "is_local", "matcher", "reason", "resolve"]
+__all__ = ["Entry", "Store", "check_regular", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
@@ -49,6 +50,16 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     """
     matches = re.compile(fsspec.utils.glob_translate(pattern)).match
     return lambda path: matches(path) is not None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a listing says of a file."""
+
+    name: str
+    size: int
+    modified: float | None
+    """Seconds since 1970 by the store's clock, None where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,17 @@ class Store:
         except FileNotFoundError:
             return []
         return sorted(PurePosixPath(name).name for name in paths)
+
+    def entries(self, folder: str) -> list[Entry]:
+        """Return the files directly below a folder, sorted by name, none if it does not exist."""
+        filesystem, location = self._locate(folder)
+        try:
+            infos = self._try(folder, "list", lambda: filesystem.ls(location, detail=True))
+        except FileNotFoundError:
+            return []
+        files = (info for info in infos if info["type"] == "file")
+        entries = (Entry(PurePosixPath(info["name"]).name, int(info["size"] or 0), _modified(info)) for info in files)
+        return sorted(entries, key=lambda entry: entry.name)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the bytes of every file below a folder, by path below the root, sorted; none if there is no folder."""
@@ -272,6 +294,16 @@ def check_regular(location: str, uri: str, most: int | None) -> None:
         raise DamagedError(f"{uri}: damaged: it is no file; move it away")
     if most is not None and found.st_size > most:
         raise DamagedError(f"{uri}: damaged: {found.st_size:,} bytes, which it never has; move it away")
+
+
+def _modified(info: dict[str, Any]) -> float | None:
+    """Return when a file was written, from its filesystem's entry."""
+    value = next(
+        (info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key) is not None), None
+    )
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _write_local(location: str, data: bytes) -> None:

@@ -28,6 +28,8 @@ from featflow.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES, FILES, SECONDS = 2, 8, 240
+THEIRS = "0" * 32
+"""Token of another run."""
 LIGHT = {"correlation": False, "interaction": False}
 pytestmark = pytest.mark.slow
 
@@ -178,8 +180,8 @@ def test_exit_codes_pass_through(cluster, lake, configured, moto_options):
     source = lake("small", table, 2)
     broken = lake("broken", table, 2)
     s3fs.S3FileSystem(**moto_options).pipe_file("lake/broken/1.parquet", b"PAR1 and no more of it PAR1")
-    theirs = {"token": "other", "host": "elsewhere", "pid": 1, "expires": time.time() + 3600, "holds": True}
-    Store("s3://lake/out/locked", moto_options).write(f"{lock.FOLDER}/other.json", json.dumps(theirs).encode())
+    theirs = {"token": THEIRS, "host": "elsewhere", "pid": 1, "expires": time.time() + 3600, "holds": True}
+    Store("s3://lake/out/locked", moto_options).write(f"{lock.FOLDER}/{THEIRS}.json", json.dumps(theirs).encode())
     wrong = configured("wrong", {"source": source, "targets": ["targett"]})
     bad = configured("bad", {"source": broken, "targets": ["target"]}, analyses=LIGHT)
     locked = configured("locked", {"source": source, "targets": ["target"]}, analyses=LIGHT)

@@ -84,6 +84,16 @@ def test_a_run_may_do_what_it_does_and_gc_needs_its_own(store):
     assert first.run_id != second.run_id
 
 
+def test_a_run_may_take_back_its_mark_and_not_its_tables(store):
+    output, folder = Store(OUTPUT, store["run"]), "runs/20260101T000000Z-000000"
+    for path in (f"{folder}/_SUCCESS", f"{folder}/tables/profile.parquet"):
+        output.write(path, b"")
+    output.remove(f"{folder}/_SUCCESS")
+    with pytest.raises(ConfigurationError, match="cannot remove"):
+        output.remove(f"{folder}/tables/profile.parquet")
+    assert output.names(folder) == ["tables"]
+
+
 @pytest.mark.parametrize("path", ["flights/part-0.parquet", "other/part-0.parquet", "featflow/other/x"])
 def test_nothing_else_can_be_written_or_removed(store, path):
     for options in store.values():

@@ -17,6 +17,7 @@ from featflow.errors import InfrastructureError, LockedError, SchemaError
 from featflow.execution.progress import SilentProgress
 from featflow.pipeline.job import run as run_job
 from featflow.storage import lock
+from featflow.storage.records.claim import Claim
 from featflow.storage.store import Store
 
 N = 5_000
@@ -231,11 +232,12 @@ def test_partition_values_are_decoded(tmp_path):
 
 def test_a_lost_lock_stops_the_commit(tmp_path):
     store = Store(str(tmp_path))
-    with lock.hold(store) as check_held:
-        check_held()
-        store.write(f"{lock.FOLDER}/theirs.json", lock.Claim("theirs", "elsewhere", 1, 9e12, holds=True).dump())
+    with lock.hold(store) as held:
+        held.check()
+        theirs = Claim.mine(60).model_copy(update={"host": "elsewhere", "place": ""}).renewed(60)
+        store.write(theirs.path, theirs.dump())
         with pytest.raises(LockedError, match="was lost"):
-            check_held()
+            held.check()
 
 
 def test_one_failed_heartbeat_does_not_end_the_lease(tmp_path, monkeypatch):

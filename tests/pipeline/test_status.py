@@ -27,6 +27,9 @@ from featflow.storage import lock
 from featflow.storage.run import FAILURE
 from featflow.storage.store import Store
 
+THEIRS = "0" * 32
+"""Token of another run."""
+
 
 @pytest.fixture
 def output(tmp_path):
@@ -98,8 +101,8 @@ def test_a_run_under_way(output):
 
 
 def test_a_claim_of_an_earlier_version(output):
-    theirs = {"token": "other", "host": "elsewhere", "pid": 1, "expires": time.time() + 60, "holds": True}
-    Store(output).write(f"{lock.FOLDER}/other.json", json.dumps(theirs).encode())
+    theirs = {"token": THEIRS, "host": "elsewhere", "pid": 1, "expires": time.time() + 60, "holds": True}
+    Store(output).write(f"{lock.FOLDER}/{THEIRS}.json", json.dumps(theirs).encode())
     found = status(output, 5)
     assert (found.under_way.run, found.under_way.since, found.under_way.host) == (None, None, "elsewhere")
     assert "process 1 on elsewhere" in shown(found)

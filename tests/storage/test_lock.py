@@ -16,10 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from featflow.errors import InfrastructureError, LockedError
-from featflow.storage import lock
+from featflow.storage import lock, processes
+from featflow.storage.records.claim import Claim
 from featflow.storage.store import Store
 
 HERE = socket.gethostname()
+OTHER, LAST = "0" * 31 + "1", "f" * 32
+"""Tokens of other runs: the lowest and the highest."""
 
 
 @pytest.fixture(params=["disk", "moto", "rclone"])
@@ -30,11 +33,11 @@ def store(request, tmp_path):
     return Store(f"s3://lake/lock-{time.monotonic_ns()}", options)
 
 
-def claim(store, **changes):
+def claim(store, token=OTHER, **changes):
     """Write the claim of another run and return its path."""
-    said = {"token": "other", "host": "elsewhere", "pid": 1, "expires": time.time() + 60, "holds": True} | changes
-    store.write(f"{lock.FOLDER}/other.json", json.dumps(said).encode())
-    return f"{lock.FOLDER}/other.json"
+    said = {"token": token, "host": "elsewhere", "pid": 1, "expires": time.time() + 60, "holds": True} | changes
+    store.write(f"{lock.FOLDER}/{token}.json", json.dumps(said).encode())
+    return f"{lock.FOLDER}/{token}.json"
 
 
 def claims(store):
@@ -62,35 +65,35 @@ def test_a_lease_elsewhere_is_respected(store):
     before = store.read(claim(store))
     with pytest.raises(LockedError, match="on elsewhere"), lock.hold(store):
         pass
-    assert store.names(lock.FOLDER) == ["other.json"]
-    assert store.read(f"{lock.FOLDER}/other.json") == before
+    assert store.names(lock.FOLDER) == [f"{OTHER}.json"]
+    assert store.read(f"{lock.FOLDER}/{OTHER}.json") == before
 
 
 def test_the_lock_of_a_dead_process_is_taken(store):
     done = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
     )
-    claim(store, host=HERE, pid=int(done.stdout))
+    claim(store, host=HERE, pid=int(done.stdout), place=processes.place())
     with lock.hold(store):
         assert [one["pid"] for one in claims(store)] == [os.getpid()]
 
 
 def test_a_lost_lock_is_found_out_and_that_of_the_winner_stays(store):
-    with lock.hold(store) as check_held:
-        check_held()
+    with lock.hold(store) as held:
+        held.check()
         claim(store)
         with pytest.raises(LockedError, match="nothing was published"):
-            check_held()
-    assert store.names(lock.FOLDER) == ["other.json"]
+            held.check()
+    assert store.names(lock.FOLDER) == [f"{OTHER}.json"]
 
 
 def test_a_claim_that_only_asks_is_waited_for_and_not_for_ever(tmp_path, monkeypatch):
     store = Store(str(tmp_path))
-    path = claim(store, token="z", holds=False)
+    path = claim(store, token=LAST, holds=False)
     threading.Timer(0.5, store.remove, [path]).start()
     with lock.hold(store):
         pass
-    claim(store, token="z", holds=False)
+    claim(store, token=LAST, holds=False)
     monkeypatch.setattr(lock, "ASKING_SECONDS", 0.5)
     with pytest.raises(LockedError), lock.hold(store):
         pass
@@ -103,7 +106,7 @@ def test_storage_that_fails_is_not_taken_for_an_empty_one(tmp_path, monkeypatch)
     def away(self, folder):
         raise InfrastructureError("storage is away")
 
-    monkeypatch.setattr(Store, "names", away)
+    monkeypatch.setattr(Store, "entries", away)
     with pytest.raises(InfrastructureError, match="away"), lock.hold(store):
         pass
 
@@ -115,10 +118,10 @@ def test_of_many_at_once_one_holds(store):
         def contend(barrier=barrier, decided=decided, inside=inside):
             barrier.wait()
             try:
-                with lock.hold(store) as check_held:
+                with lock.hold(store) as held:
                     inside.append(1)
                     decided.wait()
-                    check_held()
+                    held.check()
                     return True
             except LockedError:
                 decided.wait()
@@ -133,9 +136,9 @@ def test_of_many_at_once_one_holds(store):
 class Stepped(Store):
     """A store whose operations wait for their turn."""
 
-    def names(self, folder):
+    def entries(self, folder):
         turn.wait()
-        return super().names(folder)
+        return super().entries(folder)
 
     def read(self, path):
         turn.wait()
@@ -195,11 +198,11 @@ def test_in_any_order_of_steps_exactly_one_holds(monkeypatch):
         turn.start(3, seed)
 
         def contend(store=store):
-            token = uuid.uuid4().hex
+            asking = Claim.mine(60)
             try:
-                lock._acquire(store, lock.Claim.mine(token, ""))
+                lock._acquire(store, asking)
             except LockedError:
-                store.remove(lock._path(token))
+                store.remove(asking.path)
                 return False
             else:
                 return True

@@ -1,8 +1,10 @@
 """Copies a run's rows into folders of Parquet parts that Feast can read.
 
-A part is complete as soon as its name exists, and a view's folder holds no other files. The digest in a part's name is
-of its rows and of how they were read. So the next export writes only new parts, and removes those that the run no
-longer has. Feast cannot look up a row without a key or event time: such rows are left out and counted.
+A view's folder is named by the parts that it holds, and is never changed once the definitions name it: other parts make
+another folder, beside it, and what no definitions name any more is removed after they are written. The digest in a
+part's name is of its rows and of how they were read. So the next export writes only new parts; those that stay are
+linked on a disk, and copied by the store itself elsewhere. Feast cannot look up a row without a key or event time: such
+rows are left out and counted.
 """
 
 from __future__ import annotations
@@ -25,13 +27,16 @@ from featflow.execution.derived_columns import DerivedColumns, file_columns
 from featflow.export.feast.source import Source
 from featflow.export.feast.types import TIME, as_key_values, as_values, read_as
 from featflow.export.feast.views import View
+from featflow.storage.many_files import copy, remove_folder
 from featflow.storage.run import Run
 from featflow.storage.store import Store
 
-__all__ = ["Copied", "copy_view"]
+__all__ = ["Copied", "copy_view", "remove_others"]
 
 Part = tuple[str, Callable[[], pa.Table]]
 """Digest of a part's rows, and the function that builds them."""
+EMPTY = "part-empty.parquet"
+"""A folder without parts has no schema that Feast could read."""
 NAME = re.compile(r"part-([0-9a-f]+)-(\d+)\.parquet")
 """Digest of a part, and the number of rows it leaves out, which the next export thus knows without opening the part."""
 FORMAT = 2
@@ -42,6 +47,8 @@ FORMAT = 2
 class Copied:
     """Parts and rows of a view's copy."""
 
+    folder: str
+    """Where they are, below that of all copies."""
     parts: int
     """Parts in all."""
     written: int
@@ -51,7 +58,7 @@ class Copied:
 
 
 def copy_view(run: Run, source: Source, view: View, store: Store) -> Copied:
-    """Write the rows of a view, and remove parts of earlier runs.
+    """Write the rows of a view into a folder of their own, which no definitions name yet unless it is whole already.
 
     Parameters
     ----------
@@ -65,25 +72,46 @@ def copy_view(run: Run, source: Source, view: View, store: Store) -> Copied:
     InfrastructureError
         Storage failed; what is written stays and is not written again.
     """
-    existing = {name for name in store.names(str(view.folder)) if name.endswith(".parquet")}
-    parts = _image_parts(run, view) if view.image else _column_parts(run, source, view)
-    name_of = {match[1]: name for name in existing if (match := NAME.fullmatch(name))}
-    current, written = set[str](), 0
+    parts = list(_image_parts(run, view) if view.image else _column_parts(run, source, view))
+    members = hashlib.sha256("\n".join(sorted(digest for digest, _ in parts)).encode()).hexdigest()[:16]
+    folder = f"{view.folder}-{members}"
+    # Those of this folder last: a part that is there is neither written nor copied.
+    folders = [*sorted(_folders_of(view, store) - {folder}), folder]
+    place_of = {
+        match[1]: f"{each}/{match[0]}"
+        for each in folders
+        if view.folder and each.startswith(view.folder)
+        for match in map(NAME.fullmatch, store.names(each))
+        if match
+    }
+    left_out = written = 0
     for digest, build in parts:
-        if digest not in name_of:
+        place = place_of.get(digest)
+        if place is None:
             table = build()
             complete = _complete_rows(table, view)
-            name_of[digest] = f"part-{digest}-{len(table) - len(complete)}.parquet"
-            store.write_parquet(f"{view.folder}/{name_of[digest]}", complete)
+            place = f"{folder}/part-{digest}-{len(table) - len(complete)}.parquet"
+            store.write_parquet(place, complete)
             written += 1
-        current.add(name_of[digest])
-    left_out = sum(int(match[2]) for match in map(NAME.fullmatch, current) if match)
-    if not current:  # an empty folder has no schema that Feast could read
-        current.add("part-empty.parquet")
-        store.write_parquet(f"{view.folder}/part-empty.parquet", view.schema.empty_table())
-    for name in existing - current:
-        store.remove(f"{view.folder}/{name}")
-    return Copied(len(current), written, left_out)
+        name = place.rpartition("/")[2]
+        if place != f"{folder}/{name}":
+            copy(store, place, f"{folder}/{name}")
+        match = NAME.fullmatch(name)
+        left_out += int(match[2]) if match else 0
+    if not parts:
+        store.write_parquet(f"{folder}/{EMPTY}", view.schema.empty_table())
+    return Copied(folder, len(parts) or 1, written, left_out)
+
+
+def remove_others(view: View, store: Store) -> None:
+    """Remove the folders of a view's earlier copies, once definitions are written that name the view's own."""
+    for folder in sorted(_folders_of(view, store) - {view.folder}):
+        remove_folder(store, folder)
+
+
+def _folders_of(view: View, store: Store) -> set[str]:
+    of_view = re.compile(rf"{re.escape(view.name)}-[0-9a-f]{{8}}(-[0-9a-f]{{16}})?")
+    return {name for name in store.names("") if of_view.fullmatch(name)}
 
 
 def _complete_rows(table: pa.Table, view: View) -> pa.Table:
@@ -122,20 +150,23 @@ def _column_parts(run: Run, source: Source, view: View) -> Iterator[Part]:
 
 def _image_parts(run: Run, view: View) -> Iterator[Part]:
     """Yield a part of an image column's vectors for every part of the embedding table."""
-    column, encoder = view.image or ("", "")
     for path in run.paths("embedding"):
-        embeddings = run.part(path)
-        of_view = pc.and_(pc.equal(embeddings["column"], column), pc.equal(embeddings["encoder"], encoder))
-        rows = embeddings.filter(pc.and_(of_view, pc.equal(embeddings["status"], "ok")))
-        arrays = [rows[key.column].cast(key.type) for key in view.keys]
-        times = rows[embeddings.column_names[len(view.keys)]]
-        arrays.append(pc.floor_temporal(times, unit="microsecond").cast(TIME))
-        if view.features[0].width:
-            arrays.append(rows["embedding"].cast(view.features[0].type))
-        else:
-            arrays += _dimensions(rows["embedding"], len(view.features))
-        part = pa.table(arrays, schema=view.schema)
-        yield _table_digest(part), part.combine_chunks
+        yield _table_digest(_image_part(run, view, path)), partial(_image_part, run, view, path)
+
+
+def _image_part(run: Run, view: View, path: str) -> pa.Table:
+    column, encoder = view.image or ("", "")
+    embeddings = run.part(path)
+    of_view = pc.and_(pc.equal(embeddings["column"], column), pc.equal(embeddings["encoder"], encoder))
+    rows = embeddings.filter(pc.and_(of_view, pc.equal(embeddings["status"], "ok")))
+    arrays = [rows[key.column].cast(key.type) for key in view.keys]
+    times = rows[embeddings.column_names[len(view.keys)]]
+    arrays.append(pc.floor_temporal(times, unit="microsecond").cast(TIME))
+    if view.features[0].width:
+        arrays.append(rows["embedding"].cast(view.features[0].type))
+    else:
+        arrays += _dimensions(rows["embedding"], len(view.features))
+    return pa.table(arrays, schema=view.schema).combine_chunks()
 
 
 def _dimensions(vectors: pa.ChunkedArray, width: int) -> list[pa.Array]:

@@ -1,13 +1,15 @@
 """A run as a repository that ``feast apply`` takes as it is.
 
-Rows stay where they are if Feast can read them there; else they are copied, a part a shard. Definitions come last,
-once all that they name is there.
+Rows stay where they are if Feast can read them there; else they are copied, a part a shard. Definitions come once all
+that they name is there, and what only earlier ones named is removed after that: a reader finds the repository before or
+the one after, wherever an export ends. Exports into one repository, or into one folder of copies, exclude each other.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,13 @@ import yaml
 
 from featflow.errors import ConfigurationError
 from featflow.export.feast import definitions
-from featflow.export.feast.data import copy_view
+from featflow.export.feast.data import copy_view, remove_others
 from featflow.export.feast.definitions import Repository, Service
 from featflow.export.feast.monitoring import metrics, save_metrics
 from featflow.export.feast.source import Source, open_source
 from featflow.export.feast.views import View, identifier, views_of
 from featflow.option_types import without_credentials
+from featflow.storage import lock
 from featflow.storage.run import Run, open_run
 from featflow.storage.store import Store, is_local, resolve
 
@@ -73,6 +76,8 @@ def export_feast(uri: str, to: str | None = None, data: str | None = None) -> Ex
         There is no such run, or what it read is not what it was.
     ConfigurationError
         The run has no join keys, no event time or no profile.
+    LockedError
+        Another export writes there, or `featflow gc` removes runs.
     InfrastructureError
         Storage failed; another try goes on from there.
     """
@@ -82,16 +87,31 @@ def export_feast(uri: str, to: str | None = None, data: str | None = None) -> Ex
     for place in filter(None, (to, data)):
         _check_place(place)
     store = Store(to or run.store.uri("feast"), run.store.options)
-    source, project = open_source(run), _project(run, store)
+    copies = Store(data or store.uri("data"), run.store.options)
+    with ExitStack() as locks:
+        locks.enter_context(lock.reading(run.store))
+        source = open_source(run)
+        written = {each.absolute(""): each for each in ([store, copies] if data else [store])}
+        held = [locks.enter_context(lock.hold(each)) for each in written.values()]
+        return _export(run, source, (store, copies), held, relative=data is None)
+
+
+def _export(
+    run: Run, source: Source, stores: tuple[Store, Store], locks: list[lock.Held], *, relative: bool
+) -> Exported:
+    store, copies = stores
+    project = _project(run, store)
     views, reason = views_of(run, source, project)
     notes = [f"`{views[0].name}` reads a copy, as Feast cannot read the dataset as it is: {reason}."] if reason else []
-    copies = Store(data or store.uri("data"), run.store.options)
     if source.lost:
         first, count = source.lost[0], len(source.lost)
         said = "is what the run could not read" if count == 1 else f"is the first of {count:,} that it could not read"
         notes.append(f"{first!r} {said}, as its `quarantine` table says; in no view.")
-    for view in (view for view in views if view.folder):
+    for number, view in enumerate(views):
+        if not view.folder:
+            continue
         copied = copy_view(run, source, view, copies)
+        views[number] = replace(view, folder=copied.folder)
         if copied.left_out:
             notes.append(f"`{view.name}`: {copied.left_out:,} rows have no key, no event time or no vector; left out.")
     services, absent = _services(run, views, project)
@@ -100,7 +120,7 @@ def export_feast(uri: str, to: str | None = None, data: str | None = None) -> Ex
         project,
         _absolute(run.store.uri("LATEST")),
         tuple(views),
-        tuple(_path(view, source, copies, relative=data is None) for view in views),
+        tuple(_path(view, source, copies, relative=relative) for view in views),
         tuple(services),
         start,
         end,
@@ -108,10 +128,16 @@ def export_feast(uri: str, to: str | None = None, data: str | None = None) -> Ex
     )
     found = metrics(run, project, views, source.time.name)
     save_metrics(store, found)
-    if STORE not in store.names("."):
+    for held in locks:
+        held.check()
+    if STORE not in store.names(""):
         store.write(STORE, definitions.feature_store(project).encode())
     for name, text in definitions.texts(repository).items():
         store.write(name, text.encode())
+    for held in locks:
+        held.check()
+    for view in views:
+        remove_others(view, copies)
     return Exported(store.root, repository, len(found))
 
 
@@ -131,7 +157,10 @@ def _project(run: Run, store: Store) -> str:
     except yaml.YAMLError:
         told = None
     if not isinstance(told, dict) or not isinstance(told.get("project"), str):
-        raise ConfigurationError(f"{store.uri(STORE)}: names no project; mend it or export elsewhere")
+        raise ConfigurationError(
+            f"{store.uri(STORE)}: names no project, which is a word, in quotes if YAML takes it for something else "
+            "(no, on, null); mend it or export elsewhere"
+        )
     return str(told["project"])
 
 

@@ -304,7 +304,9 @@ def test_parts_are_named_by_what_they_hold(tmp_path):
         export_feast(settings["output"])
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == first
     featflow.run(settings)
-    export_feast(settings["output"])
+    again = export_feast(settings["output"])
+    assert not folder.exists()
+    folder = Path(again.uri) / again.public()["views"]["out_columns"]
     second = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert len(second) == 3
     assert len(first.items() & second.items()) == 2, "two parts stay, one goes, one comes"
