@@ -16,9 +16,11 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
 from featflow.option_types import AZURE
+from featflow.storage.deadlines import bound
 from featflow.storage.option_checks import check_options, check_same
 from featflow.storage.references import redacted, resolve_references
 from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, is_refused, is_transient
@@ -85,11 +87,14 @@ def resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
         filesystem = fsspec.filesystem("file")
         return filesystem, str(filesystem._strip_protocol(uri))  # noqa: SLF001  as fsspec's own url_to_fs does
     try:
-        return _open(uri, scheme, resolve_references(options))
+        filesystem, path = _open(uri, scheme, resolve_references(options))
     except FeatflowError:
         raise
     except Exception as error:  # noqa: BLE001  implementations raise what they like
         raise _unmade(uri, scheme, options, error) from None
+    if not isinstance(filesystem, MemoryFileSystem):
+        bound(filesystem)
+    return filesystem, path
 
 
 def is_local(filesystem: Any) -> bool:
