@@ -52,6 +52,8 @@ def run_command(
     with _configured(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])]) as parsed:
         names = re.split(r"\s*,\s*", only.strip()) if only else None
         chosen = parsed.model_copy(update={"analyses": parsed.analyses.only(names)}) if names else parsed
+        if parsed.engine.kind != "serial":
+            _supervise(parsed)
         from featflow.cli.run_view import print_run, summary
         from featflow.pipeline import job
 
@@ -140,6 +142,19 @@ def _configured(path: str, overrides: list[str] | None) -> Iterator[Config]:
     config = load(path, overrides)
     with as_defects(config.dataset.secrets):
         yield config
+
+
+def _supervise(config: Config) -> None:
+    """Go on in a process of its own; where that ends without a word, note why and give its lock back."""
+    from featflow.cli import supervision
+
+    try:
+        supervision.supervise()
+    except supervision.LostError as error:
+        from featflow.pipeline import job
+
+        job.note_lost(config, error.process, error)
+        raise
 
 
 class _NoPandas:

@@ -15,12 +15,14 @@ from featflow.cli.defects import Defect, is_of_parser, version
 from featflow.cli.export_commands import exports
 from featflow.cli.printing import err, labelled, out, print_json
 from featflow.cli.streams import keep_streams_open
+from featflow.cli.supervision import is_supervisor, say_ending
 from featflow.errors import EXIT_CODES, FeatflowError, InfrastructureError
 
 __all__ = ["app", "main"]
 
 EPILOG = f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}."
-INTERRUPTED = 130
+SIGNALLED = 128
+INTERRUPTED = SIGNALLED + signal.SIGINT
 GARBAGE = 50_000
 """Objects made between two collections; at Python's 700, importing torch takes a tenth longer."""
 
@@ -65,6 +67,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except InfrastructureError as error:
         err.print(labelled("error:", "bold red", str(error)), soft_wrap=True)
         code = code or error.exit_code
+    say_ending(code)
     sys.exit(code)
 
 
@@ -73,7 +76,9 @@ def _ended(arguments: list[str]) -> int:
     try:
         return int(app(args=arguments, prog_name="featflow", standalone_mode=False) or 0)  # None without typer.Exit
     except (typer.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return _told_to_end(INTERRUPTED, arguments)
+    except SystemExit as ended:
+        return _told_to_end(int(ended.code or 0), arguments)
     except MemoryError:
         error: Exception = InfrastructureError("this process ran out of memory; lower budget.memory, or give it more")
     except Exception as raised:  # noqa: BLE001  whatever it is, it is told in one way
@@ -89,6 +94,13 @@ def _ended(arguments: list[str]) -> int:
     return code
 
 
+def _told_to_end(code: int, arguments: list[str]) -> int:
+    """Return a code; print its meaning as JSON if a signal to this process stands behind it."""
+    if code > SIGNALLED and "--json" in arguments and not is_supervisor():
+        print_json({"status": "failed", "exit_code": code, "error": EXIT_CODES.get(code, "ended by a signal")})
+    return code
+
+
 def _show_usage(error: Any) -> int:
     error.show()
     return int(error.exit_code)
@@ -96,4 +108,5 @@ def _show_usage(error: Any) -> int:
 
 def _end(number: int, _: object) -> NoReturn:
     """End by an exception, as the end of a schedule or of a pod should: the lock is given back."""
-    sys.exit(128 + number)
+    signal.signal(number, signal.SIG_IGN)  # who tells all processes of a group tells some twice
+    sys.exit(SIGNALLED + number)

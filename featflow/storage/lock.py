@@ -37,7 +37,7 @@ from featflow.storage.filesystems import reason, remedy
 from featflow.storage.retries import is_refused, is_transient
 from featflow.storage.store import Store
 
-__all__ = ["FOLDER", "Claim", "claim", "hold", "holder"]
+__all__ = ["FOLDER", "Claim", "claim", "give_back", "hold", "holder"]
 
 FOLDER = "lock"
 """Folder of claims, below the output."""
@@ -96,6 +96,16 @@ def holder(store: Store) -> str | None:
 def claim(store: Store) -> Claim | None:
     """Return the claim of the process that holds the lock of an output, None if none does."""
     return next((each for each in _live_claims(store, "") if each.holds), None)
+
+
+def give_back(store: Store, process: int) -> list[Claim]:
+    """Remove and return the claims of a process of this machine that is gone."""
+    claims = [_read_claim(store, name) for name in store.names(FOLDER) if name.endswith(".json")]
+    host = socket.gethostname()
+    lost = [claim for claim in claims if claim and (claim.host, claim.pid) == (host, process) and claim.dead()]
+    for claim in lost:
+        store.remove(_path(claim.token))
+    return lost
 
 
 def _acquire(store: Store, asking: Claim) -> None:
