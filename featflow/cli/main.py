@@ -16,7 +16,8 @@ from featflow.cli.export_commands import exports
 from featflow.cli.printing import err, labelled, out, print_json
 from featflow.cli.streams import keep_streams_open
 from featflow.cli.supervision import is_supervisor, say_ending
-from featflow.errors import EXIT_CODES, FeatflowError, InfrastructureError
+from featflow.errors import EXIT_CODES, FeatflowError, InfrastructureError, printable
+from featflow.storage.redaction import redacted_here, remember_users
 
 __all__ = ["app", "main"]
 
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line, by default this process's, and exit with featflow's code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     keep_streams_open()
+    remember_users(arguments)
     signal.signal(signal.SIGTERM, _end)
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)  # what is left at the end is not collected either: 0.6 s with torch
@@ -102,6 +104,8 @@ def _told_to_end(code: int, arguments: list[str]) -> int:
 
 
 def _show_usage(error: Any) -> int:
+    message = printable(redacted_here(error.format_message()))  # it repeats arguments
+    error.format_message = lambda: message
     error.show()
     return int(error.exit_code)
 

@@ -26,7 +26,7 @@ from featflow.export.openlineage import lineage
 from featflow.pipeline.engine_choice import EngineChoice, choose_engine
 from featflow.pipeline.unchanged import publish_again, unchanged_run
 from featflow.storage import lock, retries
-from featflow.storage.references import redacted, without_credentials
+from featflow.storage.redaction import redacted, without_credentials
 from featflow.storage.run import FAILURE, Run
 from featflow.storage.run_ids import new_run_id
 from featflow.storage.run_writer import RunWriter

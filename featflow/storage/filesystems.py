@@ -22,7 +22,8 @@ from featflow.errors import ConfigurationError, FeatflowError, InfrastructureErr
 from featflow.option_types import AZURE
 from featflow.storage.deadlines import bound
 from featflow.storage.option_checks import check_options, check_same
-from featflow.storage.references import redacted, resolve_references
+from featflow.storage.redaction import redacted
+from featflow.storage.references import resolve_references
 from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, is_refused, is_transient
 
 __all__ = ["failed", "is_local", "reason", "remedy", "resolve", "uri_of"]
