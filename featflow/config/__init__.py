@@ -15,7 +15,7 @@ from featflow.analyses.options import Analyses
 from featflow.columns.options import CodebookOptions
 from featflow.config.explanation import Texts, explained
 from featflow.config.source import check_default_output, is_data, read_text
-from featflow.config.yaml_text import keys_of, read_yaml
+from featflow.config.yaml_text import DEEPEST, keys_of, read_yaml
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import TransformOptions
 from featflow.errors import ConfigurationError
@@ -146,6 +146,8 @@ def _apply(values: dict[str, Any], override: str, *, spelled: bool) -> None:
         said = f"--set {key}" if separator else "--set"  # what has no key may be the value, and that a secret
         raise ConfigurationError(f"{said}: write it as key.path=value")
     *parents, last = key.split(".")
+    if len(parents) >= DEEPEST:
+        raise ConfigurationError(f"--set {key[:50]}...: a key has at most {DEEPEST} parts")
     for parent in parents:
         inner = values.setdefault(parent, {})
         if not isinstance(inner, dict):

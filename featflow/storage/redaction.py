@@ -59,7 +59,7 @@ PATTERNS = tuple(
     for pattern, substitute in (
         # User, token or password before a host; what stands there on Azure alone is a container.
         (r"(?<=://)(?<!abfs://)(?<!abfss://)(?<!wasb://)(?<!wasbs://)(?<!az://)[^/@\s]+@", "***@"),
-        (r"(?<=://)[^/@\s:]*:(?!\d+(?:/|\s|$))[^@\s]*@", "***@"),
+        (r"(?<=://)[^/@\s:]{0,500}:(?!\d+(?:/|\s|$))[^@\s]{0,500}@", "***@"),
         (r"(?<=%3A%2F%2F)(?:(?!%2F)[^/@\s])+?%40", "***%40"),
         (rf"((?:[?&;]|%3F|%26|%3B){NAMES}(?:=|%3D)){VALUE}", r"\1***"),
         (rf"\b((?:x-amz-|x-goog-)[\w-]*(?:signature|credential|token)(?:=|%3D)){VALUE}", r"\1***"),
@@ -164,7 +164,7 @@ def _secrets(options: Mapping[str, Any]) -> set[str]:
 
 
 def _of_user(info: str) -> set[str]:
-    """Return the forms of what stands before the host of an address, of its password, and of what parsers make of it."""
+    """Return the forms of what stands before a host, of its password, and of the parts that parsers make of it."""
     parts = {info, info.partition(":")[2], *re.split("[:/]", info)}
     return set().union(*map(_forms, parts))
 
