@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from featflow.cli import job_commands, output_commands
+from featflow.cli import job_commands, output_commands, supervision
 from featflow.cli.defects import Defect, is_of_parser, version
 from featflow.cli.export_commands import exports
 from featflow.cli.printing import err, labelled, out, print_json
@@ -57,6 +57,7 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line, by default this process's, and exit with featflow's code."""
+    supervision.is_process_ours = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
     keep_streams_open()
     remember_users(arguments)

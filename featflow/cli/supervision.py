@@ -20,6 +20,9 @@ __all__ = ["LostError", "is_supervisor", "say_ending", "supervise"]
 PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 DEATH_OF_PARENT = 1
 """PR_SET_PDEATHSIG of Linux' prctl."""
+is_process_ours = False
+"""Whether this process is the command and nothing else: a program that calls the command may go on after it, and must
+not go on twice."""
 _said: int | None = None
 """Where a child says its exit code."""
 _child = 0
