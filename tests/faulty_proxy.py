@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ class FaultyProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target, self.share, self.seed = urlsplit(target).netloc, share, seed
         self.requests, self.faults = 0, Counter[str]()
+        self.pace: tuple[int, float] | None = None
+        """Bytes that an answer sends at once, and the seconds before the next; None sends all."""
         self.paths: list[str] = []
         self._lock = threading.Lock()
 
@@ -104,10 +107,22 @@ class _Handler(BaseHTTPRequestHandler):
         }
         for name, value in headers.items():
             self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data[:sent])
+        body = b"" if self.command == "HEAD" else data[:sent]
+        if self.server.pace is None:
+            self.end_headers()
+            self.wfile.write(body)
+        else:
+            head = b"".join(self._headers_buffer) + b"\r\n"
+            self._headers_buffer = []
+            self.drip(head + body, *self.server.pace)
         self.wfile.flush()
+
+    def drip(self, data: bytes, nbytes: int, seconds: float) -> None:
+        """Send so many bytes at a time, until the client goes away or the server is to go faster."""
+        for start in range(0, len(data), nbytes):
+            self.wfile.write(data[start : start + nbytes])
+            if self.server.pace is not None:
+                time.sleep(seconds)
 
     def reset(self) -> None:
         """End the connection without a word."""

@@ -22,8 +22,9 @@ class Defect(Exception):  # noqa: N818  it is what it says
     """Its traceback, and those of its causes, without credentials."""
 
     def __init__(self, error: BaseException, options: Mapping[str, Any]) -> None:
-        from featflow.storage.references import redacted
+        from featflow.storage.redaction import redacted, remember
 
+        remember(options)  # whoever prints it
         self.trace = redacted("".join(traceback.format_exception(error)), options)
         what = redacted(f"{type(error).__name__}: {first_line(error)}", options)
         super().__init__(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featflow.cli import supervision
 from featflow.cli.defects import as_defects
 from featflow.cli.printing import AsJson, err, out, print_json
 
@@ -52,6 +53,8 @@ def run_command(
     with _configured(config, [*(overrides or []), *(["codebook.frozen=false"] if rebin else [])]) as parsed:
         names = re.split(r"\s*,\s*", only.strip()) if only else None
         chosen = parsed.model_copy(update={"analyses": parsed.analyses.only(names)}) if names else parsed
+        if parsed.engine.kind != "serial" and supervision.is_process_ours:
+            _supervise(parsed)
         from featflow.cli.run_view import print_run, summary
         from featflow.pipeline import job
 
@@ -140,6 +143,17 @@ def _configured(path: str, overrides: list[str] | None) -> Iterator[Config]:
     config = load(path, overrides)
     with as_defects(config.dataset.secrets):
         yield config
+
+
+def _supervise(config: Config) -> None:
+    """Go on in a process of its own; where that ends without a word, note why and give its lock back."""
+    try:
+        supervision.supervise()
+    except supervision.LostError as error:
+        from featflow.pipeline import job
+
+        job.note_lost(config, error.process, error)
+        raise
 
 
 class _NoPandas:

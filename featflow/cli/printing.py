@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import IO, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
+from featflow.cli.streams import filtered
 from featflow.errors import printable
+from featflow.storage.redaction import redacted_here, redacted_values
 
 __all__ = ["PIPED_WIDTH", "AsJson", "PlainConsole", "err", "labelled", "out", "print_json"]
 
@@ -31,7 +35,12 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as text of one line."""
-        return super().render_str(printable(text), **options)
+        return super().render_str(printable(redacted_here(text)), **options)
+
+    def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+        """Yield what is shown of anything; no text in it, whoever made it, moves the cursor or colours a line."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(filtered(segment.text), segment.style)
 
 
 out = PlainConsole(width=None if sys.stdout and sys.stdout.isatty() else PIPED_WIDTH)
@@ -40,9 +49,9 @@ err = PlainConsole(stderr=True)
 
 def labelled(label: str, style: str, text: str) -> Text:
     """Return a text behind a label in a style."""
-    return Text.assemble((printable(label), style), " ", printable(text))
+    return Text.assemble((printable(redacted_here(label)), style), " ", printable(redacted_here(text)))
 
 
 def print_json(value: Any) -> None:
     """Print a value as one line."""
-    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.write(json.dumps(redacted_values(value, redacted_here)) + "\n")

@@ -1,19 +1,26 @@
-"""Standard output and error that outlive their readers: a run ends by what it does, not by who listens to it."""
+"""Standard output and error that outlive their readers, and that show neither secrets nor what moves a terminal.
+
+A run ends by what it does, not by who listens to it. What anyone writes here, libraries and tracebacks too, is
+filtered; rich's consoles, which write escapes of their own, go past it, and filter the text that they are given.
+"""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
+import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from featflow.errors import InfrastructureError
+from featflow.errors import InfrastructureError, printable
+from featflow.storage.redaction import redacted_here
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["keep_streams_open"]
+__all__ = ["filtered", "keep_streams_open"]
 
 NOBODY_READS = {errno.EPIPE, errno.EIO}
 """What writing fails with once the other end of a pipe is closed, or once a terminal is gone."""
@@ -25,8 +32,37 @@ def keep_streams_open() -> None:
     Who closes a pipe gets no more lines, and the command goes on. Standard output that fails in another way, such as by
     a full disk, raises InfrastructureError, for results are lost; standard error is a log, and raises nothing.
     """
-    sys.stdout = _lasting(sys.stdout, 1, "standard output")
-    sys.stderr = _lasting(sys.stderr, 2, None)
+    sys.stdout = cast("TextIO", _Filtered(_lasting(sys.stdout, 1, "standard output")))
+    sys.stderr = cast("TextIO", _Filtered(_lasting(sys.stderr, 2, None)))
+
+
+def filtered(text: str) -> str:
+    r"""Return a text of lines without known secrets, with all characters written out that are no text.
+
+    Examples
+    --------
+    >>> filtered("a\tb\n\x1b[2Jc at s3://me:word@lake")
+    'a\tb\n\\x1b[2Jc at s3://***@lake'
+    """
+    return re.sub(r"[^\n\t]+", lambda line: printable(line[0]), redacted_here(text))
+
+
+class _Filtered:
+    """A stream whose text is filtered; what is written as bytes, to its buffer, is not."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream  # where rich's consoles write, by a convention of theirs
+
+    def write(self, text: str) -> int:
+        self.rich_proxied_file.write(filtered(text) if isinstance(text, str) else text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)
 
 
 class _LastingFile(io.FileIO):

@@ -15,12 +15,13 @@ from featflow.analyses.options import Analyses
 from featflow.columns.options import CodebookOptions
 from featflow.config.explanation import Texts, explained
 from featflow.config.source import check_default_output, is_data, read_text
-from featflow.config.yaml_text import keys_of, read_yaml
+from featflow.config.yaml_text import DEEPEST, keys_of, read_yaml
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import TransformOptions
 from featflow.errors import ConfigurationError
 from featflow.execution.options import Budget, EngineOptions, LineageOptions
 from featflow.option_types import Options, Uri, switch
+from featflow.storage.redaction import redacted, redacted_values, remember
 from featflow.transforms.catalogue import TRANSFORMS
 
 __all__ = ["Config", "is_data", "load", "parse", "read"]
@@ -74,7 +75,9 @@ class Config(Options):
 
     def public(self) -> dict[str, Any]:
         """Return the configuration as JSON values, without credentials."""
-        return self.model_dump(mode="json", exclude={"dataset": {"storage_options", "catalog"}})
+        values = self.model_dump(mode="json", exclude={"dataset": {"storage_options", "catalog"}})
+        public: dict[str, Any] = redacted_values(values, lambda text: redacted(text, {}))  # an address may be signed
+        return public
 
 
 def parse(values: dict[str, Any]) -> Config:
@@ -107,6 +110,7 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
     """
     text = read_text(path)
     values = _overridden(text, path, overrides or [], spelled=False)
+    _remember_secrets(values)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -129,11 +133,21 @@ def _overridden(text: str, path: str, overrides: list[str], *, spelled: bool) ->
     return values
 
 
+def _remember_secrets(values: dict[str, Any]) -> None:
+    """Let nothing that this process says repeat a secret of a configuration, whatever else is wrong with it."""
+    dataset = values.get("dataset")
+    for name in ("storage_options", "catalog"):
+        remember(dataset.get(name) if isinstance(dataset, dict) else None)
+
+
 def _apply(values: dict[str, Any], override: str, *, spelled: bool) -> None:
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
-        raise ConfigurationError(f"--set {override}: write it as key.path=value")
+        said = f"--set {key}" if separator else "--set"  # what has no key may be the value, and that a secret
+        raise ConfigurationError(f"{said}: write it as key.path=value")
     *parents, last = key.split(".")
+    if len(parents) >= DEEPEST:
+        raise ConfigurationError(f"--set {key[:50]}...: a key has at most {DEEPEST} parts")
     for parent in parents:
         inner = values.setdefault(parent, {})
         if not isinstance(inner, dict):

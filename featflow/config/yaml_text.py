@@ -9,7 +9,7 @@ import yaml
 
 from featflow.errors import ConfigurationError
 
-__all__ = ["keys_of", "read_yaml"]
+__all__ = ["DEEPEST", "keys_of", "read_yaml"]
 
 MOST_VALUES = 250_000
 """Values of a document with its aliases followed: ten lines of aliases could ask for billions."""
@@ -85,6 +85,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
+        self._values = 0
         self._sizes: dict[int, int] = {}
         """Values of each node, with its aliases followed, by its identity."""
 
@@ -95,6 +96,9 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         if self._depth > DEEPEST:
             raise self._error(line, f"more than {DEEPEST} levels")
+        self._values += 1
+        if self._values > MOST_VALUES:  # known before all of it is read: two million values take minutes
+            raise self._error(line, f"more than {MOST_VALUES:,} values")
         node: Any = super().compose_node(parent, index)
         self._depth -= 1
         if is_alias and id(node) not in self._sizes:

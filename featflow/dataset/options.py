@@ -29,8 +29,8 @@ def _each_once(images: list[ImageOptions]) -> list[ImageOptions]:
 
 
 def _stretch(value: str | None) -> str | None:
-    if value is not None and not re.fullmatch("last [1-9][0-9]* (hour|day|week)s?", value):
-        raise ValueError("write it as 'last 30 days'; hours, days and weeks are understood")
+    if value is not None and not re.fullmatch("last [1-9][0-9]{0,6} (hour|day|week)s?", value):
+        raise ValueError("write it as 'last 30 days'; hours, days and weeks are understood, up to seven digits")
     return value
 
 

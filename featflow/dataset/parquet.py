@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.dataset.files import changed_error
+from featflow.storage.deadlines import StalledError, within
 from featflow.storage.retries import with_retries
 from featflow.storage.store import is_local, resolve
 
@@ -54,7 +55,7 @@ def read_footer_bytes(uri: str, size: int, options: dict[str, Any]) -> bytes:
     filesystem, path = resolve(uri, options)
 
     def read(start: int) -> bytes:
-        data = bytes(with_retries(lambda: filesystem.cat_file(path, start=start, end=size)))
+        data = bytes(filesystem.cat_file(path, start=start, end=size))
         if len(data) < size - start:
             raise OSError(errno.EIO, f"{len(data)} of {size - start} bytes came")
         return data
@@ -75,9 +76,13 @@ def _opened(uri: str, options: dict[str, Any]) -> Iterator[tuple[Any, dict[str, 
     if is_local(filesystem):
         yield path, {"buffer_size": STREAM_BYTES}
         return
+
     # s3fs' own read-ahead works against pre_buffer's coalesced ranges (arrow#34414).
-    with with_retries(lambda: filesystem.open(path, "rb", cache_type="none")) as opened:
-        yield _RetryingFile(opened, uri), {"pre_buffer": True}
+    def opened() -> Any:
+        return filesystem.open(path, "rb", cache_type="none")
+
+    with closing(_RetryingFile(opened, uri)) as file:
+        yield file, {"pre_buffer": True}
 
 
 @contextmanager
@@ -89,25 +94,33 @@ def _reader(source: Any, reader_options: dict[str, Any]) -> Iterator[pq.ParquetF
 
 
 class _RetryingFile:
-    """A remote file whose reads are retried where they fail or return too few bytes."""
+    """A remote file whose reads are retried where they fail, return too few bytes, or take too long."""
 
-    def __init__(self, file: Any, uri: str) -> None:
-        self._file, self._uri = file, uri
+    def __init__(self, opened: Callable[[], Any], uri: str) -> None:
+        self._opened, self._uri = opened, uri
+        self._file = with_retries(opened)
 
     def read(self, size: int = -1) -> bytes:
         start = self._file.tell()
         left = self._file.size - start
         requested = left if size < 0 else min(size, left)
 
-        def attempt() -> bytes:
-            self._file.seek(start)
-            data = bytes(self._file.read(requested))
+        def attempt(file: Any) -> bytes:
+            file.seek(start)
+            data = bytes(file.read(requested))
             if len(data) < requested:
                 raise OSError(errno.EIO, f"{len(data)} of {requested} bytes came")
             return data
 
+        def bounded() -> bytes:
+            try:
+                return within(requested, lambda: attempt(self._file))
+            except StalledError:  # what it waits for may still come, and move this file's position
+                self._file = self._opened()
+                raise
+
         try:
-            return with_retries(attempt)
+            return with_retries(bounded)
         except OSError as error:
             if type(error).__name__ == "FileExpired":  # s3fs asks for the version that it opened
                 raise changed_error(self._uri) from error

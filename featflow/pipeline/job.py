@@ -7,8 +7,10 @@ pipeline, which the driver imports while Ray's workers do.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
@@ -24,7 +26,7 @@ from featflow.export.openlineage import lineage
 from featflow.pipeline.engine_choice import EngineChoice, choose_engine
 from featflow.pipeline.unchanged import publish_again, unchanged_run
 from featflow.storage import latest, lock, retries
-from featflow.storage.references import redacted, without_credentials
+from featflow.storage.redaction import redacted, without_credentials
 from featflow.storage.run import FAILURE, Run
 from featflow.storage.run_ids import new_run_id
 from featflow.storage.run_writer import RunWriter
@@ -119,6 +121,17 @@ def _failure_noted(store: Store, run: str, watch: Stopwatch, secrets: dict[str, 
         with suppress(FeatflowError):  # storage may be what failed
             store.write(f"runs/{run}/{FAILURE}", json.dumps(note | {"error": said}).encode())
         raise
+
+
+def note_lost(config: Config, process: int, error: FeatflowError) -> None:
+    """Leave the note of a run whose process of this machine ended without a word, and give its lock back."""
+    store = Store(config.output, config.dataset.storage_options)
+    with suppress(FeatflowError):
+        for claim in lock.give_back(store, process):
+            started, seconds = datetime.fromtimestamp(claim.since, UTC), {"total": time.time() - claim.since}
+            note: dict[str, Any] = {"run": claim.run, "started": started.isoformat(), "seconds": seconds}
+            note |= {"exit_code": error.exit_code, "error": str(error)}
+            store.write(f"runs/{claim.run}/{FAILURE}", json.dumps(note).encode())
 
 
 def open_engine(options: EngineOptions, chosen: EngineChoice) -> Engine:

@@ -25,7 +25,7 @@ from featflow.pipeline.column_pass import ProfileSpecs
 from featflow.pipeline.engine_choice import choose_engine
 from featflow.pipeline.fitted import earlier_fits, fit
 from featflow.pipeline.rounds import begin, profile_round, relate_round
-from featflow.storage.references import without_credentials
+from featflow.storage.redaction import without_credentials
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store
 from featflow.transforms.derive import derive_from_states

@@ -16,11 +16,14 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
 from featflow.option_types import AZURE
+from featflow.storage.deadlines import bound
 from featflow.storage.option_checks import check_options, check_same
-from featflow.storage.references import redacted, resolve_references
+from featflow.storage.redaction import redacted
+from featflow.storage.references import resolve_references
 from featflow.storage.retries import REQUEST_ATTEMPTS, count_request, is_refused, is_transient
 
 __all__ = ["failed", "is_local", "reason", "remedy", "resolve", "uri_of"]
@@ -80,16 +83,20 @@ def resolve(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
     '/lake/n::o.parquet'
     """
     scheme = _scheme(uri)
-    uri = SCHEME.sub(lambda match: match[0].lower(), uri, count=1)
+    if match := SCHEME.match(uri):  # and no search, which takes minutes for a word of 100,000 letters
+        uri = match[0].lower() + uri[match.end() :]
     if scheme in {"file", "local"}:
         filesystem = fsspec.filesystem("file")
         return filesystem, str(filesystem._strip_protocol(uri))  # noqa: SLF001  as fsspec's own url_to_fs does
     try:
-        return _open(uri, scheme, resolve_references(options))
+        filesystem, path = _open(uri, scheme, resolve_references(options))
     except FeatflowError:
         raise
     except Exception as error:  # noqa: BLE001  implementations raise what they like
         raise _unmade(uri, scheme, options, error) from None
+    if not isinstance(filesystem, MemoryFileSystem):
+        bound(filesystem)
+    return filesystem, path
 
 
 def is_local(filesystem: Any) -> bool:
@@ -184,7 +191,7 @@ def _open(uri: str, scheme: str, options: dict[str, Any]) -> tuple[Any, str]:
 
 def _azure(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
     """Open ``abfss://container@account.dfs.core.windows.net/path`` of any cloud of Azure, or ``az://container/path``."""
-    rest = SCHEME.sub("", uri, count=1)
+    rest = uri.partition("://")[2]
     in_uri = {}
     if AZURE.match(uri):
         container, _, rest = rest.partition("@")

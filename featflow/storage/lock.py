@@ -42,7 +42,7 @@ from featflow.storage.claims import is_there, look, write_first
 from featflow.storage.records.claim import FOLDER, READING, REMOVAL, RUN, Claim
 from featflow.storage.store import Store
 
-__all__ = ["FOLDER", "REMOVAL", "Held", "claim", "hold", "holder", "reading"]
+__all__ = ["FOLDER", "REMOVAL", "Held", "claim", "give_back", "hold", "holder", "reading"]
 
 LEASE_SECONDS = 300.0
 """A claim not renewed for this long belongs to a dead run. A shorter lease would be lost by a driver that is halted, or
@@ -223,6 +223,14 @@ def claim(store: Store) -> Claim | None:
     held = next((each for each in look(store, LEASE_SECONDS).live if each.holds and each.kind != READING), None)
     latest = time.time() + LEASE_SECONDS
     return held.model_copy(update={"expires": min(held.expires, latest)}) if held else None
+
+
+def give_back(store: Store, process: int) -> list[Claim]:
+    """Remove and return the claims of a process that ran where this one does and has ended."""
+    lost = [each for each in look(store, LEASE_SECONDS).dead if each.pid == process and each.is_of_here()]
+    for each in lost:
+        store.remove(each.path)
+    return lost
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------

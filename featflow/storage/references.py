@@ -1,4 +1,4 @@
-"""Storage options that name where a secret is, and messages without secrets.
+"""Storage options that name where a secret is.
 
 An option's text may hold ``${env:NAME}``, a variable of the environment, and ``${file:PATH}``, a file's text. What
 travels to workers and what is kept is the reference; each process resolves it where it opens a store.
@@ -9,32 +9,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from featflow.errors import ConfigurationError, FeatflowError
+from featflow.errors import ConfigurationError
 
-__all__ = ["plain_secrets", "redacted", "resolve_references", "without_credentials"]
+__all__ = ["looked_up", "plain_secrets", "resolve_references", "texts_of"]
 
 REFERENCE = re.compile(r"\$\{(\w+):([^}]*)\}")
-SECRETS = (
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_CONNECTION_STRING",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "OPENLINEAGE_API_KEY",
-)
-"""Variables of the environment that no message repeats."""
-SHORTEST = 4
-"""Letters of the shortest secret: without a bound, an option "a" takes the a out of every word."""
-CREDENTIALS = re.compile(
-    r"(?i)(?<=://)(?<!abfs://)(?<!abfss://)(?<!wasb://)(?<!wasbs://)[^/@\s]+@|(?<=://)[^/@\s:]*:[^/@\s]*@"
-)
-"""User, token or password before a host; what stands there on Azure alone is a container."""
 
 
 def resolve_references(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,54 +62,25 @@ def _look_up(key: str, kind: str, name: str) -> str:
 
 def plain_secrets(options: Mapping[str, Any]) -> list[str]:
     """Return the texts of storage options that may be secret as they stand: all but URLs and references."""
-    texts = (text for text in _texts(options) if not REFERENCE.search(text))
+    texts = (text for _, text in texts_of(options) if not REFERENCE.search(text))
     return [text for text in texts if not text.startswith(("http://", "https://"))]
 
 
-def _referenced_secrets(options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what references name, alone and in their texts."""
-    for text in _texts(options):
-        with suppress(ConfigurationError):  # what cannot be looked up cannot be in a message, either
-            yield from (_look_up("", match[1], match[2]) for match in REFERENCE.finditer(text))
-            yield from [_resolve("", text)] if REFERENCE.search(text) else []
+def looked_up(text: str) -> list[str]:
+    """Return what the references in a text name, and the text with them in place; nothing where there are none."""
+    with suppress(ConfigurationError):  # what cannot be looked up cannot be in a message, either
+        named = [_look_up("", match[1], match[2]) for match in REFERENCE.finditer(text)]
+        return [*named, _resolve("", text)] if named else []
+    return []
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield all texts in options, each with the name of its option."""
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(each)
-
-
-def redacted(message: str, options: Mapping[str, Any]) -> str:
-    """Return a message without what may be a credential: values of storage options and of the environment, URLs' own.
-
-    Examples
-    --------
-    >>> redacted("no access to https://me:abc@host with key s3cr3t", {"secret": "s3cr3t"})
-    'no access to https://***@host with key ***'
-    """
-    values = {*plain_secrets(options), *_referenced_secrets(options), *(os.environ.get(name, "") for name in SECRETS)}
-    texts = {text for value in values if len(value) >= SHORTEST for text in (value, quote(value, safe=""))}
-    for text in sorted(texts, key=len, reverse=True):
-        message = message.replace(text, "***")
-    return CREDENTIALS.sub("***@", message)
-
-
-@contextmanager
-def without_credentials(options: Mapping[str, Any]) -> Iterator[None]:
-    """Take credentials out of what errors say: clients quote the address and the keys that they were given.
-
-    Parameters
-    ----------
-    options
-        What may hold credentials, at any depth.
-    """
-    try:
-        yield
-    except FeatflowError as error:
-        said = redacted(str(error), options)
-        if said == str(error):
-            raise
-        raise type(error)(said) from None
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from texts_of(each, str(name))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_of(each, key)

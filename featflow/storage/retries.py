@@ -6,7 +6,9 @@ Two layers, so that one lost request of many does not repeat the others. Request
 Waits are drawn evenly between 0 and a bound that doubles (Brooker, "Exponential backoff and jitter", AWS Architecture
 Blog, 2015). Retries of both layers are paid from one budget of the process, which operations that succeed refill: a
 store that fails most of the time is given up soon, and not asked all the harder (Beyer et al., "Site reliability
-engineering", 2016, chapter 21).
+engineering", 2016, chapter 21). What was not done within its deadline (`deadlines`) is tried again only while
+`PATIENCE` lasts, so an operation on storage that trickles ends, all attempts together, after that time and one deadline
+more: seven minutes, and its bytes at the lowest rate.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from featflow.errors import FeatflowError
+from featflow.storage.deadlines import StalledError
 
 __all__ = [
     "ATTEMPTS",
@@ -47,6 +50,8 @@ RESERVE, REFILL = 50.0, 0.2
 """Budget of a process in retries, and the part of a retry by which each success refills it: on average at most one
 attempt in six may fail. With 5 % of requests failing a run completed after 65 retries, with 60 % it gave up
 (docs/benchmarks.md)."""
+PATIENCE = 300.0
+"""Seconds since its first attempt after which an operation that was not done in its time is not begun again."""
 PERMANENT = (
     FeatflowError,
     FileExistsError,
@@ -122,13 +127,15 @@ def with_retries(operation: Callable[[], Result]) -> Result:
 
     Raises the error of the last attempt.
     """
-    attempt = 0
+    attempt, began = 0, time.monotonic()
     while True:  # tenacity would say it in six lines less, for 16 ms of CPU at each start
         attempt += 1
         try:
             result = operation()
         except Exception as error:
             if attempt == ATTEMPTS or _budget <= 0 or not is_transient(error):
+                raise
+            if isinstance(error, StalledError) and time.monotonic() - began > PATIENCE:
                 raise
         else:
             _pay(-REFILL)

@@ -16,7 +16,8 @@ from featflow.errors import ConfigurationError, DatasetError
 from featflow.pipeline import job
 from featflow.pipeline.plan import plan
 from featflow.pipeline.submission import submission
-from featflow.storage.references import redacted, resolve_references
+from featflow.storage.redaction import redacted
+from featflow.storage.references import resolve_references
 from featflow.storage.store import Store
 
 SECRET = "w0rd-of-the-store"

@@ -25,6 +25,7 @@ from featflow.errors import (
     DatasetError,
     FeatflowError,
 )
+from featflow.storage.deadlines import within
 from featflow.storage.references import resolve_references
 from featflow.storage.retries import with_retries
 
@@ -58,7 +59,7 @@ def open_iceberg(source: str, options: DatasetOptions, known: KnownDeletes) -> T
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError  # noqa: PLC0415
 
     try:
-        table = with_retries(lambda: loaded.load_table(name))
+        table = with_retries(lambda: within(0, lambda: loaded.load_table(name)))
         return _read(source, table, options, known)
     except FeatflowError:
         raise
@@ -95,7 +96,7 @@ def load_iceberg_catalog(name: str, properties: dict[str, Any]) -> Any:
         ) from None
     texts: dict[str, Any] = {key: value if isinstance(value, bool) else str(value) for key, value in properties.items()}
     try:
-        return with_retries(lambda: load_catalog(name, **texts))
+        return with_retries(lambda: within(0, lambda: load_catalog(name, **texts)))
     except (ValueError, NotInstalledError, ImportError) as error:
         # The library speaks of an option of its own command, --uri, where nothing is configured.
         said = "it has no type and no uri" if "--uri" in str(error) else described(error, properties)

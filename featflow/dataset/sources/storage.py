@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from featflow.errors import ConfigurationError, DatasetError, FeatflowError, InfrastructureError
 from featflow.storage.filesystems import is_local, resolve
+from featflow.storage.redaction import redacted
 from featflow.storage.references import resolve_references
 from featflow.storage.retries import is_transient
 
@@ -36,7 +37,6 @@ S3 = (
 """Where fsspec's options name a thing, the Delta reader's name of it, and Iceberg's."""
 SCHEMES = ("s3", "s3a", "abfss", "abfs", "az")
 """Names below which options stand that are for one kind of storage alone."""
-SECRET_KEY = re.compile("secret|token|password|credential|key|auth", re.IGNORECASE)
 REFUSED = re.compile(
     r"necessary privileges|credential|\b40[13]\b|ACCESS_?DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|"
     "must be specified|forbidden|unauthorized",
@@ -48,7 +48,6 @@ DAMAGED = (ArithmeticError, AssertionError, AttributeError, EOFError, pa.ArrowEx
 LINE_MARKS = re.compile("\x1b\\[[0-9]*m|\N{DOWNWARDS ARROW WITH TIP RIGHTWARDS}")
 MOST_TEXT = 400
 """Characters of a library's error in a message."""
-CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
 
 def _values(options: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
@@ -115,7 +114,7 @@ def failure(name: str, error: BaseException, properties: Mapping[str, Any]) -> F
 
     Examples
     --------
-    >>> str(failure("delta:s3://lake/a", OSError("403 Forbidden for s3cr3t"), {"token": "s3cr3t"}))[:60]
+    >>> str(failure("delta:s3://lake/a", OSError("403 Forbidden for t0ken-of-it"), {"token": "t0ken-of-it"}))[:60]
     'delta:s3://lake/a: access is refused: 403 Forbidden for ***;'
     """
     message = described(error, properties)
@@ -133,8 +132,5 @@ def described(error: BaseException, properties: Mapping[str, Any]) -> str:
     """Return what an error says, in a line and without secrets; the Delta reader says it in a tree of lines."""
     lines = (" ".join(LINE_MARKS.sub(" ", line).split()) for line in str(error).splitlines())
     text = ": ".join(filter(None, lines)) or type(error).__name__
-    secrets = [str(value) for key, value in properties.items() if SECRET_KEY.search(key)]
-    for value in sorted(secrets, key=len, reverse=True):
-        text = text.replace(value, "***") if len(value) > 3 else text  # a letter is no secret
-    text = CREDENTIALS.sub("://***@", text)
+    text = redacted(text, properties)
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT // 2]} ... {text[-MOST_TEXT // 2 :]}"

@@ -8,10 +8,7 @@ tried once more, on a lighter item if there is such: Ray itself would try for ev
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -19,15 +16,13 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, TypeVar
 
+import ray
 from threadpoolctl import threadpool_limits
 
 from featflow.errors import FeatflowError, InfrastructureError, first_line
 from featflow.execution.engines.base import Load, Resources, peak_bytes
+from featflow.execution.engines.ray_start import start
 from featflow.storage import retries
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-import ray
 
 __all__ = ["RayEngine"]
 
@@ -35,14 +30,10 @@ Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-LOCAL_STORE_BYTES = 256 * 2**20
-"""Object store of a local Ray: tasks exchange names and small tables, states go through storage."""
 TASK_RETRIES, MEMORY_RETRIES = 3, 1
 """Retries of an item whose process or node died, and of one whose process was killed for memory. Deaths are
 independent: each of 20 killed workers cost one task once more (docs/benchmarks.md). Want of memory is not: the same
 item will need as much again."""
-CONNECT_SECONDS = 10
-"""Wait for a connection: far above any round trip, far below the minutes that Ray itself would try."""
 LOOK_SECONDS = 5.0
 """Time between two questions for the cluster's size: a node that joins gets work within this time."""
 
@@ -62,14 +53,7 @@ class RayEngine:
         self.load = Load()
         self._started = not ray.is_initialized()
         if self._started:
-            options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-            if address is None:
-                options |= {"include_dashboard": False, "object_store_memory": LOCAL_STORE_BYTES}
-            try:
-                _check_reachable(address)
-                ray.init(address=address or "local", **options)
-            except (OSError, RuntimeError, ValueError) as error:
-                raise InfrastructureError(f"engine.address: no Ray at {address or 'this machine'}: {error}") from error
+            start(address)
         self._in_flight, self._looked = in_flight, -math.inf
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._memory = int(max((node.get("memory", 0) for node in nodes), default=0))
@@ -233,13 +217,6 @@ class _Resident:
     def call(self, work: list[Any], item: Any, attempt: int, threads: int) -> Any:
         """Return the function's value."""
         return _call(work, item, threads, attempt)
-
-
-def _check_reachable(address: str | None) -> None:
-    """Raise OSError if nothing listens at host:port: Ray itself would try for minutes, then end the process."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def _prepare(module: str) -> None:

@@ -21,7 +21,7 @@ from featflow.config import Config, parse
 from featflow.errors import first_line
 from featflow.execution.options import LineageOptions
 from featflow.export.openlineage import events
-from featflow.storage.references import redacted
+from featflow.storage.redaction import redacted, redacted_values
 from featflow.storage.run import Run
 from featflow.storage.store import Store
 
@@ -73,7 +73,7 @@ class Lineage:
     def _tell(self) -> None:
         for make in iter(self._events.get, None):
             try:
-                event = make()
+                event = redacted_values(make(), lambda text: redacted(text, {}))  # an address may be signed
                 self._lines.append(_as_line(event))
                 self._store.write(self._path, "".join(self._lines).encode())
             except Exception as error:  # noqa: BLE001  a run does not fail for what is told of it

@@ -124,9 +124,10 @@ class Claim(BaseModel):
         wrong = self.expires > time.time() + 2 * lease
         if self.is_over() or (wrong and age is not None and age > lease):
             return True
-        return self._is_of_here() and processes.ended(self.pid, self.start)
+        return self.is_of_here() and processes.ended(self.pid, self.start)
 
-    def _is_of_here(self) -> bool:
+    def is_of_here(self) -> bool:
+        """Whether its process ran where this one does, so that its number means something here."""
         here = processes.place()
         return bool(here) and (self.host, self.place) == (_host(), here)
 
