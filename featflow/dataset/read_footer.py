@@ -35,7 +35,10 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
         return FooterFault(file, "the file is empty (0 bytes)")
     try:
         size = readable_size(file, options)
-        return _checked(file, read_footer_bytes(file.readable, size, options))
+        try:
+            return _checked(file, read_footer_bytes(file.readable, size, options))
+        except (pa.ArrowException, OSError):  # what was changed on its way comes whole the second time
+            return _checked(file, read_footer_bytes(file.readable, size, options))
     except Exception as error:
         if is_gone(file, error):
             raise gone_error(file.uri) from None

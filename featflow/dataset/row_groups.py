@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from featflow.columns.column import Column, Kind
 from featflow.dataset.files import DataFile, gone_error, is_gone
 from featflow.dataset.nested_fields import leaves
-from featflow.dataset.parquet import is_corruption, open_parquet
+from featflow.dataset.parquet import is_corruption, is_memory_shortage, open_parquet
 from featflow.dataset.table_files import kept_rows
-from featflow.errors import FeatflowError
+from featflow.errors import FeatflowError, first_line
 from featflow.storage.filesystems import failed
 
 __all__ = ["Reader", "Selection", "culprit", "kept_batches", "read_failure"]
@@ -51,6 +51,33 @@ class Reader:
         self._categories.clear()
         self.file = self._stack.enter_context(open_parquet(self._uri, self._options))
         return True
+
+    def contradiction(self, group: int, fields: Sequence[str]) -> str:
+        """Return what a footer says against itself of columns of a row group that was read; empty if nothing.
+
+        A reader stops after the rows that the row group is said to have: of a footer that says too few it reads fewer.
+        """
+        # Only now: at damaged metadata of a column pyarrow ends the process, and reading finds that before.
+        footer = self.file.metadata.row_group(group)
+        for field in fields:
+            for index in self._leaves.get(field, ()):
+                if (values := int(footer.column(index).num_values)) != footer.num_rows:
+                    return f"its footer contradicts itself: {footer.num_rows} rows, and {values} values of '{field}'"
+        return ""
+
+    @cached_property
+    def _leaves(self) -> dict[str, list[int]]:
+        """Places among the file's columns of those that hold one value a row, by the dotted names above and of each."""
+        places: dict[str, list[int]] = {}
+        schema = self.file.schema
+        for index in range(len(schema)):
+            column = schema.column(index)
+            if column.max_repetition_level == 0:
+                name = column.path
+                while name:
+                    places.setdefault(name, []).append(index)
+                    name = name.rpartition(".")[0]
+        return places
 
     def prefer_plain_text(self, groups: Sequence[int]) -> None:
         """Give up dictionaries where one of these row groups holds more text than `DICTIONARY_BYTES`."""
@@ -112,6 +139,8 @@ def _raw_batches(file: DataFile, reader: Reader, selection: Selection, rows: int
         except FeatflowError:
             raise
         except Exception as error:
+            if is_memory_shortage(error):
+                raise MemoryError(f"{file.uri}, row group {selection.group}: {first_line(error)}") from error
             if not is_corruption(error):
                 raise read_failure(file, error) from error
             shorter = most > 1 and isinstance(error, pa.ArrowCapacityError)
@@ -150,7 +179,9 @@ def culprit(file: pq.ParquetFile, group: int, fields: list[str], batch_rows: int
             for batch in file.iter_batches(batch_rows, row_groups=[group], columns=[name]):
                 batch.validate(full=True)
                 seen += batch.num_rows
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError) as error:
+            if not is_corruption(error):
+                raise
             return name
         if seen != rows:
             return name

@@ -21,7 +21,8 @@ from featflow.dataset.conversion import TYPES as CONVERTED_TYPES
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.dataset.known_deletes import PATH as DELETES
 from featflow.errors import DatasetError
-from featflow.execution.state_store import QUARANTINE, codebook_path, frozen_path
+from featflow.execution import quarantine
+from featflow.execution.state_store import codebook_path, frozen_path
 from featflow.storage import lock
 from featflow.storage.run import Run, list_runs
 from featflow.storage.store import Store
@@ -59,13 +60,15 @@ class Garbage:
         }
 
 
-def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garbage:
+def find(output: str, keep: int, options: dict[str, Any] | None = None, *, forget: bool = False) -> Garbage:
     """Return what could be removed; removes nothing.
 
     Parameters
     ----------
     keep
         Newest finished runs that stay.
+    forget
+        Whether notes of what cannot be read go, too: the next run reads all of it again.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garba
     """
     store = _opened(output, options)
     holder = lock.holder(store)
-    found = _found(store, keep)
+    found = _found(store, keep, forget=forget)
     if holder is None:
         return found
     note = f"a run is under way ({holder}): runs that are not finished, and states, are not looked at"
@@ -85,7 +88,7 @@ def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garba
     return replace(found, files=files, notes=(*found.notes, note))
 
 
-def remove(output: str, keep: int, options: dict[str, Any] | None = None) -> Garbage:
+def remove(output: str, keep: int, options: dict[str, Any] | None = None, *, forget: bool = False) -> Garbage:
     """Remove what `find` finds, and return it.
 
     Raises
@@ -99,7 +102,7 @@ def remove(output: str, keep: int, options: dict[str, Any] | None = None) -> Gar
     """
     store = _opened(output, options)
     with lock.hold(store) as check_held:
-        found = _found(store, keep)
+        found = _found(store, keep, forget=forget)
         # A run that has no mark any more is none for readers; its tables go after that, and states last.
         for number, path in enumerate(sorted(found.files, key=lambda path: (not path.endswith("/_SUCCESS"), path))):
             if number % CHECK_EVERY == 0:
@@ -117,7 +120,7 @@ def _opened(output: str, options: dict[str, Any] | None) -> Store:
     return store
 
 
-def _found(store: Store, keep: int) -> Garbage:
+def _found(store: Store, keep: int, *, forget: bool) -> Garbage:
     finished = {run.run_id: run for run in list_runs(store.root, store.options)}  # oldest first
     kept = set(list(finished)[-keep:])
     with suppress(FileNotFoundError):
@@ -143,6 +146,8 @@ def _found(store: Store, keep: int) -> Garbage:
     else:
         wanted = _is_wanted(store, runs)
         files |= {path: nbytes for path, nbytes in store.sizes("states").items() if not wanted(path)}
+    if forget:
+        files |= quarantine.notes(store)
     return Garbage(tuple(run.run_id for run in runs), files, notes)
 
 
@@ -174,7 +179,7 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
     inputs = {shard["uri"] for shard in shards}
 
     def wanted(path: str) -> bool:
-        if path.startswith(f"{QUARANTINE}/") and path.endswith(".json"):
+        if path.startswith(f"{quarantine.FOLDER}/") and path.endswith(".json"):
             with suppress(FileNotFoundError):  # gone since it was listed
                 return any(entry["uri"] in inputs for entry in json.loads(store.read(path)))
         return path in states

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from featflow.errors import FeatflowError, InfrastructureError, first_line
-from featflow.execution.engines.base import Load, Resources, peak_bytes
+from featflow.execution.engines.base import LESS_MEMORY, Load, Resources, peak_bytes
 from featflow.storage import retries
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -287,8 +287,7 @@ def _next_item(error: InfrastructureError, item: Any, failures: int, resources: 
     if isinstance(cause, ray.exceptions.OutOfMemoryError | MemoryError):
         if failures >= MEMORY_RETRIES:
             raise InfrastructureError(
-                "a task was killed for memory, and again with a lighter batch; lower budget.memory or "
-                f"dataset.shard_bytes, or give the nodes more memory: {first_line(cause)}"
+                f"a task was killed for memory, and again with a lighter batch; {LESS_MEMORY}: {first_line(cause)}"
             ) from cause
         item = resources.lighter(item) if resources.lighter else item
     elif not isinstance(cause, ray.exceptions.RayError) or failures >= TASK_RETRIES:
