@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, is_encrypted, range_of
+from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, holds_values, is_encrypted, range_of
 from featflow.dataset.files import DataFile, gone_error, is_gone, readable_size
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.nested_fields import is_image_struct, leaves
@@ -59,6 +59,8 @@ def _checked(file: DataFile, data: bytes) -> Footer:
     rows, sizes = (tuple(getattr(group, name) for group in groups) for name in ("num_rows", "total_byte_size"))
     if min(rows, default=0) < 0 or metadata.num_rows not in {0, sum(rows)}:  # some writers leave the sum at 0
         raise pa.ArrowInvalid(f"its footer contradicts itself: {metadata.num_rows} rows, and {rows} in row groups")
+    if 0 in rows and holds_values(_decoded(data), [index for index, number in enumerate(rows) if number == 0]):
+        raise pa.ArrowInvalid("its footer contradicts itself: values in a row group of 0 rows")  # which nobody reads
     schema = metadata.schema.to_arrow_schema()
     columns = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
     partitions = dict(file.partitions)

@@ -25,6 +25,8 @@ TEXT_BYTES = 128 * 2**20
 """Bytes of texts, or of images, in one batch: 1 KiB a row in the longest batch. Arrow's arrays end at 2 GiB."""
 FEWEST_ROWS = 64
 """Rows of a batch that is short for its texts: fewer would be slow, and a footer may say nonsense."""
+NO_DICTIONARY = "DictAccumulator"
+"""In the error of an encoding whose texts cannot be read as dictionaries."""
 DICTIONARY_BYTES = 256 * 2**20
 """Bytes of texts in a row group beyond which they are not read as dictionaries: with every batch of a chunk of plain
 texts comes a dictionary of all of them up to there, and one of 2 GiB is an error."""
@@ -144,7 +146,10 @@ def _raw_batches(file: DataFile, reader: Reader, selection: Selection, rows: int
             if not is_corruption(error):
                 raise read_failure(file, error) from error
             shorter = most > 1 and isinstance(error, pa.ArrowCapacityError)
-            if not reader.give_up_dictionaries() and not shorter:
+            # In the middle of a row group only where dictionaries are at fault: after damage, what came before it may
+            # be as wrong, and is read again from its beginning.
+            goes_on = start == selection.start or shorter or NO_DICTIONARY in str(error)
+            if not goes_on or not (reader.give_up_dictionaries() or shorter):
                 raise
             # Some rows are far longer than those of the row group are on average: go on from there in shorter batches.
             most = max(1, most // 8) if shorter else most
