@@ -128,3 +128,15 @@ def test_a_table_whose_log_cannot_be_looked_at_is_not_read_as_files(lake):
         faults.unseen = staticmethod(lambda path: errno.EIO if path.endswith("_delta_log") else None)
         with pytest.raises(InfrastructureError, match="_delta_log: cannot look at it"):
             list_data_files(source, {})
+
+
+def test_files_beside_the_dataset_that_cannot_be_listed(lake, failing):
+    """What Feast would read in the dataset's folders, and the run did not, is told with an export."""
+    from featflow.export.feast.source import _foreign_files
+
+    fail, prefix = failing
+    known = {f"{prefix}{lake}/day=0/a.parquet"}
+    assert len(list(_foreign_files([f"{prefix}{lake}", f"{prefix}{lake}/*"], known, {}))) == DAYS - 1
+    fail(lake / "day=1", lambda: errno.EIO)
+    with pytest.raises(InfrastructureError, match="day=1: cannot list it"):
+        list(_foreign_files([f"{prefix}{lake}"], known, {}))
