@@ -82,7 +82,7 @@ def read_batches(
             raise
         except Exception as error:
             raise read_failure(shard.file, error) from error
-        paths = _column_paths(shard.file, reader.file.schema_arrow)
+        paths = _column_paths(shard.file, reader.schema)
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         reader.prefer_plain_text(shard.row_groups)
