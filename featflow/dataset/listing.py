@@ -30,8 +30,8 @@ WRITTEN_BY_FEATFLOW = re.compile(
     r"^(.*)/(?:runs/\d{8}T\d{6}Z-[0-9a-f]{6}/"
     r"|states/(?:(?:footers|deletes|converted/types)\.arrow|contents\.json|converted/[0-9a-f]{24}\.parquet)$)"
 )
-"""What no one else writes below an output: a run's folder (`featflow.storage.run_ids.new_run_id`), and what is kept before
-a run is finished."""
+"""What no one else writes below an output: a run's folder (`featflow.storage.run_ids.new_run_id`), and what is kept
+before a run is finished."""
 
 
 @dataclass(frozen=True, slots=True)

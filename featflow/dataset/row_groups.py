@@ -67,7 +67,7 @@ class Reader:
         # Only now: at damaged metadata of a column pyarrow ends the process, and reading finds that before.
         footer, schema = self.file.metadata.row_group(group), self.file.schema
         for field in fields:
-            for index in self._leaves.get(field) or self._leaves.get(field.rpartition(".")[0], ()):
+            for index in self._leaves.get(field, self._leaves.get(field.rpartition(".")[0], [])):
                 values = int(footer.column(index).num_values)
                 if values != footer.num_rows and schema.column(index).max_repetition_level == 0:
                     return f"its footer contradicts itself: {footer.num_rows} rows, and {values} values of '{field}'"
