@@ -37,7 +37,10 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
         size = readable_size(file, options)
         try:
             return _checked(file, read_footer_bytes(file.readable, size, options))
-        except (pa.ArrowException, OSError):  # what was changed on its way comes whole the second time
+        except Exception as error:
+            if not is_corruption(error):
+                raise
+            # What was changed on its way comes whole the second time.
             return _checked(file, read_footer_bytes(file.readable, size, options))
     except Exception as error:
         if is_gone(file, error):

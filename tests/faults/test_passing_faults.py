@@ -100,6 +100,18 @@ def test_wrong_bytes_once_are_read_again(lake, begins):
     assert lake.notes() == []
 
 
+def test_a_footer_that_comes_wrong_once_is_read_again(lake):
+    left = [True]
+    size = lake.file.stat().st_size
+    lake.faults.spoils = staticmethod(
+        lambda _, start, end: end - start > 8 and end == size and bool(left and left.pop())
+    )
+    run = lake.run()
+    assert left == []
+    assert run.arrow("quarantine").num_rows == 0
+    assert run.manifest["rows"]["read"] == ROWS
+
+
 def test_bytes_that_are_wrong_now_and_again_are_no_damage(lake, monkeypatch):
     def when_they_are_right(*arguments):
         lake.heal()
