@@ -79,3 +79,12 @@ def test_nothing_names_a_machine():
         relative = path.relative_to(ROOT)
         if path.is_file() and path.suffix in kinds and relative.parts[0] not in generated:
             assert not re.search(r"/(?:home|work)/\w+", path.read_text(encoding="utf-8")), relative
+
+
+def test_filesystems_are_listed_in_one_place():
+    """fsspec's own walks leave out what they cannot list, and its exists says no where it has no answer."""
+    calls = re.compile(r"filesystem\.(?:walk|find|glob|exists|du|expand_path)\(")
+    files = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "featflow").rglob("*.py") if calls.search(path.read_text())
+    }
+    assert files == {"featflow/storage/folders.py"}

@@ -47,6 +47,9 @@ def run_command(
     only: Annotated[
         str | None, typer.Option(metavar="NAME[,NAME]", help="Run these analyses and no others; all run as configured.")
     ] = None,
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="Read all row groups again that earlier runs could not read, not some.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the job: read the dataset, write the tables, publish the run."""
@@ -60,7 +63,7 @@ def run_command(
 
         _without_pandas()
         with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
-            finished = job.run(chosen, _reporter())
+            finished = job.run(chosen, _reporter(), recheck=recheck)
         if as_json:
             print_json(summary(finished))
         else:

@@ -126,13 +126,18 @@ def gc_command(
     output: Annotated[str, typer.Argument(help="Output URI.")],
     keep: Annotated[int, typer.Option(min=1, metavar="N", help="Keep the newest N runs and all that they rest on.")],
     delete: Annotated[bool, typer.Option("--delete", help="Remove it; without this, it is only listed.")] = False,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget-quarantine", help="Also notes of row groups that cannot be read: all are read again."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List, or remove, the runs and states at an output that none of the newest runs rests on."""
     from featflow.cli.garbage_view import shown_garbage
     from featflow.pipeline import garbage
 
-    unneeded = garbage.remove(output, keep) if delete else garbage.find(output, keep)
+    look = garbage.remove if delete else garbage.find
+    unneeded = look(output, keep, forget=forget)
     if as_json:
         print_json(unneeded.public())
     else:

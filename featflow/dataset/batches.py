@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -27,7 +27,7 @@ from featflow.dataset.parquet import is_corruption
 from featflow.dataset.row_groups import Reader, Selection, culprit, kept_batches, read_failure
 from featflow.errors import FeatflowError, first_line
 
-__all__ = ["IMAGE_BYTES", "batch_rows", "read_batches"]
+__all__ = ["IMAGE_BYTES", "batch_rows", "read_batches", "unreadable"]
 
 IMAGE_ROWS, IMAGE_BYTES = 4096, 32 * 2**20
 """Rows in one batch of images, and their encoded bytes. Rows bound a batch of thumbnails, of which a few hundred keep
@@ -82,7 +82,7 @@ def read_batches(
             raise
         except Exception as error:
             raise read_failure(shard.file, error) from error
-        paths = _column_paths(shard.file, reader.file.schema_arrow)
+        paths = _column_paths(shard.file, reader.schema)
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         reader.prefer_plain_text(shard.row_groups)
@@ -99,15 +99,23 @@ def read_batches(
                     start += raw.num_rows
                     yield _canonical_batch(raw, columns, paths, _BatchOrigin(shard.file, row_positions, options))
                 fault = "" if seen == len(part) else f"{seen} rows where the footer says {len(part)}"
-            except pa.ArrowException as error:
-                fault = first_line(error)
-            except (OSError, UnicodeDecodeError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 if not is_corruption(error):
                     raise
                 fault = first_line(error)
+            fault = fault or reader.contradiction(group, fields)
             if fault:
                 column = culprit(reader.file, group, fields, short)
                 yield Quarantined(shard.file.uri, "unreadable_row_group", fault, group, column, group_rows)
+
+
+def unreadable(shard: Shard, columns: tuple[Column, ...], options: dict[str, Any], rows: int) -> list[Quarantined]:
+    """Return the row groups of a shard that cannot be read now, from a handle of its own.
+
+    Images that lie in files of their own are not looked at. Raises as `read_batches`.
+    """
+    raw = tuple(replace(column, kind=Kind.TEXT) if column.kind is Kind.IMAGE else column for column in columns)
+    return [each for each in read_batches(shard, raw, options, rows) if isinstance(each, Quarantined)]
 
 
 def _column_paths(file: DataFile, schema: pa.Schema) -> dict[str, tuple[str, ...]]:

@@ -45,12 +45,7 @@ def canonical(array: pa.Array, column: Column, uri: str = "made of other columns
         return array
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), CATEGORY_TYPE if column.type == "string" else pa.type_for_alias(column.type))
-    if isinstance(array.type, pa.BaseExtensionType):
-        array = _uuid_texts(array) if array.type.extension_name == "arrow.uuid" else array.storage
-    if pa.types.is_string_view(array.type):
-        array = array.cast(pa.large_string())
-    if any(test(array.type) for test in NARROW_DECIMALS):
-        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
+    array = _plain(array)
     if column.type == "string":
         return _as_category(array, column.null_values)
     if pa.types.is_dictionary(array.type):
@@ -64,6 +59,19 @@ def canonical(array: pa.Array, column: Column, uri: str = "made of other columns
             f"{uri}: column '{column.name}' is set to {column.kind} and holds text that is none: {first_line(error)}; "
             "check dataset.kinds, or name such text in dataset.null_values"
         ) from None
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """Return values of extension types, views and narrow decimals as those of the type that they stand for."""
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = _uuid_texts(array) if array.type.extension_name == "arrow.uuid" else array.storage
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.large_string())
+    if any(test(array.type) for test in NARROW_DECIMALS):
+        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
+    if pa.types.is_decimal(array.type):
+        array.validate(full=True)  # digits beyond its precision are a fault of the file; 2 ns a value
+    return array
 
 
 def _as_category(array: pa.Array, null_values: tuple[str, ...]) -> pa.Array:

@@ -8,6 +8,7 @@ process where the metadata of a column is damaged or encrypted. Field numbers ar
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 from featflow.dataset.footer import DAY, HIVE_NULL, NO_TIME, Range
 from featflow.dataset.thrift import Struct
 
-__all__ = ["Chunk", "chunks_of", "clashes", "is_encrypted", "range_of"]
+__all__ = ["Chunk", "chunks_of", "clashes", "holds_values", "is_encrypted", "range_of"]
 
 ROW_GROUPS, COLUMNS, METADATA, CRYPTO = 4, 1, 3, 8
 PATH, VALUES, STATISTICS = 3, 5, 12
@@ -92,6 +93,12 @@ def _chunk(physical: str, logical: dict[str, Any], metadata: Struct) -> Chunk:
 def is_encrypted(footer: Struct, index: int) -> bool:
     """Return whether a column cannot be read without a key in any row group."""
     return any(CRYPTO in columns[index] for columns in _columns(footer) if index < len(columns))
+
+
+def holds_values(footer: Struct, groups: Sequence[int]) -> bool:
+    """Return whether a column of any of these row groups has values, nulls included."""
+    of_all = _columns(footer)
+    return any(column.get(METADATA, {}).get(VALUES) for group in groups for column in of_all[group])
 
 
 def _columns(footer: Struct) -> list[list[Struct]]:

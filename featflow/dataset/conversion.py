@@ -23,9 +23,10 @@ from featflow.dataset.csv_tables import FormatFault
 from featflow.dataset.files import DataFile, check_unchanged
 from featflow.dataset.footer import FooterFault
 from featflow.dataset.options import DatasetOptions
+from featflow.dataset.parquet import is_memory_shortage
 from featflow.dataset.raw_tables import local_copy, rows, types
 from featflow.dataset.text_types import is_text
-from featflow.errors import DamagedError
+from featflow.errors import DamagedError, first_line
 from featflow.storage.filesystems import failed
 from featflow.storage.records.states import read_state
 from featflow.storage.store import Store
@@ -35,7 +36,7 @@ __all__ = ["FOLDER", "TYPES", "as_parquet", "write_row_groups"]
 FOLDER = "states/converted"
 """Where converted files are, below the output."""
 TYPES = f"{FOLDER}/types.arrow"
-"""Types of the columns of each file, or what is wrong with it, by what decides them."""
+"""Types of the columns of files that can be read, by what decides them; what cannot is looked at again each time."""
 RULES = 2
 """Version of the rules by which files are converted; another converts all again."""
 GROUP_ROWS, GROUP_BYTES = 2**20, 2**27
@@ -43,7 +44,7 @@ GROUP_ROWS, GROUP_BYTES = 2**20, 2**27
 THREADS = 2
 """Files converted at once: Arrow parses each with several threads."""
 TEXT_FORMATS = {"csv", "json"}
-SCHEMA = pa.schema([("reading", pa.string()), ("types", pa.binary()), ("fault", pa.string())])
+SCHEMA = pa.schema([("reading", pa.string()), ("types", pa.binary())])
 
 
 def as_parquet(
@@ -93,7 +94,7 @@ class _Conversion:
                 with local_copy(file, self._options) as path:
                     self._known[reading] = types(path, file, self._options)
             except FormatFault as fault:
-                self._known[reading] = str(fault)
+                self._known[reading] = _said(fault)
             except OSError as error:
                 raise failed(file.uri, "read it", error) from error
             check_unchanged(file, self._options.storage_options)
@@ -111,7 +112,7 @@ class _Conversion:
             try:
                 self._write(file, schema, name)
             except FormatFault as fault:
-                self._known[reading] = str(fault)
+                self._known[reading] = _said(fault)
                 return FooterFault(file, str(fault))
         version = f"{file.version}+{name.removesuffix('.parquet')}"
         return replace(file, version=version, parquet=self._store.absolute(f"{FOLDER}/{name}"))
@@ -130,13 +131,10 @@ class _Conversion:
 
     def save(self, files: Sequence[DataFile]) -> None:
         """Store what is known of files for the next run, if any was read."""
-        readings = [self._reading(file) for file in files if file.size >= 0]
-        if set(readings) <= self._before:
-            return
-        known = [self._known[reading] for reading in readings]
-        encoded = [each.serialize().to_pybytes() if isinstance(each, pa.Schema) else None for each in known]
-        faults = [each if isinstance(each, str) else None for each in known]
-        self._store.write_arrow(TYPES, pa.table([readings, encoded, faults], schema=SCHEMA))
+        known = {reading: self._known[reading] for reading in (self._reading(file) for file in files if file.size >= 0)}
+        encoded = {name: each.serialize().to_pybytes() for name, each in known.items() if isinstance(each, pa.Schema)}
+        if not set(encoded) <= self._before:
+            self._store.write_arrow(TYPES, pa.table([list(encoded), list(encoded.values())], schema=SCHEMA))
 
     def _reading(self, file: DataFile) -> str:
         """Return what the types of a file's columns depend on: its content, and how it is read."""
@@ -145,11 +143,16 @@ class _Conversion:
 
 
 def _from_table(table: pa.Table) -> dict[str, pa.Schema | str]:
-    known = {}
-    for row in table.cast(SCHEMA).to_pylist():
-        schema = row["types"] and pa.ipc.read_schema(pa.py_buffer(row["types"]))
-        known[str(row["reading"])] = str(row["fault"]) if schema is None else schema
-    return known
+    rows = table.cast(SCHEMA).to_pylist()
+    return {str(row["reading"]): pa.ipc.read_schema(pa.py_buffer(row["types"])) for row in rows if row["types"]}
+
+
+def _said(fault: FormatFault) -> str:
+    """Return what is wrong with a file; raise MemoryError where it was too little memory to read it."""
+    cause = fault.__cause__ or fault.__context__
+    if isinstance(cause, Exception) and is_memory_shortage(cause):
+        raise MemoryError(first_line(cause)) from fault
+    return str(fault)
 
 
 def _digest(*parts: object) -> str:

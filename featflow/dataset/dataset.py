@@ -85,6 +85,13 @@ class Dataset:
         """Columns to analyse, and those to be derived, of which only names, kinds and roles are known."""
         return (*self.columns, *(column for each in self.derivations for column in each.outputs))
 
+    @property
+    def file_columns(self) -> tuple[Column, ...]:
+        """All columns that are read from files."""
+        of_derived = (column for each in self.derivations for column in each.inputs if column.derived is None)
+        columns = (*self.columns, *self.entity, *([self.weight] if self.weight else []), *self.images, *of_derived)
+        return tuple({column.name: column for column in columns if column.derived is None}.values())
+
     def left_out(self) -> list[dict[str, Any]]:
         """Return what is not read by reason, files and columns, as a manifest lists it."""
         columns = (

@@ -6,20 +6,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from featflow.dataset.local_files import entry
 from featflow.dataset.table_files import IMMUTABLE, TableFile
 from featflow.errors import DatasetError, InfrastructureError
-from featflow.storage.filesystems import failed, resolve
+from featflow.storage.filesystems import failed, is_local, resolve
 from featflow.storage.retries import with_retries
 
 __all__ = [
     "DataFile",
     "changed_error",
+    "check_as_listed",
     "check_unchanged",
     "gone_error",
     "is_gone",
     "readable_size",
     "version_of",
 ]
+
+
+CHANGE = ", changed "
+"""What stands in a version before the time of the last change of status, in nanoseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class DataFile:
     size: int
     """Bytes."""
     version: str
-    """ETag, or time of modification; changes when the content does."""
+    """ETag, or times of modification and, on a disk, of change of status; changes when the content does."""
     partitions: tuple[tuple[str, str], ...] = ()
     """Hive partition keys and values, from the path below the source."""
     place: str = ""
@@ -55,19 +61,37 @@ class DataFile:
 def check_unchanged(file: DataFile, options: dict[str, Any]) -> None:
     """Raise InfrastructureError if a file changed since it was listed: what was read may mix two versions.
 
-    One that became Parquet was looked at then.
+    One that became Parquet was looked at then. This may be another machine than the one that listed the file, with a
+    copy on its own disk: see `check_as_listed`.
     """
     if file.parquet or file.version == IMMUTABLE:
         return
+    size, version = _found(file, options)
+    if (size, version.partition(CHANGE)[0]) != (file.size, file.version.partition(CHANGE)[0]):
+        raise changed_error(file.uri)
+
+
+def check_as_listed(file: DataFile, options: dict[str, Any]) -> None:
+    """Raise as `check_unchanged`, also where content was replaced under the same size and time of modification.
+
+    For the machine that listed the file: times of change of status are those of its disk.
+    """
+    if CHANGE in file.version and not file.parquet and _found(file, options) != (file.size, file.version):
+        raise changed_error(file.uri)
+
+
+def _found(file: DataFile, options: dict[str, Any]) -> tuple[int, str]:
+    """Return the size and version of a file as it is now."""
     filesystem, path = resolve(file.uri, options)
     try:
-        info = with_retries(lambda: filesystem.info(path))
+        info = entry(path) if is_local(filesystem) else with_retries(lambda: filesystem.info(path))
     except FileNotFoundError:
-        raise InfrastructureError(f"{file.uri}: gone while it was read; run again") from None
+        info = {"size": None}
     except Exception as error:
         raise failed(file.uri, "look at it", error) from error
-    if (int(info["size"] or 0), version_of(info)) != (file.size, file.version):
-        raise changed_error(file.uri)
+    if info["size"] is None and file.size:
+        raise InfrastructureError(f"{file.uri}: gone while it was read; run again")
+    return int(info["size"] or 0), version_of(info)
 
 
 def is_gone(file: DataFile, error: Exception) -> bool:
@@ -89,11 +113,17 @@ def changed_error(uri: str) -> InfrastructureError:
 
 
 def version_of(info: dict[str, Any]) -> str:
-    """Return the version of a file from its filesystem's entry."""
+    """Return the version of a file from its filesystem's entry.
+
+    Examples
+    --------
+    >>> version_of({"ETag": '"d41d8"'}), version_of({"mtime": 1.5, "status_changed": 17})
+    ('d41d8', '1.5, changed 17')
+    """
     value = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(key)), "")
     # Some filesystems list seconds, and give a datetime for a single file: both must give the same text.
     text = str(value.timestamp() if isinstance(value, datetime) else value)
-    return text.strip('"')
+    return text.strip('"') + (f"{CHANGE}{info['status_changed']}" if "status_changed" in info else "")
 
 
 def readable_size(file: DataFile, options: dict[str, Any]) -> int:

@@ -19,6 +19,7 @@ from featflow.dataset.passed_over import PassedOver, Reason
 from featflow.dataset.table_folders import HOW_TO_READ, tables_above, tables_below
 from featflow.errors import DatasetError, SchemaError
 from featflow.storage.filesystems import failed, is_local, resolve, uri_of
+from featflow.storage.folders import exists, find
 from featflow.storage.retries import with_retries
 from featflow.storage.store import matcher
 
@@ -29,8 +30,8 @@ WRITTEN_BY_FEATFLOW = re.compile(
     r"^(.*)/(?:runs/\d{8}T\d{6}Z-[0-9a-f]{6}/"
     r"|states/(?:(?:footers|deletes|converted/types)\.arrow|contents\.json|converted/[0-9a-f]{24}\.parquet)$)"
 )
-"""What no one else writes below an output: a run's folder (`featflow.storage.run_ids.new_run_id`), and what is kept before
-a run is finished."""
+"""What no one else writes below an output: a run's folder (`featflow.storage.run_ids.new_run_id`), and what is kept
+before a run is finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +155,14 @@ class _Found:
 
 def _find(filesystem: Any, path: str) -> _Found:
     """Return what a source names; a path that is there is taken as it is written, only another one is a pattern."""
-    if PATTERN.search(path) and not filesystem.exists(path):
+    if PATTERN.search(path) and not exists(filesystem, path):
         root = PATTERN.split(path, maxsplit=1)[0].rpartition("/")[0]
         return _Found(root, *_find_below(filesystem, root), _is_matched(path, root))
     if filesystem.isdir(path):
         return _Found(path, *_find_below(filesystem, path))
     info = entry(path) if is_local(filesystem) else filesystem.info(path)
+    if info["type"] == "directory":  # isdir says no also where the filesystem gave no answer
+        return _Found(path, *_find_below(filesystem, path))
     if info["size"] is None and is_local(filesystem) and not Path(path).is_symlink():
         raise FileNotFoundError(path)
     return _Found(path.rpartition("/")[0], {path: info}, [])
@@ -168,7 +171,7 @@ def _find(filesystem: Any, path: str) -> _Found:
 def _find_below(filesystem: Any, root: str) -> tuple[dict[str, dict[str, Any]], list[PassedOver]]:
     if is_local(filesystem):
         return find_local(root)
-    infos = filesystem.find(root, detail=True)
+    infos = find(filesystem, root)
     return {path: info for path, info in infos.items() if info["type"] == "file" and not path.endswith("/")}, []
 
 
@@ -235,7 +238,7 @@ def _is_there(filesystem: Any, looked_up: dict[str, bool]) -> Callable[[str], bo
         """Return whether a path is there; where its last name has a *, whether a path of its folder matches it."""
         folder, _, name = path.rpartition("/")
         if "*" not in name:
-            return bool(filesystem.exists(path))
+            return exists(filesystem, path)
         try:
             return any(each.endswith(name.strip("*")) for each in filesystem.ls(folder, detail=False))
         except (FileNotFoundError, NotADirectoryError):

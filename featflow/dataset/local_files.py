@@ -5,15 +5,20 @@ fsspec's own walk does not enter linked folders, and gives the link's time of mo
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from featflow.dataset.passed_over import PassedOver, Reason
+from featflow.storage.filesystems import failed
+from featflow.storage.retries import with_retries
 
-__all__ = ["find_local"]
+__all__ = ["entry", "find_local"]
+
+NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 Found = tuple[dict[str, dict[str, Any]], list[PassedOver]]
 Visited = tuple[str, bool, Reason | None]
@@ -28,8 +33,8 @@ def find_local(root: str) -> Found:
 
     Raises
     ------
-    OSError
-        A folder cannot be listed.
+    ConfigurationError, InfrastructureError
+        A folder cannot be listed, or a file not looked at; the message names it.
 
     Examples
     --------
@@ -48,7 +53,10 @@ def find_local(root: str) -> Found:
         if reason:
             passed.append(PassedOver(path, reason))
             continue
-        files[path] = entry(path)
+        info = entry(path)
+        if info["size"] is None and not Path(path).is_symlink():  # it went while the others were listed
+            continue
+        files[path] = info
         if is_linked:
             linked.append(path)
     of_links = set(linked)
@@ -63,13 +71,29 @@ def find_local(root: str) -> Found:
 
 
 def entry(path: str) -> dict[str, Any]:
-    """Return the size and time of modification of the file at a path or behind a link; size None if there is none."""
-    try:
-        status = Path(path).stat()
-    except OSError:  # a link to nowhere, or in a circle
+    """Return type, size and times of what is at a path or behind a link; the size None if there is nothing.
+
+    Raises
+    ------
+    ConfigurationError, InfrastructureError
+        It cannot be looked at.
+    """
+    status = _status(path, Path(path).stat)
+    if status is None:
         return {"type": "file", "size": None, "mtime": None, "identity": path}
-    times = {"mtime": status.st_mtime, "created": status.st_ctime}
-    return {"type": "file", "size": status.st_size, "identity": _identity(status)} | times
+    kind = "directory" if stat.S_ISDIR(status.st_mode) else "file"
+    times = {"mtime": status.st_mtime, "status_changed": status.st_ctime_ns}
+    return {"type": kind, "size": status.st_size, "identity": _identity(status)} | times
+
+
+def _status(path: str, look: Callable[[], os.stat_result]) -> os.stat_result | None:
+    """Return the status of what is at a path, None of a link to nowhere or in a circle, and of what is gone."""
+    try:
+        return with_retries(look)
+    except OSError as error:
+        if error.errno in NOTHING_THERE:
+            return None
+        raise failed(path, "look at it", error) from error
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
@@ -88,9 +112,7 @@ def _walk(
     linked
         Identities of folders that links have led to: each is entered once, or links among n folders make n! ways.
     """
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda each: each.name)
-    for each in ordered:
+    for each in _listed(folder, is_root=len(above) == 1):
         link = is_linked or each.is_symlink()
         if _is_text(each.name):
             yield from _visit(each, above, linked, is_linked=link)
@@ -98,13 +120,26 @@ def _walk(
             yield os.fsencode(each.path).decode("utf-8", "backslashreplace"), link, Reason.NAME
 
 
+def _listed(folder: str, *, is_root: bool) -> list[os.DirEntry[str]]:
+    def entries() -> list[os.DirEntry[str]]:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda each: each.name)
+
+    try:
+        return with_retries(entries)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not is_root:  # it went while the others were listed
+            return []
+        raise failed(folder, "list it", error) from error
+
+
 def _visit(
     each: os.DirEntry[str], above: tuple[tuple[int, int], ...], linked: set[tuple[int, int]], *, is_linked: bool
 ) -> Iterator[Visited]:
-    try:
-        status = each.stat()
-    except OSError:
-        yield each.path, is_linked, None
+    status = _status(each.path, each.stat)
+    if status is None:
+        if each.is_symlink():
+            yield each.path, is_linked, None
         return
     if not stat.S_ISDIR(status.st_mode):
         yield each.path, is_linked, None if stat.S_ISREG(status.st_mode) else Reason.NOT_REGULAR

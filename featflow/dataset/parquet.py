@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
@@ -12,10 +13,11 @@ import pyarrow.parquet as pq
 
 from featflow.dataset.files import changed_error
 from featflow.storage.deadlines import StalledError, within
-from featflow.storage.retries import with_retries
+from featflow.storage.filesystems import failed
+from featflow.storage.retries import is_refused, with_retries
 from featflow.storage.store import is_local, resolve
 
-__all__ = ["MAGIC", "is_corruption", "open_parquet", "read_footer_bytes"]
+__all__ = ["MAGIC", "is_corruption", "is_memory_shortage", "open_parquet", "read_footer_bytes"]
 
 STREAM_BYTES = 2**20
 """Read-ahead of one column chunk: without a buffer a whole row group's chunks are in memory while batches are made."""
@@ -23,6 +25,11 @@ TAIL_BYTES = 2**16
 """Bytes at the end of a file that are read first: most footers are shorter."""
 END = 8
 """Bytes after the footer: its length in 4, and the magic."""
+ALLOCATION = re.compile(r"alloc of size (\d+) failed")
+NO_MEMORY = re.compile(r"bad_alloc|not enough memory|cannot allocate memory", re.IGNORECASE)
+"""How Arrow and the codecs in it say that memory is short."""
+LARGEST_ALLOCATION = 4 * 2**30
+"""Bytes: pages and dictionaries end at 2 GiB, and what is built of them grows by doubling."""
 MAGIC = {b"PAR1", b"PARE"}
 """First and last bytes of a Parquet file; the second are those of files with an encrypted footer."""
 
@@ -124,12 +131,40 @@ class _RetryingFile:
         except OSError as error:
             if type(error).__name__ == "FileExpired":  # s3fs asks for the version that it opened
                 raise changed_error(self._uri) from error
+            if error.errno is None:  # Arrow's own have none either, and say that the bytes are at fault
+                raise failed(self._uri, "read it", error) from error
             raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
 
+def is_memory_shortage(error: Exception) -> bool:
+    """Return whether there was too little memory to read; not where damage asked for more than any data needs.
+
+    Examples
+    --------
+    >>> is_memory_shortage(OSError("std::bad_alloc")), is_memory_shortage(OSError("Corrupt snappy compressed data."))
+    (True, False)
+    >>> is_memory_shortage(pa.ArrowMemoryError("malloc of size 72057594037927936 failed"))
+    False
+    """
+    size = ALLOCATION.search(str(error))
+    if size:
+        return int(size[1]) <= LARGEST_ALLOCATION
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and bool(NO_MEMORY.search(str(error))))
+
+
 def is_corruption(error: Exception) -> bool:
-    """Return whether the file's bytes are at fault: Arrow's errors have no errno, networks' and disks' have."""
+    """Return whether the file's bytes are at fault: Arrow's errors have no errno, networks' and disks' have.
+
+    Examples
+    --------
+    >>> is_corruption(OSError("Corrupt snappy compressed data.")), is_corruption(OSError(5, "Input/output error"))
+    (True, False)
+    >>> is_corruption(pa.ArrowMemoryError("malloc of size 1920001024 failed"))
+    False
+    """
+    if is_memory_shortage(error) or isinstance(error, pa.ArrowCancelled) or is_refused(error):
+        return False
     return isinstance(error, pa.ArrowException | UnicodeDecodeError) or (type(error) is OSError and error.errno is None)

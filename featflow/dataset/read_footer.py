@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, is_encrypted, range_of
+from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, holds_values, is_encrypted, range_of
 from featflow.dataset.files import DataFile, gone_error, is_gone, readable_size
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.nested_fields import is_image_struct, leaves
@@ -35,7 +35,13 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
         return FooterFault(file, "the file is empty (0 bytes)")
     try:
         size = readable_size(file, options)
-        return _checked(file, read_footer_bytes(file.readable, size, options))
+        try:
+            return _checked(file, read_footer_bytes(file.readable, size, options))
+        except Exception as error:
+            if not is_corruption(error):
+                raise
+            # What was changed on its way comes whole the second time.
+            return _checked(file, read_footer_bytes(file.readable, size, options))
     except Exception as error:
         if is_gone(file, error):
             raise gone_error(file.uri) from None
@@ -56,6 +62,8 @@ def _checked(file: DataFile, data: bytes) -> Footer:
     rows, sizes = (tuple(getattr(group, name) for group in groups) for name in ("num_rows", "total_byte_size"))
     if min(rows, default=0) < 0 or metadata.num_rows not in {0, sum(rows)}:  # some writers leave the sum at 0
         raise pa.ArrowInvalid(f"its footer contradicts itself: {metadata.num_rows} rows, and {rows} in row groups")
+    if 0 in rows and holds_values(_decoded(data), [index for index, number in enumerate(rows) if number == 0]):
+        raise pa.ArrowInvalid("its footer contradicts itself: values in a row group of 0 rows")  # which nobody reads
     schema = metadata.schema.to_arrow_schema()
     columns = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
     partitions = dict(file.partitions)

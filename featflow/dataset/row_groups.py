@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from featflow.columns.column import Column, Kind
 from featflow.dataset.files import DataFile, gone_error, is_gone
 from featflow.dataset.nested_fields import leaves
-from featflow.dataset.parquet import is_corruption, open_parquet
+from featflow.dataset.parquet import is_corruption, is_memory_shortage, open_parquet
 from featflow.dataset.table_files import kept_rows
-from featflow.errors import FeatflowError
+from featflow.errors import FeatflowError, first_line
 from featflow.storage.filesystems import failed
 
 __all__ = ["Reader", "Selection", "culprit", "kept_batches", "read_failure"]
@@ -25,6 +25,8 @@ TEXT_BYTES = 128 * 2**20
 """Bytes of texts, or of images, in one batch: 1 KiB a row in the longest batch. Arrow's arrays end at 2 GiB."""
 FEWEST_ROWS = 64
 """Rows of a batch that is short for its texts: fewer would be slow, and a footer may say nonsense."""
+NO_DICTIONARY = "DictAccumulator"
+"""In the error of an encoding whose texts cannot be read as dictionaries."""
 DICTIONARY_BYTES = 256 * 2**20
 """Bytes of texts in a row group beyond which they are not read as dictionaries: with every batch of a chunk of plain
 texts comes a dictionary of all of them up to there, and one of 2 GiB is an error."""
@@ -52,6 +54,39 @@ class Reader:
         self.file = self._stack.enter_context(open_parquet(self._uri, self._options))
         return True
 
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Columns of the file; pyarrow makes them anew each time, of 20,000 in a quarter of a second."""
+        return self.file.schema_arrow
+
+    def contradiction(self, group: int, fields: Sequence[str]) -> str:
+        """Return what a footer says against itself of columns of a row group that was read; empty if nothing.
+
+        A reader stops after the rows that the row group is said to have: of a footer that says too few it reads fewer.
+        """
+        # Only now: at damaged metadata of a column pyarrow ends the process, and reading finds that before.
+        footer, schema = self.file.metadata.row_group(group), self.file.schema
+        for field in fields:
+            for index in self._leaves.get(field, self._leaves.get(field.rpartition(".")[0], [])):
+                values = int(footer.column(index).num_values)
+                if values != footer.num_rows and schema.column(index).max_repetition_level == 0:
+                    return f"its footer contradicts itself: {footer.num_rows} rows, and {values} values of '{field}'"
+        return ""
+
+    @cached_property
+    def _leaves(self) -> dict[str, list[int]]:
+        """Places of the file's columns among its leaves, by the dotted names of all that they lie in."""
+        names, schema = self.schema.names, self.file.schema
+        if len(names) == len(schema):  # a leaf each; to ask for the path of each of 20,000 takes as long as to read 500
+            return {name: [index] for index, name in enumerate(names)}
+        places: dict[str, list[int]] = {}
+        for index in range(len(schema)):
+            name = schema.column(index).path
+            while name:
+                places.setdefault(name, []).append(index)
+                name = name.rpartition(".")[0]
+        return places
+
     def prefer_plain_text(self, groups: Sequence[int]) -> None:
         """Give up dictionaries where one of these row groups holds more text than `DICTIONARY_BYTES`."""
         if self._categories and max(map(self._text_bytes, groups), default=0) > DICTIONARY_BYTES:
@@ -72,7 +107,7 @@ class Reader:
 
     @cached_property
     def _numbers(self) -> int:
-        return sum(pa.types.is_primitive(kind) for _, _, kind in leaves(self.file.schema_arrow))
+        return sum(pa.types.is_primitive(kind) for _, _, kind in leaves(self.schema))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +147,15 @@ def _raw_batches(file: DataFile, reader: Reader, selection: Selection, rows: int
         except FeatflowError:
             raise
         except Exception as error:
+            if is_memory_shortage(error):
+                raise MemoryError(f"{file.uri}, row group {selection.group}: {first_line(error)}") from error
             if not is_corruption(error):
                 raise read_failure(file, error) from error
             shorter = most > 1 and isinstance(error, pa.ArrowCapacityError)
-            if not reader.give_up_dictionaries() and not shorter:
+            # In the middle of a row group only where dictionaries are at fault: after damage, what came before it may
+            # be as wrong, and is read again from its beginning.
+            goes_on = start == selection.start or shorter or NO_DICTIONARY in str(error)
+            if not goes_on or not (reader.give_up_dictionaries() or shorter):
                 raise
             # Some rows are far longer than those of the row group are on average: go on from there in shorter batches.
             most = max(1, most // 8) if shorter else most
@@ -150,7 +190,9 @@ def culprit(file: pq.ParquetFile, group: int, fields: list[str], batch_rows: int
             for batch in file.iter_batches(batch_rows, row_groups=[group], columns=[name]):
                 batch.validate(full=True)
                 seen += batch.num_rows
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError) as error:
+            if not is_corruption(error):
+                raise
             return name
         if seen != rows:
             return name

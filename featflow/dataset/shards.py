@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -76,7 +76,11 @@ class Shard:
 
     def without(self, row_groups: set[int]) -> Shard:
         """Return the shard less some row groups: a shard with a digest of its own."""
-        remaining = [place for place, group in enumerate(self.row_groups) if group not in row_groups]
+        return self.only(set(self.row_groups) - row_groups)
+
+    def only(self, row_groups: Collection[int | None]) -> Shard:
+        """Return the shard with no others than some row groups: a shard with a digest of its own."""
+        remaining = [place for place, group in enumerate(self.row_groups) if group in row_groups]
         return replace(
             self,
             row_groups=tuple(self.row_groups[place] for place in remaining),

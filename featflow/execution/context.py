@@ -18,7 +18,6 @@ from featflow.columns.codebook import Codebook, Coding
 from featflow.columns.column import Kind, Role
 from featflow.columns.jackknife_groups import JackknifeGroups
 from featflow.dataset.dataset import Dataset, Quarantined, Shard
-from featflow.errors import InfrastructureError
 from featflow.execution import passes, progress, state_store
 from featflow.execution.column_blocks import block_pairs, column_blocks
 from featflow.execution.engines.base import Resources
@@ -90,6 +89,7 @@ class Context:
     _declared: dict[type, tuple[Request, tuple[AnySummarizer, ...]]] = field(default_factory=dict)
     _merged_names: dict[AnySummarizer, str] = field(default_factory=dict)
     _results: dict[Callable[..., Any], list[Any]] = field(default_factory=dict)
+    _first: tuple[AnySummarizer, ...] = ()  # specs of the first pass, which says what can be read
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -125,12 +125,13 @@ class Context:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, stage: str, specs: Sequence[AnySummarizer]) -> tuple[Shard, ...]:
-        """Compute missing states of specs and merge them; return the shards that could be read."""
+        """Compute missing states of specs and merge them; return the shards that could be read; raises as `states`."""
         file_specs = [spec for spec in specs if not spec.of_stored]
         stored_specs = [spec for spec in specs if spec.of_stored]
         shards = self.dataset.shards
         if file_specs:
-            result = passes.summarize_shards(self.workspace, shards, file_specs, f"reading: {stage}")
+            result = passes.summarize_shards(self.workspace, shards, file_specs, f"reading: {stage}", self._first)
+            self._first = self._first or tuple(file_specs)
             self.passes.append(Pass(stage, len(result.shards), result.computed))
             self.quarantined += result.quarantined
             shards = result.shards
@@ -149,7 +150,7 @@ class Context:
         Raises
         ------
         InfrastructureError
-            A file that was readable became unreadable during the run.
+            A row group cannot be read that an earlier pass has read.
         """
         specs = [spec for request in requests for spec in self.specs(request)]
         missing = [spec for spec in specs if shards is not None or spec not in self._merged_names]
@@ -157,10 +158,8 @@ class Context:
         if missing:
             chosen = self.dataset.shards if shards is None else shards
             stage = stage or missing[0].name
-            result = passes.summarize_shards(self.workspace, chosen, missing, f"reading: {stage}")
+            result = passes.summarize_shards(self.workspace, chosen, missing, f"reading: {stage}", self._first)
             self.passes.append(Pass(stage, len(result.shards), result.computed))
-            if result.quarantined:
-                raise InfrastructureError(f"{result.quarantined[0].uri}: became unreadable during the run; run again")
             merged = dict(zip(missing, passes.merge(self.workspace, chosen, missing, "merging"), strict=True))
             names |= merged
             if shards is None:

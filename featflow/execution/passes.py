@@ -13,10 +13,13 @@ from typing import Any
 
 from featflow.columns.column import Column
 from featflow.dataset.dataset import Quarantined, Shard
-from featflow.execution import merge_tree, progress, state_store
+from featflow.dataset.files import check_as_listed
+from featflow.errors import InfrastructureError
+from featflow.execution import merge_tree, progress, quarantine, state_store
 from featflow.execution.derived_columns import stored_layers
 from featflow.execution.engines.base import Engine, Resources
 from featflow.execution.progress import Reporter
+from featflow.execution.quarantine import Note
 from featflow.execution.shard_tasks import Item, ShardWork, summarize, summarize_again
 from featflow.execution.state_store import AnySummarizer
 from featflow.storage.store import Store
@@ -60,6 +63,8 @@ class Workspace:
     """Share of a GPU that an actor reserves that encodes images; None takes a whole one where there is any."""
     used: state_store.StateReferences = field(default_factory=state_store.StateReferences)
     """States that the run has used so far, for its manifest."""
+    looked_at: set[str] = field(default_factory=set)
+    """Notes of row groups that this run has looked at again, or written."""
 
     @cached_property
     def present(self) -> state_store.StateIndex:
@@ -83,16 +88,28 @@ class Computed:
 
 
 def summarize_shards(
-    workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str
+    workspace: Workspace,
+    shards: Sequence[Shard],
+    specs: Sequence[AnySummarizer],
+    stage: str,
+    first: Sequence[AnySummarizer] = (),
 ) -> Computed:
     """Compute the missing states of all spans of shards, after the stored columns that they read.
 
     A shard with unreadable row groups gets no state: it is replaced by a shard without them, and the pass goes on.
 
+    Parameters
+    ----------
+    first
+        Specs of the pass that has read all of these shards before, if one has: then none may be unreadable.
+
     Raises
     ------
     ConfigurationError
         A state does not fit ``budget.memory``; nothing was read.
+    InfrastructureError
+        A row group that the first pass read cannot be read any more. The first pass of the next run looks at it again,
+        and goes on without it if it must.
     """
     before = stored_before(specs, shards)
     groups: list[Sequence[AnySummarizer]] = [*before, specs]
@@ -100,15 +117,20 @@ def summarize_shards(
     for group in groups:
         state_store.check_sizes(group, workspace.state_bytes)
     remaining, quarantined, computed = list(shards), list[Quarantined](), set[str]()
+    if not first:
+        remaining, quarantined = _readable_again(workspace, remaining, groups)
     # A shard that loses an unreadable row group is another shard without states: repeat until all could be read.
-    while True:
-        remaining, unreadable = _readable_in_all(workspace.store, remaining, groups)
+    while lost := _make_all(workspace, remaining, list(zip(groups, [*stages, stage], strict=True)), computed):
+        specs_of_notes, entries_by_shard = lost
+        for digest, entries in entries_by_shard.items():
+            workspace.looked_at.add(quarantine.write(workspace.store, digest, first or specs_of_notes, entries))
+        if first:
+            entry = next(iter(entries_by_shard.values()))[0]
+            raise InfrastructureError(
+                f"{entry.uri}: row group {entry.row_group} became unreadable during the run ({entry.detail}); run again"
+            )
+        remaining, unreadable = quarantine.readable(*_noted(workspace.store, remaining, groups))
         quarantined += unreadable
-        complete = (
-            _make_states(workspace, remaining, *each, computed) for each in zip(groups, [*stages, stage], strict=True)
-        )
-        if all(complete):
-            break
     for group in groups:
         workspace.used.add(group, remaining)
     return Computed(tuple(remaining), tuple(quarantined), frozenset(computed))
@@ -123,30 +145,60 @@ def stored_before(specs: Sequence[AnySummarizer], shards: Sequence[Shard]) -> li
 
 def readable(store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]) -> list[Shard]:
     """Return the shards less row groups known to be unreadable in columns that the specs or their transforms read."""
-    return _readable_in_all(store, list(shards), [*stored_before(specs, shards), tuple(specs)])[0]
+    return quarantine.readable(*_noted(store, shards, [*stored_before(specs, shards), tuple(specs)]))[0]
 
 
-def _readable_in_all(
-    store: Store, shards: list[Shard], groups: Sequence[Sequence[AnySummarizer]]
-) -> tuple[list[Shard], list[Quarantined]]:
-    quarantined: list[Quarantined] = []
+def _noted(
+    store: Store, shards: Sequence[Shard], groups: Sequence[Sequence[AnySummarizer]]
+) -> tuple[list[Shard], list[Note]]:
+    remaining, notes = list(shards), list[Note]()
     for specs in groups[::-1]:
-        shards, unreadable = state_store.readable(store, shards, specs)
-        quarantined += unreadable
-    return shards, quarantined
+        remaining, found = quarantine.noted(store, remaining, specs)
+        notes += found
+    return remaining, notes
+
+
+def _readable_again(
+    workspace: Workspace, shards: Sequence[Shard], groups: Sequence[Sequence[AnySummarizer]]
+) -> tuple[list[Shard], list[Quarantined]]:
+    """Return readable shards, and noted row groups, after a look at those that earlier runs noted."""
+    remaining, notes = _noted(workspace.store, shards, groups)
+    earlier = [note for note in notes if note.path not in workspace.looked_at]
+    workspace.looked_at.update(note.path for note in earlier)
+    work = quarantine.Look(workspace.source_options)
+    if quarantine.look_again(workspace.store, workspace.engine, workspace.progress, earlier, work):
+        remaining, notes = _noted(workspace.store, shards, groups)
+    return quarantine.readable(remaining, notes)
+
+
+Lost = tuple[Sequence[AnySummarizer], dict[str, list[Quarantined]]]
+"""Specs, and the row groups that cannot be read in their columns, by shard."""
+
+
+def _make_all(
+    workspace: Workspace,
+    shards: Sequence[Shard],
+    groups: Sequence[tuple[Sequence[AnySummarizer], str]],
+    computed: set[str],
+) -> Lost | None:
+    """Compute the missing states of groups of specs, one after the other; stop where row groups cannot be read."""
+    for specs, stage in groups:
+        if lost := _make_states(workspace, shards, specs, stage, computed):
+            return specs, lost
+    return None
 
 
 def _make_states(
     workspace: Workspace, shards: Sequence[Shard], specs: Sequence[AnySummarizer], stage: str, computed: set[str]
-) -> bool:
-    """Compute missing states; return whether all shards could be read.
+) -> dict[str, list[Quarantined]]:
+    """Compute missing states; return the row groups that cannot be read, by shard.
 
     Parameters
     ----------
     computed
         Digests of the shards that were read; those read here are added.
     """
-    store, present, all_readable = workspace.store, workspace.present.names(specs), True
+    store, present, lost = workspace.store, workspace.present.names(specs), dict[str, list[Quarantined]]()
     shard_bytes = max(workspace.shard_bytes, FREE_BYTES)
     items = [
         Item(span, name, group)
@@ -154,7 +206,7 @@ def _make_states(
         for group in _task_groups(specs, missing, workspace.state_bytes)
     ]
     if not items:
-        return True
+        return {}
     memory = max(state_store.task_bytes([specs[i] for i in item.specs]) for item in items)
     work = ShardWork(store, tuple(specs), workspace.source_options)
     with progress.stage(workspace.progress, stage, len(items)):
@@ -167,12 +219,14 @@ def _make_states(
             rows, nbytes = sum(shard.rows for shard in item.shards), sum(shard.nbytes for shard in item.shards)
             workspace.progress.advance(rows, len(item.shards), nbytes)
             computed |= {shard.digest for shard in item.shards}
-            all_readable &= not unreadable
+            for shard in item.shards:
+                check_as_listed(shard.file, workspace.source_options)
             for digest, entries in unreadable.items():
-                state_store.quarantine(store, digest, specs, entries)
+                known = lost.setdefault(digest, [])
+                known += [entry for entry in entries if entry.row_group not in {each.row_group for each in known}]
             for i in item.specs if not unreadable else ():
                 present[i].add(item.name)
-    return all_readable
+    return lost
 
 
 def _task_groups(specs: Sequence[AnySummarizer], indices: list[int], limit: int) -> Iterator[tuple[int, ...]]:

@@ -1,37 +1,33 @@
 """The states of an output: their paths, which are missing, and how much memory computing them needs.
 
 The path of a state names its content:
-``states/<summary>/<spec digest>/<shard digest or merged-...>.arrow``. Beside them
-are notes of row groups that cannot be read.
+``states/<summary>/<spec digest>/<shard digest or merged-...>.arrow``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from featflow.columns.column import Column
 from featflow.dataset.batches import batch_rows
-from featflow.dataset.dataset import Quarantined, Shard
-from featflow.errors import ConfigurationError, DamagedError
+from featflow.dataset.dataset import Shard
+from featflow.errors import ConfigurationError
 from featflow.execution.merge_tree import levels, subtree_level, subtrees
-from featflow.storage.records.quarantine import read_unreadable
 from featflow.storage.records.states import read_state
 from featflow.storage.store import Store
 from featflow.summaries import Summarizer, digest
 
 __all__ = [
     "COLUMNS_AT_ONCE",
-    "QUARANTINE",
     "AnySummarizer",
     "StateIndex",
     "StateReferences",
+    "batch_bytes",
     "check_sizes",
     "codebook_path",
     "folder",
@@ -40,8 +36,6 @@ __all__ = [
     "load_all",
     "missing",
     "path",
-    "quarantine",
-    "readable",
     "task_bytes",
 ]
 
@@ -56,8 +50,6 @@ REQUESTS_AT_ONCE = 8
 """Folders listed, or small states read, at once: each is a request whose time is a wait for storage."""
 SMALL_BYTES = 64 * 2**20
 """Bytes of states that may be held together whatever the budget: it is at least as large."""
-
-QUARANTINE = "states/quarantine"
 
 AnySummarizer = Summarizer[Any]
 
@@ -130,11 +122,16 @@ def load_all(store: Store, summarizer: AnySummarizer, names: Sequence[str]) -> I
         yield from pool.map(load_one, names)
 
 
+def batch_bytes(columns: Collection[Column]) -> int:
+    """Return the bytes that a task needs for a batch of columns."""
+    return BATCH_COPIES * 8 * batch_rows(columns) * len(columns)
+
+
 def task_bytes(specs: Sequence[AnySummarizer]) -> int:
     """Return the bytes that a task needs to compute these specs from a shard: states, and a batch of their columns."""
     columns = {column for spec in specs for column in spec.columns}
-    batch = BATCH_COPIES * 8 * batch_rows(columns) * len(columns)
-    return WORKING_COPIES * sum(spec.nbytes() for spec in specs) + batch + sum(spec.worker.nbytes for spec in specs)
+    states = WORKING_COPIES * sum(spec.nbytes() for spec in specs)
+    return states + batch_bytes(columns) + sum(spec.worker.nbytes for spec in specs)
 
 
 def missing(
@@ -173,44 +170,6 @@ def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
                 f"{spec.nbytes() / 2**20:,.0f} MiB and a task may hold {limit / 2**20:,.0f} MiB; "
                 f"raise budget.memory {times} times or {spec.remedy}"
             )
-
-
-def quarantine(store: Store, shard: str, specs: Sequence[AnySummarizer], unreadable: Sequence[Quarantined]) -> None:
-    """Store the row groups of a shard that cannot be read in the columns of these specs."""
-    entries = json.dumps([asdict(entry) for entry in unreadable])
-    store.write(f"{_quarantine_folder(specs)}/{shard}.json", entries.encode())
-
-
-def readable(
-    store: Store, shards: Sequence[Shard], specs: Sequence[AnySummarizer]
-) -> tuple[list[Shard], list[Quarantined]]:
-    """Return the shards less row groups known to be unreadable in the columns of these specs; and those row groups.
-
-    A row group is lost whole, also where it is read in parts and some of them are readable.
-    """
-    folder_name = _quarantine_folder(specs)
-    known = set(store.names(folder_name))
-    remaining: list[Shard] = []
-    unreadable: dict[tuple[str, int | None], Quarantined] = {}
-    for shard in shards:
-        while (name := f"{shard.digest}.json") in known:
-            try:
-                entries = [Quarantined(**entry) for entry in read_unreadable(store, f"{folder_name}/{name}")]
-            except DamagedError:  # what it named is read again, and noted again
-                break
-            for entry in entries:
-                unreadable.setdefault((entry.uri, entry.row_group), entry)
-            shard = shard.without({entry.row_group for entry in entries if entry.row_group is not None})  # noqa: PLW2901
-        if shard.row_groups:
-            remaining.append(shard)
-    whole = [shard for shard in remaining if not shard.part or (shard.file.uri, *shard.row_groups) not in unreadable]
-    return whole, list(unreadable.values())
-
-
-def _quarantine_folder(specs: Sequence[AnySummarizer]) -> str:
-    """Return the folder of notes on row groups unreadable in some columns; their other columns may be readable."""
-    columns = sorted({repr(column) for spec in specs for column in spec.columns})
-    return f"{QUARANTINE}/{hashlib.sha256(repr(columns).encode()).hexdigest()[:24]}"
 
 
 def frozen_path(digest: str) -> str:

@@ -22,7 +22,8 @@ from featflow.dataset.conversion import TYPES as CONVERTED_TYPES
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.dataset.known_deletes import PATH as DELETES
 from featflow.errors import DamagedError, DatasetError
-from featflow.execution.state_store import QUARANTINE, codebook_path, frozen_path
+from featflow.execution import quarantine
+from featflow.execution.state_store import codebook_path, frozen_path
 from featflow.pipeline.owned import RUN_PARTS, is_own, is_own_folder, is_partial
 from featflow.storage import lock
 from featflow.storage.many_files import remove_all
@@ -69,13 +70,15 @@ class Garbage:
         }
 
 
-def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garbage:
+def find(output: str, keep: int, options: dict[str, Any] | None = None, *, forget: bool = False) -> Garbage:
     """Return what could be removed; removes nothing.
 
     Parameters
     ----------
     keep
         Newest finished runs that stay.
+    forget
+        Whether notes of what cannot be read go, too: the next run reads all of it again.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garba
     """
     store = _opened(output, options)
     holder = lock.holder(store)
-    found = _found(store, keep)
+    found = _found(store, keep, forget=forget)
     if holder is None:
         return found
     note = f"a run is under way ({holder}): runs that are not finished, and states, are not looked at"
@@ -95,7 +98,7 @@ def find(output: str, keep: int, options: dict[str, Any] | None = None) -> Garba
     return replace(found, files=files, notes=(*found.notes, note))
 
 
-def remove(output: str, keep: int, options: dict[str, Any] | None = None) -> Garbage:
+def remove(output: str, keep: int, options: dict[str, Any] | None = None, *, forget: bool = False) -> Garbage:
     """Remove what `find` finds, and return it.
 
     Raises
@@ -109,7 +112,7 @@ def remove(output: str, keep: int, options: dict[str, Any] | None = None) -> Gar
     """
     store = _opened(output, options)
     with lock.hold(store, kind=lock.REMOVAL) as held:
-        found = _found(store, keep)
+        found = _found(store, keep, forget=forget)
         # A run that has no mark any more is none for readers; its tables go after that, and states last.
         marks = [path for path in found.files if path.endswith("/_SUCCESS")]
         others = [path for path in found.files if not path.endswith("/_SUCCESS")]
@@ -141,7 +144,7 @@ def _opened(output: str, options: dict[str, Any] | None) -> Store:
     return store
 
 
-def _found(store: Store, keep: int) -> Garbage:
+def _found(store: Store, keep: int, *, forget: bool) -> Garbage:
     runs, broken = survey(store)  # oldest first
     finished = {run.run_id: run for run in runs}
     kept, notes = set(list(finished)[-keep:]), list[str]()
@@ -175,6 +178,8 @@ def _found(store: Store, keep: int) -> Garbage:
         wanted = _is_wanted(store, runs, notes)
         files |= {path: nbytes for path, nbytes in states.items() if is_own(path) and not wanted(path)}
     files |= {path: nbytes for path, nbytes in states.items() if is_own(path) and is_partial(path)}
+    if forget:
+        files |= quarantine.notes(store)
     halves, young = _halves(store, [path for path in files if is_partial(path)])
     files = {path: nbytes for path, nbytes in (files | halves).items() if path not in young}
     others = [path for path in (*sizes, *states) if not is_own(path)]
@@ -224,7 +229,7 @@ def _is_wanted(store: Store, runs: list[Run], notes: list[str]) -> Callable[[str
 
     def wanted(path: str) -> bool:
         folder, _, name = path.rpartition("/")
-        if path.startswith(f"{QUARANTINE}/") and not is_partial(path):
+        if path.startswith(f"{quarantine.FOLDER}/") and not is_partial(path):
             try:
                 return any(entry["uri"] in inputs for entry in read_unreadable(store, path))
             except FileNotFoundError:  # gone since it was listed

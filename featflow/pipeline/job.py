@@ -18,6 +18,7 @@ from featflow.config import Config
 from featflow.dataset.dataset import Dataset, open_dataset
 from featflow.dataset.footers import Footers
 from featflow.errors import FeatflowError, first_line
+from featflow.execution import quarantine
 from featflow.execution.engines.base import Engine
 from featflow.execution.options import EngineOptions
 from featflow.execution.progress import Reporter, SilentProgress, Stopwatch
@@ -42,8 +43,13 @@ TORCH_SECONDS = 10.0
 """Estimated seconds from which torch is loaded for what it sorts and counts faster: about a tenth of them."""
 
 
-def run(config: Config, progress: Reporter | None = None) -> Run:
+def run(config: Config, progress: Reporter | None = None, *, recheck: bool = False) -> Run:
     """Run the job and return the finished run.
+
+    Parameters
+    ----------
+    recheck
+        Whether all row groups are read again that earlier runs could not read; else some of them are.
 
     Raises
     ------
@@ -68,6 +74,8 @@ def run(config: Config, progress: Reporter | None = None) -> Run:
         if config.latest:
             latest.check_movable(store)
         seen = latest.look(store)
+        if recheck:
+            quarantine.forget(store)
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         config.analyses.check(dataset, config.dataset.entity)

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.dataset.passed_over import told
 from featflow.errors import DatasetError
+from featflow.execution import quarantine
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.software import software
 from featflow.storage.records.tables import digest_of_parts
 from featflow.storage.run import Run
 from featflow.storage.run_before import WARNING
 from featflow.storage.run_writer import RunWriter
+from featflow.storage.store import Store
 
 __all__ = ["publish_again", "unchanged_run"]
 
@@ -35,7 +38,7 @@ def unchanged_run(config: Config, dataset: Dataset, writer: RunWriter) -> Run | 
     """Return the last run at an output if another would publish what it did, None if anything may differ.
 
     A codebook that is made anew (``--rebin``) and a model without ``sha256``, whose files may change where they lie,
-    are measured every time.
+    are measured every time. Row groups that the run could not read are looked at again.
     """
     if not config.codebook.frozen or any(image.model and not image.sha256 for image in config.dataset.images):
         return None
@@ -49,7 +52,8 @@ def unchanged_run(config: Config, dataset: Dataset, writer: RunWriter) -> Run | 
         and _columns(manifest.get("sources", ())) == _columns(dataset.tables)
         and [_as_listed(entry) for entry in manifest["inputs"]] == [_as_listed(entry) for entry in dataset.listed()]
     )
-    return latest if same and _files_are_there(latest) and _same_unreadable(latest, dataset) else None
+    same = same and _files_are_there(latest) and _same_unreadable(latest, dataset)
+    return latest if same and not _may_be_read(latest, config, dataset, writer.store) else None
 
 
 def publish_again(
@@ -124,6 +128,23 @@ def _same_unreadable(run: Run, dataset: Dataset) -> bool:
         return False
     known = {(row["uri"], row["detail"]) for row in rows if row["row_group"] is None}
     return known == {(entry.uri, entry.detail) for entry in dataset.quarantined}
+
+
+def _may_be_read(run: Run, config: Config, dataset: Dataset, store: Store) -> bool:
+    """Whether a row group that the run could not read is readable now, or is to be read again as notes are gone."""
+    rows = run.arrow("quarantine", ["uri", "row_group"]).to_pylist()
+    lost = {(row["uri"], row["row_group"]) for row in rows if row["row_group"] is not None}
+    if not lost:
+        return False
+    pairs = ((shard, group) for shard in dataset.shards for group in shard.row_groups)
+    # One that is read in parts is lost whole, and is looked at as a whole.
+    whole = {
+        (shard.file.uri, group): replace(shard.only({group}), part=None)
+        for shard, group in pairs
+        if (shard.file.uri, group) in lost
+    }
+    options = config.dataset.storage_options
+    return not quarantine.notes(store) or quarantine.any_readable([*whole.values()], dataset.file_columns, options)
 
 
 def _files_are_there(run: Run) -> bool:

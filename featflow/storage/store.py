@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
 from featflow.storage.filesystems import failed, is_local, reason, resolve
+from featflow.storage.folders import find
 from featflow.storage.retries import with_retries
 
 __all__ = ["Entry", "Store", "check_regular", "is_local", "matcher", "reason", "resolve"]
@@ -159,7 +160,7 @@ class Store:
         filesystem, location = self._locate(folder)
         _, root = resolve(self.root, self.options)
         try:
-            infos = self._try(folder, "list", lambda: filesystem.find(location, detail=True))
+            infos = self._try(folder, "list", lambda: find(filesystem, location))
         except FileNotFoundError:
             return {}
         entries = ((name.removeprefix(root.rstrip("/") + "/"), info) for name, info in infos.items())

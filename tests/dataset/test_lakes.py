@@ -185,8 +185,8 @@ class TestFiles:
     def test_tables_are_looked_for_once_a_folder(self, tmp_path, monkeypatch):
         from fsspec.implementations.local import LocalFileSystem
 
-        asked, exists = [], LocalFileSystem.exists
-        monkeypatch.setattr(LocalFileSystem, "exists", lambda self, path, **_: asked.append(path) or exists(self, path))
+        asked, info = [], LocalFileSystem.info
+        monkeypatch.setattr(LocalFileSystem, "info", lambda self, path, **_: asked.append(path) or info(self, path))
         for number in range(20):
             write(tmp_path / "data" / f"{number}.parquet")
         assert opened([str(tmp_path / "data" / f"{number}.parquet") for number in range(20)]).rows == 40

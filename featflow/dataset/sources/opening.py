@@ -18,6 +18,7 @@ from featflow.dataset.sources.in_table import FootersInTable
 from featflow.dataset.sources.table import Table, TableEntry
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.storage.filesystems import failed, is_local, resolve, uri_of
+from featflow.storage.folders import exists
 from featflow.storage.retries import with_retries
 
 __all__ = ["FORMATS", "is_table", "named_sources", "open_tables", "read_footers", "table_files"]
@@ -71,7 +72,7 @@ def _is_delta(source: str, options: DatasetOptions) -> bool:
         return False
     filesystem, path = resolve(source, options.storage_options)
     try:
-        return bool(with_retries(lambda: filesystem.exists(f"{path.rstrip('/')}/_delta_log")))
+        return bool(with_retries(lambda: exists(filesystem, f"{path.rstrip('/')}/_delta_log")))
     except Exception as error:
         raise failed(source, "look at it", error) from error
 

@@ -44,6 +44,9 @@ class Load:
         self.most_in_flight = max(self.most_in_flight, items)
 
 
+LESS_MEMORY = "lower budget.memory or dataset.shard_bytes, or give it more memory"
+
+
 def peak_bytes() -> int:
     """Return the most memory that this process has held so far."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -20,7 +20,7 @@ import ray
 from threadpoolctl import threadpool_limits
 
 from featflow.errors import FeatflowError, InfrastructureError, first_line
-from featflow.execution.engines.base import Load, Resources, peak_bytes
+from featflow.execution.engines.base import LESS_MEMORY, Load, Resources, peak_bytes
 from featflow.execution.engines.ray_start import start
 from featflow.storage import retries
 
@@ -264,8 +264,7 @@ def _next_item(error: InfrastructureError, item: Any, failures: int, resources: 
     if isinstance(cause, ray.exceptions.OutOfMemoryError | MemoryError):
         if failures >= MEMORY_RETRIES:
             raise InfrastructureError(
-                "a task was killed for memory, and again with a lighter batch; lower budget.memory or "
-                f"dataset.shard_bytes, or give the nodes more memory: {first_line(cause)}"
+                f"a task was killed for memory, and again with a lighter batch; {LESS_MEMORY}: {first_line(cause)}"
             ) from cause
         item = resources.lighter(item) if resources.lighter else item
     elif not isinstance(cause, ray.exceptions.RayError) or failures >= TASK_RETRIES:

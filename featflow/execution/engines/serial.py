@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from featflow.execution.engines.base import Load, Resources
+from featflow.errors import InfrastructureError, first_line
+from featflow.execution.engines.base import LESS_MEMORY, Load, Resources
+from featflow.storage import retries
 
 __all__ = ["SerialEngine"]
 
@@ -33,22 +35,38 @@ class SerialEngine:
         function: Callable[[Shared, Item], Result],
         shared: Shared,
         items: Iterable[Item],
-        resources: Resources,  # noqa: ARG002  one item at a time needs no admission
+        resources: Resources,
     ) -> Iterator[Result]:
         """Yield the results in order."""
         for item in items:
-            yield function(shared, item)
+            yield _tried(lambda each: function(shared, each), item, resources)
 
     def map_actors(
         self,
         function: Callable[[Shared, Item, int], Result],
         shared: Shared,
         items: Iterable[Item],
-        resources: Resources,  # noqa: ARG002  as above
+        resources: Resources,
     ) -> Iterator[Result]:
         """Yield the results in order: this process stays."""
         for item in items:
-            yield function(shared, item, 0)
+            yield _tried(lambda each: function(shared, each, 0), item, resources)
 
     def close(self) -> None:
         """Hold nothing, give nothing back."""
+
+
+def _tried(function: Callable[[Item], Result], item: Item, resources: Resources) -> Result:
+    """Return the function's value, of a lighter item where memory was short."""
+    try:
+        return function(item)
+    except MemoryError as error:
+        if resources.lighter is None:
+            raise InfrastructureError(f"a task ran out of memory; {LESS_MEMORY}: {first_line(error)}") from error
+    retries.count("tasks")
+    try:
+        return function(resources.lighter(item))
+    except MemoryError as error:
+        raise InfrastructureError(
+            f"a task ran out of memory, and again with a lighter batch; {LESS_MEMORY}: {first_line(error)}"
+        ) from error

@@ -21,8 +21,10 @@ from featflow.dataset.schema_inference import infer_columns
 from featflow.dataset.sources.opening import is_table
 from featflow.errors import ConfigurationError, DatasetError
 from featflow.export.feast.types import DTYPES, TIME, feature_type, key_dtype
+from featflow.storage.filesystems import uri_of
+from featflow.storage.folders import find
 from featflow.storage.run import Run
-from featflow.storage.store import is_local, resolve
+from featflow.storage.store import resolve
 from featflow.transforms.derive import inline_columns
 from featflow.transforms.frozen import load_frozen
 
@@ -160,8 +162,12 @@ def _foreign_files(sources: list[str], dataset_files: set[str], options: dict[st
     """Yield the files that Feast would read in the sources' folders, and that are not of the dataset."""
     for source in sources:
         filesystem, path = resolve(source, options)
-        for name in filesystem.find(path):
-            uri = name if is_local(filesystem) else filesystem.unstrip_protocol(name)
+        try:
+            names = list(find(filesystem, path))
+        except FileNotFoundError:  # a pattern
+            continue
+        for name in names:
+            uri = uri_of(filesystem, name)
             hidden = any(part.startswith(("_", ".")) for part in name.removeprefix(path).split("/"))
             if uri not in dataset_files and not hidden:
                 yield uri
