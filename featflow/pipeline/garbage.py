@@ -20,6 +20,8 @@ from featflow.dataset.conversion import FOLDER as CONVERTED
 from featflow.dataset.conversion import TYPES as CONVERTED_TYPES
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.dataset.known_deletes import PATH as DELETES
+from featflow.dataset.named_images import PATH as IMAGES
+from featflow.dataset.not_given import FOLDER as NOT_GIVEN
 from featflow.errors import DatasetError
 from featflow.execution.state_store import QUARANTINE, codebook_path, frozen_path
 from featflow.storage import lock
@@ -166,7 +168,7 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
         for folder in used["folders"]
     }
     states |= {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]}
-    states |= {FOOTERS, CONTENTS, DELETES}
+    states |= {FOOTERS, CONTENTS, DELETES, IMAGES}
     states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
     shards = [shard for run in runs for shard in run.manifest["inputs"]]
     states |= {f"{CONVERTED}/{shard['parquet'].rpartition('/')[2]}" for shard in shards if "parquet" in shard}
@@ -174,7 +176,7 @@ def _is_wanted(store: Store, runs: list[Run]) -> Callable[[str], bool]:
     inputs = {shard["uri"] for shard in shards}
 
     def wanted(path: str) -> bool:
-        if path.startswith(f"{QUARANTINE}/") and path.endswith(".json"):
+        if path.startswith((f"{QUARANTINE}/", f"{NOT_GIVEN}/")) and path.endswith(".json"):
             with suppress(FileNotFoundError):  # gone since it was listed
                 return any(entry["uri"] in inputs for entry in json.loads(store.read(path)))
         return path in states
