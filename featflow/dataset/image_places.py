@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from featflow.dataset.files import DataFile
 from featflow.dataset.formats import FRAME
 from featflow.dataset.image_options import ImageOptions
+from featflow.errors import printable
 
 __all__ = [
     "ANYWHERE",
@@ -119,14 +120,12 @@ class ImagePlaces:
         if self._anywhere:
             return location
         self._check(path, LOCAL, os.path.normpath(location), os.path.normpath(location))
-        if ".." in location.split("/"):
-            real = os.path.realpath(location)
-        else:
-            folder, _, name = location.rpartition("/")
-            if folder not in self._real_folders:
-                self._real_folders[folder] = os.path.realpath(folder or "/")
-            real = f"{self._real_folders[folder].rstrip('/')}/{name}"
-            real = os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114
+        folder, _, name = location.rpartition("/")
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder or "/")
+        real = f"{self._real_folders[folder].rstrip('/')}/{name}"
+        if name in {".", ".."} or os.path.islink(real):  # noqa: PTH114
+            real = os.path.realpath(real)
         self._check(path, LOCAL, real, "")
         return real
 
@@ -191,7 +190,7 @@ def folder_uri(folder: str) -> str:
 
 def shown(path: str) -> str:
     """Return a path for a message."""
-    return path if len(path) <= LONGEST_SHOWN else f"{path[:LONGEST_SHOWN]}..."
+    return printable(path if len(path) <= LONGEST_SHOWN else f"{path[:LONGEST_SHOWN]}...")
 
 
 def encoded_text(text: str) -> str:
@@ -217,11 +216,16 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 def _normal(location: str) -> str:
-    """Return a location on a store without '.' and '..', which clients and servers do not take for names alike."""
+    """Return a location on a store without '.' and '..', which clients and servers do not take for names alike.
+
+    One that leads out of its bucket is nowhere: the empty text.
+    """
     names: list[str] = []
     for name in location.split("/"):
         if name == "..":
-            names = names[:-1]
+            if len(names) < 2:
+                return ""
+            names.pop()
         elif name != ".":
             names.append(name)
     return "/".join(names)

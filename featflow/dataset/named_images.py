@@ -93,13 +93,15 @@ class NamedImages:
             uris = {shard: _uris(shard, wholes[_whole(shard)], paths[_whole(shard)]) for shard in naming}
             # Tables of pictures are named by the versions that their listing gave.
             listed = [shard for shard in naming if ANYWHERE not in shard.file.images_below]
-            of_rows = (uri for shard in listed for each in uris[shard].values() for uri in each)
-            versions = image_versions(filter(None, of_rows), options)
+            versions = dict[str, str]()
+            for own, of_own in _by_options(listed, options):
+                of_rows = (uri for shard in of_own for each in uris[shard].values() for uri in each)
+                versions |= image_versions(filter(None, of_rows), own)
             digests = {shard: _digest(shard, by_path[shard.file], uris[shard], versions) for shard in listed}
             versioned = [replace(shard, images=digests.get(shard, "")) for shard in naming]
             if self._store:
                 store, names = self._store, set(self._store.names(FOLDER))
-                look = [_Look(shard, uris[shard], options) for shard in naming]
+                look = [_Look(shard, uris[shard], shard.file.options or options) for shard in naming]
                 made = pool.map(lambda each: given_since(store, names, *each), zip(versioned, look, strict=True))
                 versioned = list(made)
         replaced = dict(zip(naming, versioned, strict=True))
@@ -139,6 +141,15 @@ class _Look:
         groups = dict(zip(self.shard.row_groups, accumulate((0, *self.shard.group_rows)), strict=False))
         uri = self.uris[column][groups[group] + row]
         return uri if uri and is_given(uri, self.options) else None
+
+
+def _by_options(shards: Sequence[Shard], options: dict[str, Any]) -> list[tuple[dict[str, Any], list[Shard]]]:
+    """Return shards by the options of their filesystem, which a catalog may have lent."""
+    groups: dict[int, tuple[dict[str, Any], list[Shard]]] = {}
+    for shard in shards:
+        own = shard.file.options or options
+        groups.setdefault(id(own), (own, []))[1].append(shard)
+    return list(groups.values())
 
 
 def _by_path(footer: Footer, columns: Sequence[Column]) -> dict[Column, bool]:
