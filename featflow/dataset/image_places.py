@@ -164,7 +164,7 @@ def folders_above(roots: Sequence[list[str]], common_depth: int) -> tuple[str, .
     >>> folders_above([["", "lake", "a"], ["", "lake", "b"]], 2), folders_above([["", "lake"], ["", "home"]], 1)
     (('/lake',), ('/lake', '/home'))
     """
-    above = "/".join(roots[0][:common_depth])
+    above = "/".join(roots[0][:common_depth]) if roots else ""
     is_folder = above.partition("://")[2] if "://" in above else above.strip("/").rstrip(":")
     return (above,) if is_folder else tuple(dict.fromkeys("/".join(root) for root in roots))
 
