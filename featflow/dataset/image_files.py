@@ -14,7 +14,7 @@ from typing import Any
 from featflow.dataset.image_places import ImagePathError, ImagePlaces, encoded_text, shown
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
 from featflow.storage.retries import is_refused, is_transient, with_retries
-from featflow.storage.store import resolve
+from featflow.storage.store import reason, resolve
 
 __all__ = ["ABSENT", "MOST_BYTES", "NOT_GIVEN", "encoded_text", "is_given", "lasts", "read_image_file"]
 
@@ -109,8 +109,7 @@ def _read(uri: str, options: dict[str, Any]) -> bytes:
     except Exception as error:
         if not lasts(error):
             raise
-        message = first_line(error)
-        message = message if location in message else f"{shown(uri)}: {message}"
+        message = f"{shown(uri)}: {reason(error)}"
         raise ImagePathError(message if isinstance(error, ABSENT) else f"{NOT_GIVEN}{message}") from error
 
 
