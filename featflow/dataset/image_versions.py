@@ -1,8 +1,9 @@
 """Versions of the images that rows name by path: what tells that a picture was replaced, came, or went.
 
 On disks that is a stat each; on object stores whole folders are listed, a thousand names a request, where many of a
-folder are named, and asked for one by one else. Measured with 2 cores, all of them unchanged: 10,000 on a disk 0.2 s,
-2,000 in one folder of a local S3 server 0.5 s.
+folder are named, and asked for one by one else. Of a night with nothing changed, in seconds of a processor: 10,000 on
+a disk 0.2, with the reading of their paths; 2,000 in one folder of an S3 server of this machine, its own work included,
+0.6 and two requests.
 """
 
 from __future__ import annotations
