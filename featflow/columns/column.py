@@ -53,6 +53,8 @@ class Column:
     """What it is for."""
     source_type: str = field(default="", repr=False)
     """Arrow type in the files, for people."""
+    allow: tuple[str, ...] = field(default=(), repr=False)
+    """Folders beside the dataset's own in which rows of a column of images may name files."""
     derived: Transform | None = None
     """Transform that derives it from other columns; None where it is read from files."""
 

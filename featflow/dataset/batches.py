@@ -18,16 +18,21 @@ import pyarrow.compute as pc
 from featflow.columns.column import POSITION, Column, Kind
 from featflow.columns.jackknife_groups import positions
 from featflow.dataset.canonical import canonical
-from featflow.dataset.dataset import Quarantined, Shard
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import HIVE_NULL
-from featflow.dataset.image_bytes import images_of, stored_by_path
+from featflow.dataset.image_bytes import images_of, paths_of, stored_by_path
+from featflow.dataset.image_places import ImagePlaces
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.parquet import is_corruption
+from featflow.dataset.quarantined import Quarantined
 from featflow.dataset.row_groups import Reader, Selection, culprit, kept_batches, read_failure
+from featflow.dataset.shards import Shard
 from featflow.errors import FeatflowError, first_line
 
-__all__ = ["IMAGE_BYTES", "batch_rows", "read_batches", "unreadable"]
+__all__ = ["IMAGE_BYTES", "PATH", "batch_rows", "read_batches", "unreadable"]
+
+PATH = "path"
+"""Type of a column of images of which the paths are read, and no image: they are as rows hold them, large_binary."""
 
 IMAGE_ROWS, IMAGE_BYTES = 4096, 32 * 2**20
 """Rows in one batch of images, and their encoded bytes. Rows bound a batch of thumbnails, of which a few hundred keep
@@ -82,7 +87,7 @@ def read_batches(
             raise
         except Exception as error:
             raise read_failure(shard.file, error) from error
-        paths = _column_paths(shard.file, reader.schema)
+        paths = _column_paths(shard.file, reader.schema, columns)
         fields = list(dict.fromkeys(".".join(paths[column.name]) for column in columns if column.name in paths))
         images = [paths[column.name] for column in columns if column.kind is Kind.IMAGE and column.name in paths]
         reader.prefer_plain_text(shard.row_groups)
@@ -118,9 +123,12 @@ def unreadable(shard: Shard, columns: tuple[Column, ...], options: dict[str, Any
     return [each for each in read_batches(shard, raw, options, rows) if isinstance(each, Quarantined)]
 
 
-def _column_paths(file: DataFile, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
-    """Return where a file holds columns, by name."""
-    return file.table.paths(schema, file.uri) if file.table else {name: path for name, path, _ in leaves(schema)}
+def _column_paths(file: DataFile, schema: pa.Schema, columns: tuple[Column, ...]) -> dict[str, tuple[str, ...]]:
+    """Return where a file holds columns, by name; of images of which paths alone are wanted, where it holds those."""
+    paths = file.table.paths(schema, file.uri) if file.table else {name: path for name, path, _ in leaves(schema)}
+    structs = {path for _, path, kind in leaves(schema) if pa.types.is_struct(kind)}
+    alone = (column.name for column in columns if column.type == PATH and paths.get(column.name) in structs)
+    return paths | {name: (*paths[name], "path") for name in alone}
 
 
 def _split_by_path_images(batch: pa.RecordBatch, images: list[tuple[str, ...]]) -> Iterator[pa.RecordBatch]:
@@ -167,7 +175,9 @@ def _canonical_batch(
             value = None if value == HIVE_NULL else value
             array = pa.nulls(raw.num_rows) if value is None else pa.array([value] * raw.num_rows, pa.string())
         if column.kind is Kind.IMAGE:
-            arrays.append(images_of(array, origin.file.uri, origin.options))
+            arrays.append(images_of(array, ImagePlaces(origin.file, column.allow), origin.options))
+        elif column.type == PATH:
+            arrays.append(paths_of(array))
         else:
             arrays.append(canonical(array, column, origin.file.uri))
     if not arrays:

@@ -15,6 +15,7 @@ from featflow.dataset.formats import NAMES
 from featflow.dataset.listing import Listing
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.passed_over import FIRST, PassedOver, Reason, listed_by_reason, told
+from featflow.dataset.quarantined import Quarantined
 from featflow.dataset.schema_inference import infer_columns
 from featflow.dataset.shards import Cuts, Shard, cut, holds_several_steps, name_of, with_contents
 from featflow.dataset.sources.opening import is_table, named_sources, open_tables, read_footers, table_files
@@ -22,26 +23,6 @@ from featflow.dataset.transform_options import Derivation
 from featflow.errors import DatasetError
 
 __all__ = ["Dataset", "Quarantined", "Shard", "open_dataset"]
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """Something that could not be read."""
-
-    uri: str
-    """File."""
-    reason: str
-    """unreadable_file or unreadable_row_group."""
-    detail: str
-    """What the reader said."""
-    row_group: int | None = None
-    """Row group, None for the whole file."""
-    column: str | None = None
-    """Column at fault, where known."""
-    rows: int | None = None
-    """Rows lost, None where the footer cannot be read."""
-    nbytes: int = 0
-    """Size of a file without a readable footer."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +93,8 @@ class Dataset:
                 "contents": list(shard.contents),
                 "rows": shard.rows,
             }
+            | ({"images": shard.images} if shard.images else {})
+            | ({"images_below": list(shard.file.images_below)} if self.images else {})
             | ({"parquet": shard.file.parquet} if shard.file.parquet else {})
             for shard in self.shards
         ]
@@ -180,6 +163,7 @@ def open_dataset(options: DatasetOptions, output: str | None = None, footers: Fo
         ]
         digests = footers.contents.digests(several, options.storage_options)
         shards = tuple(with_contents(shard, digests) for shard in shards)
+    shards = footers.images.of(shards, inferred.images, readable, options.storage_options)
     left_out = {entry.uri for entry in passed_over}
     files = [file for file in (*listing.files, *(fault.file for fault in odd)) if file.uri not in left_out]
     if not sum(shard.rows for shard in shards):

@@ -51,6 +51,8 @@ class DataFile:
     """How the table that lists it reads it; None for a plain file."""
     options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Options of its filesystem, such as credentials that a catalog lent; empty where the dataset's are to be used."""
+    images_below: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """Folders of the dataset, in which rows may name images."""
 
     @property
     def readable(self) -> str:

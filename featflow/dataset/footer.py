@@ -53,6 +53,8 @@ class Footer:
     """Partition keys of which the file's own column of that name holds other values than the folder says."""
     elsewhere: tuple[str, ...] = ()
     """Columns of images, structs of bytes and path, that hold paths alone."""
+    partly_elsewhere: tuple[str, ...] = ()
+    """Such columns in which some rows have no bytes, and may have a path."""
 
     def times(self, column: str) -> tuple[Range, ...]:
         """Return the first and last time in each row group, by statistics or a partition by day; None where unknown."""

@@ -15,6 +15,7 @@ from featflow.dataset.contents import Contents
 from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.known_deletes import KnownDeletes
+from featflow.dataset.named_images import NamedImages
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.read_footer import read_footer
 from featflow.errors import DamagedError
@@ -26,6 +27,8 @@ __all__ = ["PATH", "Footers"]
 PATH = "states/footers.arrow"
 THREADS = 8
 """Footers read at once: on object stores a footer is a wait for some requests, with hardly any work."""
+FACTS = 4
+"""Lists of columns that are kept of a footer."""
 SCHEMA = pa.schema(
     [
         ("uri", pa.string()),
@@ -54,6 +57,8 @@ class Footers:
         """Digests of row groups."""
         self.deletes = KnownDeletes(store)
         """Delete files of tables, known as well."""
+        self.images = NamedImages(store)
+        """Paths of images, known as well."""
         if store:
             with suppress(FileNotFoundError, DamagedError):  # or another release's: all are read again
                 self._known = {footer.file.uri: footer for footer in read_state(store, PATH, _from_table)}
@@ -85,6 +90,7 @@ class Footers:
         """Store the footers for the next run, if any was read; drop those of files that are gone."""
         self.contents.save()
         self.deletes.save()
+        self.images.save()
         if self._store and (self._new or self._given):
             self._store.write_arrow(PATH, _to_table(list(self._known.values())))
 
@@ -114,9 +120,14 @@ def _to_table(footers: list[Footer]) -> pa.Table:
         schemas.dictionary_encode(),
         pa.array([footer.group_rows for footer in footers], pa.list_(pa.int64())),
         pa.array([footer.group_bytes for footer in footers], pa.list_(pa.int64())),
-        pa.array([json.dumps([f.file.partitions, f.ranges, f.encrypted, f.clashes, f.elsewhere]) for f in footers]),
+        pa.array([json.dumps(_facts(f)) for f in footers]),
     ]
     return pa.table(columns, SCHEMA)
+
+
+def _facts(footer: Footer) -> list[Any]:
+    columns = [footer.encrypted, footer.clashes, footer.elsewhere, footer.partly_elsewhere]
+    return [footer.file.partitions, footer.ranges, *columns]
 
 
 def _from_table(table: pa.Table) -> list[Footer]:
@@ -128,6 +139,8 @@ def _from_table(table: pa.Table) -> list[Footer]:
     footers = []
     for index, uri, size, version, group_rows, group_bytes, facts in rows:
         partitions, ranges, *columns = json.loads(facts)
+        if len(columns) < FACTS:
+            raise ValueError("another release's")
         if size < 0 or min((0, *group_rows, *group_bytes)) < 0 or len(group_rows) != len(group_bytes):
             raise ValueError(f"sizes of {uri}")
         by_group = {name: tuple((low, high) for low, high in each) for name, each in ranges.items()}

@@ -1,8 +1,8 @@
 """The values of an image column as encoded bytes: bytes, structs of bytes and path, or URIs.
 
 A struct has the fields ``bytes`` and ``path``; either may be null, and the path is read where there are no bytes.
-Relative paths are resolved against the Parquet file's folder. Bytes and texts may be of any of Arrow's types for them,
-or dictionaries of these.
+Relative paths are resolved against the Parquet file's folder (`image_places`). Bytes and texts may be of any of Arrow's
+types for them, or dictionaries of these.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from featflow.dataset.image_files import ImagePathError, read_image_file
+from featflow.dataset.image_files import read_image_file
+from featflow.dataset.image_places import ImagePathError, ImagePlaces
 from featflow.errors import first_line
 
-__all__ = ["IMAGE_TYPE", "images_of", "stored_by_path"]
+__all__ = ["IMAGE_TYPE", "images_of", "paths_of", "stored_by_path"]
 
 IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("error", pa.string())])
 """Canonical type of an image: its encoded bytes, or why they could not be read; both null where there is none."""
@@ -36,15 +37,15 @@ def stored_by_path(array: pa.Array) -> pa.BooleanArray:
     return pa.compute.and_(array.is_valid(), pa.compute.and_(data.is_null(), paths.is_valid()))
 
 
-def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
+def images_of(array: pa.Array, places: ImagePlaces, options: dict[str, Any]) -> pa.Array:
     """Return the images of a column, of type `IMAGE_TYPE`.
 
     Parameters
     ----------
     array
         Binary, struct of bytes and path, or strings.
-    file
-        URI of the file that holds the column.
+    places
+        Where the file that holds the column may have images.
     options
         Options of the dataset's filesystem.
 
@@ -64,7 +65,7 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
     def read(row: int) -> None:
         try:
             # On disks names are bytes: those that are not UTF-8 name files, too.
-            contents[row] = read_image_file(os.fsdecode(locations[row]), file, options)
+            contents[row] = read_image_file(os.fsdecode(locations[row]), places, options)
         except ImagePathError as error:
             errors[row] = first_line(error)
 
@@ -73,6 +74,11 @@ def images_of(array: pa.Array, file: str, options: dict[str, Any]) -> pa.Array:
     return pa.StructArray.from_arrays(
         [pa.array(contents, pa.large_binary()), pa.array(errors, pa.string())], fields=list(IMAGE_TYPE)
     )
+
+
+def paths_of(array: pa.Array) -> pa.Array:
+    """Return the paths of a column of texts as large_binary; nulls of one that holds none."""
+    return _as_binary(array) if _is_text(array.type) else pa.nulls(len(array), pa.large_binary())
 
 
 def _bytes_and_paths(array: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -1,157 +1,116 @@
-"""Files that rows name as their images: whole regular files of bounded size, on the dataset's own storage.
+"""Files that rows name as their images: whole regular files of bounded size, where rows may name them.
 
-Whatever stands in a row, the worst that it can do is to have no image: a path that leads nowhere, to a device or out of
-the dataset's storage, or that is no path at all, is that row's fault. An outage is not: it may be over tomorrow, and
+Whatever stands in a row, the worst that it can do is to have no image: a path that leads nowhere, to a device or to
+where it may not, or that is no path at all, is that row's fault. An outage is not: it may be over tomorrow, and
 must not be stored in a state.
 """
 
 from __future__ import annotations
 
-import errno
-import posixpath
-import re
 import stat
 from pathlib import Path
 from typing import Any
 
-from featflow.errors import ConfigurationError, InfrastructureError, first_line
-from featflow.storage.retries import with_retries
-from featflow.storage.store import resolve
+from featflow.dataset.image_places import ImagePathError, ImagePlaces, encoded_text, shown
+from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
+from featflow.storage.retries import is_refused, is_transient, with_retries
+from featflow.storage.store import reason, resolve
 
-__all__ = ["MOST_BYTES", "ImagePathError", "encoded_text", "read_image_file"]
+__all__ = ["ABSENT", "MOST_BYTES", "NOT_GIVEN", "encoded_text", "is_given", "lasts", "read_image_file"]
 
 MOST_BYTES = 2**29
 """Largest file that is read: 100 million pixels, the most that are decoded by default, take 400 MB uncompressed."""
 LONGEST_KEY = 1024
 """Longest name of an object in S3, Google Cloud Storage and Azure, bytes; some answer a longer one as by an outage."""
-LONGEST_SHOWN = 120
-"""Characters of a path in a message: what is no path may have millions."""
-LOCAL = {"file", "local"}
-ROW_AT_FAULT = (
-    FileNotFoundError,
-    IsADirectoryError,
-    NotADirectoryError,
-    PermissionError,
-    ValueError,
-    ConfigurationError,
-)
-"""Errors of reading that are the path's fault, not the storage's."""
-ERRNOS_AT_FAULT = {errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP}
-NAMES_AT_FAULT = {"ParamValidationError"}
-"""Names of errors that clients raise of what no bucket or object may be called."""
-DATA_URI = re.compile(r"data:[\w.+/-]*[;,]", re.IGNORECASE)
-BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{100}")
-"""A hundred characters of base64: more than any header of a picture, and without the dot of a file's suffix."""
-BASE64_STARTS = {
-    "iVBORw0KGgo": "PNG",
-    "/9j/": "JPEG",
-    "R0lGOD": "GIF",
-    "UklGR": "WebP",
-    "SUkqA": "TIFF",
-    "TU0AK": "TIFF",
-    "Qk": "BMP",
-}
+ABSENT = (FileNotFoundError, NotADirectoryError)
+"""Errors of a file that is not there."""
+NOT_GIVEN = "storage does not give it: "
+"""Begin of the reason why a file could not be read that is, or may be, there: it is asked for again every night."""
 
 
-class ImagePathError(ValueError):
-    """A row's path leads to no image; the message says why."""
-
-
-def read_image_file(path: str, file: str, options: dict[str, Any]) -> bytes:
+def read_image_file(path: str, places: ImagePlaces, options: dict[str, Any]) -> bytes:
     """Return the bytes of the file that a row names.
 
     Parameters
     ----------
     path
-        As it stands in the row: relative to the folder of ``file``, or absolute.
-    file
-        URI of the file that holds the row.
+        As it stands in the row: relative to the folder of the file that holds it, or absolute.
+    places
+        Where rows of that file may have images.
     options
         Options of the dataset's filesystem.
 
     Raises
     ------
     ImagePathError
-        The path is at fault.
+        The path is at fault, or storage will not give the file until a person changes something.
     InfrastructureError
         Storage failed; the image may be sound.
 
     Examples
     --------
-    >>> read_image_file("data:image/png;base64,iVBORw0KGgo", "file:///lake/a.parquet", {})
+    >>> from featflow.dataset.files import DataFile
+    >>> places = ImagePlaces(DataFile("/lake/a.parquet", 1, "", images_below=("/lake",)))
+    >>> read_image_file("data:image/png;base64,iVBORw0KGgo", places, {})
     Traceback (most recent call last):
     ...
-    featflow.dataset.image_files.ImagePathError: it is a data: URI and no path; store the bytes in a binary column
+    featflow.dataset.image_places.ImagePathError: it is a data: URI and no path; store the bytes in a binary column
     """
-    encoding = encoded_text(path)
-    if encoding:
-        raise ImagePathError(f"it is {encoding} and no path; store the bytes in a binary column")
-    uri = _resolve_path(path, file)
+    uri = places.uri(path)
     try:
         return with_retries(lambda: _read(uri, options))
     except ImagePathError:
         raise
     except Exception as error:
-        raise InfrastructureError(f"{_shown(path)}: cannot read it: {first_line(error)}; retry") from error
+        raise InfrastructureError(f"{shown(path)}: cannot read it: {first_line(error)}; retry") from error
+
+
+def is_given(uri: str, options: dict[str, Any]) -> bool:
+    """Return whether storage gives a file that it would not give before.
+
+    Raises
+    ------
+    InfrastructureError
+        Storage failed.
+    """
+    try:
+        with_retries(lambda: _read(uri, options))
+    except ImagePathError as error:
+        return not str(error).startswith(NOT_GIVEN)
+    except Exception as error:
+        raise InfrastructureError(f"{shown(uri)}: cannot read it: {first_line(error)}; retry") from error
+    return True
+
+
+def lasts(error: Exception) -> bool:
+    """Return whether storage will say the same to the next attempt, so that it is the path's fault.
+
+    A token that has expired is not: no image can be read with it.
+
+    Examples
+    --------
+    >>> lasts(PermissionError("Access Denied")), lasts(PermissionError("The token has expired"))
+    (True, False)
+    >>> lasts(TimeoutError()), lasts(InfrastructureError("storage does not answer"))
+    (False, False)
+    """
+    if isinstance(error, FeatflowError):
+        return isinstance(error, ConfigurationError)
+    return not is_transient(error) and (is_refused(error) or not isinstance(error, PermissionError))
 
 
 def _read(uri: str, options: dict[str, Any]) -> bytes:
     """Return the bytes at a URI; raise ImagePathError for what another attempt would not mend."""
-    protocol, _, location = uri.partition("://")
+    scheme, _, location = uri.partition("://")
     try:
-        return _read_local(location) if protocol in LOCAL else _read_object(uri, options)
+        return _read_local(location) if scheme == "file" else _read_object(uri, options)
     except ImagePathError:
         raise
     except Exception as error:
-        lasts = isinstance(error, ROW_AT_FAULT) or type(error).__name__ in NAMES_AT_FAULT
-        if lasts or getattr(error, "errno", None) in ERRNOS_AT_FAULT:
-            message = first_line(error)
-            raise ImagePathError(message if location in message else f"{_shown(uri)}: {message}") from error
-        raise
-
-
-def _shown(path: str) -> str:
-    return path if len(path) <= LONGEST_SHOWN else f"{path[:LONGEST_SHOWN]}..."
-
-
-def encoded_text(text: str) -> str:
-    """Return what text is that holds an image itself; empty if it is other text, such as a path.
-
-    Examples
-    --------
-    >>> encoded_text("iVBORw0KGgo" * 20), encoded_text("cats/iVBORw0KGgo.png")
-    ('base64 text of a PNG', '')
-    """
-    if DATA_URI.match(text):
-        return "a data: URI"
-    kind = next((kind for start, kind in BASE64_STARTS.items() if text.startswith(start)), "")
-    return f"base64 text of a {kind}" if kind and BASE64.match(text) else ""
-
-
-def _resolve_path(path: str, file: str) -> str:
-    """Return the URI of a path that a row of a file holds; raise ImagePathError where it names other storage.
-
-    Examples
-    --------
-    >>> _resolve_path("cat.png", "s3://lake/pets/a.parquet"), _resolve_path("../cat.png", "s3://lake/pets/a.parquet")
-    ('s3://lake/pets/cat.png', 's3://lake/cat.png')
-    """
-    if "://" not in file:
-        file = f"file://{file}"
-    protocol, _, holder = file.partition("://")
-    other = path.partition("://")[0] if "://" in path else "file"
-    if "://" in path or path.startswith("/"):
-        if other != protocol and not {other, protocol} <= LOCAL:
-            raise ImagePathError(f"{_shown(path)} is not on the dataset's storage, {protocol}")
-        return path if "://" in path else f"{protocol}://{path}"
-    folder = posixpath.dirname(holder)
-    if protocol in LOCAL or ".." not in path.split("/"):
-        return f"{protocol}://{folder}/{path}"
-    # Object stores take '..' for a name; disks look where a link leads.
-    location = posixpath.normpath(f"{folder}/{path}")
-    if location.split("/")[0] != holder.split("/")[0]:
-        raise ImagePathError(f"{_shown(path)} leads out of {protocol}://{holder.split('/')[0]}")
-    return f"{protocol}://{location}"
+        if not lasts(error):
+            raise
+        message = f"{shown(uri)}: {reason(error)}"
+        raise ImagePathError(message if isinstance(error, ABSENT) else f"{NOT_GIVEN}{message}") from error
 
 
 def _read_local(location: str) -> bytes:
@@ -166,12 +125,9 @@ def _read_local(location: str) -> bytes:
 
 def _read_object(uri: str, options: dict[str, Any]) -> bytes:
     """Return the bytes of an object in one request; only an empty one takes two, as it has no first byte."""
-    try:
-        filesystem, location = resolve(uri, options)
-    except ConfigurationError as error:  # the dataset's own URI was understood
-        raise ImagePathError(first_line(error)) from error
+    filesystem, location = resolve(uri, options)
     if len(location.encode()) > LONGEST_KEY:
-        raise ImagePathError(f"{_shown(location)} is longer than a name may be")
+        raise ImagePathError(f"{shown(location)} is longer than a name may be")
     try:
         data = bytes(filesystem.cat_file(location, start=0, end=MOST_BYTES + 1))
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from featflow.columns.column import Column, Kind
-from featflow.option_types import Options, without_credentials
+from featflow.option_types import Names, Options, without_credentials
 
 __all__ = ["DESCRIPTORS", "MODEL", "ImageOptions"]
 
@@ -23,6 +23,13 @@ def _encoder(value: str) -> str:
     if value != "descriptors":
         raise ValueError(f"write descriptors, or {MODEL}<directory or URI>")
     return value
+
+
+def _folders(values: list[str]) -> list[str]:
+    for value in values:
+        if "*" in without_credentials(value) or value.endswith("://"):
+            raise ValueError(f"{value} is no folder, bucket or prefix; write one such as s3://photos/2026/")
+    return values
 
 
 DESCRIPTORS = (
@@ -90,6 +97,12 @@ class ImageOptions(Options):
         description="Column of train, test, ...: images that lie in several of its parts are counted.",
     )
     most_pixels: int = Field(default=100_000_000, ge=1, description="Pixels beyond which an image is not decoded.")
+    allow: Annotated[Names, AfterValidator(_folders)] = Field(
+        default=[],
+        examples=[["s3://photos/2026/"]],
+        description="Folders, or URIs of buckets and prefixes, in which rows may name images; without it, only those "
+        "below the dataset's own folder.",
+    )
 
     @model_validator(mode="after")
     def _of_this_encoder(self) -> Self:

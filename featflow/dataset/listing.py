@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from featflow.dataset.files import DataFile, version_of
 from featflow.dataset.formats import PICTURES, Format, format_of, formats_of, nothing_there
+from featflow.dataset.image_places import folders_above
 from featflow.dataset.local_files import entry, find_local
 from featflow.dataset.passed_over import PassedOver, Reason
 from featflow.dataset.table_folders import HOW_TO_READ, tables_above, tables_below
@@ -28,7 +29,7 @@ __all__ = ["Listing", "list_data_files"]
 PATTERN = re.compile(r"[*?\[]")
 WRITTEN_BY_FEATFLOW = re.compile(
     r"^(.*)/(?:runs/\d{8}T\d{6}Z-[0-9a-f]{6}/"
-    r"|states/(?:(?:footers|deletes|converted/types)\.arrow|contents\.json|converted/[0-9a-f]{24}\.parquet)$)"
+    r"|states/(?:(?:footers|deletes|images|converted/types)\.arrow|contents\.json|converted/[0-9a-f]{24}\.parquet)$)"
 )
 """What no one else writes below an output: a run's folder (`featflow.storage.run_ids.new_run_id`), and what is kept
 before a run is finished."""
@@ -85,7 +86,9 @@ def list_data_files(
         passed |= {each.uri: each for each in listing.passed_over}
         roots.append(root.rstrip("/").split("/"))
     common_depth = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))
-    placed = (replace(file, place="/".join(file.uri.split("/")[common_depth:])) for file in files.values())
+    below = folders_above(roots, common_depth)
+    places = {uri: "/".join(uri.split("/")[common_depth:]) for uri in files}
+    placed = (replace(file, place=places[uri], images_below=below) for uri, file in files.items())
     return Listing(tuple(placed), tuple(each for each in passed.values() if each.uri not in files))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 
-__all__ = ["is_image_struct", "leaves"]
+__all__ = ["is_image_struct", "is_text", "leaves"]
 
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -43,6 +43,11 @@ def is_image_struct(kind: pa.DataType) -> bool:
     """
     types = {field.name: field.type for field in kind} if pa.types.is_struct(kind) else {}
     return set(types) == {"bytes", "path"} and _is_any(types["bytes"], BYTES) and _is_any(types["path"], TEXT)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is of texts, or of dictionaries of them."""
+    return _is_any(kind, TEXT)
 
 
 def _is_any(kind: pa.DataType, tests: Iterable[Callable[[pa.DataType], bool]]) -> bool:

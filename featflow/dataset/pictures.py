@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 from featflow.dataset.files import DataFile
 from featflow.dataset.formats import IMAGE, KEY
+from featflow.dataset.image_places import ANYWHERE
 from featflow.storage.store import Store
 
 __all__ = ["picture_tables"]
@@ -42,7 +44,8 @@ def picture_tables(files: Sequence[DataFile], store: Store, folder: str) -> list
         if f"{digest}.parquet" not in present:
             store.write_parquet(path, _table(pictures))
         first, size = pictures[0], sum(max(file.size, 0) for file in pictures)
-        return DataFile(first.uri, size, digest, (), first.place, "pictures", store.absolute(path))
+        written = DataFile(first.uri, size, digest, (), first.place, "pictures", store.absolute(path))
+        return replace(written, images_below=(ANYWHERE,))
 
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(table, _cut(sorted(files, key=_digest))))

@@ -77,6 +77,11 @@ def _checked(file: DataFile, data: bytes) -> Footer:
         return Footer(file, schema, rows, sizes)
     decoded = _decoded(data)
     chunks = {name: chunks_of(decoded, index, metadata.schema.column(index)) for name, index in wanted}
+    images = {
+        name: chunks_of(decoded, index, metadata.schema.column(index))
+        for name, index in image_bytes.items()
+        if index is not None
+    }
     kinds = {name: kind for name, _, kind in fields}
     return Footer(
         file,
@@ -86,11 +91,8 @@ def _checked(file: DataFile, data: bytes) -> Footer:
         {name: tuple(map(range_of, each)) for name, each in chunks.items() if has_range(kinds[name])},
         tuple(name for name, index, _ in fields if index is not None and is_encrypted(decoded, index)),
         tuple(name for name, each in chunks.items() if name in partitions and _clash(each, partitions[name])),
-        tuple(
-            name
-            for name, index in image_bytes.items()
-            if index is not None and _are_null(chunks_of(decoded, index, metadata.schema.column(index)))
-        ),
+        tuple(name for name, chunks in images.items() if _are_null(chunks)),
+        tuple(name for name, chunks in images.items() if not _are_null(chunks) and any(c.nulls != 0 for c in chunks)),
     )
 
 

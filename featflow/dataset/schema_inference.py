@@ -11,6 +11,7 @@ from featflow.dataset.file_notes import absences, listed, same_but_for_case
 from featflow.dataset.file_schemas import FileColumn, unify
 from featflow.dataset.footer import Footer
 from featflow.dataset.image_options import ImageOptions
+from featflow.dataset.image_places import allowed
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.transform_options import Derivation, TransformOptions
 from featflow.errors import ConfigurationError, SchemaError
@@ -119,7 +120,7 @@ def infer_columns(footers: Sequence[Footer], options: DatasetOptions) -> Inferre
         for name in options.entity
         if file_columns[name].family not in NO_KEY
     )
-    image_columns = tuple(_image_column(name, file_columns[name]) for name in file_columns if name in images)
+    image_columns = tuple(_image_column(name, file_columns[name], options) for name in file_columns if name in images)
     _check_splits(options, [*(column.name for column in from_files), *options.entity])
     weight = _weight_column(file_columns | _as_file_columns(derived), options.weight)
     derivations = [
@@ -189,7 +190,7 @@ def _input_column(name: str, file_column: FileColumn, options: DatasetOptions) -
     """Return a column as transforms read it: as words, numbers or times, whatever kind it is analysed as."""
     family, canonical, source_type, _, _ = file_column
     if family in {"image", "binary"} or name in {image.column for image in options.images}:
-        return _image_column(name, file_column)
+        return _image_column(name, file_column, options)
     kind = GUESSED_KIND.get(family, Kind.CATEGORY)
     if options.kinds.get(name) == "time":
         kind = Kind.TIME
@@ -206,14 +207,14 @@ def _as_file_columns(derived: dict[str, Column]) -> dict[str, FileColumn]:
     }
 
 
-def _image_column(name: str, file_column: FileColumn) -> Column:
+def _image_column(name: str, file_column: FileColumn, options: DatasetOptions) -> Column:
     family, _, source_type, uri, _ = file_column
     if family not in {"image", "binary", "string", "null"}:
         raise SchemaError(
             f"dataset.images: '{name}' is {source_type} in {uri}; "
             "images are bytes, structs of bytes and path, or URIs, and one a row"
         )
-    return Column(name, "image", Kind.IMAGE, source_type=source_type)
+    return Column(name, "image", Kind.IMAGE, source_type=source_type, allow=allowed(options.images, name))
 
 
 def _weight_column(file_columns: dict[str, FileColumn], name: str | None) -> Column | None:

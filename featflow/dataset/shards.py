@@ -45,6 +45,8 @@ class Shard:
     """Rows that it holds of its only row group; None where it holds whole row groups."""
     contents: tuple[str, ...] = ()
     """Digest of the bytes of each row group; empty where they are known by the file's version."""
+    images: str = ""
+    """Digest of the versions of the images that its rows name by path; empty where they name none that is there."""
 
     @property
     def rows(self) -> int:
@@ -56,10 +58,10 @@ class Shard:
         """Hash of what it holds: the file, known by its size and version or by its bytes, row groups and part.
 
         URI, partition values and place are those of the file. Of a table's file also how the table reads it, deleted
-        rows included.
+        rows included; of rows that name images also the versions of these.
         """
         file = (self.file.uri, self.file.partitions, self.file.place, self.contents) if self.contents else self.file
-        return name_of((file, self.row_groups, *self._range, *filter(None, [self.file.table])))
+        return name_of((file, self.row_groups, *self._range, *filter(None, [self.file.table, self.images])))
 
     @property
     def place(self) -> str:

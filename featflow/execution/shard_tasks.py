@@ -15,6 +15,7 @@ from featflow.dataset.batches import batch_rows, read_batches, unreadable
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.dataset.files import check_unchanged
 from featflow.dataset.image_batches import image_batches
+from featflow.dataset.not_given import NotGiven
 from featflow.errors import InfrastructureError, SchemaError
 from featflow.execution import state_store
 from featflow.execution.derived_columns import DerivedColumns, file_columns
@@ -109,12 +110,14 @@ def _summarized(work: ShardWork, item: Item) -> dict[str, list[Quarantined]]:
     for shard in item.shards:
         faults = np.zeros(3, np.int64)
         derived, start = DerivedColumns(work.store, shard.digest, columns), 0
+        not_given = NotGiven(shard, read_columns)
         rows = max(1, batch_rows(columns, shard.nbytes // shard.rows) // item.parts)
         batches = read_batches(shard, read_columns, work.options, rows)
         for batch in image_batches(batches, rows) if any(c.kind is Kind.IMAGE for c in read_columns) else batches:
             if isinstance(batch, Quarantined):
                 faulty[shard.digest].append(batch)
             elif not faulty and batch.num_rows:
+                not_given.see(batch, start)
                 batch, start = derived.of(batch, start), start + batch.num_rows  # noqa: PLW2901
                 faults += weight_faults(row_weights(batch, weight))
                 if not faults.any():
@@ -123,6 +126,7 @@ def _summarized(work: ShardWork, item: Item) -> dict[str, list[Quarantined]]:
         check_unchanged(shard.file, work.options)
         if not faulty:
             _check_weights(shard, weight, faults)
+            not_given.save(work.store)
     if not faulty:
         for spec, state in zip(specs, states, strict=True):
             work.store.write_arrow(state_store.path(spec, item.name), state.to_arrow())

@@ -21,6 +21,8 @@ from featflow.dataset.conversion import FOLDER as CONVERTED
 from featflow.dataset.conversion import TYPES as CONVERTED_TYPES
 from featflow.dataset.footers import PATH as FOOTERS
 from featflow.dataset.known_deletes import PATH as DELETES
+from featflow.dataset.named_images import PATH as IMAGES
+from featflow.dataset.not_given import FOLDER as NOT_GIVEN
 from featflow.errors import DamagedError, DatasetError
 from featflow.execution import quarantine
 from featflow.execution.state_store import codebook_path, frozen_path
@@ -29,6 +31,7 @@ from featflow.storage import lock
 from featflow.storage.many_files import remove_all
 from featflow.storage.records.latest import PATH as LATEST
 from featflow.storage.records.latest import read_latest
+from featflow.storage.records.not_given import read_not_given
 from featflow.storage.records.quarantine import read_unreadable
 from featflow.storage.run import Run, survey
 from featflow.storage.run_ids import run_ids
@@ -41,6 +44,8 @@ BATCH = 500
 """Files removed between two looks at the lock: some seconds on an object store, which a run that begins waits for."""
 NAMED = 5
 """Files that a note names."""
+NOTES = {quarantine.FOLDER: read_unreadable, NOT_GIVEN: read_not_given}
+"""Folders of notes on files of the dataset, and what reads a note."""
 GAVE_WAY = "a run or an export asked for the lock: what is left is for the next call"
 
 
@@ -220,7 +225,7 @@ def _is_wanted(store: Store, runs: list[Run], notes: list[str]) -> Callable[[str
             for folder in used["folders"]:
                 names.setdefault(folder, set()).update(used["names"])
     states = {codebook_path(run.manifest["codebook"]) for run in runs if run.manifest["codebook"]}
-    states |= {FOOTERS, CONTENTS, DELETES}
+    states |= {FOOTERS, CONTENTS, DELETES, IMAGES}
     states |= {frozen_path(digest) for run in runs for digest in run.manifest.get("frozen", {}).values()}
     shards = [shard for run in runs for shard in run.manifest["inputs"]]
     states |= {f"{CONVERTED}/{shard['parquet'].rpartition('/')[2]}" for shard in shards if "parquet" in shard}
@@ -229,9 +234,10 @@ def _is_wanted(store: Store, runs: list[Run], notes: list[str]) -> Callable[[str
 
     def wanted(path: str) -> bool:
         folder, _, name = path.rpartition("/")
-        if path.startswith(f"{quarantine.FOLDER}/") and not is_partial(path):
+        read = next((read for start, read in NOTES.items() if path.startswith(f"{start}/")), None)
+        if read and not is_partial(path):
             try:
-                return any(entry["uri"] in inputs for entry in read_unreadable(store, path))
+                return any(entry["uri"] in inputs for entry in read(store, path))
             except FileNotFoundError:  # gone since it was listed
                 return True
             except DamagedError as error:

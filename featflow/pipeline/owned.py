@@ -22,15 +22,15 @@ _IN_RUN = (
 )
 _SUMMARIES = "|".join(sorted({spec.name for spec in SUMMARIZERS}))
 _IN_STATES = (
-    r"(?:(?:footers|deletes)\.arrow|contents\.json"
+    r"(?:(?:footers|deletes|images)\.arrow|contents\.json"
     r"|converted/(?:types\.arrow|[0-9a-f]{24}\.parquet)"
     r"|codebook/[0-9a-f]{16}\.arrow|frozen/[0-9a-f]{24}\.arrow"
-    r"|quarantine/[0-9a-f]{24}/[0-9a-f]{24}\.json"
+    r"|quarantine/[0-9a-f]{24}/[0-9a-f]{24}\.json|not_given/[0-9a-f]{24}\.json"
     rf"|(?:{_SUMMARIES})/[0-9a-f]{{24}}/(?:merged-)?[0-9a-f]{{24}}\.arrow)"
 )
 _FILE = re.compile(rf"runs/({RUN_ID.pattern})/{_IN_RUN}|states/{_IN_STATES}")
 _FOLDER = re.compile(
-    rf"runs/({RUN_ID.pattern})(?:/.*)?|states/(?:converted|codebook|frozen|quarantine|{_SUMMARIES})(?:/.*)?"
+    rf"runs/({RUN_ID.pattern})(?:/.*)?|states/(?:converted|codebook|frozen|quarantine|not_given|{_SUMMARIES})(?:/.*)?"
 )
 _PARTIAL = re.compile(r"((?:[^/]+/)*)\.?([^/]+)\.[0-9a-f]{8}\.partial")
 

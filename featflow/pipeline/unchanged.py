@@ -117,7 +117,7 @@ def _columns(tables: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def _as_listed(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(entry.get(key) for key in ("uri", "size", "version", "row_groups", "part", "rows"))
+    return tuple(entry.get(key) for key in ("uri", "size", "version", "row_groups", "part", "rows", "images"))
 
 
 def _same_unreadable(run: Run, dataset: Dataset) -> bool:

@@ -65,9 +65,12 @@ PERMANENT = (
     ValueError,
 )
 """Errors that another attempt would raise again."""
-PERMANENT_ERRNOS = {errno.EINVAL, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOSYS, errno.ENOTEMPTY, errno.EROFS}
-PERMANENT_NAMES = {"FileExpired"}
-"""Names of permanent errors whose modules only some stores import; s3fs raises this one if an open file changed."""
+PERMANENT_ERRNOS = {errno.EINVAL, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOSYS, errno.ENOTEMPTY, errno.EROFS} | {
+    *(errno.ELOOP, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP),  # links in a circle, devices, sockets
+}
+PERMANENT_NAMES = {"FileExpired", "ParamValidationError"}
+"""Names of permanent errors whose modules only some stores import; s3fs raises the first if an open file changed,
+botocore the second of what no bucket or object may be called."""
 REFUSED_NAMES = {
     *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError"),  # S3
     *("DefaultCredentialsError", "ClientAuthenticationError", "CredentialUnavailableError"),  # Google, Azure

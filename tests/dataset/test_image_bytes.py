@@ -11,14 +11,18 @@ import pytest
 import s3fs
 
 from featflow.dataset import image_files
+from featflow.dataset.files import DataFile
 from featflow.dataset.image_bytes import images_of, stored_by_path
+from featflow.dataset.image_places import ANYWHERE, ImagePlaces
 from featflow.errors import InfrastructureError
 
 BYTES = [b"one", b"", None, b"two"]
 
 
-def found(array, file="file:///nowhere/a.parquet", options=None):
-    images = images_of(array, str(file), options or {})
+def found(array, file="file:///nowhere/a.parquet", options=None, below="/"):
+    """Bytes and faults of images in a file, whose rows may name all that lies in a folder."""
+    places = ImagePlaces(DataFile(str(file), 1, "", images_below=(str(below),)))
+    images = images_of(array, places, options or {})
     return [(value["bytes"], value["error"]) for value in images.to_pylist()]
 
 
@@ -107,9 +111,9 @@ def test_storage_that_fails_is_no_fault_of_the_row(monkeypatch):
 
 @pytest.mark.parametrize("path", ["/etc/hosts", "file:///etc/hosts", "http://127.0.0.1/a.png"])
 def test_a_row_cannot_name_another_storage(path):
-    ((data, error),) = found(pa.array([path]), "s3://lake/a.parquet")
+    ((data, error),) = found(pa.array([path]), "s3://lake/a.parquet", below="s3://lake")
     assert data is None
-    assert error == f"{path} is not on the dataset's storage, s3"
+    assert error == f"{path} is not on the dataset's storage, s3; allow in dataset.images names more that rows may read"
 
 
 # --- what may stand in a row ----------------------------------------------------------------------------------------
@@ -142,6 +146,15 @@ AT_FAULT = {
     "..": "is a folder",
     "": "is a folder",
     "ok.png/x": "Not a directory",
+    "/dev/null": "no regular file",
+    "/dev/stdin": "",
+    "/proc/self/fd/0/x": "",
+    "file://": "is a folder",
+    "file://ok.png": "No such file",
+    "~/ok.png": "No such file",
+    "ok.png\n": "No such file",
+    "*.png": "No such file",
+    ".": "is a folder",
     "../../../../../../../../../../none.png": "No such file",
     base64.b64encode(PICTURE).decode(): "it is base64 text of a PNG and no path",
     base64.b64encode(b"\xff\xd8\xff\xe0" + PICTURE).decode(): "it is base64 text of a JPEG and no path",
@@ -179,25 +192,69 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     ]
 
 
-def test_names_that_an_object_store_refuses_are_the_fault_of_their_row(moto_options, monkeypatch):
+ELSEWHERE = {"http://127.0.0.1/a.png", "gs://lake/b.png", "file:///etc/hosts"}
+"""What is on other storage, which would answer."""
+ODD_ON_S3 = [
+    *(
+        "s3://lake",
+        "s3://lake/",
+        "s3://",
+        "s3:///",
+        "s3://NO_bucket/k",
+        "s3://lake/k:s@",
+        "s3://arn:aws:s3:::lake/a.png",
+    ),
+    *(
+        "a.png?versionId=x",
+        "s3://lake/pets/a.png?versionId=x",
+        "../../b.png",
+        "../../../b.png",
+        "../vast.png",
+        "none.png",
+    ),
+    *(
+        "x" * 1100,
+        "x" * 2000,
+        "s3://none/a.png",
+        "s3://a/b.png",
+        "s3://..",
+        "s3://../lake/b.png",
+        "s3://lake/../../b.png",
+    ),
+    *(
+        "s3://key:secret@lake/b.png",
+        "s3://la ke/b.png",
+        "s3://lake\\b.png",
+        "\0",
+        "",
+        ".",
+        "..",
+        "/",
+        "//lake/b.png",
+        "#",
+    ),
+    *("a.png#x", "a.png\n", "%61.png", "\ud800.png".encode("utf-8", "surrogatepass"), "pets", "*.png", "s3:lake/b.png"),
+    *(
+        "http://127.0.0.1/a.png",
+        "file:///etc/hosts",
+        "gs://lake/b.png",
+        "s3://" + "b" * 64 + "/a.png",
+        "s3://127.0.0.1/a",
+    ),
+]
+
+
+@pytest.mark.parametrize("below", ["s3://lake", ANYWHERE])
+def test_names_that_an_object_store_refuses_are_the_fault_of_their_row(below, moto_options, monkeypatch):
+    """Each of forty, whether rows may name what they like or not."""
     store = s3fs.S3FileSystem(**moto_options)
     store.pipe({"lake/pets/a.png": b"data", "lake/b.png": b"beside", "lake/empty.png": b"", "lake/vast.png": b"1" * 20})
     monkeypatch.setattr(image_files, "MOST_BYTES", 10)
     monkeypatch.setattr("featflow.storage.retries.count", lambda _: pytest.fail("a request was repeated"))
     sound = ["a.png", "../b.png", "s3://lake/b.png", "s3://lake/empty.png"]
-    odd = ["s3://lake", "s3://lake/", "s3://", "s3://NO_bucket/k", "s3://lake/k:s@", "s3://arn:aws:s3:::lake/a.png"]
-    odd += [
-        "a.png?versionId=x",
-        "../../b.png",
-        "../../../b.png",
-        "x" * 2000,
-        "none.png",
-        "\0",
-        "s3://none/a.png",
-        "../vast.png",
-        "",
-    ]
-    results = found(pa.array(sound + odd), "s3://lake/pets/a.parquet", moto_options)
+    odd = ODD_ON_S3 if below != ANYWHERE else [path for path in ODD_ON_S3 if path not in ELSEWHERE]
+    array = pa.array([path.encode() if isinstance(path, str) else path for path in [*sound, *odd]]).view(pa.string())
+    results = found(array, "s3://lake/pets/a.parquet", moto_options, below)
     assert results[: len(sound)] == [(b"data", None), (b"beside", None), (b"beside", None), (b"", None)]
     assert [
         path for path, (data, error) in zip(odd, results[len(sound) :], strict=True) if data is not None or not error

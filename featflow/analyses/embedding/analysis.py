@@ -17,6 +17,12 @@ from featflow.storage.run import Run
 __all__ = ["Embedding"]
 
 
+OUTSIDE = (
+    "{} rows of '{}' name images outside the dataset's folder, which were not looked at; set allow of its entry in "
+    "dataset.images to the folders that rows may name"
+)
+
+
 class Embedding(Analysis[EmbeddingOptions]):
     """The embedding table."""
 
@@ -30,10 +36,12 @@ class Embedding(Analysis[EmbeddingOptions]):
             return
         keys = (*dataset.entity, *dataset.with_role(Role.EVENT_TIME))
         work = EmbeddingWork(context.workspace.store, embeddings, keys, context.workspace.source_options)
-        statuses = defaultdict[str, Counter[str]](Counter)
+        statuses, refused = defaultdict[str, Counter[str]](Counter), Counter[str]()
         for part in context.write_parts(EMBEDDING, embedding_part, work, dataset.shards):
             for column, counts in part.statuses.items():
                 statuses[column].update(counts)
+                refused[column] += part.refused[column]
+        context.warn(*(OUTSIDE.format(count, column) for column, count in refused.items() if count))
         context.note(self.name, images={column: dict(counts) for column, counts in statuses.items()})
 
     @classmethod

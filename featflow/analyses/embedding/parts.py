@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featflow.analyses.embedding.tables import EMBEDDING
 from featflow.columns.column import Column, Kind, Role
 from featflow.dataset.batches import batch_rows, read_batches
 from featflow.dataset.dataset import Quarantined, Shard
+from featflow.dataset.image_places import MORE
 from featflow.errors import InfrastructureError
 from featflow.execution import state_store
 from featflow.storage.run_writer import Written
@@ -56,12 +58,14 @@ class WrittenImages(Written):
 
     statuses: dict[str, dict[str, int]]
     """Images by column and status."""
+    refused: dict[str, int]
+    """Images by column that rows may not name."""
 
 
 def embedding_part(work: EmbeddingWork, item: tuple[Shard, str]) -> WrittenImages:
     """Write a shard's part of the table."""
     shard, path = item
-    keys, tables, statuses = _key_table(work, shard), [], {}
+    keys, tables, statuses, refused = _key_table(work, shard), [], {}, {}
     for embedding in work.embeddings:
         stored = state_store.load(work.store, StoredSummarizer(embedding), shard.digest).table
         images = {name: stored[embedding.named(name).name] for name in ("status", "error", "vector")}
@@ -75,9 +79,10 @@ def embedding_part(work: EmbeddingWork, item: tuple[Shard, str]) -> WrittenImage
         columns = [*keys.columns, *arrays]
         tables.append(pa.table(columns, schema=pa.schema([*keys.schema, *EMBEDDING.schema])))
         statuses[embedding.column.name] = dict(Counter(images["status"].to_pylist()))
+        refused[embedding.column.name] = pc.sum(pc.ends_with(images["error"], MORE)).as_py() or 0
     table = pa.concat_tables(tables).combine_chunks()
     _, data = work.store.write_parquet(path, table)
-    return WrittenImages(len(table), len(data), hashlib.sha256(data).hexdigest(), statuses)
+    return WrittenImages(len(table), len(data), hashlib.sha256(data).hexdigest(), statuses, refused)
 
 
 def _identity(embedding: Embedding) -> dict[str, pa.Scalar]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from featflow.columns.column import Column, Kind
 from featflow.dataset.batches import batch_rows, read_batches
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.dataset.files import DataFile, check_unchanged
+from featflow.dataset.image_places import folder_uri
 from featflow.dataset.parquet import open_parquet
 from featflow.dataset.table_files import IMMUTABLE
 from featflow.errors import DatasetError, InfrastructureError
@@ -42,6 +43,8 @@ class Piece:
     shard: Shard
     table: str
     """URI of the part."""
+    allow: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Folders beside the dataset's own in which rows may name images, by column."""
 
 
 def pieces(run: Run) -> tuple[list[Piece], int]:
@@ -58,7 +61,12 @@ def pieces(run: Run) -> tuple[list[Piece], int]:
     if len(paths) != len(inputs):
         raise DatasetError(f"{len(paths)} parts of images and {len(inputs)} shards were read; run again")
     chosen = np.unique(np.linspace(0, len(paths) - 1, MOST_PIECES).astype(int))
-    return [Piece(_shard(inputs[i], run.store.options), run.store.uri(paths[i])) for i in chosen], len(paths)
+    allow: dict[str, tuple[str, ...]] = {}
+    for image in run.manifest["config"]["dataset"].get("images", ()):
+        named = map(folder_uri, image.get("allow", ()))
+        allow[image["column"]] = (*allow.get(image["column"], ()), *named)
+    found = [Piece(_shard(inputs[i], run.store.options), run.store.uri(paths[i]), allow) for i in chosen]
+    return found, len(paths)
 
 
 def _shard(entry: dict[str, Any], options: dict[str, Any]) -> Shard:
@@ -66,6 +74,8 @@ def _shard(entry: dict[str, Any], options: dict[str, Any]) -> Shard:
         raise DatasetError(f"{entry['uri']}: no pictures are looked up in files of Delta and Iceberg tables")
     groups = tuple(entry["row_groups"])
     file = DataFile(entry["uri"], entry["size"], entry["version"], parquet=entry.get("parquet", ""))
+    below = entry.get("images_below", [entry["uri"].rpartition("/")[0]])
+    file = replace(file, images_below=tuple(below))
     check_unchanged(file, options)
     with open_parquet(file.readable, options) as opened:
         rows = tuple(opened.metadata.row_group(group).num_rows for group in groups)
@@ -99,7 +109,7 @@ def first_rows(piece: Piece, image: tuple[str, str], options: dict[str, Any]) ->
 def images(piece: Piece, column: str, rows: Collection[int], options: dict[str, Any]) -> dict[int, bytes]:
     """Return the encoded images of some rows of a shard; rows after the last one requested are not read."""
     requested, contents, start = set(rows), dict[int, bytes](), 0
-    columns = (Column(column, "image", Kind.IMAGE),)
+    columns = (Column(column, "image", Kind.IMAGE, allow=piece.allow.get(column, ())),)
     size = piece.shard.nbytes // max(piece.shard.rows, 1)
     for batch in _batches(piece, columns, options, batch_rows(columns, size)):
         data = batch.column(0).field("bytes")

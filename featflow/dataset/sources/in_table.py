@@ -74,6 +74,7 @@ class FootersInTable:
             ranges,
             tuple(name for name, path in layout.stored.items() if path in footer.encrypted),
             elsewhere=tuple(name for name, path in layout.stored.items() if path in footer.elsewhere),
+            partly_elsewhere=tuple(name for name, path in layout.stored.items() if path in footer.partly_elsewhere),
         )
 
     def _layout(self, footer: Footer) -> _Layout:

@@ -113,7 +113,11 @@ def table_files(tables: tuple[Table, ...], options: DatasetOptions) -> list[Data
     """Return the files of tables; their places are told apart where there is more than one source."""
     several = len(options.source) > 1
     return [
-        replace(entry.file, place=f"{table.source}/{entry.file.place}") if several else entry.file
+        replace(
+            entry.file,
+            place=f"{table.source}/{entry.file.place}" if several else entry.file.place,
+            images_below=(entry.file.uri.removesuffix(f"/{entry.file.place}"),),
+        )
         for table in tables
         for entry in table.entries
     ]

@@ -77,7 +77,8 @@ class Source:
             rows = tuple(footer.group_rows[group] for group in groups)
             nbytes = sum(footer.group_bytes[group] for group in groups)
             contents = tuple(entry.get("contents", ()))
-            shards.append(Shard(footer.file, groups, rows, nbytes, range(*part) if part else None, contents))
+            held = range(*part) if part else None
+            shards.append(Shard(footer.file, groups, rows, nbytes, held, contents, entry.get("images", "")))
         return shards
 
     def why_copied(self, names: Mapping[str, str], options: dict[str, Any]) -> str | None:

@@ -82,6 +82,8 @@ class _Input(Record):
     contents: list[str] = ABSENT
     rows: Count
     parquet: str = ABSENT
+    images: str = ABSENT
+    images_below: list[str] = ABSENT
 
 
 class _Image(Record):
