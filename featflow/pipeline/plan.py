@@ -95,7 +95,8 @@ def _planned(config: Config) -> Plan:
     store = Store(config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset, config.output, Footers(store))
     config.analyses.check(dataset, config.dataset.entity)
-    derived = derive_from_states(store, dataset, config.dataset, earlier_fits(store, config))
+    memory = int(config.budget.memory)
+    derived = derive_from_states(store, dataset, config.dataset, earlier_fits(store, config), memory)
     context, analyses = begin(config, derived.dataset, RunWriter(store, "plan"))
     context.derived = derived
     columns, requested = profile_round(context, analyses, config)
@@ -144,7 +145,7 @@ def _planned(config: Config) -> Plan:
         state_bytes=sizes,
         blocks=dict(Counter(spec.name for spec in specs)),
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task_bytes,
-        memory_budget=int(config.budget.memory),
+        memory_budget=memory,
         passed_over=told(dataset.passed_over, expected=True),
         notes=[*dataset.notes, *derived.notes, *(f"{entry.uri}: {entry.detail}" for entry in dataset.quarantined)],
     )

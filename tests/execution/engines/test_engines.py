@@ -172,6 +172,16 @@ def test_more_memory_than_there_is_does_not_hang(local_ray):
     assert list(RayEngine(None, 2).map(add, 1, [1], Resources(memory=2**50))) == [2]
 
 
+def test_residents_are_no_more_than_memory_holds(local_ray):
+    """Two that each take two thirds: the second would never be started, and its items would wait for ever."""
+    import ray
+
+    from featflow.execution.engines.ray import RayEngine
+
+    resources = Resources(memory=int(ray.cluster_resources()["memory"]) * 2 // 3)
+    assert list(RayEngine(None, 2).map_actors(add_resident, 1, [1, 2, 3], resources)) == [2, 3, 4]
+
+
 def test_residents_give_results_in_the_order_of_items(engine):
     assert list(engine.map_actors(add_resident, 100, range(50), Resources())) == [100 + i for i in range(50)]
     assert list(engine.map_actors(add_resident, 100, [], Resources())) == []
