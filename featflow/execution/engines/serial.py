@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from featflow.errors import InfrastructureError, first_line
 from featflow.execution.engines.base import Load, Resources
 
 __all__ = ["SerialEngine"]
@@ -37,7 +38,7 @@ class SerialEngine:
     ) -> Iterator[Result]:
         """Yield the results in order."""
         for item in items:
-            yield function(shared, item)
+            yield _called(function, shared, item)
 
     def map_actors(
         self,
@@ -48,7 +49,17 @@ class SerialEngine:
     ) -> Iterator[Result]:
         """Yield the results in order: this process stays."""
         for item in items:
-            yield function(shared, item, 0)
+            yield _called(function, shared, item, 0)
 
     def close(self) -> None:
         """Hold nothing, give nothing back."""
+
+
+def _called(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Return a function's value; want of memory is told as by other engines."""
+    try:
+        return function(*arguments)
+    except MemoryError as error:  # of Python, NumPy or Arrow
+        raise InfrastructureError(
+            f"this process ran out of memory; lower budget.memory, or give it more: {first_line(error)}"
+        ) from error

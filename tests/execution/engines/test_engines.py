@@ -99,6 +99,18 @@ def always_crash_resident(shared, item, attempt):
     os._exit(1)
 
 
+def exhausted(shared, item, *attempt):
+    return np.zeros(2**62, np.uint8)
+
+
+def test_want_of_memory_is_infrastructure_and_no_defect():
+    """NumPy's error, which is one of Python's; Ray gives such an item once more, and ends with the same code."""
+    engine = SerialEngine()
+    for mapped in (engine.map, engine.map_actors):
+        with pytest.raises(InfrastructureError, match=r"ran out of memory; lower budget\.memory.*: Unable to allocate"):
+            list(mapped(exhausted, None, [1], Resources()))
+
+
 def test_results_come_in_the_order_of_items(engine):
     assert list(engine.map(add, 100, range(50), Resources())) == [100 + i for i in range(50)]
 
