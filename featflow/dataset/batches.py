@@ -94,7 +94,7 @@ def read_batches(
         start = 0
         for group, group_rows in zip(shard.row_groups, shard.group_rows, strict=True):
             seen, part = 0, shard.part or range(group_rows)
-            short = reader.rows_within(group, rows)
+            short = reader.rows_within(group, rows, fields)
             try:
                 selection = Selection(group, fields, part.start, part.stop if part.stop < group_rows else None)
                 batches = kept_batches(shard.file, reader, selection, short)

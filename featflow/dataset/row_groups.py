@@ -15,6 +15,7 @@ from featflow.columns.column import Column, Kind
 from featflow.dataset.files import DataFile, gone_error, is_gone
 from featflow.dataset.nested_fields import leaves
 from featflow.dataset.parquet import is_corruption, is_memory_shortage, open_parquet
+from featflow.dataset.repeated_values import longest_repeated
 from featflow.dataset.table_files import kept_rows
 from featflow.errors import FeatflowError, first_line
 from featflow.storage.filesystems import failed
@@ -23,6 +24,8 @@ __all__ = ["Reader", "Selection", "culprit", "kept_batches", "read_failure"]
 
 TEXT_BYTES = 128 * 2**20
 """Bytes of texts, or of images, in one batch: 1 KiB a row in the longest batch. Arrow's arrays end at 2 GiB."""
+REPEATED_BYTES = 32 * 2**20
+"""Bytes of one value in every row of a batch: those of a batch of images."""
 FEWEST_ROWS = 64
 """Rows of a batch that is short for its texts: fewer would be slow, and a footer may say nonsense."""
 NO_DICTIONARY = "DictAccumulator"
@@ -36,7 +39,7 @@ class Reader:
     """A file, read with texts as dictionaries until a column chunk is met whose encoding does not allow it."""
 
     def __init__(self, stack: ExitStack, file: DataFile, options: dict[str, Any], columns: tuple[Column, ...]) -> None:
-        self._stack, self._uri, self._options = stack, file.readable, options
+        self._stack, self._file, self._uri, self._options = stack, file, file.readable, options
         self._categories = {column.name for column in columns if column.type == "string"}
         if file.table:
             self._categories = file.table.stored_names(self._categories)
@@ -92,12 +95,36 @@ class Reader:
         if self._categories and max(map(self._text_bytes, groups), default=0) > DICTIONARY_BYTES:
             self.give_up_dictionaries()
 
-    def rows_within(self, group: int, rows: int) -> int:
-        """Return the rows of a batch: fewer than ``rows`` where its texts and images would outweigh `TEXT_BYTES`."""
-        if not self._long:
+    def rows_within(self, group: int, rows: int, fields: Sequence[str]) -> int:
+        """Return the rows of a batch: fewer than ``rows`` where its texts and images would outweigh `TEXT_BYTES`.
+
+        Fewer still where a value that a dictionary page holds once would, in every row, outweigh `REPEATED_BYTES`.
+        Raises InfrastructureError where storage fails.
+        """
+        footer = self.file.metadata.row_group(group)
+        if self._long:
+            most = TEXT_BYTES * int(footer.num_rows) // max(self._text_bytes(group), 1)
+            rows = min(rows, max(most, FEWEST_ROWS))
+        if min(rows, footer.num_rows) * footer.total_byte_size <= REPEATED_BYTES:
             return rows
-        most = TEXT_BYTES * int(self.file.metadata.row_group(group).num_rows) // max(self._text_bytes(group), 1)
-        return min(rows, max(most, FEWEST_ROWS))
+        places = self._expanded(fields)
+        try:
+            longest = longest_repeated(self._uri, self._options, group, places) if places else 0
+        except Exception as error:
+            raise read_failure(self._file, error) from error
+        return max(1, min(rows, REPEATED_BYTES // max(longest, 1)))
+
+    def _expanded(self, fields: Sequence[str]) -> list[int]:
+        """Return the places of the leaves of some fields that hold bytes of any length, and are no dictionaries."""
+        schema, below = self.file.schema, tuple(f"{name}." for name in fields)
+        leaf_columns = ((place, schema.column(place)) for place in range(len(schema)))
+        return [
+            place
+            for place, column in leaf_columns
+            if column.physical_type == "BYTE_ARRAY"
+            and (column.path in fields or column.path.startswith(below))
+            and not (column.path in self._categories and column.logical_type.type == "STRING")
+        ]
 
     def _text_bytes(self, group: int) -> int:
         """Return about how many bytes of texts and images a row group holds: what is not eight bytes a number."""
@@ -147,20 +174,28 @@ def _raw_batches(file: DataFile, reader: Reader, selection: Selection, rows: int
         except FeatflowError:
             raise
         except Exception as error:
-            if is_memory_shortage(error):
-                raise MemoryError(f"{file.uri}, row group {selection.group}: {first_line(error)}") from error
-            if not is_corruption(error):
-                raise read_failure(file, error) from error
+            _check_corrupt(file, selection, error)
             shorter = most > 1 and isinstance(error, pa.ArrowCapacityError)
             # In the middle of a row group only where dictionaries are at fault: after damage, what came before it may
             # be as wrong, and is read again from its beginning.
-            goes_on = start == selection.start or shorter or NO_DICTIONARY in str(error)
-            if not goes_on or not (reader.give_up_dictionaries() or shorter):
+            if not (start == selection.start or shorter or NO_DICTIONARY in str(error)):
+                raise
+            if reader.give_up_dictionaries():
+                most = reader.rows_within(selection.group, most, selection.fields)
+            elif not shorter:
                 raise
             # Some rows are far longer than those of the row group are on average: go on from there in shorter batches.
             most = max(1, most // 8) if shorter else most
         else:
             return
+
+
+def _check_corrupt(file: DataFile, selection: Selection, error: Exception) -> None:
+    """Raise what an error stands for unless that is bytes that cannot be decoded."""
+    if is_memory_shortage(error):
+        raise MemoryError(f"{file.uri}, row group {selection.group}: {first_line(error)}") from error
+    if not is_corruption(error):
+        raise read_failure(file, error) from error
 
 
 def _pieces(file: pq.ParquetFile, selection: Selection, rows: int) -> Iterator[pa.RecordBatch]:

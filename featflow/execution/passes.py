@@ -6,6 +6,7 @@ of shards along a tree that depends on places alone, so the same data gives the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -61,6 +62,8 @@ class Workspace:
     """Share of a GPU that a task reserves that counts pairs."""
     encoder_gpus: float | None = None
     """Share of a GPU that an actor reserves that encodes images; None takes a whole one where there is any."""
+    memory: int = sys.maxsize
+    """Bytes of the whole run, `budget.memory`."""
     used: state_store.StateReferences = field(default_factory=state_store.StateReferences)
     """States that the run has used so far, for its manifest."""
     looked_at: set[str] = field(default_factory=set)

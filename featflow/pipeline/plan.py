@@ -95,9 +95,10 @@ def _planned(config: Config) -> Plan:
     store = Store(config.output, config.dataset.storage_options)
     dataset = open_dataset(config.dataset, config.output, Footers(store))
     config.analyses.check(dataset, config.dataset.entity)
+    memory = int(config.budget.memory)
     writer, warnings = RunWriter(store, "plan"), list[str]()
     fits = earlier_fits(writer, config, warnings.append)
-    derived = derive_from_states(store, dataset, config.dataset, fits)
+    derived = derive_from_states(store, dataset, config.dataset, fits, memory)
     context, analyses = begin(config, derived.dataset, writer)
     context.derived = derived
     columns, requested = profile_round(context, analyses, config)
@@ -146,7 +147,7 @@ def _planned(config: Config) -> Plan:
         state_bytes=sizes,
         blocks=dict(Counter(spec.name for spec in specs)),
         memory_bytes=PROCESS_BYTES * (cores + 1) + cores * task_bytes,
-        memory_budget=int(config.budget.memory),
+        memory_budget=memory,
         passed_over=told(dataset.passed_over, expected=True),
         notes=[
             *dataset.notes,

@@ -37,6 +37,7 @@ def begin(
         config.dataset.storage_options,
         config.engine.gpus,
         config.engine.encoder_gpus,
+        int(config.budget.memory),
     )
     context = Context(workspace, dataset, config.analyses.uncertainty, writer, every_analysis(config.analyses))
     return context, chosen(config.analyses)

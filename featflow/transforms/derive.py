@@ -74,7 +74,7 @@ def derive(workspace: Workspace, dataset: Dataset, options: DatasetOptions, earl
     SchemaError
         A column that the configuration names cannot be made of this data.
     """
-    embeddings = embeddings_of(dataset, options)
+    embeddings = embeddings_of(dataset, options, workspace.memory)
     moments = [each.moments for each in embeddings]
     done = passes.summarize_shards(workspace, dataset.shards, moments, "images: vectors") if moments else None
     if done:
@@ -85,9 +85,11 @@ def derive(workspace: Workspace, dataset: Dataset, options: DatasetOptions, earl
     return replace(derived, frozen=fitting.fits, computed=computed, quarantined=done.quarantined if done else ())
 
 
-def derive_from_states(store: Store, dataset: Dataset, options: DatasetOptions, earlier: Earlier) -> Derived:
+def derive_from_states(
+    store: Store, dataset: Dataset, options: DatasetOptions, earlier: Earlier, memory: int
+) -> Derived:
     """Return the dataset with the derived columns that stored fits and states decide; notes name the others."""
-    return _with_derived_columns(dataset, embeddings_of(dataset, options), _FromStates(earlier, store, dataset))
+    return _with_derived_columns(dataset, embeddings_of(dataset, options, memory), _FromStates(earlier, store, dataset))
 
 
 def inline_columns(derivations: Sequence[Derivation], frozen: Mapping[str, Frozen]) -> tuple[Column, ...]:
@@ -177,14 +179,20 @@ def key_specs(dataset: Dataset) -> tuple[state_store.AnySummarizer, ...]:
     return (RowCountSummarizer(dataset.entity),) if dataset.images and dataset.entity else ()
 
 
-def embeddings_of(dataset: Dataset, options: DatasetOptions) -> tuple[Embedding, ...]:
-    """Return the transforms of a dataset's images to vectors, in the order of `dataset.images`."""
+def embeddings_of(dataset: Dataset, options: DatasetOptions, memory: int) -> tuple[Embedding, ...]:
+    """Return the transforms of a dataset's images to vectors, in the order of `dataset.images`.
+
+    Parameters
+    ----------
+    memory
+        Bytes of the whole run.
+    """
     images = [(each, each.options) for each in dataset.derivations if isinstance(each.options, ImageOptions)]
     if not images:
         return ()
     from featflow.transforms.images.columns import embedding  # noqa: PLC0415  torch, for those who have images
 
-    return tuple(embedding(each, image, options) for each, image in images)
+    return tuple(embedding(each, image, options, memory) for each, image in images)
 
 
 def _with_derived_columns(dataset: Dataset, embeddings: tuple[Embedding, ...], fitting: Fitting) -> Derived:

@@ -116,7 +116,9 @@ class RayEngine:
         cores, gpus = int(totals.get("CPU", 1)), totals.get("GPU", 0.0)
         share = min(1.0, gpus) if resources.gpus is None else resources.gpus
         tasks = len(items) if isinstance(items, Sized) else cores
-        actors = max(1, min(tasks, int(gpus / share) if share else cores))
+        needed = max(1, min(resources.memory, self._memory))  # an actor that finds no memory would wait for ever
+        fitting = sum(int(node["Resources"].get("memory", 0)) // needed for node in ray.nodes() if node["Alive"])
+        actors = max(1, min(tasks, fitting, int(gpus / share) if share else cores))
         threads = max(1, min(self._cores, cores // actors))
         options = self._options(Resources(share, resources.memory), threads)
         pool = _ActorPool((function, shared), resources, options, (threads, actors), self.load)

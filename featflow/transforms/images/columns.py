@@ -23,8 +23,13 @@ from featflow.transforms.projection.projection import Projection
 __all__ = ["embedding", "vector_columns"]
 
 
-def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOptions) -> Embedding:
+def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOptions, memory: int) -> Embedding:
     """Return what makes vectors of a column of images.
+
+    Parameters
+    ----------
+    memory
+        Bytes of the whole run.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def embedding(derivation: Derivation, options: ImageOptions, dataset: DatasetOpt
             f"dataset.images: prefix is {options.prefix}, and vectors of '{image.name}' have {encoder.width}"
         )
     postprocessing = Postprocessing(options.prefix, options.normalize, options.dtype)
-    return Embedding(image, encoder, options.most_pixels, postprocessing)
+    return Embedding(image, encoder, options.most_pixels, postprocessing, memory=memory)
 
 
 def vector_columns(made: Embedding, options: ImageOptions, fitting: Fitting) -> tuple[Column, ...]:

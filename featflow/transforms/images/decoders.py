@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Self
 
+from featflow.transforms.images.decoding_memory import DecodingMemory, check_most
 from featflow.transforms.images.pictures import Picture, Status, decode
 
 __all__ = ["ApartDecoder", "Decoder"]
@@ -20,14 +25,24 @@ class Decoder:
     ----------
     most_pixels
         Pixels beyond which an image is not decoded.
+    memory
+        What pictures that are decoded at once share; None bounds nothing.
     """
 
-    def __init__(self, most_pixels: int) -> None:
+    def __init__(self, most_pixels: int, memory: DecodingMemory | None = None) -> None:
         self._most_pixels = most_pixels
+        self._memory = memory or DecodingMemory(sys.maxsize, sys.maxsize)
 
-    def decode(self, data: bytes | None) -> Picture:
-        """Return the picture that encoded bytes hold."""
-        return decode(data, self._most_pixels)
+    @contextmanager
+    def decoded(self, data: bytes | None) -> Iterator[Picture]:
+        """Give the picture that encoded bytes hold, for as long as its memory is held."""
+        with ExitStack() as held:
+
+            def admit(nbytes: int) -> None:
+                held.close()
+                held.enter_context(self._memory.given(nbytes))
+
+            yield decode(data, self._most_pixels, admit)
 
     def __enter__(self) -> Self:
         return self
@@ -42,19 +57,24 @@ class ApartDecoder(Decoder):
     Bytes and pixels are copied between processes, which takes time: it is for shards whose process has died once.
     """
 
-    def __init__(self, most_pixels: int) -> None:
-        super().__init__(most_pixels)
+    def __init__(self, most_pixels: int, memory: DecodingMemory | None = None) -> None:
+        super().__init__(most_pixels, memory)
         self._lock, self._process = threading.Lock(), self._start()
 
-    def decode(self, data: bytes | None) -> Picture:
-        """Return the picture that encoded bytes hold; its status is `CRASHED` if they end the decoding process."""
+    @contextmanager
+    def decoded(self, data: bytes | None) -> Iterator[Picture]:
+        """Give the picture that encoded bytes hold; its status is `CRASHED` if they end the decoding process."""
         with self._lock:
-            try:
-                return self._process.submit(decode, data, self._most_pixels).result()
-            except BrokenProcessPool:
-                self._process.shutdown()
-                self._process = self._start()
-                return Picture(Status.CRASHED, "it ended the process that decoded it: by a fault, or want of memory")
+            yield self._decode(data)
+
+    def _decode(self, data: bytes | None) -> Picture:
+        try:
+            admit = partial(check_most, most=self._memory.most)
+            return self._process.submit(decode, data, self._most_pixels, admit).result()
+        except BrokenProcessPool:
+            self._process.shutdown()
+            self._process = self._start()
+            return Picture(Status.CRASHED, "it ended the process that decoded it: by a fault, or want of memory")
 
     def __exit__(self, *_: object) -> None:
         self._process.shutdown()

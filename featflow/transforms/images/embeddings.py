@@ -7,7 +7,9 @@ bytes a number of the vector and some 50 a row.
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,7 @@ from featflow.columns.hashing import DIGEST_BYTES
 from featflow.dataset.batches import IMAGE_BYTES
 from featflow.summaries import VectorMomentsSummarizer
 from featflow.transforms.images.decoders import ApartDecoder, Decoder
+from featflow.transforms.images.decoding_memory import PIXEL_BYTES, SMALL_BYTES, DecodingMemory
 from featflow.transforms.images.encoders import DescriptorsSpec, EncoderSpec, load
 from featflow.transforms.images.pictures import THUMBNAIL, Status
 from featflow.transforms.images.postprocessing import Postprocessing
@@ -26,6 +29,9 @@ __all__ = ["Embedding"]
 AS_THEY_ARE = Postprocessing()
 IMAGE_COPIES = 5
 """Encoded images as Arrow, joined, as Python's bytes; and those of the next batch, as Arrow and joined."""
+DECODING_SHARE, PICTURE_SHARE = 1 / 4, 3 / 4
+"""Parts of `budget.memory` for the pictures that a task decodes at once, of which two tasks take half, and for a single
+one, which leaves a quarter to all else."""
 ROW_BYTES = 128
 """Bytes of a row beside its vector."""
 
@@ -61,6 +67,8 @@ class Embedding(Transform):
     """Longest side of what perceptual hashes are made of; those made of other thumbnails are not like them."""
     apart: bool = field(default=False, repr=False)
     """Whether images are decoded in a process of their own, which one of them may end."""
+    memory: int = field(default=sys.maxsize, repr=False)
+    """Bytes of the whole run, `budget.memory`."""
 
     @property
     def of_pixels(self) -> bool:
@@ -81,6 +89,27 @@ class Embedding(Transform):
     def space(self) -> str:
         """Digest of what decides what a vector means: those of one space may be compared."""
         return hashlib.sha256(repr((self.encoder, self.postprocessing)).encode()).hexdigest()[:16]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides its values; the run's memory is of it where pictures may take more."""
+        digest, most = super().digest, self._most_bytes
+        return digest if most == self._most_needed else hashlib.sha256(f"{digest} {most}".encode()).hexdigest()[:16]
+
+    @property
+    def _most_needed(self) -> int:
+        """Bytes that a picture of the most pixels takes."""
+        return self.most_pixels * PIXEL_BYTES + SMALL_BYTES
+
+    @property
+    def _most_bytes(self) -> int:
+        """Bytes that decoding one picture may take."""
+        return min(int(PICTURE_SHARE * self.memory), self._most_needed)
+
+    @property
+    def _decoding_bytes(self) -> int:
+        """Bytes that the pictures may take that a task decodes at once."""
+        return min(int(DECODING_SHARE * self.memory), self._most_needed)
 
     @property
     def inputs(self) -> tuple[Column, ...]:
@@ -118,10 +147,9 @@ class Embedding(Transform):
 
     @property
     def worker(self) -> Worker:
-        """An encoder, which is loaded once, beside batches of encoded images."""
-        return Worker(
-            IMAGE_COPIES * IMAGE_BYTES + self.encoder.working_bytes, resident=True, gpus=self.encoder.uses_gpus
-        )
+        """An encoder, which is loaded once, beside batches of encoded images and pictures that are decoded."""
+        nbytes = IMAGE_COPIES * IMAGE_BYTES + self._decoding_bytes + self.encoder.working_bytes
+        return Worker(nbytes, resident=True, gpus=self.encoder.uses_gpus)
 
     def second_attempt(self) -> Embedding:
         """Return what decodes apart from its own process: an image may have ended the first one."""
@@ -134,7 +162,8 @@ class Embedding(Transform):
         pairs = list(zip(data, errors, strict=True))
         from featflow.transforms.images.encoding import encode_images  # noqa: PLC0415  torch
 
-        with ApartDecoder(self.most_pixels) if self.apart else Decoder(self.most_pixels) as decoder:
+        memory = DecodingMemory(self._decoding_bytes, self._most_bytes)
+        with (ApartDecoder if self.apart else Decoder)(self.most_pixels, memory) as decoder:
             found = encode_images(pairs, load(self.encoder), decoder)
         vectors = self.postprocessing.apply(found.vectors)
         absent = np.array([status is not Status.OK for status in found.statuses], bool)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -131,13 +132,14 @@ def _decode_piece(images: Sequence[Image], encoder: Encoder, decoder: Decoder) -
     thumbnails: list[np.ndarray | None] = [None] * len(images)
     sizes = np.zeros((len(images), 2), np.int32)
     for index, (data, error) in enumerate(images):
-        picture = Picture(Status.UNREADABLE, error) if error else decoder.decode(data)
-        encoder_input = None
-        if data is not None and picture.image is not None:
-            sizes[index], contents[index] = picture.image.size, content_digest(data)
-            thumbnail = thumbnails[index] = reduced(picture.image, THUMBNAIL)
-            encoder_input = encoder.prepare(picture.image, thumbnail)
-        picture = Picture(picture.status, picture.error)  # without pixels, whose memory the next ones take
+        unread = nullcontext(Picture(Status.UNREADABLE, error or ""))
+        with unread if error else decoder.decoded(data) as picture:
+            encoder_input = None
+            if data is not None and picture.image is not None:
+                sizes[index], contents[index] = picture.image.size, content_digest(data)
+                thumbnail = thumbnails[index] = reduced(picture.image, THUMBNAIL)
+                encoder_input = encoder.prepare(picture.image, thumbnail)
+            picture = Picture(picture.status, picture.error)  # noqa: PLW2901  without pixels: others take their memory
         pictures.append(picture)
         prepared.append(encoder_input)
     return _Decoded(pictures, sizes, contents, _perceptual_hashes(thumbnails), prepared)

@@ -12,13 +12,15 @@ import ctypes
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 
 from PIL import IcnsImagePlugin, IcoImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError
 
-__all__ = ["FORMATS", "NotOpenedError", "TooLargeError", "open_picture"]
+from featflow.transforms.images.decoding_memory import TooLargeError, planned_bytes
+
+__all__ = ["FORMATS", "NotOpenedError", "open_picture"]
 
 LISTED = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "ICNS", "TGA")
 """Pillow's names of formats that are opened, in the order in which they are tried; TGA, which has no signature, last.
@@ -44,7 +46,14 @@ NOT_OPENED = {
 too rare to be looked at."""
 NOT_OPENED_BRANDS = {b"ftypheic": "HEIC", b"ftypheix": "HEIC", b"ftyphevc": "HEIC"}
 """Brands of ISO media files that are known and not opened; they stand behind a length of four bytes."""
-ICO = b"\0\0\1\0"
+ICO, JPEG, PPM = b"\0\0\1\0", b"\xff\xd8", (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
+JPEG_SCAN, MOST_SCANS = b"\xff\xda", 500
+"""How a scan of a JPEG begins, as no code of pixels does; and most scans, of which 2,000 in 22 kB took 7 s. Progressive
+JPEGs have some ten; libjpeg-turbo's own tools stop at 500, too."""
+MOST_OF_RUNS = 2**24
+"""Most pixels of a BMP of runs, whose decoder is in Python: 100 million took 40 s, from 1,094 bytes."""
+PPM_HEADER_BYTES = 2**16
+"""Bytes in which the header of a PPM ends, comments included; 50 MB of a comment took 20 s."""
 TILE_WIDTH, TILE_LENGTH = TiffImagePlugin.TILEWIDTH, 323
 """TIFF's tags of the sides of a tile, which its decoder makes whole, however small the picture is."""
 
@@ -53,19 +62,20 @@ class NotOpenedError(Exception):
     """Bytes are of a format that is not opened, which the message names."""
 
 
-class TooLargeError(Exception):
-    """A picture has more pixels than are allowed, or holds one that has."""
-
-
-def open_picture(data: bytes, most_pixels: int) -> Image.Image:
+def open_picture(data: bytes, most_pixels: int, admit: Callable[[int], object]) -> Image.Image:
     """Return the picture that bytes hold, identified and not decoded.
+
+    Parameters
+    ----------
+    admit
+        Is told the bytes that decoding takes at most, before any of it; may wait, or raise TooLargeError.
 
     Raises
     ------
     NotOpenedError
         The format is none of `FORMATS`.
     TooLargeError
-        Decoding would make more than ``most_pixels`` pixels.
+        Decoding would make more than ``most_pixels`` pixels, or take more memory than a picture may.
     UnidentifiedImageError
         The bytes are of no format that is known; Pillow raises other errors for damage.
 
@@ -73,9 +83,9 @@ def open_picture(data: bytes, most_pixels: int) -> Image.Image:
     --------
     >>> sink = io.BytesIO()
     >>> Image.new("L", (4, 3)).save(sink, "ICNS")
-    >>> open_picture(sink.getvalue(), 2**20).format
+    >>> open_picture(sink.getvalue(), 2**20, admit=lambda nbytes: None).format
     'ICNS'
-    >>> open_picture(b"%!PS-Adobe-3.0 EPSF-3.0", 2**20)
+    >>> open_picture(b"%!PS-Adobe-3.0 EPSF-3.0", 2**20, admit=lambda nbytes: None)
     Traceback (most recent call last):
     ...
     featflow.transforms.images.formats.NotOpenedError: PostScript is not decoded; convert it to PNG or JPEG
@@ -84,13 +94,28 @@ def open_picture(data: bytes, most_pixels: int) -> Image.Image:
         if start.startswith(tuple(known)):
             name = next(name for signature, name in known.items() if start.startswith(signature))
             raise NotOpenedError(f"{name} is not decoded; convert it to PNG or JPEG")
+    _check_work(data)
     if data.startswith(ICO):  # Pillow decodes an icon when it opens it
-        _check_size(_size_in_ico(data), most_pixels)
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    _check_size(image.size, most_pixels)
-    for size in _inner_sizes(image, data):
+        size = _size_in_ico(data)
         _check_size(size, most_pixels)
+        admit(planned_bytes("ICO", "RGBA", size))
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    sizes = [image.size, *_inner_sizes(image, data)]
+    for size in sizes:
+        _check_size(size, most_pixels)
+    if image.tile and image.tile[0].codec_name == "bmp_rle":
+        _check_size(image.size, MOST_OF_RUNS)
+    admit(max(planned_bytes(image.format, image.mode, size) for size in sizes))
     return image
+
+
+def _check_work(data: bytes) -> None:
+    """Raise for bytes that would keep a decoder busy out of all proportion, before one is asked."""
+    if data.startswith(JPEG) and data.count(JPEG_SCAN) > MOST_SCANS:
+        raise NotOpenedError(f"a JPEG of more than {MOST_SCANS} scans is not decoded; store it anew")
+    if data.startswith(PPM) and len(data) > PPM_HEADER_BYTES:  # read byte by byte, in Python
+        Image.open(io.BytesIO(data[:PPM_HEADER_BYTES]), formats=("PPM",))
 
 
 def _check_size(size: tuple[int, int], most_pixels: int) -> None:

@@ -13,7 +13,7 @@ The rule, by what Pillow says the file holds:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,7 +23,8 @@ import PIL
 from PIL import Image, UnidentifiedImageError
 
 from featflow.dataset.image_files import encoded_text
-from featflow.transforms.images.formats import NotOpenedError, TooLargeError, open_picture
+from featflow.transforms.images.decoding_memory import STRIP, TooLargeError
+from featflow.transforms.images.formats import NotOpenedError, open_picture
 from featflow.transforms.images.png_chunks import SIGNATURE, without_metadata
 
 __all__ = ["DECODER", "THUMBNAIL", "Picture", "Status", "by_shape", "decode", "pixels_of", "reduced"]
@@ -51,8 +52,6 @@ TURNS = {
 """What makes a picture of an orientation upright. Pillow's own function rewrites metadata, too, and fails with it."""
 ENCODED_START = 256
 """Bytes by whose start base64 text of a picture is known."""
-STRIP = 2**20
-"""Pixels that are converted at once: copies of a strip take some 20 MiB, those of 100 million pixels took 1.8 GiB."""
 
 
 class Status(StrEnum):
@@ -69,7 +68,7 @@ class Status(StrEnum):
     TRUNCATED = "truncated"
     """The file ends, or breaks, before its last pixel."""
     TOO_LARGE = "too_large"
-    """More pixels than are allowed; nothing was decoded."""
+    """More pixels than are allowed, or more memory; nothing was decoded."""
     UNSUPPORTED = "unsupported"
     """A format that is not opened, or pixels of a kind that has no known scale."""
     CRASHED = "crashed"
@@ -120,13 +119,16 @@ def by_shape(shapes: Iterable[Hashable]) -> Iterable[tuple[Any, list[int]]]:
     return places.items()
 
 
-def decode(data: bytes | None, most_pixels: int) -> Picture:
+def decode(data: bytes | None, most_pixels: int, admit: Callable[[int], object] = abs) -> Picture:
     """Return the picture that encoded bytes hold. Raises MemoryError alone: bad bytes give a status.
 
     Parameters
     ----------
     most_pixels
         Pixels beyond which an image is not decoded.
+    admit
+        Is told the bytes that decoding takes at most, before any of it; may wait, or raise TooLargeError. `abs` does
+        neither.
 
     Examples
     --------
@@ -135,16 +137,16 @@ def decode(data: bytes | None, most_pixels: int) -> Picture:
     """
     if not data:
         return Picture(Status.MISSING if data is None else Status.EMPTY)
-    picture = _decode(data, most_pixels)
+    picture = _decode(data, most_pixels, admit)
     if picture.status in DAMAGED and data.startswith(SIGNATURE):
-        again = _decode(without_metadata(data), most_pixels)
+        again = _decode(without_metadata(data), most_pixels, admit)
         return again if again.status is Status.OK else picture
     return picture
 
 
-def _decode(data: bytes, most_pixels: int) -> Picture:
+def _decode(data: bytes, most_pixels: int, admit: Callable[[int], object]) -> Picture:
     try:
-        with open_picture(data, most_pixels) as image:
+        with open_picture(data, most_pixels, admit) as image:
             return _upright(image)
     except MemoryError:  # says nothing of the image
         raise

@@ -25,6 +25,10 @@ __all__ = ["in_passes", "prepare"]
 RESIZED_AT_ONCE = 32
 """Pictures resized at once: more would hold more of them in float32 on a device, fewer would call it more often."""
 
+RESIZED_PIXELS = 2**25
+"""Pixels of pictures that are resized at once. A line of 1,024 pixels whose shorter side is to be 224 becomes 51
+million, and 32 such lines would be 5 GB."""
+
 
 def prepare(
     pictures: Sequence[np.ndarray | None], preprocessing: Preprocessing, slots: int, device: torch.device
@@ -51,10 +55,12 @@ def prepare(
     mean, std = (torch.tensor(each, device=device)[:, None, None] for each in (preprocessing.mean, preprocessing.std))
     present = [(slot, picture) for slot, picture in enumerate(pictures) if picture is not None]
     for (height, width, _), places in by_shape(picture.shape for _, picture in present):
-        for start in range(0, len(places), RESIZED_AT_ONCE):
-            group, arrays = zip(*(present[place] for place in places[start : start + RESIZED_AT_ONCE]), strict=True)
+        sides = preprocessing.resized(height, width)
+        at_once = max(1, min(RESIZED_AT_ONCE, RESIZED_PIXELS // max(sides[0] * sides[1], height * width)))
+        for start in range(0, len(places), at_once):
+            group, arrays = zip(*(present[place] for place in places[start : start + at_once]), strict=True)
             pixels = torch.from_numpy(np.stack(arrays)).to(device)
-            resized = _resized(pixels.permute(0, 3, 1, 2), preprocessing.resized(height, width), preprocessing.resample)
+            resized = _resized(pixels.permute(0, 3, 1, 2), sides, preprocessing.resample)
             cropped = _centre_cropped(resized, preprocessing.crop) if preprocessing.crop else resized
             batch[list(group)] = cropped.float().mul_(preprocessing.scale).sub_(mean).div_(std)
     return batch

@@ -9,11 +9,11 @@ shorter side becomes ``int(side / crop_pct)`` and the middle is cut out; from 38
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
-from featflow.errors import ConfigurationError
+from featflow.errors import ConfigurationError, printable
 
 __all__ = ["TYPES", "Preprocessing", "Sides", "read_preprocessing"]
 
@@ -53,6 +53,12 @@ TYPES: dict[str, dict[str, Any]] = {
     "ViT": {"size": {"height": 224, "width": 224}, "resample": 2},
 }
 """Supported types, each with the values of keys that its file lacks, as its documentation says."""
+MOST_SIDE = 2048
+"""Most pixels of a side of a model's input: activations of a first layer of 64 channels then take 268 MB a picture."""
+LARGEST = 1e30
+"""Largest factor, mean or deviation: their products are far below the largest float32."""
+LONGEST_SHOWN = 80
+"""Characters of a value in a message."""
 SQUEEZED_FROM = 384
 """Side in pixels from which ConvNext's own processor squeezes pictures in place of cutting them."""
 
@@ -106,7 +112,7 @@ class Preprocessing:
         exact: float = self.shortest
         if self.longest and long / short * exact > self.longest:
             exact = self.longest * short / long
-        side, other = round(exact), int(exact * long / short)
+        side, other = max(1, round(exact)), max(1, int(exact * long / short))
         return (side, other) if height <= width else (other, side)
 
 
@@ -154,7 +160,8 @@ def _geometry(keys: dict[str, Any], kind: str, where: str) -> tuple[Sides | None
         square = (shortest, shortest)
         if shortest >= SQUEEZED_FROM:
             return square, None, None, None
-        return None, int(shortest / _positive_number(keys["crop_pct"], "crop_pct", where)), None, square
+        shorter = shortest / _positive_number(keys["crop_pct"], "crop_pct", where)
+        return None, _checked_pixels(int(min(shorter, sys.maxsize)), "size / crop_pct", where), None, square
     if not size and not crop:
         raise ConfigurationError(
             f"{where}: pictures would keep their proportions, but a model wants them of one shape; give size a height "
@@ -168,14 +175,17 @@ def _processor_type(config: dict[str, Any], where: str) -> str:
     kind = name.removesuffix("Fast").removesuffix("Pil").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
     if kind not in TYPES:
         known = ", ".join(f"{each}ImageProcessor" for each in TYPES)
-        raise ConfigurationError(f"{where}: image_processor_type is {name or 'absent'}; what is known are {known}")
+        raise ConfigurationError(
+            f"{where}: image_processor_type is {printable(name[:LONGEST_SHOWN]) or 'absent'}; what is known are {known}"
+        )
     return kind
 
 
 def _resampling_name(value: Any, where: str) -> str:
     name = RESAMPLING[value] if isinstance(value, int) and 0 <= value < len(RESAMPLING) else str(value)
     if name not in SUPPORTED:
-        raise ConfigurationError(f"{where}: resample is {name}; supported are nearest (0), bilinear (2), bicubic (3)")
+        shown = printable(name[:LONGEST_SHOWN])
+        raise ConfigurationError(f"{where}: resample is {shown}; supported are nearest (0), bilinear (2), bicubic (3)")
     return name
 
 
@@ -195,24 +205,35 @@ def _sides(value: Any, key: str, where: str) -> Sides:
         value = [value["height"], value["width"]]
     sides = value if isinstance(value, list | tuple) else [value, value]
     if len(sides) != 2:
-        raise ConfigurationError(f"{where}: {key} is {value}; write its height and width")
+        raise ConfigurationError(f"{where}: {key} is {_shown(value)}; write its height and width")
     return _checked_pixels(sides[0], key, where), _checked_pixels(sides[1], key, where)
 
 
 def _checked_pixels(value: Any, key: str, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{where}: {key} has {value!r}; write height and width, or shortest_edge, in pixels")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_SIDE:
+        raise ConfigurationError(
+            f"{where}: {key} has {_shown(value)}; write height and width, or shortest_edge, in pixels, at most "
+            f"{MOST_SIDE:,}"
+        )
     return value
 
 
 def _positive_number(value: Any, key: str, where: str) -> float:
-    if not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ConfigurationError(f"{where}: {key} is {value!r}, not a number above 0")
+    if not isinstance(value, int | float) or not 0 < value <= LARGEST:
+        raise ConfigurationError(f"{where}: {key} is {_shown(value)}, not a number above 0")
     return float(value)
 
 
 def _channel_values(value: Any, key: str, where: str) -> tuple[float, ...]:
     values = value if isinstance(value, list | tuple) else [value] * 3
-    if len(values) != 3 or not all(isinstance(each, int | float) and math.isfinite(each) for each in values):
-        raise ConfigurationError(f"{where}: {key} is {value!r}, but pictures have three channels: red, green, blue")
+    if len(values) != 3 or not all(isinstance(each, int | float) and abs(each) <= LARGEST for each in values):
+        raise ConfigurationError(
+            f"{where}: {key} is {_shown(value)}, but pictures have three channels: red, green, blue"
+        )
     return tuple(map(float, values))
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message: what is wrong may be long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -28,6 +28,7 @@ from PIL.Image import Image
 
 from featflow.dataset.image_options import ImageOptions
 from featflow.errors import ConfigurationError, FeatflowError, InfrastructureError, first_line
+from featflow.transforms.images.model_config import check_weights, network_config
 from featflow.transforms.images.pictures import DECODER, reduced
 from featflow.transforms.images.pixels import prepare
 from featflow.transforms.images.pooling import pooled, poolings
@@ -246,11 +247,12 @@ def _load_network(files: ModelFiles, place: str) -> tuple[Any, bool]:
     transformers = _transformers()
     from safetensors.torch import load_file  # noqa: PLC0415
 
-    raw = _without_kernels(files.read_json(CONFIG, place))
+    raw = files.read_json(CONFIG, place)
     with _as_configuration_error(f"{place}: transformers {transformers.__version__} cannot load it"):
+        tensors = {name: tensor for path in files.weights for name, tensor in load_file(path).items()}
+        raw = network_config(raw, len(tensors), f"{place}/{CONFIG}")
         config = transformers.AutoConfig.for_model(raw.pop("model_type", None), **raw)
         config = getattr(config, "vision_config", config)
-        tensors = {name: tensor for path in files.weights for name, tensor in load_file(path).items()}
         model_class = transformers.MODEL_MAPPING.get(type(config), None)
         if isinstance(config, transformers.CLIPVisionConfig) and PROJECTION in tensors:
             model_class, config.projection_dim = transformers.CLIPVisionModelWithProjection, len(tensors[PROJECTION])
@@ -260,6 +262,7 @@ def _load_network(files: ModelFiles, place: str) -> tuple[Any, bool]:
             raise ConfigurationError(
                 f"{place}/{CONFIG}: num_channels is {config.num_channels}, but pictures have 3: red, green, blue"
             )
+        check_weights(model_class, config, tensors, f"{place}/{CONFIG}")
         # Without a name of a directory nothing is looked for, neither on disk nor on a hub.
         arguments = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
         network, report = model_class.from_pretrained(None, config=config, state_dict=tensors, **arguments)
@@ -271,13 +274,6 @@ def _load_network(files: ModelFiles, place: str) -> tuple[Any, bool]:
             f"them of other shapes than {CONFIG} says; save the whole model with save_pretrained"
         )
     return network.eval(), not missing
-
-
-def _without_kernels(config: Any) -> Any:
-    """Return a configuration without the names of attention kernels, which may be those of a hub."""
-    if not isinstance(config, dict):
-        return config
-    return {key: _without_kernels(value) for key, value in config.items() if not key.endswith("attn_implementation")}
 
 
 def _probe(network: Any, requested: str, has_pooler: bool, shape: tuple[int, int], place: str) -> tuple[str, int]:

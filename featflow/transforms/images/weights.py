@@ -8,10 +8,12 @@ copied once to the node's cache, under its digest; copies are hashed again befor
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from dataclasses import dataclass
@@ -25,6 +27,12 @@ __all__ = ["ModelFiles", "cache_folder", "locate", "open_model"]
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+MOST_JSON, MOST_WEIGHTS = 2**24, 2**36
+"""Bytes of a file of JSON, where 21,000 labels take two million; and of a file of tensors: 18 billion weights."""
+MOST_DEPTH = 32
+"""Lists and objects in one another in a file of JSON."""
+ERRNOS_AT_FAULT = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
+"""Errors of a path that another attempt does not mend."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 """Formats that are refused with a hint: loading a pickle may run code, the others need other libraries."""
 
@@ -90,7 +98,7 @@ def open_model(source: str, options: dict[str, Any], sha256: str | None = None) 
     Raises
     ------
     ConfigurationError
-        The directory lacks a file, or holds pickles only.
+        The directory lacks a file, holds pickles only, or something else than regular files of bounded size.
     InfrastructureError
         Storage did not answer, or the cache cannot be written.
     """
@@ -165,9 +173,28 @@ def _download(store: Store, folder: Path) -> ModelFiles:
 def _hash_files(folder: Path, source: str) -> ModelFiles:
     hashes = {}
     for name in _required_names(Store(str(folder)), source):
+        _check_file(folder / name)
         with (folder / name).open("rb") as file:
             hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return ModelFiles(folder, hashes)
+
+
+def _check_file(path: Path) -> None:
+    """Raise ConfigurationError for what is no regular file of bounded size: a pipe is waited for, a device has no end.
+
+    Other errors of the file system are raised as they are.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        if error.errno in ERRNOS_AT_FAULT:
+            raise ConfigurationError(f"{path}: {first_line(error)}; put a model's file there") from error
+        raise
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f"{path} is no regular file; put a model's file there")
+    most = MOST_JSON if path.suffix == ".json" else MOST_WEIGHTS
+    if status.st_size > most:
+        raise ConfigurationError(f"{path} has {status.st_size:,} bytes; at most {most:,} are read")
 
 
 def _required_names(store: Store, source: str) -> list[str]:
@@ -204,6 +231,8 @@ def _weight_files(index: bytes, where: str) -> list[str]:
 
 
 def _read_file(store: Store, name: str) -> bytes:
+    if locate(store.root)[1]:
+        _check_file(Path(locate(store.root)[0], name))
     try:
         return store.read(name)
     except FileNotFoundError:
@@ -211,10 +240,27 @@ def _read_file(store: Store, name: str) -> bytes:
 
 
 def _json_object(content: bytes, where: str) -> dict[str, Any]:
+    """Return the object that JSON holds; ConfigurationError if it holds another value, or is large or deep."""
+    if len(content) > MOST_JSON:
+        raise ConfigurationError(f"{where} has {len(content):,} bytes; at most {MOST_JSON:,} are read")
     try:
         value = json.loads(content)
+        deep = _depth(value) > MOST_DEPTH
+    except RecursionError:
+        deep = True
     except ValueError as error:
         raise ConfigurationError(f"{where}: not JSON: {first_line(error)}") from None
+    if deep:
+        raise ConfigurationError(f"{where}: its values lie more than {MOST_DEPTH} deep")
     if not isinstance(value, dict):
         raise ConfigurationError(f"{where}: holds no JSON object")
     return value
+
+
+def _depth(value: Any) -> int:
+    """Return how deep values lie in lists and objects, without a call for each."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        depth += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    return depth

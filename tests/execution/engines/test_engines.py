@@ -99,6 +99,18 @@ def always_crash_resident(shared, item, attempt):
     os._exit(1)
 
 
+def exhausted(shared, item, *attempt):
+    return np.zeros(2**62, np.uint8)
+
+
+def test_want_of_memory_is_infrastructure_and_no_defect():
+    """NumPy's error, which is one of Python's; Ray gives such an item once more, and ends with the same code."""
+    engine = SerialEngine()
+    for mapped in (engine.map, engine.map_actors):
+        with pytest.raises(InfrastructureError, match=r"ran out of memory; lower budget\.memory.*: Unable to allocate"):
+            list(mapped(exhausted, None, [1], Resources()))
+
+
 def test_results_come_in_the_order_of_items(engine):
     assert list(engine.map(add, 100, range(50), Resources())) == [100 + i for i in range(50)]
 
@@ -170,6 +182,16 @@ def test_more_memory_than_there_is_does_not_hang(local_ray):
     from featflow.execution.engines.ray import RayEngine
 
     assert list(RayEngine(None, 2).map(add, 1, [1], Resources(memory=2**50))) == [2]
+
+
+def test_residents_are_no_more_than_memory_holds(local_ray):
+    """Two that each take two thirds: the second would never be started, and its items would wait for ever."""
+    import ray
+
+    from featflow.execution.engines.ray import RayEngine
+
+    resources = Resources(memory=int(ray.cluster_resources()["memory"]) * 2 // 3)
+    assert list(RayEngine(None, 2).map_actors(add_resident, 1, [1, 2, 3], resources)) == [2, 3, 4]
 
 
 def test_residents_give_results_in_the_order_of_items(engine):

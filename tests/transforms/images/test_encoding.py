@@ -74,12 +74,12 @@ def test_few_batches_are_decoded_ahead():
     lock, alive, most = threading.Lock(), 0, 0
 
     class CountingDecoder(Decoder):
-        def decode(self, data):
+        def decoded(self, data):
             nonlocal alive, most
             with lock:
                 alive += 1
                 most = max(most, alive)
-            return super().decode(data)
+            return super().decoded(data)
 
     class Counting(Corner):
         def encode(self, prepared, sizes):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import os
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
+from transforms.images.hostile import bitmap_of_runs, chunk, encoded, measured, with_bytes, zeros
 
 from featflow.transforms.images.formats import FORMATS, LISTED, NOT_OPENED
 from featflow.transforms.images.pictures import Status, decode
@@ -19,12 +18,6 @@ from featflow.transforms.images.pictures import Status, decode
 MOST = 10**6
 RANDOM = np.random.default_rng(11)
 PICTURE = Image.fromarray(RANDOM.integers(0, 256, (64, 64, 3), dtype=np.uint8))
-
-
-def encoded(image, kind, **options):
-    sink = io.BytesIO()
-    image.save(sink, kind, **options)
-    return sink.getvalue()
 
 
 def icns(code, inner):
@@ -110,40 +103,10 @@ INNER = {
 }
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """Status and peak of memory in bytes of pictures, each decoded in a process of its own."""
-
-    def measure(pictures, most_pixels):
-        folder = tmp_path_factory.mktemp("pictures")
-        for number, data in enumerate(pictures):
-            (folder / f"{number:03}").write_bytes(data)
-        command = [sys.executable, "-c", MEASURE, str(most_pixels), *map(str, sorted(folder.iterdir()))]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        assert done.stderr == "", "decoders print nothing"
-        (_, least), *lines = [line.split() for line in done.stdout.splitlines()]
-        return [(status, 1024 * (int(peak) - int(least))) for status, peak in lines]
-
-    return measure
-
-
-MEASURE = """
-import os, resource, sys
-from featflow.transforms.images.pictures import decode
-resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-for path in ["", *sys.argv[2:]]:
-    if not os.fork():
-        data = open(path, "rb").read() if path else b""
-        print(decode(data, int(sys.argv[1])).status, end=" ", flush=True)
-        os._exit(0)
-    print(os.wait3(0)[2].ru_maxrss, flush=True)
-"""
-
-
-def test_pictures_in_pictures_are_looked_at_before_they_are_decoded(measured):
+def test_pictures_in_pictures_are_looked_at_before_they_are_decoded(tmp_path):
     data = [make() for make in INNER.values()]
     sizes = np.array([len(each) for each in data])
-    statuses, peaks = zip(*measured(data, MOST), strict=True)
+    statuses, peaks = zip(*measured(data, MOST, tmp_path), strict=True)
     assert dict(zip(INNER, statuses, strict=True)) == dict.fromkeys(INNER, "too_large")
     assert (np.array(peaks) - 3 * sizes < 32 * 2**20).all(), dict(zip(INNER, peaks, strict=True))
 
@@ -164,30 +127,6 @@ def test_pictures_in_pictures_are_decoded_up_to_the_limit():
 def test_an_icon_that_points_nowhere_is_damaged():
     for data in (ico(b"", offset=10**9), b"\0\0\1\0\0\0", b"\0\0\1\0", icns(b"ic07", b""), b"icns\0\0\0\0"):
         assert decode(data, MOST).status in {Status.TRUNCATED, Status.NOT_AN_IMAGE}
-
-
-def test_a_picture_takes_no_more_memory_than_its_pixels_allow(measured):
-    """Of all formats and kinds of pixels, upright or turned: most_pixels bounds memory, 24 bytes a pixel."""
-    side = 1_500
-    grey = PICTURE.convert("L").resize((side, side))
-    palette, wide = grey.convert("P"), Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    kinds = {
-        "JPEG": [(grey, {"exif": turned}), (grey.convert("CMYK"), {"progressive": True, "exif": turned})],
-        "PNG": [(each, {"exif": turned}) for each in (grey.convert("RGBA"), grey.convert("LA"), wide)]
-        + [(palette, {"transparency": 3}), (grey.convert("1"), {})],
-        "WEBP": [(grey.convert("RGB"), {"exif": turned}), (grey.convert("RGBA"), {"exif": turned})],
-        "AVIF": [(grey.convert("RGBA"), {"speed": 10})],
-        "GIF": [(palette, {})],
-        "TIFF": [(wide, {}), (grey.convert("RGBA"), {"compression": "tiff_lzw", "exif": turned})],
-        "JPEG2000": [(grey.convert("RGBA"), {})],
-        "TGA": [(grey.convert("RGBA"), {})],
-    }
-    pictures = {f"{kind} {image.mode}": encoded(image, kind, **o) for kind, each in kinds.items() for image, o in each}
-    for name, (status, peak) in zip(pictures, measured(pictures.values(), side * side), strict=True):
-        assert status == "ok", name
-        assert peak < 24 * side * side + 3 * len(pictures[name]) + 16 * 2**20, name
 
 
 def test_large_pictures_are_converted_in_strips_to_the_same_pixels():
@@ -230,10 +169,6 @@ def test_broken_tags_of_a_tiff_harm_no_pixel(tag, kind, value, compression):
     np.testing.assert_array_equal(np.asarray(picture.image), np.asarray(PICTURE))
 
 
-def chunk(name, data, checksum=0):
-    return len(data).to_bytes(4) + name + data + (zlib.crc32(name + data) ^ checksum).to_bytes(4)
-
-
 CHUNKS = {
     "text with a wrong checksum": chunk(b"tEXt", b"a\0b", checksum=1),
     "text that is large": chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2_000_000))),
@@ -256,14 +191,94 @@ def test_broken_chunks_of_a_png_harm_no_pixel(name, turned):
     assert decode(data[:33] + CHUNKS[name] + data[33:-2000], MOST).status in {Status.TRUNCATED, Status.NOT_AN_IMAGE}
 
 
+# --- small files, long work ------------------------------------------------------------------------------------------
+
+SMALL_PNG = encoded(PICTURE, "PNG")
+
+
+def in_png(*chunks):
+    return SMALL_PNG[:33] + b"".join(chunks) + SMALL_PNG[33:]
+
+
+BOMBS = {
+    "text": (lambda: in_png(chunk(b"zTXt", b"a\0\0" + zeros(128))), "ok"),
+    "international text": (lambda: in_png(chunk(b"iTXt", b"a\0\1\0\0\0" + zeros(128))), "ok"),
+    "many texts": (lambda: in_png(*[chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**6)))] * 100), "ok"),
+    "profile": (lambda: in_png(chunk(b"iCCP", b"a\0\0" + zeros(128))), "ok"),
+    "pixels beyond the last": (lambda: SMALL_PNG[:33] + chunk(b"IDAT", zeros(128)) + SMALL_PNG[-12:], "ok"),
+    "pixels of a TIFF beyond the last": (lambda: tiff(16, 16, zeros(128)), "ok"),
+    "scans": (lambda: many_scans(600), "unsupported"),
+    "scans that are allowed": (lambda: many_scans(400), "ok"),
+    "a comment in a header": (lambda: b"P6 #" + bytes(10**7) + b"\n64 64 255\n" + bytes(64 * 64 * 3), "truncated"),
+    "a comment that is allowed": (lambda: b"P6 #" + bytes(10**4) + b"\n64 64 255\n" + bytes(64 * 64 * 3), "ok"),
+    "a header of one token": (lambda: b"P6 " + b"1" * 10**7, "truncated"),
+    "a canvas of WebP": (lambda: vast_webp(9_999), "too_large"),
+    "a canvas of WebP beyond all memory": (lambda: vast_webp(2**24), "truncated"),
+    "a canvas of AVIF": (lambda: vast_avif(9_999), "too_large"),
+    "an area of JPEG 2000": (lambda: vast_jpeg_2000(9_999, 9_999), "too_large"),
+    "a tile of JPEG 2000": (lambda: vast_jpeg_2000(64, 2**31 - 1), "ok"),
+    "a JPEG's frame": (lambda: vast_jpeg(9_999), "too_large"),
+    "a TGA's header": (lambda: struct.pack("<BBBHHBHHHHBB", 0, 0, 10, 0, 0, 0, 0, 0, 9_999, 9_999, 32, 0), "too_large"),
+}
+
+
+def many_scans(count):
+    data = encoded(PICTURE, "JPEG", progressive=True)
+    last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:end] + data[last:end] * count + data[end:]
+
+
+def vast_webp(side):
+    data = encoded(PICTURE, "WEBP", save_all=True, append_images=[PICTURE.rotate(90)], lossless=True)
+    return with_bytes(data, data.index(b"VP8X") + 12, 2 * (side - 1).to_bytes(3, "little"))
+
+
+def vast_avif(side):
+    data = encoded(PICTURE, "AVIF", speed=10)
+    return with_bytes(data, data.index(b"ispe") + 8, 2 * side.to_bytes(4))
+
+
+def vast_jpeg_2000(side, tile):
+    data = encoded(PICTURE, "JPEG2000", no_jp2=True)
+    sides = struct.pack(">8I", side, side, 0, 0, tile, tile, 0, 0)
+    return with_bytes(data, data.index(b"\xff\x51") + 6, sides)
+
+
+def vast_jpeg(side):
+    data = encoded(PICTURE, "JPEG", progressive=True)
+    return with_bytes(data, data.index(b"\xff\xc2") + 5, 2 * side.to_bytes(2))
+
+
+def test_small_files_take_little_memory_and_time(tmp_path):
+    """In all of them what is small as a file would be gigabytes, or minutes, once it is decoded."""
+    pictures = [make() for make, _ in BOMBS.values()]
+    found = measured(pictures, MOST, tmp_path)
+    assert {name: status for name, (status, _) in zip(BOMBS, found, strict=True)} == {
+        name: status for name, (_, status) in BOMBS.items()
+    }
+    for (name, (_, peak)), data in zip(zip(BOMBS, found, strict=True), pictures, strict=True):
+        assert peak < 3 * len(data) + 96 * 2**20, name
+
+
+def test_a_bitmap_of_runs_is_decoded_up_to_a_limit_of_its_own():
+    """Its decoder is in Python: a line of 100 million pixels, 1,094 bytes, took 40 s."""
+    assert decode(bitmap_of_runs(64, 64, b"\x40\1\0\0" * 64 + b"\0\1"), MOST).status is Status.OK
+    picture = decode(bitmap_of_runs(10**8, 1, b"\1\1\0\0" * 4), 10**8)
+    assert (picture.status, picture.error) == (
+        Status.TOO_LARGE,
+        "100000000 x 1 pixels; at most 16,777,216 are decoded",
+    )
+
+
 # --- what decoders print --------------------------------------------------------------------------------------------
 
 
-def test_decoders_print_nothing(measured):
+def test_decoders_print_nothing(tmp_path):
     """Pillow warns, its logger speaks where nobody listens, and libtiff writes to standard error itself."""
     bilevel = bytearray(encoded(PICTURE.convert("1").resize((512, 512)), "TIFF", compression="group4"))
     bilevel[20:60] = bytes(40)
     samples = encoded(PICTURE, "TIFF").replace(struct.pack("<HHII", 277, 3, 1, 3), struct.pack("<HHII", 277, 3, 1, 9))
     cut = encoded(PICTURE, "TIFF")
     tables = encoded(PICTURE, "TIFF", compression="jpeg").replace(b"\xff\xdb", b"\xff\xfe")
-    measured([bytes(bilevel), samples, cut[: len(cut) - 20], cut[: len(cut) // 2], tables, cut[:200] + cut[150:]], MOST)
+    broken = [bytes(bilevel), samples, cut[: len(cut) - 20], cut[: len(cut) // 2], tables, cut[:200] + cut[150:]]
+    measured(broken, MOST, tmp_path)

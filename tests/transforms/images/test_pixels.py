@@ -9,6 +9,7 @@ import transformers
 from PIL import Image
 from transforms.images.models import clip_processor, convnext_processor, vit_processor
 
+from featflow.transforms.images import pixels
 from featflow.transforms.images.pixels import in_passes, prepare
 from featflow.transforms.images.preprocessing import read_preprocessing
 
@@ -101,3 +102,19 @@ def test_a_picture_does_not_depend_on_others(config):
     found = prepare(damaged, read_preprocessing(config, "m"), 16, CPU).numpy()
     assert not found[[0, 3, *range(9, 16)]].any()
     assert np.array_equal(found[[1, 2, 4, 5, 6, 7, 8]], alone[[1, 2, 4, 5, 6, 7, 8]])
+
+
+def test_pictures_that_become_large_are_resized_one_by_one(monkeypatch):
+    """Thirty-two lines of 1,024 pixels whose shorter side is to be 224 would be 5 GB at once."""
+    lines = [picture(1, 90, seed) for seed in range(5)]
+    together = prepared(lines, clip_processor())
+    resized, at_once = pixels._resized, []
+
+    def noted(group, *how):
+        at_once.append(len(group))
+        return resized(group, *how)
+
+    monkeypatch.setattr(pixels, "_resized", noted)
+    monkeypatch.setattr(pixels, "RESIZED_PIXELS", 2 * 32 * 90 * 32)
+    assert np.array_equal(prepared(lines, clip_processor()), together)
+    assert at_once == [2, 2, 1]

@@ -72,9 +72,19 @@ def test_sizes_of_older_files():
         (vit_processor(image_mean=[0.5]), "three channels"),
         (vit_processor(image_std=[0.5, 0, 0.5]), "image_std holds 0"),
         (vit_processor(rescale_factor="x"), "rescale_factor is 'x'"),
+        (vit_processor(size={"height": 10**6, "width": 10**6}), "size has 1000000; .* at most 2,048"),
+        (clip_processor(crop_size=2_049), "crop_size has 2049; .* at most 2,048"),
+        (convnext_processor(crop_pct=1e-300), "size / crop_pct has .* at most 2,048"),
+        (vit_processor(rescale_factor=10**400), "rescale_factor is 10+[.]{3}, not"),
+        (vit_processor(image_mean=[0, 0, 10**400]), "image_mean is .*, but pictures have three channels"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(config, names):
     with pytest.raises(ConfigurationError, match=names) as error:
         read_preprocessing(config, "s3://lake/model")
     assert "s3://lake/model/preprocessor_config.json" in str(error.value)
+
+
+def test_no_side_is_resized_to_nothing():
+    lines = read_preprocessing(clip_processor(size={"shortest_edge": 40, "longest_edge": 50}), "m")
+    assert (lines.resized(1, 1_000), lines.resized(1_000, 1)) == ((1, 50), (50, 1))
