@@ -12,6 +12,7 @@ are the undisturbed run's. Run it by
 | server   | rclone's S3 server killed at 10 random points, away for up to 20 s; run again where the run ended   |
 | requests | 5 % of S3 requests fail: the run completes; 60 %: it ends with exit code 4, and later goes on       |
 | pairs    | 50 pairs of runs at once on each of two S3 servers: one result, the other exits 5; a reader polls   |
+| every    | tiny acts, with a fault of each kind at every operation, and killed at every step of every write    |
 
 The table has 5,000,000 rows and eleven columns, 100,000 with ``--small``, and some hundred of pairs. No credential may
 be in what the runs have written or said. Nothing here is timed; seconds are printed to be read. A kill that comes after
@@ -232,8 +233,16 @@ def _pairs(size: Size, engine: str) -> tuple[list[dict[str, Any]], list[Check]]:
     return run_pairs(size.pairs)
 
 
+def _every(size: Size, engine: str) -> tuple[list[dict[str, Any]], list[Check]]:
+    from faults_every import run_every  # noqa: PLC0415  its processes are forked: nothing that others import may run
+
+    del engine  # one process: an operation then has a number
+    return run_every(size is SMALL)
+
+
 LINES = {
     "driver": run_driver, "workers": run_workers, "server": run_server, "requests": run_requests, "pairs": _pairs,
+    "every": _every,
 }  # fmt: skip
 
 

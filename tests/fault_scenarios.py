@@ -86,9 +86,9 @@ def _rewritten() -> Objects:
     return {"lake/data/part-1.parquet": _parquet(_rows(2))}
 
 
-def _images() -> Objects:
+def _images(*seeds: int) -> Objects:
     objects: Objects = {}
-    for seed in (0, 1):
+    for seed in seeds:
         table, files = _pictures(seed)
         objects |= {f"lake/data/part-{seed}.parquet": _parquet(table)} | files
     return objects
@@ -97,16 +97,17 @@ def _images() -> Objects:
 # --- acts -----------------------------------------------------------------------------------------------------------
 
 
-def _run(root: str, lineage: bool = False, analyses: Any = None, **dataset: Any) -> featflow.Run:
+def _run(root: str, images: tuple[str, ...] = (), **changes: Any) -> featflow.Run:
     columns = {"targets": ["label"], "entity": ["id"], "event_time": "when"}
     return featflow.run(
         {
-            "dataset": {"source": f"{root}/data"} | columns | dataset,
+            "dataset": {"source": f"{root}/data", "images": list(images)} | columns,
             "output": f"{root}/out",
             "engine": {"kind": "serial"},
-            "analyses": {"interaction": False} if analyses is None else analyses,
-            "lineage": lineage,
+            "analyses": {"interaction": False},
+            "lineage": False,
         }
+        | changes
     )
 
 
@@ -116,7 +117,11 @@ def _told_run(root: str) -> featflow.Run:
 
 def _image_run(root: str) -> featflow.Run:
     only = dict.fromkeys(("ranking", "correlation", "interaction"), False)
-    return _run(root, analyses=only, images=["photo"])
+    return _run(root, analyses=only, images=("photo",))
+
+
+def _rebinned_run(root: str) -> featflow.Run:
+    return _run(root, codebook={"frozen": False})
 
 
 def _gc(root: str) -> garbage.Garbage:
@@ -145,13 +150,18 @@ def _tables(objects: Objects, before: str | None) -> Any:
 
 
 def _left(objects: Objects, before: str | None) -> Any:
-    return sorted(path for path in objects if path.startswith(f"{OUT}/") and f"{OUT}/lock/" not in path)
+    return sorted(path for path in objects if path.startswith(f"{OUT}/") and _counts(path))
+
+
+def _counts(path: str) -> bool:
+    """Whether a file is of the output, and not what a process that is gone has left."""
+    return not path.startswith(f"{OUT}/lock/") and not path.endswith(".partial")
 
 
 def _exported(objects: Objects, before: str | None) -> Any:
     """Everything of the repository; of the monitoring table, all but when it was computed."""
     found = {}
-    for path in (path for path in objects if path.startswith(f"{OUT}/feast/")):
+    for path in (path for path in objects if path.startswith(f"{OUT}/feast/") and _counts(path)):
         if path.endswith(".parquet"):
             table = pq.read_table(io.BytesIO(objects[path]))
             kept = [name for name in table.column_names if name != "computed_at"]
@@ -217,7 +227,9 @@ SCENARIOS = {
         Scenario("first run", (_TWO,), _run, _tables),
         Scenario("next night", (_TWO, _run, _THIRD), _run, _tables),
         Scenario("unchanged", (_TWO, _told_run), _told_run, _tables),
-        Scenario("images by path", (_images(),), _image_run, _tables),
+        Scenario("images by path", (_images(0, 1),), _image_run, _tables),
+        Scenario("more images", (_images(0, 1), _image_run, _images(2)), _image_run, _tables),
+        Scenario("new codings", (_TWO, _run, _THIRD), _rebinned_run, _tables),
         Scenario("gc", (_data(0), _run, _data(1), _run, _THIRD, _run), _gc, _left),
         Scenario("export", (_TWO, _run), _feast, _exported, _mixed_views),
         Scenario("export again", (_TWO, _run, _feast, _rewritten(), _run), _feast, _exported, _mixed_views),
