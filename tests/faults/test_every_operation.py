@@ -5,7 +5,6 @@ A seeded sample of all points; `python benchmarks/faults.py --only every` tries 
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -13,17 +12,13 @@ from fault_scenarios import SCENARIOS
 from fault_trials import points, trial, undisturbed
 from faulty_store import KINDS, faulty_world
 
-POINTS = int(os.environ.get("FEATFLOW_FAULTS", "1"))
-"""Points of each kind in each scenario."""
 
-
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_fault_costs_no_more_than_the_run_that_met_it(name):
+@pytest.mark.parametrize(("number", "name"), enumerate(SCENARIOS))
+def test_a_fault_costs_no_more_than_the_run_that_met_it(number, name):
+    """Five of the ten kinds of faults in every scenario, the other five in the next."""
     draws = random.Random(name)
     with faulty_world():
         of = undisturbed(SCENARIOS[name])
-        for kind in KINDS:
-            every = list(points(of, [kind]))
-            for fault in draws.sample(every, min(POINTS, len(every))):
-                found = trial(of, fault)
-                assert not found.faults, str(found)
+        for kind in list(KINDS)[number % 2 :: 2]:
+            found = trial(of, draws.choice(list(points(of, [kind]))))
+            assert not found.faults, str(found)
