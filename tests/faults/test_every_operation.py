@@ -13,7 +13,7 @@ from fault_trials import points, trial, undisturbed
 from faulty_store import KINDS, faulty_world
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(SCENARIOS))
+@pytest.mark.parametrize(("number", "name"), list(enumerate(SCENARIOS)))
 def test_a_fault_costs_no_more_than_the_run_that_met_it(number, name):
     """Five of the ten kinds of faults in every scenario, the other five in the next."""
     draws = random.Random(name)
