@@ -48,7 +48,7 @@ def run_every(small: bool) -> tuple[list[dict[str, Any]], list[Check]]:
     ]
     checks = [
         Check("every", "faults with a traceback, another result or anything half", _bad(outcomes), 0, 0),
-        Check("every", "kinds of faults that were met", len({kind for _, kind in table}), 5 if small else 10, 10),
+        Check("every", "kinds of faults that were met", len({kind for _, kind in table}), 5 if small else 11, 11),
         Check("every", "kills after which anything was half or other", sum(row["bad"] for row in killed), 0, 0),
     ]
     return [*figures, *killed], checks

@@ -5,13 +5,17 @@ It is flat as object stores are, and is reached as any storage is: by URIs, ``fa
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import fsspec
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
@@ -22,6 +26,7 @@ KINDS: dict[str, set[str] | None] = {
     "fails for good": None,
     "all fail from there": None,
     "is refused": None,
+    "has no room from there": WRITES,
     "takes too long": None,
     "gives half": READS,
     "leaves half, once": WRITES,
@@ -59,7 +64,7 @@ class World:
     operations: list[tuple[str, str]] = field(default_factory=list)
     """Verb and path of each."""
     seconds: float = 0.0
-    """How far its clock is ahead, for who asks `featflow.storage.lock`."""
+    """How far its clock is ahead."""
     struck: tuple[str, str] | None = None
     """The operation that the fault met."""
     is_dead: bool = False
@@ -79,7 +84,8 @@ class World:
                 return self._strike(fault.kind, path, operation)
             if fault.kind == "all fail from there":
                 raise ConnectionResetError("the store is away")
-            if self.struck == (verb, path) and fault.kind in {"fails for good", "is refused"}:
+            is_full = fault.kind == "has no room from there" and verb in WRITES
+            if is_full or (self.struck == (verb, path) and fault.kind in {"fails for good", "is refused"}):
                 return self._strike(fault.kind, path, operation)
             return operation()
 
@@ -88,6 +94,8 @@ class World:
             raise ConnectionResetError("it fails")
         if kind == "is refused":
             raise PermissionError("Access Denied")
+        if kind == "has no room from there":
+            raise OSError(errno.ENOSPC, "No space left on device")
         if kind == "killed before":
             self.is_dead = True
             raise Killed
@@ -189,48 +197,41 @@ class _File(AbstractBufferedFile):
         return self.fs.cat_file(self.path, start=start, end=end)
 
 
-class Clock:
-    """The module `time`, ahead by what operations are said to have taken; nobody sleeps."""
+def _ahead(clock: Callable[[], float]) -> Callable[[], float]:
+    """A clock that is ahead by what operations are said to have taken."""
+    return lambda: clock() + FaultyFileSystem.world.seconds
 
-    def __init__(self, module: Any) -> None:
-        self._module = module
 
-    def time(self) -> float:
-        return float(self._module.time()) + FaultyFileSystem.world.seconds
+def _slept(sleep: Callable[[float], None]) -> Callable[[float], None]:
+    """A sleep from which featflow wakes at once, by a clock that is ahead; others in this process sleep as ever."""
 
-    def monotonic(self) -> float:
-        return float(self._module.monotonic()) + FaultyFileSystem.world.seconds
+    def slept(seconds: float) -> None:
+        if str(sys._getframe(1).f_globals.get("__name__")).startswith("featflow."):
+            FaultyFileSystem.world.seconds += seconds
+        else:
+            sleep(seconds)
 
-    def sleep(self, seconds: float) -> None:
-        FaultyFileSystem.world.seconds += seconds
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+    return slept
 
 
 @contextmanager
 def faulty_world() -> Iterator[type[FaultyFileSystem]]:
-    """Register the store, with no waits before retries and one request at a time, so that operations have an order."""
+    """Register the store, with clocks that it sets and one request at a time, so that operations have an order."""
     from featflow.dataset import contents
     from featflow.execution import state_store
-    from featflow.storage import lock, retries
 
     fsspec.register_implementation("faulty", FaultyFileSystem, clobber=True)
-    kept: list[tuple[Any, str, Any]] = [
-        (lock, "time", Clock(lock.time)),
-        (retries, "FIRST_WAIT", 0.0),
-        (retries, "LONGEST_WAIT", 0.0),
+    told = threading.excepthook
+    changes: list[tuple[Any, str, Any]] = [
+        (time, "time", _ahead(time.time)),
+        (time, "monotonic", _ahead(time.monotonic)),
+        (time, "sleep", _slept(time.sleep)),
         (state_store, "REQUESTS_AT_ONCE", 1),
         (contents, "THREADS", 1),
+        (threading, "excepthook", lambda thread: None if thread.exc_type is Killed else told(thread)),
     ]
-    told = threading.excepthook
-    kept.append((threading, "excepthook", lambda thread: None if thread.exc_type is Killed else told(thread)))
-    before = [(module, name, getattr(module, name)) for module, name, _ in kept]
-    for module, name, value in kept:
-        setattr(module, name, value)
-    try:
+    with ExitStack() as stack:
+        for module, name, value in changes:
+            stack.enter_context(mock.patch.object(module, name, value))
         yield FaultyFileSystem
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)
-        FaultyFileSystem.world = World()
+    FaultyFileSystem.world = World()

@@ -15,7 +15,7 @@ from faulty_store import KINDS, faulty_world
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(SCENARIOS)))
 def test_a_fault_costs_no_more_than_the_run_that_met_it(number, name):
-    """Five of the ten kinds of faults in every scenario, the other five in the next."""
+    """Every other kind of fault in a scenario, the others in the next."""
     draws = random.Random(name)
     with faulty_world():
         of = undisturbed(SCENARIOS[name])
