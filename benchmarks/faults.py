@@ -11,7 +11,7 @@ are the undisturbed run's. Run it by
 | workers  | 20 Ray workers killed at random points while they work; their run ends by itself                    |
 | server   | rclone's S3 server killed at 10 random points, away for up to 20 s; run again where the run ended   |
 | requests | 5 % of S3 requests fail: the run completes; 60 %: it ends with exit code 4, and later goes on       |
-| pairs    | 50 pairs of runs at once on each of two S3 servers: one result, the other exits 5; a reader polls   |
+| pairs    | 50 pairs of runs at once on a disk and two S3 servers, gc after each: one result, the other exits 5 |
 | every    | tiny acts, with a fault of each kind at every operation, and killed at every step of every write    |
 
 The table has 5,000,000 rows and eleven columns, 100,000 with ``--small``, and some hundred of pairs. No credential may

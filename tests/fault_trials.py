@@ -87,7 +87,8 @@ def trial(of: Undisturbed, fault: Fault) -> Outcome:
         found.faults.append(_told(error))
     else:
         found.ended = "same"
-        _compare(of, world.objects, latest(of.before), found, "done, and")
+        if fault.kind != "is refused" or not (world.struck or ("", ""))[1].startswith(scenario.refusable):
+            _compare(of, world.objects, latest(of.before), found, "done, and")
     found.operation = world.struck
     if found.operation is None:
         found.ended = "not met"
