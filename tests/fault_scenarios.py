@@ -44,7 +44,7 @@ class Scenario:
     broken: Callable[[Objects], list[str]] = lambda _: []
     """What no reader may see, beside what `reader_faults` looks for."""
     refusable: str = "nothing"
-    """Below this path, what is refused is a row's fault: it is told in the tables, and looked for again the next time."""
+    """Below this path, what is refused is a row's fault: tables tell of it, and the next run looks for it again."""
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
