@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from pyarrow import csv
 
 import featflow
 from featflow.export.feast.repository import export_feast
@@ -87,6 +88,16 @@ def _data(*seeds: int) -> Objects:
 
 def _rewritten() -> Objects:
     return {"lake/data/part-1.parquet": _parquet(_rows(2))}
+
+
+def _texts() -> Objects:
+    """Files of text, which become Parquet first."""
+    objects = {}
+    for seed in (0, 1):
+        sink = io.BytesIO()
+        csv.write_csv(_rows(seed), sink)
+        objects[f"lake/data/part-{seed}.csv"] = sink.getvalue()
+    return objects
 
 
 def _images(*seeds: int) -> Objects:
@@ -233,6 +244,7 @@ SCENARIOS = {
         Scenario("images by path", (_images(0, 1),), _image_run, _tables, refusable=PHOTOS),
         Scenario("more images", (_images(0, 1), _image_run, _images(2)), _image_run, _tables, refusable=PHOTOS),
         Scenario("new codings", (_TWO, _run, _THIRD), _rebinned_run, _tables),
+        Scenario("files of text", (_texts(),), _run, _tables),
         Scenario("gc", (_data(0), _run, _data(1), _run, _THIRD, _run), _gc, _left),
         Scenario("export", (_TWO, _run), _feast, _exported, _mixed_views),
         Scenario("export again", (_TWO, _run, _feast, _rewritten(), _run), _feast, _exported, _mixed_views),
