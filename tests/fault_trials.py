@@ -73,7 +73,7 @@ def trial(of: Undisturbed, fault: Fault) -> Outcome:
     scenario, found = of.scenario, Outcome(of.scenario.name, fault)
     world = FaultyFileSystem.world = World(dict(of.before), fault)
     try:
-        scenario.act(ROOT)
+        done = scenario.act(ROOT)
     except Killed:
         found.ended = "killed"
         if not world.is_dead:
@@ -87,7 +87,8 @@ def trial(of: Undisturbed, fault: Fault) -> Outcome:
         found.faults.append(_told(error))
     else:
         found.ended = "same"
-        if fault.kind != "is refused" or not (world.struck or ("", ""))[1].startswith(scenario.refusable):
+        is_refused = fault.kind == "is refused" and (world.struck or ("", ""))[1].startswith(scenario.refusable)
+        if not is_refused and not scenario.is_told(done):
             _compare(of, world.objects, latest(of.before), found, "done, and")
     found.operation = world.struck
     if found.operation is None:
