@@ -20,7 +20,7 @@ from unittest import mock
 import fsspec
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
-READS, WRITES = {"read", "range"}, {"write", "create", "put"}
+READS, WRITES = {"read", "range"}, {"write", "create", "put", "copy"}
 KINDS: dict[str, set[str] | None] = {
     "fails once": None,
     "fails for good": None,
@@ -114,9 +114,9 @@ class World:
 
 
 class FaultyFileSystem(AbstractFileSystem):
-    """The filesystem of ``faulty://``: objects of the world that is set."""
+    """The filesystem of ``faulty://``: objects of the world that is set, with the conditional writes of S3."""
 
-    protocol = "faulty"
+    protocol = ("faulty", "s3")
     cachable = False
     world: ClassVar[World] = World()
 
@@ -127,15 +127,21 @@ class FaultyFileSystem(AbstractFileSystem):
         path = self._strip_protocol(path)
         return self._do("read" if start is None else "range", path, lambda: self._bytes(path)[start:end])
 
-    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **conditions: Any) -> None:
         path = self._strip_protocol(path)
+        is_new = mode == "create" or "IfNoneMatch" in conditions
 
         def write() -> None:
-            if mode == "create" and path in self.world.objects:
+            tag = self._entry(path)["ETag"] if path in self.world.objects else None
+            if (is_new and tag) or conditions.get("IfMatch", tag) != tag:
                 raise FileExistsError(path)
             self.world.objects[path] = bytes(value)
 
-        self._do("create" if mode == "create" else "write", path, write)
+        self._do("create" if is_new else "write", path, write)
+
+    def cp_file(self, path1: str, path2: str, **_: Any) -> None:
+        source, target = map(self._strip_protocol, (path1, path2))
+        self._do("copy", target, lambda: self.world.objects.__setitem__(target, self._bytes(source)))
 
     def put_file(self, lpath: str, rpath: str, **_: Any) -> None:
         path = self._strip_protocol(rpath)
