@@ -171,7 +171,7 @@ def _left(objects: Objects, before: str | None) -> Any:
 
 def _counts(path: str) -> bool:
     """Whether a file is of the output, and not what a process that is gone has left."""
-    return not path.startswith(f"{OUT}/lock/") and not path.endswith(".partial")
+    return "/lock/" not in path and not path.endswith(".partial")
 
 
 def _exported(objects: Objects, before: str | None) -> Any:
