@@ -88,6 +88,11 @@ def _data(*seeds: int) -> Objects:
     return {f"lake/data/part-{seed}.parquet": _parquet(_rows(seed)) for seed in seeds}
 
 
+def _plain() -> Objects:
+    """Files that Feast can read as they are."""
+    return {f"lake/data/part-{seed}.parquet": _parquet(_rows(seed).rename_columns({ODD: "amount"})) for seed in (0, 1)}
+
+
 def _rewritten() -> Objects:
     return {"lake/data/part-1.parquet": _parquet(_rows(2))}
 
@@ -251,6 +256,7 @@ SCENARIOS = {
             "gc", (_data(0), _run, _data(1), _run, _THIRD, _run), _gc, _left, is_told=lambda found: bool(found.notes)
         ),
         Scenario("export", (_TWO, _run), _feast, _exported, _mixed_views),
+        Scenario("export in place", (_plain(), _run), _feast, _exported),
         Scenario("export again", (_TWO, _run, _feast, _rewritten(), _run), _feast, _exported, _mixed_views),
     )
 }

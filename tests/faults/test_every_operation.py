@@ -10,7 +10,7 @@ import random
 import pytest
 from fault_scenarios import SCENARIOS
 from fault_trials import points, trial, undisturbed
-from faulty_store import KINDS, faulty_world
+from faulty_store import KINDS, Fault, faulty_world
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(SCENARIOS)))
@@ -22,3 +22,13 @@ def test_a_fault_costs_no_more_than_the_run_that_met_it(number, name):
         for kind in list(KINDS)[number % 2 :: 2]:
             found = trial(of, draws.choice(list(points(of, [kind]))))
             assert not found.faults, str(found)
+
+
+def test_files_that_an_export_cannot_look_at_are_named():
+    """Whether Feast can read them as they are is in their footers, which it opens again."""
+    with faulty_world():
+        of = undisturbed(SCENARIOS["export in place"])
+        looks = [number for number, (verb, path) in enumerate(of.operations) if verb == "info" and "/part-" in path]
+        found = [trial(of, Fault("fails for good", number)) for number in looks]
+        assert [each.faults for each in found] == [[]] * len(looks)
+        assert {each.ended for each in found} == {"exit 4"}
