@@ -11,8 +11,9 @@ are the undisturbed run's. Run it by
 | workers  | 20 Ray workers killed at random points while they work; their run ends by itself                    |
 | server   | rclone's S3 server killed at 10 random points, away for up to 20 s; run again where the run ended   |
 | requests | 5 % of S3 requests fail: the run completes; 60 %: it ends with exit code 4, and later goes on       |
-| pairs    | 50 pairs of runs at once on each of two S3 servers: one result, the other exits 5; a reader polls   |
+| pairs    | 50 pairs of runs at once on a disk and two S3 servers, gc after each: one result, the other exits 5 |
 | halted   | 20 holders of the lock halted before each of their last writes, beside a run and gc, on three stores |
+| every    | tiny acts, with a fault of each kind at every operation, and killed at every step of every write    |
 
 The table has 5,000,000 rows and eleven columns, 100,000 with ``--small``, and some hundred of pairs. No credential may
 be in what the runs have written or said. Nothing here is timed; seconds are printed to be read. A kill that comes after
@@ -240,9 +241,17 @@ def _halted(size: Size, engine: str) -> tuple[list[dict[str, Any]], list[Check]]
     return run_halted(size.halted) if size is FULL else run_halted(size.halted, ("disk",))
 
 
+def _every(size: Size, engine: str) -> tuple[list[dict[str, Any]], list[Check]]:
+    from faults_every import run_every  # noqa: PLC0415  its processes are forked: nothing that others import may run
+
+    del engine  # one process: an operation then has a number
+    return run_every(size is SMALL)
+
+
 LINES = {
     "driver": run_driver, "workers": run_workers, "server": run_server, "requests": run_requests, "pairs": _pairs,
     "halted": _halted,
+    "every": _every,
 }  # fmt: skip
 
 

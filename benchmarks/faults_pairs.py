@@ -1,4 +1,4 @@
-"""Two runs at once on one output, again and again, on two S3 servers, while a reader polls: the line "pairs"."""
+"""Two runs at once on one output, then gc, again and again, on a disk and two S3 servers; a reader polls: "pairs"."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from scale import long_group
 
 import featflow
 from featflow.errors import DatasetError
+from featflow.pipeline import garbage
 
 __all__ = ["run_pairs"]
 
 ROWS = 3_000
+KEPT = 2
+"""Runs that gc keeps: what the reader may have begun to read stays."""
 TOGETHER = """
 import pathlib, sys, time
 from featflow import cli, pipeline
@@ -81,17 +84,19 @@ class Reader:
 
 
 def run_pairs(pairs: int) -> tuple[list[dict[str, Any]], list[Check]]:
-    """Return what came of so many pairs on each server."""
+    """Return what came of so many pairs on each store."""
     figures, checks = list[dict[str, Any]](), list[Check]()
+    with tempfile.TemporaryDirectory(prefix="featflow-pairs-") as name:
+        _on_server("disk", _bench(Path(name), {}), pairs, figures, checks)
     with tempfile.TemporaryDirectory(prefix="featflow-pairs-") as name, moto_server() as options:
         _on_server("moto", _bench(Path(name), options), pairs, figures, checks)
     with tempfile.TemporaryDirectory(prefix="featflow-pairs-") as name:
         server = RcloneServer(Path(name) / "served")
         with server.running():
             _on_server("rclone", _bench(Path(name), server.options), pairs, figures, checks)
-    header = ("server", "pairs", "exits 0 and 5", "one after another", "other", "polls", "faults")
+    header = ("store", "pairs", "exits 0 and 5", "one after another", "other", "polls", "faults")
     rows = []
-    for server_name in ("moto", "rclone"):
+    for server_name in ("disk", "moto", "rclone"):
         of = [figure for figure in figures if figure["server"] == server_name]
         kinds = [figure["kind"] for figure in of]
         polls, faults = (sum(figure[key] for figure in of) for key in ("polls", "faults"))
@@ -114,6 +119,8 @@ def run_pairs(pairs: int) -> tuple[list[dict[str, Any]], list[Check]]:
 
 def _bench(folder: Path, options: dict[str, Any]) -> Bench:
     write_dataset(folder / "data", ROWS, ROWS, long_group)
+    if not options:
+        return Bench(folder, str(folder / "data"), str(folder), "serial")
     s3fs.S3FileSystem(**options).put(str(folder / "data"), "lake/data", recursive=True)
     return Bench(folder, "s3://lake/data", "s3://lake", "serial", options)
 
@@ -126,12 +133,14 @@ def _on_server(name: str, bench: Bench, pairs: int, figures: list[dict[str, Any]
         before = {run.run_id for run in featflow.list_runs(bench.output(output), options)}
         with reader.polling():
             codes = _pair(bench, output)
+            garbage.remove(bench.output(output), KEPT, options)
         runs = [run for run in featflow.list_runs(bench.output(output), options) if run.run_id not in before]
         figure = {"server": name, "pair": number, "codes": codes, "kind": _kind(codes, runs)}
         figure |= {"polls": reader.polls, "faults": len(reader.faults)}
         print("  ".join(f"{key} {value}" for key, value in figure.items()), *reader.faults[:3], flush=True)
         figures.append(figure)
-    checks += bench.credential_checks("pairs")
+    if options:
+        checks += bench.credential_checks("pairs")
 
 
 def _pair(bench: Bench, output: str) -> list[int]:

@@ -110,7 +110,7 @@ def test_a_search_on_samples_finds_what_was_planted(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", ["driver", "workers", "server", "pairs", "halted"])
+@pytest.mark.parametrize("line", ["driver", "workers", "server", "pairs", "halted", "every"])
 def test_runs_survive_what_is_killed_and_each_other(tmp_path, line):
     """Faulty requests are those of `tests/faults/test_storage_faults.py`."""
     engine = "ray" if line == "workers" else "serial"

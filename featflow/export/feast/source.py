@@ -13,13 +13,15 @@ from featflow.columns.column import Column, Kind, Role
 from featflow.config import parse
 from featflow.dataset.data_files import data_files
 from featflow.dataset.dataset import Shard
+from featflow.dataset.files import DataFile
 from featflow.dataset.footer import Footer
 from featflow.dataset.footers import Footers
 from featflow.dataset.options import DatasetOptions
 from featflow.dataset.parquet import open_parquet
+from featflow.dataset.row_groups import read_failure
 from featflow.dataset.schema_inference import infer_columns
 from featflow.dataset.sources.opening import is_table
-from featflow.errors import ConfigurationError, DatasetError
+from featflow.errors import ConfigurationError, DatasetError, FeatflowError
 from featflow.export.feast.types import DTYPES, TIME, feature_type, key_dtype
 from featflow.storage.filesystems import uri_of
 from featflow.storage.folders import find
@@ -118,7 +120,7 @@ class Source:
         """Return a reason if a key or event time may be null in some row: Feast fails on the first such row."""
         needed = {self.time.name, *(key.name for key in self.keys)}
         with ThreadPoolExecutor(THREADS) as pool:
-            columns = pool.map(lambda footer: _nullable_column(footer.file.uri, needed, options), self.footers)
+            columns = pool.map(lambda footer: _nullable_column(footer.file, needed, options), self.footers)
             name = next(filter(None, columns), None)
         return f"'{name}' is missing in some row, or its file does not say that it is in none" if name else None
 
@@ -130,14 +132,20 @@ class Source:
         return any({field.name: field.type for field in footer.schema} != first for footer in self.footers)
 
 
-def _nullable_column(uri: str, columns: set[str], options: dict[str, Any]) -> str | None:
+def _nullable_column(file: DataFile, columns: set[str], options: dict[str, Any]) -> str | None:
     """Return a column whose nulls a file's footer does not rule out; None where it rules them out for all."""
-    with open_parquet(uri, options) as file:
-        groups = (file.metadata.row_group(group) for group in range(file.metadata.num_row_groups))
-        for chunk in (group.column(place) for group in groups for place in range(group.num_columns)):
-            stats = chunk.statistics if chunk.path_in_schema in columns else None
-            if chunk.path_in_schema in columns and not (stats and stats.has_null_count and stats.null_count == 0):
-                return str(chunk.path_in_schema)
+    try:
+        with open_parquet(file.uri, options) as opened:
+            metadata = opened.metadata
+    except FeatflowError:
+        raise
+    except Exception as error:
+        raise read_failure(file, error) from error
+    groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+    for chunk in (group.column(place) for group in groups for place in range(group.num_columns)):
+        stats = chunk.statistics if chunk.path_in_schema in columns else None
+        if chunk.path_in_schema in columns and not (stats and stats.has_null_count and stats.null_count == 0):
+            return str(chunk.path_in_schema)
     return None
 
 
