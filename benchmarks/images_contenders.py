@@ -34,6 +34,7 @@ from featflow.dataset.dataset import Dataset, open_dataset
 from featflow.execution import passes, state_store
 from featflow.execution.engines.serial import SerialEngine
 from featflow.execution.progress import SilentProgress
+from featflow.execution.workspace import Workspace
 from featflow.storage.store import Store
 from featflow.summaries import StoredSummarizer
 from featflow.transforms.derive import embeddings_of
@@ -135,7 +136,7 @@ class Job:
     def __call__(self) -> Store:
         """Read, decode, hash, encode and write; return where."""
         store = Store(str(self.output / uuid.uuid4().hex))
-        workspace = passes.Workspace(store, SerialEngine(), SilentProgress(), 2**32, 2**27)
+        workspace = Workspace(store, SerialEngine(), SilentProgress(), 2**32, 2**27)
         passes.summarize_shards(workspace, self.dataset.shards, [StoredSummarizer(self.made)], "images")
         return store
 

@@ -16,8 +16,8 @@ from featflow.execution import state_store
 from featflow.execution.context import Context
 from featflow.execution.engines.ray import RayEngine
 from featflow.execution.engines.serial import SerialEngine
-from featflow.execution.passes import Workspace
 from featflow.execution.progress import SilentProgress
+from featflow.execution.workspace import Workspace
 from featflow.measures.options import UncertaintyOptions
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.store import Store

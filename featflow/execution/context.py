@@ -22,10 +22,10 @@ from featflow.execution import passes, progress, state_store
 from featflow.execution.column_blocks import block_pairs, column_blocks
 from featflow.execution.engines.base import Resources
 from featflow.execution.measuring import MeasureWork, measure_state
-from featflow.execution.passes import Workspace
 from featflow.execution.requests import Measurement, Place, Request
 from featflow.execution.state_store import COLUMNS_AT_ONCE, AnySummarizer
 from featflow.execution.stored_columns import StoredColumns, count_totals, stored_columns_of
+from featflow.execution.workspace import Workspace
 from featflow.measures.codebook import ColumnStates
 from featflow.measures.options import EXHAUSTIVE_UP_TO, UncertaintyOptions
 from featflow.storage.run import Run

@@ -6,11 +6,9 @@ of shards along a tree that depends on places alone, so the same data gives the 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, reduce
-from typing import Any
+from dataclasses import dataclass
+from functools import reduce
 
 from featflow.columns.column import Column
 from featflow.dataset.dataset import Quarantined, Shard
@@ -18,18 +16,17 @@ from featflow.dataset.files import check_as_listed
 from featflow.errors import InfrastructureError
 from featflow.execution import merge_tree, progress, quarantine, state_store
 from featflow.execution.derived_columns import stored_layers
-from featflow.execution.engines.base import Engine, Resources
-from featflow.execution.progress import Reporter
+from featflow.execution.engines.base import Resources
 from featflow.execution.quarantine import Note
 from featflow.execution.shard_tasks import Item, ShardWork, summarize, summarize_again
 from featflow.execution.state_store import AnySummarizer
+from featflow.execution.workspace import Workspace
 from featflow.storage.store import Store
 from featflow.summaries import StoredSummarizer
 
 __all__ = [
     "FREE_BYTES",
     "Computed",
-    "Workspace",
     "merge",
     "merge_states",
     "readable",
@@ -40,39 +37,6 @@ __all__ = [
 FREE_BYTES = 64 * 2**20
 """Bytes of states that are written for each shard, however small it is. So a night over small files computes its own
 shard's states and no others'; states of large specs are made for several shards at once, which keeps storage small."""
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """Storage, engine and limits of a run."""
-
-    store: Store
-    """The output, which holds states and runs."""
-    engine: Engine
-    """Maps functions over items."""
-    progress: Reporter
-    """Is told of stages and steps."""
-    state_bytes: int
-    """Bytes that the states of one task may take."""
-    shard_bytes: int
-    """Bytes of a shard, which decide how many shards make one state (`featflow.execution.merge_tree.subtree_level`)."""
-    source_options: dict[str, Any] = field(default_factory=dict, repr=False)
-    """Options of the dataset's filesystem."""
-    gpus: float = 0.0
-    """Share of a GPU that a task reserves that counts pairs."""
-    encoder_gpus: float | None = None
-    """Share of a GPU that an actor reserves that encodes images; None takes a whole one where there is any."""
-    memory: int = sys.maxsize
-    """Bytes of the whole run, `budget.memory`."""
-    used: state_store.StateReferences = field(default_factory=state_store.StateReferences)
-    """States that the run has used so far, for its manifest."""
-    looked_at: set[str] = field(default_factory=set)
-    """Notes of row groups that this run has looked at again, or written."""
-
-    @cached_property
-    def present(self) -> state_store.StateIndex:
-        """States that exist at the output."""
-        return state_store.StateIndex(self.store)
 
 
 @dataclass(frozen=True)

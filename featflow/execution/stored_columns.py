@@ -16,7 +16,8 @@ from featflow.dataset.dataset import Shard
 from featflow.execution import merge_tree, progress, state_store
 from featflow.execution.derived_columns import stored_rows
 from featflow.execution.engines.base import Resources
-from featflow.execution.passes import Workspace, merge, merge_states
+from featflow.execution.passes import merge, merge_states
+from featflow.execution.workspace import Workspace
 from featflow.storage.store import Store
 from featflow.summaries import PairCountsSummarizer, RowsSpec
 

@@ -12,9 +12,9 @@ from featflow.dataset.dataset import Dataset
 from featflow.execution.context import Context
 from featflow.execution.engines.base import Engine
 from featflow.execution.engines.serial import SerialEngine
-from featflow.execution.passes import Workspace
 from featflow.execution.progress import Reporter, SilentProgress
 from featflow.execution.state_store import AnySummarizer
+from featflow.execution.workspace import Workspace
 from featflow.pipeline.column_pass import ProfileSpecs, profile_specs, state_bytes
 from featflow.storage.run_writer import RunWriter
 from featflow.transforms.derive import key_specs

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import stat
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,9 +25,10 @@ import pyarrow.parquet as pq
 from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
 from featflow.storage.filesystems import failed, is_local, reason, resolve
 from featflow.storage.folders import find
+from featflow.storage.local_writes import check_regular, create_local, move_local, write_local
 from featflow.storage.retries import with_retries
 
-__all__ = ["Entry", "Store", "check_regular", "is_local", "matcher", "reason", "resolve"]
+__all__ = ["Entry", "Store", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
@@ -114,7 +112,7 @@ class Store:
     def write(self, path: str, data: bytes) -> str:
         """Write bytes whole or not at all, and return the URI."""
         filesystem, location = self._locate(path)
-        write = _write_local if is_local(filesystem) else filesystem.pipe_file
+        write = write_local if is_local(filesystem) else filesystem.pipe_file
         try:
             self._try(path, "write", lambda: write(location, data))
         except FileNotFoundError as error:  # no such bucket
@@ -124,7 +122,7 @@ class Store:
     def adopt(self, path: str, file: Path) -> None:
         """Move a file of this machine to a path, whole or not at all: what is too large for memory."""
         filesystem, location = self._locate(path)
-        put = _move_local if is_local(filesystem) else filesystem.put_file
+        put = move_local if is_local(filesystem) else filesystem.put_file
         try:
             self._try(path, "write", lambda: put(str(file), location))
         except FileNotFoundError as error:  # no such bucket
@@ -248,13 +246,7 @@ class Store:
             # A retry may meet what the attempt before it wrote; callers find that, too, by reading back.
             with_retries(lambda: filesystem.pipe_file(location, data, mode="create"))
             return
-        Path(location).parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(f"{location}.{uuid.uuid4().hex[:8]}.partial")
-        partial.write_bytes(data)
-        try:
-            Path(location).hardlink_to(partial)  # appears whole, and only where there is nothing
-        finally:
-            partial.unlink()
+        create_local(location, data)
 
     def remove(self, path: str) -> None:
         """Remove the file at a path, if there is one."""
@@ -288,15 +280,6 @@ class Store:
                     place.rmdir()
 
 
-def check_regular(location: str, uri: str, most: int | None) -> None:
-    """Raise DamagedError for what is no regular file, or longer than it may be."""
-    found = Path(location).stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise DamagedError(f"{uri}: damaged: it is no file; move it away")
-    if most is not None and found.st_size > most:
-        raise DamagedError(f"{uri}: damaged: {found.st_size:,} bytes, which it never has; move it away")
-
-
 def _modified(info: dict[str, Any]) -> float | None:
     """Return when a file was written, from its filesystem's entry."""
     value = next(
@@ -305,19 +288,3 @@ def _modified(info: dict[str, Any]) -> float | None:
     if isinstance(value, datetime):
         return value.timestamp()
     return float(value) if isinstance(value, int | float) else None
-
-
-def _write_local(location: str, data: bytes) -> None:
-    Path(location).parent.mkdir(parents=True, exist_ok=True)
-    # A hidden name: readers that take the folder for a table read every file that is not hidden.
-    partial = Path(location).with_name(f".{Path(location).name}.{uuid.uuid4().hex[:8]}.partial")
-    partial.write_bytes(data)
-    partial.replace(location)
-
-
-def _move_local(file: str, location: str) -> None:
-    target = Path(location)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    shutil.move(file, partial)
-    partial.replace(target)

@@ -17,7 +17,7 @@ from featflow.errors import SchemaError
 from featflow.execution import passes, state_store
 from featflow.execution.derived_columns import stored_layers
 from featflow.execution.merge_tree import whole_name
-from featflow.execution.passes import Workspace
+from featflow.execution.workspace import Workspace
 from featflow.storage.store import Store
 from featflow.summaries import RowCountSummarizer
 from featflow.transforms.frozen import Frozen

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from featflow.errors import DatasetError, first_line
 from featflow.storage.filesystems import failed, is_local, resolve
-from featflow.storage.store import Store, check_regular
+from featflow.storage.local_writes import check_regular
+from featflow.storage.store import Store
 
 __all__ = ["damaged", "digest_of_parts", "parquet_table", "read_part", "streaming"]
 
