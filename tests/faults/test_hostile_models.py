@@ -1,4 +1,7 @@
-"""Hostile and broken folders of models: refused by name, or the sound model's vectors; no hang, no code, no memory."""
+"""Hostile and broken folders of models: refused by name, or the sound model's vectors; no hang, no code, no memory.
+
+In the long run a hundred and more: ``FEATFLOW_MUTATIONS=30 pytest tests/faults/test_hostile_models.py -s``.
+"""
 
 from __future__ import annotations
 
