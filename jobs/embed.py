@@ -15,13 +15,12 @@ from featflow.cli import main
 
 if __name__ == "__main__":
     settings = ["engine.kind=ray", "engine.address=auto", "latest=false"]
-    main(
-        [
-            "run",
-            *sys.argv[1:],
-            "--json",
-            "--only",
-            "embedding,embedding_profile",
-            *(word for each in settings for word in ("--set", each)),
-        ]
-    )
+    sys.argv[1:] = [
+        "run",
+        *sys.argv[1:],
+        "--json",
+        "--only",
+        "embedding,embedding_profile",
+        *(word for each in settings for word in ("--set", each)),
+    ]
+    main()

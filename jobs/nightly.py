@@ -16,4 +16,5 @@ import sys
 from featflow.cli import main
 
 if __name__ == "__main__":
-    main(["run", *sys.argv[1:], "--json", "--set", "engine.kind=ray", "--set", "engine.address=auto"])
+    sys.argv[1:] = ["run", *sys.argv[1:], "--json", "--set", "engine.kind=ray", "--set", "engine.address=auto"]
+    main()
