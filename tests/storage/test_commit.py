@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import featflow
+from featflow.config import parse
 from featflow.errors import ConfigurationError, InfrastructureError, LockedError
 from featflow.pipeline import garbage
 from featflow.storage import latest, lock
@@ -41,7 +42,7 @@ class Job:
             self.held = held
             seen, writer = latest.look(self.store), RunWriter(self.store, self.run_id)
             writer.write(QUARANTINE, [QUARANTINE.schema.empty_table()])
-            config = {"dataset": {"source": [], "targets": []}, "output": self.store.root, "latest": True}
+            config = parse({"dataset": {"source": "lake"}, "output": self.store.root}).public()
             manifest = {"config": config, "tables": writer.tables, "started": self.started.isoformat()}
             manifest |= {"status": "done", "engine": "serial", "codebook": None, "warnings": [], "inputs": []}
             manifest |= {"rows": dict.fromkeys(("footers", "read", "quarantined"), 0), "seconds": {"total": 0.0}}

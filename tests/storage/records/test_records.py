@@ -13,6 +13,7 @@ import pytest
 
 from featflow.config import parse
 from featflow.errors import DamagedError, DatasetError
+from featflow.storage import latest
 from featflow.storage.records.json_files import checked
 from featflow.storage.records.manifest import MODEL
 from featflow.storage.run import Run
@@ -45,7 +46,7 @@ def published(store, parts=2):
         _, data = store.write_parquet(path, QUARANTINE.build({"uri": [f"{number}.parquet"], "reason": ["r"]}))
         written.append(Written.of(1, data))
     writer.add(QUARANTINE, written)
-    return writer.commit(manifest(tables=writer.tables))
+    return writer.commit(manifest(tables=writer.tables), lambda: None, latest.look(store))
 
 
 def flip(store, path, place=100):
