@@ -32,6 +32,7 @@ from featflow.errors import (
     LockedError,
     SchemaError,
 )
+from featflow.storage import processes
 
 ROWS, GROUP_ROWS = 1_000, 250
 PLAIN = {"compression": "none", "use_dictionary": False, "write_statistics": False, "row_group_size": GROUP_ROWS}
