@@ -7,6 +7,7 @@ must not be stored in a state.
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 from typing import Any
@@ -124,20 +125,19 @@ def _read_local(location: str) -> bytes:
 
 
 def _read_object(uri: str, options: dict[str, Any]) -> bytes:
-    """Return the bytes of an object in one request; only an empty one takes two, as it has no first byte."""
+    """Return the bytes of an object, all that storage says it has: an answer that is cut short is no damaged image."""
     filesystem, location = resolve(uri, options)
     if len(location.encode()) > LONGEST_KEY:
         raise ImagePathError(f"{shown(location)} is longer than a name may be")
-    try:
-        data = bytes(filesystem.cat_file(location, start=0, end=MOST_BYTES + 1))
-    except FileNotFoundError:
-        raise
-    except Exception:
-        entry = filesystem.info(location)
-        if entry["type"] != "file" or entry["size"]:
-            raise
-        data = b""
+    entry = filesystem.info(location)
+    if entry["type"] != "file":
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    size = entry.get("size")
+    _check_size(size or 0)
+    data = bytes(filesystem.cat_file(location, start=0, end=MOST_BYTES + 1)) if size != 0 else b""
     _check_size(len(data))
+    if size is not None and len(data) != size:
+        raise OSError(errno.EIO, f"{len(data)} of {size} bytes came")
     return data
 
 

@@ -6,6 +6,8 @@ moment would be missing from a dataset without a word.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -14,7 +16,7 @@ from fsspec.asyn import AsyncFileSystem
 from featflow.storage.filesystems import failed, uri_of
 from featflow.storage.retries import with_retries
 
-__all__ = ["exists", "find"]
+__all__ = ["Entry", "exists", "find", "modified"]
 
 
 def find(filesystem: Any, folder: str) -> dict[str, dict[str, Any]]:
@@ -76,3 +78,23 @@ def _asked(filesystem: Any, folder: str, operation: Any) -> Any:
         raise
     except Exception as error:
         raise failed(uri_of(filesystem, folder), "list it", error) from error
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a listing says of a file."""
+
+    name: str
+    size: int
+    modified: float | None
+    """Seconds since 1970 by the store's clock, None where it does not say."""
+
+
+def modified(info: dict[str, Any]) -> float | None:
+    """Return when a file was written, from its filesystem's entry."""
+    value = next(
+        (info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key) is not None), None
+    )
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, int | float) else None

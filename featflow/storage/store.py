@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -24,17 +23,19 @@ import pyarrow.parquet as pq
 
 from featflow.errors import ConfigurationError, DamagedError, InfrastructureError, first_line
 from featflow.storage.filesystems import failed, is_local, reason, resolve
-from featflow.storage.folders import find
+from featflow.storage.folders import Entry, find, modified
 from featflow.storage.local_writes import check_regular, create_local, move_local, write_local
 from featflow.storage.retries import with_retries
 
-__all__ = ["Entry", "Store", "is_local", "matcher", "reason", "resolve"]
+__all__ = ["Store", "is_local", "matcher", "reason", "resolve"]
 
 Result = TypeVar("Result")
 
 ARROW_ROWS = 2**16
 """Rows of one batch of a state: a reader of codes holds one at a time, 32 MiB for the 512 columns of a block."""
 DIGEST_BYTES = hashlib.sha256().digest_size
+READS = 2
+"""Times that bytes are read whose digest is another: an answer may be cut short, or wrong, once."""
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:
@@ -49,16 +50,6 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     """
     matches = re.compile(fsspec.utils.glob_translate(pattern)).match
     return lambda path: matches(path) is not None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a listing says of a file."""
-
-    name: str
-    size: int
-    modified: float | None
-    """Seconds since 1970 by the store's clock, None where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +100,14 @@ class Store:
             self._try(path, "read", lambda: check_regular(location, self.uri(path), most))
         return bytes(self._try(path, "read", lambda: filesystem.cat_file(location)))
 
+    def read_verified(self, path: str, sha256: str, most: int | None = None) -> bytes | None:
+        """Return the bytes at a path whose SHA-256 is this; None where they are others at each of `READS` reads."""
+        for _ in range(READS):
+            data = self.read(path, most)
+            if hashlib.sha256(data).hexdigest() == sha256:
+                return data
+        return None
+
     def write(self, path: str, data: bytes) -> str:
         """Write bytes whole or not at all, and return the URI."""
         filesystem, location = self._locate(path)
@@ -150,7 +149,7 @@ class Store:
         except FileNotFoundError:
             return []
         files = (info for info in infos if info["type"] == "file")
-        entries = (Entry(PurePosixPath(info["name"]).name, int(info["size"] or 0), _modified(info)) for info in files)
+        entries = (Entry(PurePosixPath(info["name"]).name, int(info["size"] or 0), modified(info)) for info in files)
         return sorted(entries, key=lambda entry: entry.name)
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -200,20 +199,23 @@ class Store:
                 yield batch
 
     def _stream(self, path: str) -> pa.Buffer:
+        for _ in range(READS):
+            content = self._content(path)
+            end = max(content.size - DIGEST_BYTES, 0)
+            stream = content.slice(0, end)
+            if hashlib.sha256(stream).digest() == content.slice(end).to_pybytes():
+                return stream
+        raise DamagedError(
+            f"{self.uri(path)}: damaged: its bytes are not those that were written (SHA-256); bring back a copy, "
+            "or remove it and run again: states are made anew, and a codebook's codings as by --rebin"
+        )
+
+    def _content(self, path: str) -> pa.Buffer:
         filesystem, location = self._locate(path)
-        if is_local(filesystem):
-            self._try(path, "read", lambda: check_regular(location, self.uri(path), None))
-            content = self._try(path, "read", lambda: pa.memory_map(location).read_buffer())
-        else:
-            content = pa.py_buffer(self.read(path))
-        end = max(content.size - DIGEST_BYTES, 0)
-        stream = content.slice(0, end)
-        if hashlib.sha256(stream).digest() != content.slice(end).to_pybytes():
-            raise DamagedError(
-                f"{self.uri(path)}: damaged: its bytes are not those that were written (SHA-256); bring back a copy, "
-                "or remove it and run again: states are made anew, and a codebook's codings as by --rebin"
-            )
-        return stream
+        if not is_local(filesystem):
+            return pa.py_buffer(self.read(path))
+        self._try(path, "read", lambda: check_regular(location, self.uri(path), None))
+        return self._try(path, "read", lambda: pa.memory_map(location).read_buffer())
 
     @contextmanager
     def _decoding(self, path: str) -> Iterator[None]:
@@ -278,13 +280,3 @@ class Store:
                 path = f"{folder}/{place.relative_to(location).as_posix()}"
                 if removable(path) and place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
                     place.rmdir()
-
-
-def _modified(info: dict[str, Any]) -> float | None:
-    """Return when a file was written, from its filesystem's entry."""
-    value = next(
-        (info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key) is not None), None
-    )
-    if isinstance(value, datetime):
-        return value.timestamp()
-    return float(value) if isinstance(value, int | float) else None

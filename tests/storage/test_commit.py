@@ -154,7 +154,7 @@ def test_a_run_whose_tables_are_gone_is_not_published(tmp_path, monkeypatch):
 
     def saved(self, manifest):
         store.remove(f"runs/{self.run_id}/tables/quarantine.parquet")
-        save(self, manifest)
+        return save(self, manifest)
 
     monkeypatch.setattr(RunWriter, "save_manifest", saved)
     with pytest.raises(InfrastructureError, match=r"'quarantine' is not there any more.*nothing was published"):
@@ -167,7 +167,7 @@ def test_a_failure_at_latest_alone_says_that_the_run_is_published(tmp_path, monk
 
     def saved(self, manifest):
         (tmp_path / "LATEST" / "in the way").mkdir(parents=True)
-        save(self, manifest)
+        return save(self, manifest)
 
     monkeypatch.setattr(RunWriter, "save_manifest", saved)
     job = Job(store)

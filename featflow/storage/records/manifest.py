@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -214,11 +213,13 @@ def read_manifest(store: Store, run_id: str) -> dict[str, Any] | None:
         return None
     uri = store.uri(f"{folder}/{NAME}")
     remedy = f"bring back a copy, or remove {store.uri(folder)}"
+    digest = mark.strip().decode("ascii", "replace")
     try:
-        data = store.read(f"{folder}/{NAME}", MOST_BYTES)
+        path = f"{folder}/{NAME}"
+        data = store.read_verified(path, digest, MOST_BYTES) if digest else store.read(path, MOST_BYTES)
     except FileNotFoundError:
         raise DamagedError(f"{uri}: not there, though the run has finished; {remedy}") from None
-    if mark and hashlib.sha256(data).hexdigest().encode() != mark.strip():
+    if data is None:
         raise DamagedError(f"{uri}: damaged: its bytes are not those that were written (SHA-256 in {MARK}); {remedy}")
     manifest: dict[str, Any] = checked(data, uri, MODEL, remedy)
     return manifest

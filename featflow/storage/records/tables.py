@@ -37,12 +37,12 @@ def read_part(store: Store, path: str, columns: list[str] | None, sha256: str | 
         The file is not there, or its bytes are not those that were written.
     """
     try:
-        data = store.read(path)
+        data = store.read(path) if sha256 is None else store.read_verified(path, sha256)
     except FileNotFoundError:
         raise DatasetError(f"{store.uri(path)}: the run's table is not there any more; run it again") from None
-    digest = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and digest != sha256:
+    if data is None:
         raise DatasetError(damaged(store.uri(path)))
+    digest = sha256 or hashlib.sha256(data).hexdigest()
     try:
         return parquet_table(data, columns, verify=sha256 is None), digest
     except (pa.ArrowException, OSError) as error:  # of bytes in memory: storage's own errors are other ones

@@ -170,7 +170,7 @@ def test_blocks_of_a_matrix_are_verified(store):
     block = {"path": path, "rows": ["a"], "columns": ["b"], "sha256": hashlib.sha256(written).hexdigest()}
     writer = RunWriter(store, RUN)
     writer.matrices["pearson"] = [block]
-    run = writer.commit(manifest())
+    run = writer.commit(manifest(), lambda: None, latest.look(store))
     assert run.matrix("pearson")[1][0, 1] == 0.5
     store.write(path, written.replace(np.float64(0.5).tobytes(), np.float64(0.25).tobytes()))
     with pytest.raises(DamagedError, match=r"000000\.arrow: damaged"):
