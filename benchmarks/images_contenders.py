@@ -166,7 +166,7 @@ def job_of(source: Path, output: Path, shard_bytes: str = "128MiB", **options: A
     dataset = {"source": str(source), "shard_bytes": shard_bytes, "images": [{"column": "image", **options}]}
     config = parse({"dataset": dataset, "output": str(output)})
     found = open_dataset(config.dataset)
-    (made,) = embeddings_of(found, config.dataset)
+    (made,) = embeddings_of(found, config.dataset, int(config.budget.memory))
     return Job(found, made, output)
 
 
