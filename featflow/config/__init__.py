@@ -143,7 +143,7 @@ def _remember_secrets(values: dict[str, Any]) -> None:
 def _apply(values: dict[str, Any], override: str, *, spelled: bool) -> None:
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
-        said = f"--set {key}" if separator else "--set"  # what has no key may be the value, and that a secret
+        said = f"--set {key}" if key and separator else "--set"  # what has no key may be the value, and that a secret
         raise ConfigurationError(f"{said}: write it as key.path=value")
     *parents, last = key.split(".")
     if len(parents) >= DEEPEST:

@@ -163,7 +163,7 @@ EVENTS = {
 def test_nothing_that_happens_in_a_run_says_a_secret(place, capfd, monkeypatch, event):
     names = {"InfrastructureError": InfrastructureError, "warnings": warnings, "logging": logging, "sys": sys}
 
-    def happen(*_):
+    def happen(*_, **__):
         exec(EVENTS[event], names)
         raise InfrastructureError("over")
 
