@@ -276,7 +276,7 @@ class Store:
         return found
 
     def prune(self, folder: str, removable: Callable[[str], bool]) -> None:
-        """Remove empty folders below a path of a disk (object stores have none), while nothing writes there.
+        """Remove empty folders below a path of a disk (object stores have none), while no run writes there.
 
         Parameters
         ----------
@@ -287,5 +287,6 @@ class Store:
         if is_local(filesystem):
             for place in sorted(Path(location).rglob("*"), reverse=True):
                 path = f"{folder}/{place.relative_to(location).as_posix()}"
-                if removable(path) and place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
-                    place.rmdir()
+                if removable(path) and place.is_dir() and not place.is_symlink():
+                    with suppress(OSError):  # not empty, or another user's
+                        place.rmdir()
