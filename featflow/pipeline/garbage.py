@@ -5,8 +5,8 @@ A state is kept where a kept run used its spec's folder and names it: of a shard
 be read of their files, footers and digests of row groups, what files that are no Parquet became, the runs that they are
 compared with, and the tables of runs since which nothing had changed. A run whose manifest is damaged may need any
 state, and the tables of any run before it: they stay. Nothing goes but what featflow has written, by its name
-(`featflow.pipeline.owned`): in ``runs`` and ``states``, and halves of files that dead writers left there, in ``lock``
-and beside ``LATEST``.
+(`featflow.pipeline.owned`): in ``runs`` and ``states``, and halves of files that dead writers left there and beside
+``LATEST``.
 """
 
 from __future__ import annotations
@@ -160,17 +160,19 @@ def _found(store: Store, keep: int, *, forget: bool) -> Garbage:
     compared = [other for run_id in kept for other in finished[run_id].manifest.get("compared_with", ())]
     kept |= {run_id for run_id in compared if run_id in finished}
     notes += [f"{error}: it, the runs before it, and states stay" for error in broken.values()]
-    kept |= {run_id for run_id in finished if run_id <= max(broken, default="")}
+    needed = max(broken, default="")  # also tables whose run was removed, as one that publishes them stayed
+    kept |= {run_id for run_id in finished if run_id <= needed}
     runs = [run for run_id, run in finished.items() if run_id in kept]
     published = _published(runs)
+
+    def stays(path: str) -> bool:
+        run_id, part = PurePosixPath(path).parts[1:3]
+        if run_id in kept | broken.keys():
+            return part != "pending"
+        return f"{path}/".startswith(published) or (run_id < needed and part in {"tables", "tensors"})
+
     sizes = store.sizes("runs")
-    files = {
-        path: nbytes
-        for path, nbytes in sizes.items()
-        if is_own(path)
-        and (_name(path) not in kept | broken.keys() or PurePosixPath(path).parts[2] == "pending" or is_partial(path))
-        and not (f"{path}/".startswith(published) and not is_partial(path))
-    }
+    files = {path: nbytes for path, nbytes in sizes.items() if is_own(path) and (is_partial(path) or not stays(path))}
     silent = [
         run.run_id for run in runs if any("names" not in used for used in run.manifest.get("state_references", [{}]))
     ]
@@ -195,15 +197,14 @@ def _found(store: Store, keep: int, *, forget: bool) -> Garbage:
 
 
 def _halves(store: Store, partial: list[str]) -> tuple[dict[str, int], set[str]]:
-    """Return halves of files beside LATEST and among claims; and halves that may just be written.
+    """Return halves of files beside LATEST; and halves that may just be written, as reports are without the lock.
 
-    Claims are written without the lock, and so are reports into a run's folder.
+    Those of claims go wherever the lock is taken.
     """
     found = {path: half for path, half in store.partials("").items() if path.startswith(f".{LATEST}.")}
-    without_lock = {lock.FOLDER, *(path.rpartition("/")[0] for path in partial if path.count("/") == 2)}
+    without_lock = {path.rpartition("/")[0] for path in partial if path.count("/") == 2}
     others = {path: half for folder in without_lock for path, half in store.partials(folder).items()}
     young = {path for path, (_, age) in others.items() if age <= lock.LEASE_SECONDS}
-    found |= {path: half for path, half in others.items() if path.startswith(f"{lock.FOLDER}/")}
     return {path: nbytes for path, (nbytes, _) in found.items() if is_partial(path)}, young
 
 
@@ -211,10 +212,6 @@ def _published(runs: list[Run]) -> tuple[str, ...]:
     """Return where the tables and matrices of runs are: in an earlier one's folder where nothing had changed since."""
     tables = {f"{entry['path']}/" for run in runs for entry in run.manifest["tables"].values()}
     return (*tables, *{f"runs/{run.measured_by}/tensors/" for run in runs})
-
-
-def _name(path: str) -> str:
-    return PurePosixPath(path).parts[1]
 
 
 def _is_wanted(store: Store, runs: list[Run], notes: list[str]) -> Callable[[str], bool]:

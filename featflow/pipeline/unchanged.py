@@ -13,13 +13,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from featflow.columns.codebook import Codebook
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.dataset.passed_over import told
-from featflow.errors import DatasetError
+from featflow.errors import DamagedError, DatasetError
 from featflow.execution import quarantine
+from featflow.execution.state_store import codebook_path
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.software import software
+from featflow.storage.records.states import read_state
 from featflow.storage.records.tables import digest_of_parts
 from featflow.storage.run import Run
 from featflow.storage.run_before import WARNING
@@ -52,7 +55,7 @@ def unchanged_run(config: Config, dataset: Dataset, writer: RunWriter) -> Run | 
         and _columns(manifest.get("sources", ())) == _columns(dataset.tables)
         and [_as_listed(entry) for entry in manifest["inputs"]] == [_as_listed(entry) for entry in dataset.listed()]
     )
-    same = same and _files_are_there(latest) and _same_unreadable(latest, dataset)
+    same = same and _files_are_there(latest) and _codebook_is_there(latest) and _same_unreadable(latest, dataset)
     return latest if same and not _may_be_read(latest, config, dataset, writer.store) else None
 
 
@@ -145,6 +148,17 @@ def _may_be_read(run: Run, config: Config, dataset: Dataset, store: Store) -> bo
     }
     options = config.dataset.storage_options
     return not quarantine.notes(store) or quarantine.any_readable([*whole.values()], dataset.file_columns, options)
+
+
+def _codebook_is_there(run: Run) -> bool:
+    """Whether the codings of the run can be read: else no night after it could be compared, and none would mend it."""
+    digest = run.manifest["codebook"]
+    try:
+        if digest is not None:
+            read_state(run.store, codebook_path(digest), Codebook.from_arrow)
+    except (FileNotFoundError, DamagedError):
+        return False
+    return True
 
 
 def _files_are_there(run: Run) -> bool:

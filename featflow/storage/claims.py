@@ -50,7 +50,7 @@ def look(store: Store, lease: float, own: Claim | None = None) -> Claims:
         claim = None
         if token_of(entry.name) and entry.size <= MOST_BYTES:
             try:
-                claim = Claim.parse(entry.name, store.read(path))
+                claim = _read(store, path)
             except FileNotFoundError:  # given back since it was listed
                 continue
         if claim:
@@ -58,6 +58,12 @@ def look(store: Store, lease: float, own: Claim | None = None) -> Claims:
         elif age is not None and age > lease and is_ours(entry.name):
             found.rubbish.append(path)
     return found
+
+
+def _read(store: Store, path: str) -> Claim | None:
+    """Return the claim in a file, None if there is none: not at the first look, which an answer cut short may end."""
+    name = path.rpartition("/")[2]
+    return Claim.parse(name, store.read(path)) or Claim.parse(name, store.read(path))
 
 
 def is_there(store: Store, claim: Claim) -> bool:

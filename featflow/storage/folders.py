@@ -76,6 +76,8 @@ def _asked(filesystem: Any, folder: str, operation: Any) -> Any:
         return with_retries(operation)
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(uri_of(filesystem, folder)) from error
     except Exception as error:
         raise failed(uri_of(filesystem, folder), "list it", error) from error
 

@@ -35,7 +35,7 @@ ARROW_ROWS = 2**16
 """Rows of one batch of a state: a reader of codes holds one at a time, 32 MiB for the 512 columns of a block."""
 DIGEST_BYTES = hashlib.sha256().digest_size
 READS = 2
-"""Times that bytes are read whose digest is another: an answer may be cut short, or wrong, once."""
+"""Times that bytes are read that are not what was written: an answer may be cut short, or wrong, once."""
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:
@@ -78,6 +78,8 @@ class Store:
         except FileNotFoundError:
             raise
         except Exception as error:
+            if verb != "write" and isinstance(error, NotADirectoryError):  # below what is a file there is nothing
+                raise FileNotFoundError(self.uri(path)) from error
             raise failed(self.uri(path), f"{verb} it", error) from error
 
     def read(self, path: str, most: int | None = None) -> bytes:
@@ -99,6 +101,13 @@ class Store:
         if is_local(filesystem):
             self._try(path, "read", lambda: check_regular(location, self.uri(path), most))
         return bytes(self._try(path, "read", lambda: filesystem.cat_file(location)))
+
+    def read_checked(self, path: str, check: Callable[[bytes], Result], most: int | None = None) -> Result:
+        """Return what a check makes of the bytes at a path, which are read again where it raises DamagedError."""
+        for _ in range(READS - 1):
+            with suppress(DamagedError):
+                return check(self.read(path, most))
+        return check(self.read(path, most))
 
     def read_verified(self, path: str, sha256: str, most: int | None = None) -> bytes | None:
         """Return the bytes at a path whose SHA-256 is this; None where they are others at each of `READS` reads."""
@@ -267,7 +276,7 @@ class Store:
         return found
 
     def prune(self, folder: str, removable: Callable[[str], bool]) -> None:
-        """Remove empty folders below a path of a disk (object stores have none), while nothing writes there.
+        """Remove empty folders below a path of a disk (object stores have none), while no run writes there.
 
         Parameters
         ----------
@@ -278,5 +287,6 @@ class Store:
         if is_local(filesystem):
             for place in sorted(Path(location).rglob("*"), reverse=True):
                 path = f"{folder}/{place.relative_to(location).as_posix()}"
-                if removable(path) and place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
-                    place.rmdir()
+                if removable(path) and place.is_dir() and not place.is_symlink():
+                    with suppress(OSError):  # not empty, or another user's
+                        place.rmdir()

@@ -137,6 +137,11 @@ def test_a_lost_codebook_is_made_anew(lake, how):
     assert "codings are made anew" in said
     with pytest.raises((ConfigurationError, DamagedError), match="aaaaaaaaaaaaaaaa"):
         night(lake, codebook={"version": "a" * 16})
+    damage(lake / "out" / "states" / "codebook" / f"{again.manifest['codebook']}.arrow", how)
+    mended = night(lake)  # also of data that did not change
+    assert len(about_before(mended)) == 1
+    assert "unchanged_since" not in mended.manifest
+    assert night(lake).manifest["unchanged_since"] == mended.run_id
 
 
 @pytest.mark.parametrize("how", ["gone", "cut"])

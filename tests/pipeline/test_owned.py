@@ -13,6 +13,7 @@ import featflow
 from featflow.errors import DatasetError
 from featflow.pipeline import garbage
 from featflow.pipeline.owned import is_own
+from featflow.pipeline.status import status
 from featflow.storage import lock
 
 
@@ -104,6 +105,28 @@ def test_a_damaged_run_keeps_what_it_may_need(lake):
     assert files(lake / "out") == before
 
 
+def test_a_damaged_run_keeps_tables_of_a_run_that_is_gone(lake):
+    featflow.run(config(lake))
+    second = featflow.run(config(lake))  # publishes the tables of the first, which goes
+    assert garbage.remove(str(lake / "out"), 1).kept == (second.run_id,)
+    path = lake / "out" / "runs" / second.run_id / "manifest.json"
+    manifest = path.read_bytes()
+    path.write_bytes(manifest[:500])
+    assert garbage.remove(str(lake / "out"), 1).files == {}
+    path.write_bytes(manifest)  # a copy is brought back
+    again = featflow.Run.open(str(lake / "out"))
+    assert again.table("profile")["rows"].to_list()[0] == 600
+
+
+def test_a_file_named_as_a_run_is_left_alone(lake):
+    done = featflow.run(config(lake))
+    write(lake / "out", "runs/20250102T030405Z-abc123")
+    found = garbage.remove(str(lake / "out"), 1)
+    assert found.kept == (done.run_id,)
+    assert found.notes == ("not featflow's own, and left alone: runs/20250102T030405Z-abc123",)
+    assert [run.run for run in status(str(lake / "out"), 5).runs if run.status == "done"] == [done.run_id]
+
+
 def test_a_claim_or_a_report_that_may_just_be_written_stays(lake):
     done = featflow.run(config(lake))
     names = {
@@ -111,8 +134,9 @@ def test_a_claim_or_a_report_that_may_just_be_written_stays(lake):
         f"runs/{done.run_id}/.report.html.01234567.partial",
     }
     write(lake / "out", *names)
-    assert not names & garbage.find(str(lake / "out"), 1).files.keys()
+    assert garbage.remove(str(lake / "out"), 1).files == {}
+    assert all((lake / "out" / name).exists() for name in names)
     for name in names:
         os.utime(lake / "out" / name, (time.time() - 2 * lock.LEASE_SECONDS,) * 2)
-    assert garbage.remove(str(lake / "out"), 1).files.keys() == names
+    garbage.remove(str(lake / "out"), 1)
     assert not any((lake / "out" / name).exists() for name in names)

@@ -39,7 +39,7 @@ def read_json(store: Store, path: str, model: TypeAdapter[Any], remedy: str) -> 
     FileNotFoundError
         There is no such file.
     """
-    return checked(store.read(path, MOST_BYTES), store.uri(path), model, remedy)
+    return store.read_checked(path, lambda data: checked(data, store.uri(path), model, remedy), MOST_BYTES)
 
 
 def checked(data: bytes, uri: str, model: TypeAdapter[Any], remedy: str) -> Any:

@@ -21,13 +21,17 @@ def read_latest(store: Store) -> str | None:
     DamagedError
         Its bytes are no run's id.
     """
+
+    def checked(data: bytes) -> str:
+        run_id = data.decode(errors="replace").strip()
+        if not RUN_ID.fullmatch(run_id):
+            raise DamagedError(
+                f"{store.uri(PATH)}: damaged: it names no run; write the id of a finished run into it, "
+                f"which 'featflow runs {store.root}' lists, or remove it"
+            )
+        return run_id
+
     try:
-        run_id = store.read(PATH, MOST_BYTES).decode(errors="replace").strip()
+        return store.read_checked(PATH, checked, MOST_BYTES)
     except FileNotFoundError:
         return None
-    if not RUN_ID.fullmatch(run_id):
-        raise DamagedError(
-            f"{store.uri(PATH)}: damaged: it names no run; write the id of a finished run into it, "
-            f"which 'featflow runs {store.root}' lists, or remove it"
-        )
-    return run_id

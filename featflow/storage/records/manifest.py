@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from featflow.errors import DamagedError
-from featflow.storage.records.json_files import ABSENT, MOST_BYTES, Record, checked
+from featflow.storage.records.json_files import ABSENT, MOST_BYTES, Record, checked, read_json
 from featflow.storage.run_ids import RUN_ID
 from featflow.storage.store import Store
 
@@ -17,6 +18,7 @@ __all__ = ["MARK", "NAME", "Count", "Seconds", "Time", "read_manifest", "read_un
 NAME, MARK = "manifest.json", "_SUCCESS"
 """Files in the folder of a run: its manifest, and what makes it visible, which holds the manifest's SHA-256. (The marks
 of older releases are empty.)"""
+MARKED = re.compile(rb"([0-9a-f]{64})?\s*")
 MOST_PARTS = 100_000
 """Parts of a table: at a million rows each, more rows than any table of all pairs of 100,000 columns has."""
 
@@ -204,19 +206,24 @@ def read_manifest(store: Store, run_id: str) -> dict[str, Any] | None:
     DamagedError
         The run has its mark, and its manifest is not there, or not what was written.
     """
-    folder = f"runs/{run_id}"
     if not RUN_ID.fullmatch(run_id):
         return None
+    folder, path = (store.uri(f"runs/{run_id}"), f"runs/{run_id}/{NAME}")
+    uri, remedy = f"{folder}/{NAME}", f"bring back a copy, or remove {folder}"
+
+    def digest_in(mark: bytes) -> str:
+        if not MARKED.fullmatch(mark):
+            raise DamagedError(f"{folder}/{MARK}: damaged: it holds no SHA-256; {remedy}")
+        return mark.decode().strip()
+
     try:
-        mark = store.read(f"{folder}/{MARK}", MOST_BYTES)
+        digest = store.read_checked(f"runs/{run_id}/{MARK}", digest_in, MOST_BYTES)
     except FileNotFoundError:
         return None
-    uri = store.uri(f"{folder}/{NAME}")
-    remedy = f"bring back a copy, or remove {store.uri(folder)}"
-    digest = mark.strip().decode("ascii", "replace")
     try:
-        path = f"{folder}/{NAME}"
-        data = store.read_verified(path, digest, MOST_BYTES) if digest else store.read(path, MOST_BYTES)
+        if not digest:
+            return _read(store, path, remedy)
+        data = store.read_verified(path, digest, MOST_BYTES)
     except FileNotFoundError:
         raise DamagedError(f"{uri}: not there, though the run has finished; {remedy}") from None
     if data is None:
@@ -227,10 +234,12 @@ def read_manifest(store: Store, run_id: str) -> dict[str, Any] | None:
 
 def read_unpublished(store: Store, run_id: str) -> dict[str, Any] | None:
     """Return the manifest of a run that was not published, None if it has none; raise DamagedError as above."""
-    path = f"runs/{run_id}/{NAME}"
     try:
-        data = store.read(path, MOST_BYTES)
+        return _read(store, f"runs/{run_id}/{NAME}", f"remove {store.uri(f'runs/{run_id}')}")
     except FileNotFoundError:
         return None
-    manifest: dict[str, Any] = checked(data, store.uri(path), MODEL, f"remove {store.uri(f'runs/{run_id}')}")
+
+
+def _read(store: Store, path: str, remedy: str) -> dict[str, Any]:
+    manifest: dict[str, Any] = read_json(store, path, MODEL, remedy)
     return manifest

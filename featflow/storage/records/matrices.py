@@ -42,11 +42,14 @@ def read_index(store: Store, path: str, sha256: str | None) -> list[dict[str, An
     FileNotFoundError
         There is no such matrix.
     """
-    data = store.read(path, MOST_BYTES)
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise DamagedError(damaged(store.uri(path)))
-    blocks: list[dict[str, Any]] = checked(data, store.uri(path), MODEL, "run it again")
-    return blocks
+
+    def blocks_in(data: bytes) -> list[dict[str, Any]]:
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise DamagedError(damaged(store.uri(path)))
+        blocks: list[dict[str, Any]] = checked(data, store.uri(path), MODEL, "run it again")
+        return blocks
+
+    return store.read_checked(path, blocks_in, MOST_BYTES)
 
 
 def read_block(store: Store, block: dict[str, Any]) -> np.ndarray:
@@ -61,9 +64,12 @@ def read_block(store: Store, block: dict[str, Any]) -> np.ndarray:
     """
     uri = store.uri(block["path"])
     try:
-        data = store.read(block["path"])
+        return store.read_checked(block["path"], lambda data: _values(data, block, uri))
     except FileNotFoundError:
         raise DatasetError(f"{uri}: the run's matrix is not there any more; run it again") from None
+
+
+def _values(data: bytes, block: dict[str, Any], uri: str) -> np.ndarray:
     if block.get("sha256", digest := hashlib.sha256(data).hexdigest()) != digest:
         raise DamagedError(damaged(uri))
     try:

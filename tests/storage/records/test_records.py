@@ -12,11 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from featflow.config import parse
-from featflow.errors import DamagedError, DatasetError
-from featflow.storage import latest
+from featflow.errors import DamagedError, DatasetError, InfrastructureError
+from featflow.storage import claims, latest
+from featflow.storage.records.claim import Claim
+from featflow.storage.records.failure import read_failure
 from featflow.storage.records.json_files import checked
-from featflow.storage.records.manifest import MODEL
-from featflow.storage.run import Run
+from featflow.storage.records.latest import read_latest
+from featflow.storage.records.manifest import MODEL, read_manifest
+from featflow.storage.records.quarantine import read_unreadable
+from featflow.storage.run import Run, survey
 from featflow.storage.run_writer import RunWriter, Written
 from featflow.storage.store import Store
 from featflow.storage.tables import QUARANTINE
@@ -142,6 +146,44 @@ def test_what_is_no_file_is_not_read(store, tmp_path):
     path.unlink()
     with pytest.raises(DamagedError, match="not there, though the run has finished"):
         Run.open(store.root)
+
+
+class CutOnce(Store):
+    """An output whose answer to the first read of each file comes cut short."""
+
+    def read(self, path, most=None):
+        data = super().read(path, most)
+        first = path not in (seen := self.options.setdefault("seen", set()))
+        seen.add(path)
+        return data[: len(data) // 2] if first else data
+
+
+def test_an_answer_that_comes_cut_short_once_is_no_damage(store):
+    published(store)
+    note = {"uri": "a.parquet", "row_group": 0, "rows": 1, "reason": "r", "detail": "d"}
+    store.write("states/quarantine/note.json", json.dumps([note]).encode())
+    store.write(f"runs/{RUN}/failure.json", b'{"error": "no disk"}')
+    claim = Claim.mine(60.0)
+    store.write(claim.path, claim.dump())
+    cut = CutOnce(store.root)
+    assert read_latest(cut) == RUN
+    assert read_manifest(cut, RUN) == read_manifest(store, RUN)
+    assert read_unreadable(cut, "states/quarantine/note.json") == [note]
+    assert read_failure(cut, RUN) == {"error": "no disk"}
+    assert claims.look(cut, 60.0).live == [claim]
+    assert len(cut.options["seen"]) == 6
+
+
+def test_below_a_file_there_is_nothing(store):
+    store.write("runs/20250102T030405Z-abc123", b"no folder")
+    published(store)
+    runs, broken = survey(store)
+    assert [run.run_id for run in runs] == [RUN]
+    assert broken == {}
+    assert store.sizes("LATEST/states") == {}
+    assert store.names("LATEST/states") == []
+    with pytest.raises(InfrastructureError, match="Not a directory"):
+        store.write("LATEST/states/a.json", b"")
 
 
 def test_a_signed_state_whose_offsets_lead_beyond_its_data(store):
