@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from unittest import mock
 
 import boto3
-from fault_scenarios import SCENARIOS, Objects, Scenario, latest, reader_faults
+from fault_scenarios import SCENARIOS, Objects, Scenario, differences, latest, reader_faults
 from faults_job import moto_server
 from s3fs import S3FileSystem
 
@@ -227,8 +227,8 @@ def _killed(place: _Place, folder: Path, scenario: Scenario, most: int | None) -
         after = place.read()
         if code:
             found.append(f"the next one ended with {code}: {log.read_text()[-500:]}")
-        elif scenario.result(after, latest(left)) != (expected if _same(left, before) else _less(expected)):
-            found.append("another result")
+        elif different := differences(expected, scenario.result(after, latest(before))):
+            found.append(f"another result in {different[:5]}")
         found += reader_faults(after, left)
         partials += sum(path.endswith(".partial") for path in after)
         faults += [f"step {number}, {name}: {text}" for text in found]
@@ -241,17 +241,6 @@ def _killed(place: _Place, folder: Path, scenario: Scenario, most: int | None) -
     }
     print("  ".join(f"{key} {value}" for key, value in row.items()), dict(steps), *faults[:5], sep="\n  ", flush=True)
     return row | {"steps": dict(steps), "faults": faults}
-
-
-def _same(left: Objects, before: Objects) -> bool:
-    return latest(left) == latest(before)
-
-
-def _less(expected: Any) -> Any:
-    """Less drift, which is of the run before: here that of the act that was killed after it had published."""
-    return (
-        {name: value for name, value in expected.items() if name != "drift"} if isinstance(expected, dict) else expected
-    )
 
 
 def killed_on_disk(small: bool) -> list[Row]:

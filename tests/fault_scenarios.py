@@ -20,7 +20,7 @@ import featflow
 from featflow.export.feast.repository import export_feast
 from featflow.pipeline import garbage
 
-__all__ = ["SCENARIOS", "Objects", "Scenario", "latest", "reader_faults"]
+__all__ = ["SCENARIOS", "Objects", "Scenario", "differences", "latest", "reader_faults"]
 
 Objects = dict[str, bytes]
 ROWS = 120
@@ -41,7 +41,7 @@ class Scenario:
     act: Callable[[str], Any]
     """What is done while something fails."""
     result: Callable[[Objects, str | None], Any]
-    """What must be the same as after an undisturbed act, from what is there and LATEST as it was before."""
+    """What must be the same as after an undisturbed act, from what is there and LATEST before that act."""
     broken: Callable[[Objects], list[str]] = lambda _: []
     """What no reader may see, beside what `reader_faults` looks for."""
     is_told: Callable[[Any], bool] = lambda _: False
@@ -162,12 +162,16 @@ def latest(objects: Objects) -> str | None:
 
 
 def _tables(objects: Objects, before: str | None) -> Any:
-    """Digests of the latest run's tables and its rows; drift is of the run before, so only where that is the same."""
+    """Digests of the latest run's tables, its rows, and the values of its drift where that is from the run before.
+
+    A run that follows one which was published and ended in a fault has its drift from that one.
+    """
     manifest = json.loads(objects[f"{OUT}/runs/{latest(objects)}/manifest.json"])
-    compared = manifest.get("compared_with") or []
-    same = compared == [each for each in [before] if each]
-    tables = {name: entry["sha256"] for name, entry in manifest["tables"].items() if name != "drift" or same}
-    return tables | {"rows": manifest["rows"]}
+    found = {name: entry["sha256"] for name, entry in manifest["tables"].items()} | {"rows": manifest["rows"]}
+    drift = pq.read_table(io.BytesIO(objects[f"{OUT}/{manifest['tables']['drift']['path']}"]))
+    if set(drift["reference_run"].to_pylist()) <= {before}:
+        return found | {"drift": str(drift.drop_columns(["reference_run", "current_run"]).to_pylist())}
+    return {name: value for name, value in found.items() if name != "drift"}
 
 
 def _left(objects: Objects, before: str | None) -> Any:
@@ -190,6 +194,14 @@ def _exported(objects: Objects, before: str | None) -> Any:
         else:
             found[path] = objects[path].decode()
     return found
+
+
+def differences(expected: Any, found: Any) -> list[str]:
+    """Names of what is not as it should be in a scenario's result. Drift may be left out."""
+    if not isinstance(expected, dict):
+        return sorted(set(expected) ^ set(found))
+    names = (expected.keys() | found.keys()) - ({"drift"} - found.keys())
+    return sorted(name for name in names if expected.get(name) != found.get(name))
 
 
 def reader_faults(objects: Objects, before: Objects) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fault_scenarios import OUT, Objects, Scenario, latest, reader_faults
+from fault_scenarios import OUT, Objects, Scenario, differences, latest, reader_faults
 from faulty_store import KINDS, TOO_LONG, Fault, FaultyFileSystem, Killed, World
 
 from featflow.errors import EXIT_CODES, FeatflowError
@@ -89,7 +89,7 @@ def trial(of: Undisturbed, fault: Fault) -> Outcome:
         found.ended = "same"
         is_refused = fault.kind == "is refused" and (world.struck or ("", ""))[1].startswith(scenario.refusable)
         if not is_refused and not scenario.is_told(done):
-            _compare(of, world.objects, latest(of.before), found, "done, and")
+            _compare(of, world.objects, found, "done, and")
     found.operation = world.struck
     if found.operation is None:
         found.ended = "not met"
@@ -110,7 +110,7 @@ def _go_on(of: Undisturbed, world: World, found: Outcome) -> None:
     except Exception as error:  # noqa: BLE001  nothing fails any more
         found.faults.append(f"the next one failed: {_told(error)}")
         return
-    _compare(of, later.objects, latest(before), found, "the next one:")
+    _compare(of, later.objects, found, "the next one:")
     found.faults += [f"after the next one, {text}" for text in reader_faults(later.objects, before)]
     for path, data in later.objects.items():
         if path.startswith(f"{OUT}/states/") and path.endswith(".arrow"):
@@ -128,18 +128,12 @@ def _told(error: Exception) -> str:
     return f"{error!r} by {' '.join(way[-5:])}"
 
 
-def _compare(of: Undisturbed, objects: Objects, before: str | None, found: Outcome, when: str) -> None:
+def _compare(of: Undisturbed, objects: Objects, found: Outcome, when: str) -> None:
     try:
-        result = of.scenario.result(objects, before)
+        different = differences(of.result, of.scenario.result(objects, latest(of.before)))
     except Exception as error:  # noqa: BLE001  whatever is not as it should be
         found.faults.append(f"{when} nothing to compare: {error!r}")
         return
-    if isinstance(result, dict):
-        # Drift is left out where the run before is another one.
-        names = (result.keys() | of.result.keys()) - ({"drift"} - result.keys())
-        different = sorted(name for name in names if result.get(name) != of.result.get(name))
-    else:
-        different = sorted(set(result) ^ set(of.result))
     if different:
         found.faults.append(f"{when} another result in {different[:5]}")
 

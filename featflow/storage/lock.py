@@ -1,17 +1,19 @@
 """The lock of an output: one run at a time, and a dead run does not block the next.
 
-It is safe on stores without conditional writes: it needs no more than that a listing after a write shows what was
-written:
+It is safe on stores without conditional writes: it needs no more than that a listing shows claims in the order in
+which they were written, at once or as late as it likes, and shows a claim that is written again all the time:
 
-1. A run writes a *claim* under a name of its own, then lists all claims.
+1. A run writes a *claim* under a name of its own, then lists all claims until its own is among them.
 2. It holds the lock once such a list shows no other live claim; it then says so in its claim, and removes dead ones.
 3. If it sees a claim that holds, it takes its own back and gives up. Of claims that only ask, the lowest token stays
    and lists again until the others are gone or one of them holds; those with higher tokens give up.
 
-*Never two*: of two holders, the one that wrote its claim later listed later still, and saw the other's. *Always one*
-of those that begin together: the lowest token gives up only if another holds. (A run that meets one which gives up in
-the same moment may give up, too: the lowest of all does not.) A removal (`featflow gc`) gives up for a run that asks,
-and one that holds ends soon when a run asks: the run waits for it. Exports only read: their claims exclude removals.
+*Never two*: of two holders, the one that wrote its claim later listed later still, and saw the other's. *Always one* of
+those that begin together: the lowest token gives up only if another holds. (A run that meets one which gives up in the
+same moment may give up, too: the lowest of all does not.) On storage that lists late and in another order, two may hold
+it: the check before the last writes stops the one that asked first, if it sees the other by then. A removal (`featflow
+gc`) gives up for a run that asks, and one that holds ends soon when a run asks: the run waits for it. Exports only
+read: their claims exclude removals.
 
 A claim is live until its lease ends, which a thread renews; where its process is to be seen, it dies with its process.
 Machines must agree on the time to well below `LEASE_SECONDS`; a lease that ends later than theirs can is not believed.
