@@ -17,7 +17,7 @@ from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.dataset.passed_over import told
 from featflow.errors import DatasetError
-from featflow.execution import quarantine
+from featflow.execution import quarantine_notes
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.software import software
 from featflow.storage.records.tables import digest_of_parts
@@ -144,7 +144,9 @@ def _may_be_read(run: Run, config: Config, dataset: Dataset, store: Store) -> bo
         if (shard.file.uri, group) in lost
     }
     options = config.dataset.storage_options
-    return not quarantine.notes(store) or quarantine.any_readable([*whole.values()], dataset.file_columns, options)
+    return not quarantine_notes.notes(store) or quarantine_notes.any_readable(
+        [*whole.values()], dataset.file_columns, options
+    )
 
 
 def _files_are_there(run: Run) -> bool:
