@@ -17,8 +17,8 @@ from featflow.analyses.change import ColumnState
 from featflow.columns.codebook import Codebook
 from featflow.columns.column import Column, Kind, Role
 from featflow.errors import DamagedError, DatasetError
-from featflow.execution.state_store import AnySummarizer, codebook_path
-from featflow.storage.records.states import read_state
+from featflow.execution.state_store import AnySummarizer
+from featflow.storage.records.states import codebook_path, read_state
 from featflow.storage.run import Run
 from featflow.summaries import SUMMARIZERS
 

@@ -58,10 +58,10 @@ def run_command(
         chosen = parsed.model_copy(update={"analyses": parsed.analyses.only(names)}) if names else parsed
         if parsed.engine.kind != "serial" and supervision.is_process_ours:
             _supervise(parsed)
+        _without_pandas()
         from featflow.cli.run_view import print_run, summary
         from featflow.pipeline import job
 
-        _without_pandas()
         with redirect_stdout(sys.stderr):  # where Ray tells of workers that died, whatever it is told about logs
             finished = job.run(chosen, _reporter(), recheck=recheck)
         if as_json:
@@ -104,10 +104,10 @@ def submit_command(
 def plan_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show what a run would read, compute and reuse; reads footers only."""
     with _configured(config, overrides) as parsed:
+        _without_pandas()
         from featflow.cli.plan_view import shown_plan
         from featflow.pipeline.plan import plan
 
-        _without_pandas()
         planned = plan(parsed)
         if as_json:
             print_json(planned.public())
@@ -171,7 +171,8 @@ class _NoPandas:
 def _without_pandas() -> None:
     """Let pyarrow look for pandas in vain, once: to know a series by sight it imports all of it, which takes 0.4 s.
 
-    Where a conversion to pandas is asked for, pyarrow looks again.
+    Before any module of ours that makes a value of Arrow when it is imported. Where a conversion to pandas is asked
+    for, pyarrow looks again.
     """
     import pyarrow as pa
 

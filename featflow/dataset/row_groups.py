@@ -107,12 +107,17 @@ class Reader:
             rows = min(rows, max(most, FEWEST_ROWS))
         if min(rows, footer.num_rows) * footer.total_byte_size <= REPEATED_BYTES:
             return rows
-        places = self._expanded(fields)
+        places, lengths = self._expanded(fields), self._lengths(fields)
         try:
             longest = longest_repeated(self._uri, self._options, group, places) if places else 0
         except Exception as error:
             raise read_failure(self._file, error) from error
-        return max(1, min(rows, REPEATED_BYTES // max(longest, 1)))
+        return max(1, min(rows, REPEATED_BYTES // max(longest, *lengths, 1)))
+
+    def _lengths(self, fields: Sequence[str]) -> list[int]:
+        """Return the bytes of a value of those fields whose values all have one length, which a schema says."""
+        kinds = (kind for name, path, kind in leaves(self.schema) if name in fields or ".".join(path) in fields)
+        return [kind.byte_width for kind in kinds if pa.types.is_fixed_size_binary(kind)]
 
     def _expanded(self, fields: Sequence[str]) -> list[int]:
         """Return the places of the leaves of some fields that hold bytes of any length, and are no dictionaries."""

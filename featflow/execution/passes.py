@@ -18,6 +18,7 @@ from featflow.execution import merge_tree, progress, quarantine, state_store
 from featflow.execution.derived_columns import stored_layers
 from featflow.execution.engines.base import Resources
 from featflow.execution.quarantine import Note
+from featflow.execution.quarantine_notes import Look
 from featflow.execution.shard_tasks import Item, ShardWork, summarize, summarize_again
 from featflow.execution.state_store import AnySummarizer
 from featflow.execution.workspace import Workspace
@@ -132,7 +133,7 @@ def _readable_again(
     remaining, notes = _noted(workspace.store, shards, groups)
     earlier = [note for note in notes if note.path not in workspace.looked_at]
     workspace.looked_at.update(note.path for note in earlier)
-    work = quarantine.Look(workspace.source_options)
+    work = Look(workspace.source_options)
     if quarantine.look_again(workspace.store, workspace.engine, workspace.progress, earlier, work):
         remaining, notes = _noted(workspace.store, shards, groups)
     return quarantine.readable(remaining, notes)

@@ -10,44 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from featflow.columns.column import Column
-from featflow.dataset.batches import batch_rows, unreadable
 from featflow.dataset.dataset import Quarantined, Shard
 from featflow.errors import DamagedError
 from featflow.execution import progress
 from featflow.execution.derived_columns import file_columns
 from featflow.execution.engines.base import Engine, Resources
 from featflow.execution.progress import Reporter
+from featflow.execution.quarantine_notes import FOLDER, LOOKS, Look, is_readable
 from featflow.execution.state_store import AnySummarizer, batch_bytes
 from featflow.storage.records.quarantine import read_unreadable
 from featflow.storage.store import Store
 
-__all__ = [
-    "FOLDER",
-    "LOOKS",
-    "Look",
-    "Note",
-    "any_readable",
-    "columns_of",
-    "forget",
-    "look_again",
-    "noted",
-    "notes",
-    "readable",
-    "write",
-]
-
-FOLDER = "states/quarantine"
-NOTE = re.compile(rf"{FOLDER}/[0-9a-f]{{24}}/[0-9a-f]{{24}}\.json")
-LOOKS = 16
-"""Row groups that a run looks at again, drawn anew each time; it looks at 16 more as long as any of them reads well.
-What a disk lost for a moment is found by one look, and lasting damage costs a night no more than reading 16 row groups,
-each up to its fault: of 128 MiB, a second."""
+__all__ = ["Note", "columns_of", "look_again", "noted", "readable", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +40,6 @@ class Note:
     """The row groups."""
     columns: tuple[Column, ...]
     """Columns of files in which they cannot be read."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What all looks at row groups share."""
-
-    options: dict[str, Any] = field(repr=False)
-    """Options of the dataset's filesystem."""
 
 
 def columns_of(specs: Sequence[AnySummarizer]) -> tuple[Column, ...]:
@@ -125,10 +95,10 @@ def look_again(store: Store, engine: Engine, reporter: Reporter, notes: Sequence
         some = looks[start : start + LOOKS]
         items = [(note.shard.only({entry.row_group}), note.columns) for note, entry in some]
         with progress.stage(reporter, "reading again: row groups in quarantine", len(items)):
-            found = list(engine.map(_is_readable, work, items, Resources(memory=memory)))
+            found = list(engine.map(is_readable, work, items, Resources(memory=memory)))
             reporter.advance(0, len(items))
-        for (note, entry), is_readable in zip(some, found, strict=True):
-            if is_readable:
+        for (note, entry), reads_well in zip(some, found, strict=True):
+            if reads_well:
                 recovered.setdefault(note.path, set()).add(entry.row_group)
         if not any(found):
             break
@@ -138,18 +108,6 @@ def look_again(store: Store, engine: Engine, reporter: Reporter, notes: Sequence
     return bool(recovered)
 
 
-def _is_readable(work: Look, item: tuple[Shard, tuple[Column, ...]]) -> bool:
-    """Return whether all of a shard can be read in some columns."""
-    shard, columns = item
-    return not unreadable(shard, columns, work.options, batch_rows(columns, shard.nbytes // max(shard.rows, 1)))
-
-
-def any_readable(shards: Sequence[Shard], columns: tuple[Column, ...], options: dict[str, Any]) -> bool:
-    """Return whether any of `LOOKS` shards, drawn anew each time, can be read."""
-    drawn = random.sample(list(shards), min(LOOKS, len(shards)))
-    return any(_is_readable(Look(options), (shard, columns)) for shard in drawn)
-
-
 def _take_out(store: Store, note: Note, recovered: Collection[int | None]) -> None:
     """Take row groups out of a note, which goes with the last of them."""
     entries = [asdict(entry) for entry in note.entries if entry.row_group not in recovered]
@@ -157,17 +115,6 @@ def _take_out(store: Store, note: Note, recovered: Collection[int | None]) -> No
         store.write(note.path, json.dumps(entries).encode())
     else:
         store.remove(note.path)
-
-
-def notes(store: Store) -> dict[str, int]:
-    """Return the bytes of all notes, by path below the output."""
-    return {path: nbytes for path, nbytes in store.sizes(FOLDER).items() if NOTE.fullmatch(path)}
-
-
-def forget(store: Store) -> None:
-    """Remove all notes: what they name is read again as if it was new."""
-    for path in notes(store):
-        store.remove(path)
 
 
 def _folder(specs: Sequence[AnySummarizer]) -> str:

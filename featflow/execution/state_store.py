@@ -29,9 +29,7 @@ __all__ = [
     "StateReferences",
     "batch_bytes",
     "check_sizes",
-    "codebook_path",
     "folder",
-    "frozen_path",
     "load",
     "load_all",
     "missing",
@@ -170,13 +168,3 @@ def check_sizes(specs: Sequence[AnySummarizer], limit: int) -> None:
                 f"{spec.nbytes() / 2**20:,.0f} MiB and a task may hold {limit / 2**20:,.0f} MiB; "
                 f"raise budget.memory {times} times or {spec.remedy}"
             )
-
-
-def frozen_path(digest: str) -> str:
-    """Return the path of arrays that a transform has fitted to data."""
-    return f"states/frozen/{digest}.arrow"
-
-
-def codebook_path(digest: str) -> str:
-    """Return the path of a codebook."""
-    return f"states/codebook/{digest}.arrow"

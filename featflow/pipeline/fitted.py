@@ -21,10 +21,9 @@ from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.errors import ConfigurationError, DamagedError
 from featflow.execution.context import Context
-from featflow.execution.state_store import codebook_path
 from featflow.measures.codebook import ColumnStates, build_codebook
 from featflow.pipeline.assumptions import row_grouping
-from featflow.storage.records.states import read_state
+from featflow.storage.records.states import codebook_path, read_state
 from featflow.storage.run_before import WARNING
 from featflow.storage.run_writer import RunWriter
 from featflow.transforms.derive import Earlier

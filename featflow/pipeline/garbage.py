@@ -24,8 +24,7 @@ from featflow.dataset.known_deletes import PATH as DELETES
 from featflow.dataset.named_images import PATH as IMAGES
 from featflow.dataset.not_given import FOLDER as NOT_GIVEN
 from featflow.errors import DamagedError, DatasetError
-from featflow.execution import quarantine
-from featflow.execution.state_store import codebook_path, frozen_path
+from featflow.execution import quarantine_notes
 from featflow.pipeline.owned import RUN_PARTS, is_own, is_own_folder, is_partial
 from featflow.storage import lock
 from featflow.storage.many_files import remove_all
@@ -33,6 +32,7 @@ from featflow.storage.records.latest import PATH as LATEST
 from featflow.storage.records.latest import read_latest
 from featflow.storage.records.not_given import read_not_given
 from featflow.storage.records.quarantine import read_unreadable
+from featflow.storage.records.states import codebook_path, frozen_path
 from featflow.storage.run import Run, survey
 from featflow.storage.run_ids import run_ids
 from featflow.storage.store import Store
@@ -44,7 +44,7 @@ BATCH = 500
 """Files removed between two looks at the lock: some seconds on an object store, which a run that begins waits for."""
 NAMED = 5
 """Files that a note names."""
-NOTES = {quarantine.FOLDER: read_unreadable, NOT_GIVEN: read_not_given}
+NOTES = {quarantine_notes.FOLDER: read_unreadable, NOT_GIVEN: read_not_given}
 """Folders of notes on files of the dataset, and what reads a note."""
 GAVE_WAY = "a run or an export asked for the lock: what is left is for the next call"
 
@@ -186,7 +186,7 @@ def _found(store: Store, keep: int, *, forget: bool) -> Garbage:
         files |= {path: nbytes for path, nbytes in states.items() if is_own(path) and not wanted(path)}
     files |= {path: nbytes for path, nbytes in states.items() if is_own(path) and is_partial(path)}
     if forget:
-        files |= quarantine.notes(store)
+        files |= quarantine_notes.notes(store)
     halves, young = _halves(store, [path for path in files if is_partial(path)])
     files = {path: nbytes for path, nbytes in (files | halves).items() if path not in young}
     others = [path for path in (*sizes, *states) if not is_own(path)]

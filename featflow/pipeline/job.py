@@ -18,7 +18,7 @@ from featflow.config import Config
 from featflow.dataset.dataset import Dataset, open_dataset
 from featflow.dataset.footers import Footers
 from featflow.errors import FeatflowError, first_line
-from featflow.execution import quarantine
+from featflow.execution import quarantine_notes
 from featflow.execution.engines.base import Engine
 from featflow.execution.options import EngineOptions
 from featflow.execution.progress import Reporter, SilentProgress, Stopwatch
@@ -75,7 +75,7 @@ def run(config: Config, progress: Reporter | None = None, *, recheck: bool = Fal
             latest.check_movable(store)
         seen = latest.look(store)
         if recheck:
-            quarantine.forget(store)
+            quarantine_notes.forget(store)
         footers = Footers(store)
         dataset = open_dataset(config.dataset, config.output, footers)
         config.analyses.check(dataset, config.dataset.entity)

@@ -15,13 +15,13 @@ from featflow.dataset.dataset import Dataset
 from featflow.errors import InfrastructureError
 from featflow.execution.engines.base import Engine
 from featflow.execution.progress import Stopwatch
-from featflow.execution.state_store import codebook_path
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.assumptions import incomplete
 from featflow.pipeline.checks import check_budget, check_targets, check_weights
 from featflow.pipeline.fitted import earlier_fits, fit, stale
 from featflow.pipeline.manifest import Record
 from featflow.pipeline.rounds import begin, profile_round, relate_round
+from featflow.storage.records.states import codebook_path
 from featflow.storage.run import Run
 from featflow.storage.run_writer import RunWriter
 from featflow.storage.tables import QUARANTINE

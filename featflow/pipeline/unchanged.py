@@ -13,16 +13,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from featflow.columns.codebook import Codebook
 from featflow.config import Config
 from featflow.dataset.dataset import Dataset
 from featflow.dataset.passed_over import told
 from featflow.errors import DamagedError, DatasetError
-from featflow.execution import quarantine
-from featflow.execution.state_store import codebook_path
+from featflow.execution import quarantine_notes
 from featflow.execution.telemetry import Telemetry
 from featflow.pipeline.software import software
-from featflow.storage.records.states import read_state
+from featflow.storage.records.states import codebook_path
 from featflow.storage.records.tables import digest_of_parts
 from featflow.storage.run import Run
 from featflow.storage.run_before import WARNING
@@ -147,7 +145,9 @@ def _may_be_read(run: Run, config: Config, dataset: Dataset, store: Store) -> bo
         if (shard.file.uri, group) in lost
     }
     options = config.dataset.storage_options
-    return not quarantine.notes(store) or quarantine.any_readable([*whole.values()], dataset.file_columns, options)
+    return not quarantine_notes.notes(store) or quarantine_notes.any_readable(
+        [*whole.values()], dataset.file_columns, options
+    )
 
 
 def _codebook_is_there(run: Run) -> bool:
@@ -155,7 +155,7 @@ def _codebook_is_there(run: Run) -> bool:
     digest = run.manifest["codebook"]
     try:
         if digest is not None:
-            read_state(run.store, codebook_path(digest), Codebook.from_arrow)
+            run.store.read_arrow(codebook_path(digest))
     except (FileNotFoundError, DamagedError):
         return False
     return True

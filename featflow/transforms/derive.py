@@ -18,6 +18,7 @@ from featflow.execution import passes, state_store
 from featflow.execution.derived_columns import stored_layers
 from featflow.execution.merge_tree import whole_name
 from featflow.execution.workspace import Workspace
+from featflow.storage.records.states import frozen_path
 from featflow.storage.store import Store
 from featflow.summaries import RowCountSummarizer
 from featflow.transforms.frozen import Frozen
@@ -60,7 +61,7 @@ class Derived:
     def save(self, store: Store) -> dict[str, str]:
         """Write the fits; return their digests by name, for the manifest."""
         for frozen in self.frozen.values():
-            store.write_arrow(state_store.frozen_path(frozen.digest), frozen.to_arrow())
+            store.write_arrow(frozen_path(frozen.digest), frozen.to_arrow())
         return {name: frozen.digest for name, frozen in self.frozen.items()}
 
 

@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from featflow.columns.hashing import array_digest
 from featflow.errors import DamagedError
-from featflow.execution.state_store import frozen_path
-from featflow.storage.records.states import read_state
+from featflow.storage.records.states import frozen_path, read_state
 from featflow.storage.store import Store
 
 __all__ = ["Frozen", "load_frozen"]

@@ -41,6 +41,21 @@ def test_a_repeated_picture_does_not_outgrow_a_batch(stored, others, tmp_path):
     assert [row for batch in batches for row in batch["photo"].field("bytes").to_pylist()] == data
 
 
+@pytest.mark.parametrize("stored", [pa.array, lambda data: pa.array(data, pa.binary(len(PICTURE))), bytes_and_path])
+def test_a_picture_repeated_as_a_prefix_or_of_fixed_length_does_not_outgrow_a_batch(stored, tmp_path):
+    """Each is the whole prefix of the next; or all values have one length, which the schema says."""
+    data = [PICTURE] * ROWS
+    column = stored(data)
+    is_fixed = isinstance(column, pa.Array) and pa.types.is_fixed_size_binary(column.type)
+    leaf = "photo" if isinstance(column, pa.Array) else "photo.bytes"
+    written = {} if is_fixed else {"use_dictionary": False, "column_encoding": {leaf: "DELTA_BYTE_ARRAY"}}
+    pq.write_table(pa.table({"photo": column}), tmp_path / "x.parquet", **written)
+    assert (tmp_path / "x.parquet").stat().st_size < 2 * len(PICTURE)
+    batches = batches_of(tmp_path, images=["photo"])
+    assert max(batch.nbytes for batch in batches) < 1.1 * REPEATED_BYTES
+    assert sum(batch.num_rows for batch in batches) == ROWS
+
+
 @pytest.mark.parametrize("kinds", [{"text": "number"}, {}], ids=["read as numbers", "beside text in another encoding"])
 def test_a_repeated_text_does_not_outgrow_a_batch(kinds, tmp_path, monkeypatch):
     """Where text is no dictionary: it is to be a number, or other text of its file cannot be read as one."""

@@ -19,7 +19,7 @@ from featflow.columns.column import Column, Kind
 from featflow.config import DatasetOptions
 from featflow.dataset.dataset import Shard, open_dataset
 from featflow.dataset.files import DataFile
-from featflow.execution import merge_tree, quarantine, state_store, stored_columns
+from featflow.execution import merge_tree, quarantine_notes, state_store, stored_columns
 from featflow.execution.stored_columns import StoredColumns, _row_hashes
 from featflow.storage.store import Store
 from featflow.summaries import CodesSummarizer
@@ -76,7 +76,7 @@ def test_a_further_shard_costs_few_requests(tmp_path, mixed, monkeypatch):
     night = run(tmp_path, mixed, "out")
     assert night.manifest["shards"]["computed"] == 1
     listed = {path: count for (name, path), count in requests.items() if name == "names" and "states/" in path}
-    assert {count for path, count in listed.items() if not path.startswith(quarantine.FOLDER)} == {1}
+    assert {count for path, count in listed.items() if not path.startswith(quarantine_notes.FOLDER)} == {1}
     codes = sum(count for (name, path), count in requests.items() if "/codes/" in path and name != "names")
     shards = open_dataset(DatasetOptions(source=str(tmp_path / "data"))).shards
     before, after = merge_tree.levels(shards[:-1]), merge_tree.levels(shards)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from featflow.errors import DamagedError, FeatflowError, first_line
 from featflow.storage.store import Store
 
-__all__ = ["read_state"]
+__all__ = ["codebook_path", "frozen_path", "read_state"]
 
 T = TypeVar("T")
 
@@ -35,3 +35,13 @@ def read_state(store: Store, path: str, rebuild: Callable[[pa.Table], T]) -> T:
             f"{store.uri(path)}: damaged: not what its name says ({type(error).__name__}: {first_line(error)}); "
             "remove it and run again"
         ) from error
+
+
+def frozen_path(digest: str) -> str:
+    """Return the path of arrays that a transform has fitted to data."""
+    return f"states/frozen/{digest}.arrow"
+
+
+def codebook_path(digest: str) -> str:
+    """Return the path of a codebook."""
+    return f"states/codebook/{digest}.arrow"
