@@ -92,7 +92,7 @@ EVENTS = {
 def test_nothing_that_happens_in_a_run_shows_an_escape(place, capfd, monkeypatch, event):
     names = {"InfrastructureError": InfrastructureError, "warnings": warnings, "sys": sys, "HOSTILE": HOSTILE}
 
-    def happen(*_):
+    def happen(*_, **__):
         exec(EVENTS[event], names)
         raise InfrastructureError("over")
 
