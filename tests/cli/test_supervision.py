@@ -14,6 +14,8 @@ import pytest
 import yaml
 from datasets import mixed_table, write_parts
 
+from featflow.cli.main import main
+from featflow.pipeline import job
 from featflow.pipeline.status import status
 
 FEATFLOW = [sys.executable, "-m", "featflow"]
@@ -76,6 +78,16 @@ def test_the_end_of_a_schedule_ends_a_run_on_ray_with_its_code(config):
     assert_over(config, said, 143, process)
     assert "SIGTERM received" not in err
     assert "Traceback" not in err
+
+
+def test_an_interrupted_run_says_so_as_json(config, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "run", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main(["run", str(config), "--json"])
+    assert end.value.code == json.loads(capsys.readouterr().out)["exit_code"] == 130
 
 
 WORK = """
