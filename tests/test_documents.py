@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import typer
 import yaml
 from transforms.images.models import TOWER, save, seeded, vit_processor
 
 from featflow.cli.demo import _photos
-from featflow.cli.main import EPILOG
+from featflow.cli.export_commands import exports
+from featflow.cli.main import EPILOG, app
 from featflow.config import parse
 from featflow.errors import EXIT_CODES
 
@@ -217,6 +219,21 @@ def test_exit_codes_are_in_one_table():
         page.name for page in (ROOT / "docs").glob("*.md") if "\n| exit code |" in page.read_text(encoding="utf-8")
     ]
     assert tables == ["command-line.md"]
+
+
+def test_all_commands_and_their_options_are_in_one_table():
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `featflow ([a-z ]+[a-z])\b[^|]*\| (.*?) ?\|$", text, re.MULTILINE))
+    commands = {
+        f"{group} {name}".strip(): command
+        for group, among in (("", typer.main.get_command(app)), ("export", typer.main.get_command(exports)))
+        for name, command in among.commands.items()
+        if not hasattr(command, "commands")
+    }
+    assert set(rows) == set(commands)
+    for name, command in commands.items():
+        options = [max(each.opts, key=len) for each in command.params if each.opts[0].startswith("--")]
+        assert re.findall(r"`(--[a-z-]+)", rows[name]) == options
 
 
 def test_links_between_documents_lead_somewhere():

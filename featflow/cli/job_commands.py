@@ -145,7 +145,10 @@ def _configured(path: str, overrides: list[str] | None) -> Iterator[Config]:
 
     config = load(path, overrides)
     with as_defects(config.dataset.secrets):
-        yield config
+        try:
+            yield config
+        except KeyboardInterrupt:  # of which typer makes an exit code like a command's own, which has said it all
+            raise typer.Abort from None
 
 
 def _supervise(config: Config) -> None:

@@ -70,6 +70,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except InfrastructureError as error:
         err.print(labelled("error:", "bold red", str(error)), soft_wrap=True)
         code = code or error.exit_code
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what it says is said: it may go at once, and without a traceback
     say_ending(code)
     sys.exit(code)
 

@@ -33,6 +33,17 @@ class PlainConsole(Console):
     def __init__(self, *, file: IO[str] | None = None, stderr: bool = False, width: int | None = None) -> None:
         super().__init__(file=file, stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
+    @property
+    def file(self) -> IO[str]:
+        """The stream below the filter, also while rich has put a stream of its own before it, as it does for a bar."""
+        file = super().file
+        below: IO[str] = getattr(file, "rich_proxied_file", file)
+        return below
+
+    @file.setter
+    def file(self, new: IO[str]) -> None:
+        self._file = new
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as text of one line."""
         return super().render_str(printable(redacted_here(text)), **options)

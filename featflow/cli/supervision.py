@@ -50,22 +50,36 @@ def supervise() -> None:
     if sys.platform != "linux":
         return
     parent, (read, said) = os.getpid(), os.pipe()
-    before = {number: signal.signal(number, _pass_on) for number in PASSED_ON}
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a parent that ignores it, which a child inherits, waits for nothing
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGTSTP))
     _child = os.fork()
     if _child:
         os.close(said)
+        _lead(_child)
+        for number in PASSED_ON:
+            signal.signal(number, _pass_on)
         signal.signal(signal.SIGTSTP, _halt)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         _, status = os.waitpid(_child, 0)
-        _end_as(status, os.read(read, 1))
+        os.set_blocking(read, False)  # a process that the child has left behind may hold the other end
+        with suppress(BlockingIOError):
+            _end_as(status, os.read(read, 1))
+        _end_as(status, b"")
     os.close(read)
-    os.setpgid(0, 0)  # so a terminal tells the parent alone, which passes it on, and nothing comes twice
+    _lead(0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it is no terminal's foreground, and writes all the same
     with suppress(OSError, AttributeError):  # killed with its parent, as it would be if it were one with it
         ctypes.CDLL(None).prctl(DEATH_OF_PARENT, signal.SIGKILL)
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     if os.getppid() != parent:
         os._exit(1)
     _said = said
+
+
+def _lead(process: int) -> None:
+    """Give a child a group of its own, so a terminal tells the parent alone, which passes it on, and nothing twice."""
+    with suppress(OSError):  # both do it, as neither knows who comes first
+        os.setpgid(process, process)
 
 
 def is_supervisor() -> bool:
@@ -85,16 +99,18 @@ def say_ending(code: int) -> None:
 
 def _pass_on(number: int, _: object) -> None:
     with suppress(ProcessLookupError):
-        os.kill(_child or os.getpid(), number)
+        os.kill(_child, number)
 
 
 def _halt(number: int, _: object) -> None:
     """Halt with the child until both are told to go on."""
-    os.killpg(_child, signal.SIGSTOP)
+    with suppress(ProcessLookupError):
+        os.killpg(_child, signal.SIGSTOP)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     signal.signal(number, _halt)
-    os.killpg(_child, signal.SIGCONT)
+    with suppress(ProcessLookupError):
+        os.killpg(_child, signal.SIGCONT)
 
 
 def _end_as(status: int, said: bytes) -> None:
@@ -104,7 +120,7 @@ def _end_as(status: int, said: bytes) -> None:
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with {code}"
     error = LostError(
         f"the run's process was ended {how}, by a library or from outside: Ray does so where its node or cluster is "
-        "gone, the system where memory is; nothing was published, run again"
+        "gone, the system where memory is; run again, and it continues where it stopped"
     )
     error.process = _child
     raise error

@@ -63,14 +63,19 @@ PATTERNS = tuple(
         (r"(?<=%3A%2F%2F)(?:(?!%2F)[^/@\s])+?%40", "***%40"),
         (rf"((?:[?&;]|%3F|%26|%3B){NAMES}(?:=|%3D)){VALUE}", r"\1***"),
         (rf"\b((?:x-amz-|x-goog-)[\w-]*(?:signature|credential|token)(?:=|%3D)){VALUE}", r"\1***"),
-        # Headers and connection strings.
-        (r"\b((?:Account|SharedAccess)(?:Key|Signature)=)[^;\s\"']+", r"\1***"),
-        (r"\b((?:Signature|Credential)=)[^\s,;&'\"]{8,}", r"\1***"),
-        (r"\b((?:Basic|Bearer)\s+)[\w.~+/-]{12,}=*", r"\1***"),
-        (r"((?:authorization|api[_-]?key)['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]{16,}", r"\1***"),
+        # Headers and connection strings; behind a slash such a name is a folder, and "Basic Subscription" a plan.
+        (r"(?<!/)\b((?:Account|SharedAccess)(?:Key|Signature)=)[^;\s\"']+", r"\1***"),
+        (r"(?<!/)\b((?:Signature|Credential)=)[^\s,;&'\"]{8,}", r"\1***"),
+        (r"\b((?:Basic|Bearer)\s+)(?=[\w.~+/-]*(?:\d|=|(?-i:[a-z][A-Z])))[\w.~+/-]{12,}=*", r"\1***"),
+        (r"(?<![/\w.-])([\w.-]*(?:authorization|api[_-]?key)['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]{16,}", r"\1***"),
     )
 )
-USER_INFO = re.compile(r"^(?:\w[\w+.-]*://)?([^@\s]+)@")
+SOURCES = r"(?:delta|iceberg|pictures):"
+USER_INFO = re.compile(
+    rf"^(?:{SOURCES})?(?!abfss?://|wasbs?://|az://)\w[\w+.-]*://([^/@\s]+|[^/@\s:]*:(?!\d+(?:/|$))[^@\s]+)@"
+    rf"|^(?!{SOURCES})([^/@\s:=]+:(?!(?:\w+:)?//)[^@\s]+)@"
+)
+"""User and password before a host. Paths and names of tables may hold an @, too: without a scheme, a colon tells."""
 _remembered: set[str] = set()
 """Secrets of this process's configuration, as they are written."""
 
@@ -121,7 +126,7 @@ def remember_users(arguments: list[str]) -> None:
     for argument in arguments:
         for text in (argument, argument.partition("=")[2]):
             if user := USER_INFO.match(text):
-                _remembered.update(_of_user(user[1]))
+                _remembered.update(_of_user(user[1] or user[2]))
 
 
 @contextmanager
@@ -157,7 +162,7 @@ def _secrets(options: Mapping[str, Any]) -> set[str]:
         named = looked_up(text)
         for value in named or [text]:
             if user := USER_INFO.match(value):
-                found |= _of_user(user[1])
+                found |= _of_user(user[1] or user[2])
             if key not in PUBLIC and "${" not in value and (named or not value.startswith(("http://", "https://"))):
                 found |= _forms(value)
     return found

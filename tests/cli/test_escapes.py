@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,6 +15,9 @@ import yaml
 from datasets import mixed_table, write_parts
 
 from featflow.cli.main import main
+from featflow.cli.printing import PlainConsole
+from featflow.cli.streams import keep_streams_open
+from featflow.cli.terminal_progress import TerminalProgress
 from featflow.config import load
 from featflow.errors import InfrastructureError
 from featflow.pipeline import job
@@ -92,7 +96,7 @@ EVENTS = {
 def test_nothing_that_happens_in_a_run_shows_an_escape(place, capfd, monkeypatch, event):
     names = {"InfrastructureError": InfrastructureError, "warnings": warnings, "sys": sys, "HOSTILE": HOSTILE}
 
-    def happen(*_):
+    def happen(*_, **__):
         exec(EVENTS[event], names)
         raise InfrastructureError("over")
 
@@ -136,3 +140,25 @@ def read(terminal):
         return os.read(terminal, 65_536)
     except OSError:
         return b""
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_bar_moves_the_cursor_and_what_is_written_beside_it_does_not(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", terminal)
+    keep_streams_open()
+    progress = TerminalProgress(PlainConsole(stderr=True))
+    progress.start("reading", 1)
+    sys.stderr.write(HOSTILE)
+    progress.finish()
+    assert "\x1b[2K" in terminal.getvalue()
+    assert "\\x1b[2K" not in terminal.getvalue()
+    assert "\x1b[2J" not in terminal.getvalue()

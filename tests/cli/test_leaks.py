@@ -20,7 +20,7 @@ from featflow.cli.streams import filtered
 from featflow.config import load
 from featflow.errors import InfrastructureError
 from featflow.pipeline import job
-from featflow.storage.redaction import redacted, remember
+from featflow.storage.redaction import redacted, remember, remember_users
 
 MARK = "MARKER5f2b"
 SECRET = f"a+{MARK}/z=1"
@@ -218,3 +218,26 @@ def test_what_is_public_or_short_is_left():
     said = "s3://lake/dev/key=5/token=1/eu-central-1/a?.parquet at http://x.example:9000/b, by me@example.org"
     assert redacted(said, options) == said
     assert redacted("abfss://lake@account.dfs.core.windows.net/x", {}) == "abfss://lake@account.dfs.core.windows.net/x"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "s3://lake/api_key=1/part-00000-c000.snappy.parquet",
+        "s3://lake/token=1/signature=1/part-00001.parquet, /data/credential=9/accountkey=1/part-00001.parquet",
+        "s3://company-lake/customers/by@hash/part.parquet",
+        "/home/customers/export@monday/data.csv",
+        "customers@monday.csv",
+        "delta:s3://company-lake/customers@version",
+        "iceberg:catalogue.customers@main",
+        "transformers:s3://company-models/transformer@main",
+        "http://customers:8265/export@monday",
+        "abfss://customers@account.dfs.core.windows.net/x",
+        "level Basic Subscription of column password: the basic configuration",
+        "someone.else@example.com",
+    ],
+)
+def test_paths_and_names_that_look_like_secrets_are_left(said):
+    remember_users([said, f"dataset.source={said}"])
+    remember({"warehouse": said})
+    assert filtered(f"cannot read {said}; mend it") == f"cannot read {said}; mend it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 import yaml
 from datasets import mixed_table, write_parts
 
+from featflow.cli.main import main
+from featflow.pipeline import job
 from featflow.pipeline.status import status
 
 FEATFLOW = [sys.executable, "-m", "featflow"]
@@ -77,6 +80,16 @@ def test_the_end_of_a_schedule_ends_a_run_on_ray_with_its_code(config):
     assert "Traceback" not in err
 
 
+def test_an_interrupted_run_says_so_as_json(config, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "run", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main(["run", str(config), "--json"])
+    assert end.value.code == json.loads(capsys.readouterr().out)["exit_code"] == 130
+
+
 WORK = """
 import os, signal, sys, time
 from featflow.cli.supervision import say_ending, supervise
@@ -86,14 +99,31 @@ print(os.getpid(), flush=True)
 """
 
 
-def supervised(work):
-    process = subprocess.Popen([sys.executable, "-c", WORK.format(work)], stdout=subprocess.PIPE, text=True)
+def supervised(work, **options):
+    command = [sys.executable, "-c", WORK.format(work)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
     return process, int(process.stdout.readline())
 
 
 def test_what_a_process_has_said_counts_whatever_it_ends_with():
     process, _ = supervised("say_ending(3); os.abort()")
     assert process.wait(30) == 3
+    process.stdout.close()
+
+
+def test_a_command_whose_own_parent_waits_for_no_child_waits_for_its_own():
+    process, _ = supervised("say_ending(3)", preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert process.wait(30) == 3
+    process.stdout.close()
+
+
+def test_a_process_that_is_left_behind_is_not_waited_for():
+    process, _ = supervised("print(os.fork() or signal.pause(), flush=True); os.abort()")
+    left = int(process.stdout.readline())
+    try:
+        assert process.wait(30) == 1  # of the error that says by what it ended
+    finally:
+        os.kill(left, signal.SIGKILL)
     process.stdout.close()
 
 
