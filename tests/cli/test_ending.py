@@ -143,7 +143,7 @@ import sys
 from featflow.cli import main
 from featflow.pipeline import job
 
-def broken(config, progress):
+def broken(config, progress, **_):
     raise {error}
 
 job.run = broken
@@ -195,7 +195,7 @@ def test_what_is_no_defect_shows_no_traceback(configured):
 def test_signals_end_with_their_codes(configured, number, code):
     slow = (
         "import os, sys, time\nfrom featflow.cli import main\nfrom featflow.pipeline import job\n"
-        "def wait(config, progress):\n    sys.stderr.write('ready\\n'); sys.stderr.flush(); time.sleep(60)\n"
+        "def wait(config, progress, **_):\n    sys.stderr.write('ready\\n'); sys.stderr.flush(); time.sleep(60)\n"
         f"job.run = wait\nmain(['run', {str(configured)!r}])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.PIPE, text=True)
