@@ -139,9 +139,9 @@ def test_nothing_outlives_the_process_that_was_started():
 
 def test_both_halt_and_go_on_and_signals_are_passed_on():
     process, number = supervised("signal.signal(signal.SIGINT, lambda *_: say_ending(130)); signal.pause(); os.abort()")
-    child = psutil.Process(number)
+    child, both = psutil.Process(number), (psutil.Process(number), psutil.Process(process.pid))
     process.send_signal(signal.SIGTSTP)
-    until(lambda: child.status() == psutil.STATUS_STOPPED)
+    until(lambda: all(each.status() == psutil.STATUS_STOPPED for each in both))
     process.send_signal(signal.SIGCONT)
     until(lambda: child.status() != psutil.STATUS_STOPPED)
     process.send_signal(signal.SIGINT)

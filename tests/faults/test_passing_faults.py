@@ -16,7 +16,7 @@ import featflow
 from featflow.cli.main import main
 from featflow.dataset.batches import unreadable
 from featflow.errors import BadDataError, InfrastructureError
-from featflow.execution import quarantine, shard_tasks
+from featflow.execution import quarantine, quarantine_notes, shard_tasks
 from featflow.storage import retries
 
 ROWS, GROUP_ROWS = 400, 100
@@ -216,7 +216,7 @@ def called(*arguments):
 def test_notes_can_be_forgotten(lake, monkeypatch, capsys, way):
     """All that they name is read again, whatever a run would look at by itself."""
     monkeypatch.setattr(quarantine, "look_again", lambda *_: False)
-    monkeypatch.setattr(quarantine, "any_readable", lambda *_: False)
+    monkeypatch.setattr(quarantine_notes, "any_readable", lambda *_: False)
     lake.spoil(1, 2)
     first = lake.run()
     (note,) = lake.notes()
