@@ -34,7 +34,7 @@ from featflow.storage.records.not_given import read_not_given
 from featflow.storage.records.quarantine import read_unreadable
 from featflow.storage.records.states import codebook_path, frozen_path
 from featflow.storage.run import Run, survey
-from featflow.storage.run_ids import run_ids
+from featflow.storage.run_ids import SECOND, run_ids
 from featflow.storage.store import Store
 
 __all__ = ["Garbage", "find", "remove"]
@@ -160,8 +160,9 @@ def _found(store: Store, keep: int, *, forget: bool) -> Garbage:
     compared = [other for run_id in kept for other in finished[run_id].manifest.get("compared_with", ())]
     kept |= {run_id for run_id in compared if run_id in finished}
     notes += [f"{error}: it, the runs before it, and states stay" for error in broken.values()]
-    needed = max(broken, default="")  # also tables whose run was removed, as one that publishes them stayed
-    kept |= {run_id for run_id in finished if run_id <= needed}
+    # Also tables whose run was removed, as one that publishes them stayed. Names of runs of one second have no order.
+    needed = max(broken, default="")[:SECOND]
+    kept |= {run_id for run_id in finished if run_id[:SECOND] <= needed}
     runs = [run for run_id, run in finished.items() if run_id in kept]
     published = _published(runs)
 
@@ -169,7 +170,7 @@ def _found(store: Store, keep: int, *, forget: bool) -> Garbage:
         run_id, part = PurePosixPath(path).parts[1:3]
         if run_id in kept | broken.keys():
             return part != "pending"
-        return f"{path}/".startswith(published) or (run_id < needed and part in {"tables", "tensors"})
+        return f"{path}/".startswith(published) or (run_id[:SECOND] <= needed and part in {"tables", "tensors"})
 
     sizes = store.sizes("runs")
     files = {path: nbytes for path, nbytes in sizes.items() if is_own(path) and (is_partial(path) or not stays(path))}

@@ -7,10 +7,12 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-__all__ = ["RUN_ID", "new_run_id", "run_ids", "time_of"]
+__all__ = ["RUN_ID", "SECOND", "new_run_id", "run_ids", "time_of"]
 
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 """What `new_run_id` gives."""
+SECOND = len("20260102T030405Z")
+"""Characters of a name that say when its run began."""
 
 
 def new_run_id(now: datetime) -> str:
@@ -35,7 +37,7 @@ def time_of(run_id: str) -> datetime | None:
     if not RUN_ID.fullmatch(run_id):
         return None
     try:
-        return datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return datetime.strptime(run_id[:SECOND], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
 
