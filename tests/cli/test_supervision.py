@@ -138,7 +138,9 @@ def test_nothing_outlives_the_process_that_was_started():
 
 
 def test_both_halt_and_go_on_and_signals_are_passed_on():
-    process, number = supervised("signal.signal(signal.SIGINT, lambda *_: say_ending(130)); signal.pause(); os.abort()")
+    # A group of its own: a group whose starter has gone, as that of tests in the background, is never halted.
+    work = "signal.signal(signal.SIGINT, lambda *_: say_ending(130)); signal.pause(); os.abort()"
+    process, number = supervised(work, process_group=0)
     child, both = psutil.Process(number), (psutil.Process(number), psutil.Process(process.pid))
     process.send_signal(signal.SIGTSTP)
     until(lambda: all(each.status() == psutil.STATUS_STOPPED for each in both))
