@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
@@ -83,7 +82,7 @@ class _Steps:
         if event == "open" and (set(arguments[1] or "") & set("wxa+") or arguments[2] & (os.O_WRONLY | os.O_RDWR)):
             self.step("before a write")
         elif event in {"os.rename", "os.link"}:
-            if os.path.isfile(path):  # noqa: PTH113  a path of bytes or text
+            if path.endswith(".partial") and os.path.isfile(path):  # noqa: PTH113  a path of bytes or text
                 self.step("half of a partial", lambda: os.truncate(path, os.path.getsize(path) // 2))  # noqa: PTH202
             self.step("a whole partial")
             self._armed[thread] = "renamed"
@@ -128,11 +127,15 @@ class _Disk:
         self._folder, self.root = folder, str(folder / LAKE)
 
     def fill(self, objects: Objects) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
+        there = self.read()
+        for path in (path for path, data in there.items() if objects.get(path) != data):
+            (self._folder / path).unlink()
         for path, data in objects.items():
+            if there.get(path) == data:  # the time of its change is a part of a file's version, and cannot be set
+                continue
             (self._folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self._folder / path).write_bytes(data)
-            os.utime(self._folder / path, (1_767_225_600, 1_767_225_600))  # a file's time is its version
+            os.utime(self._folder / path, (1_767_225_600, 1_767_225_600))
 
     def read(self) -> Objects:
         files = (path for path in Path(self.root).rglob("*") if path.is_file())
