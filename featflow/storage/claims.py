@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import dataclass, field
 
@@ -12,6 +13,9 @@ from featflow.storage.retries import is_refused, is_transient
 from featflow.storage.store import Store
 
 __all__ = ["Claims", "is_there", "look", "write_first"]
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""Numbers of the errors of a disk, or a user's share of it, that is full."""
 
 
 @dataclass
@@ -94,4 +98,6 @@ def write_first(store: Store, asking: Claim) -> None:
         if isinstance(cause, NotADirectoryError | FileExistsError):
             raise ConfigurationError(f"output: {store.root} is not a directory; choose another") from None
         advice = remedy(store.root) if is_refused(cause) else "choose another"
+        if getattr(cause, "errno", None) in FULL:
+            advice = "make a little room there by hand, for the claim of featflow gc, which then makes more"
         raise ConfigurationError(f"output: cannot write to {store.root}: {reason(cause)}; {advice}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -12,10 +13,11 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from featflow.errors import InfrastructureError, LockedError
+from featflow.errors import ConfigurationError, InfrastructureError, LockedError
 from featflow.storage import lock, processes
 from featflow.storage.records.claim import Claim
 from featflow.storage.store import Store
@@ -212,3 +214,12 @@ def test_in_any_order_of_steps_exactly_one_holds(monkeypatch):
         with ThreadPoolExecutor(3) as pool:
             winners.append(sum(future.result() for future in [pool.submit(contend) for _ in range(3)]))
     assert winners == [1] * 150
+
+
+def test_a_full_disk_says_how_to_make_room(tmp_path, monkeypatch):
+    def write(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(ConfigurationError, match=r"No space left on device; make a little room there by hand"):
+        lock.hold(Store(str(tmp_path / "out"))).__enter__()
