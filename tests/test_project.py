@@ -88,3 +88,15 @@ def test_filesystems_are_listed_in_one_place():
         str(path.relative_to(ROOT)) for path in (ROOT / "featflow").rglob("*.py") if calls.search(path.read_text())
     }
     assert files == {"featflow/storage/folders.py"}
+
+
+def test_files_of_tests_write_to_folders_of_their_own_in_the_shared_bucket():
+    """One server serves all files of tests that a process runs: what one leaves there, another would read."""
+    served, users = re.compile(r"(?:moto|rclone|gcs|azure|})_options"), {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text()
+        if served.search(text):
+            for folder in set(re.findall(r"\blake/(\w{2,})", text)):
+                users.setdefault(folder, set()).add(path.name)
+    shared = {folder: files for folder, files in users.items() if len(files) > 1}
+    assert shared.keys() == {"out"}, f"of 'out' only the name is used: {shared}"

@@ -25,7 +25,7 @@ def store(request, tmp_path):
     if request.param == "disk":
         return Store(str(tmp_path / "out"))
     options = request.getfixturevalue(f"{request.param}_options")
-    return Store(f"s3://lake/lock-{time.monotonic_ns()}", options)
+    return Store(f"s3://lake/leases-{time.monotonic_ns()}", options)
 
 
 def claim(store, token=OTHER, **changes):

@@ -17,7 +17,7 @@ def store(request, tmp_path):
     if request.param == "disk":
         return Store(str(tmp_path / "out"))
     options = request.getfixturevalue(f"{request.param}_options")
-    return Store(f"s3://lake/many-{time.monotonic_ns()}", options)
+    return Store(f"s3://lake/many_files-{time.monotonic_ns()}", options)
 
 
 def test_files_are_copied_and_removed(store):

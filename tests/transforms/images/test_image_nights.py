@@ -56,7 +56,7 @@ class Bucket(Disk):
     """A prefix of an S3 server."""
 
     def __init__(self, options):
-        self.root, self.options, self.store = "s3://lake/nights", options, s3fs.S3FileSystem(**options)
+        self.root, self.options, self.store = "s3://lake/pictures", options, s3fs.S3FileSystem(**options)
 
     def write(self, name, data):
         self.store.pipe_file(f"{self.root}/{name}", data)
