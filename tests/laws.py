@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 
 import datasketches
@@ -203,6 +203,11 @@ SPECS = {
         TargetCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:]),
         TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], ALL_CODINGS[3:4], GROUPING),
         TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], (), GROUPING, WEIGHT),
+        TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-2:], (), replace(GROUPING, most_units=2**16)),
+        TargetCountsSummarizer(ALL_CODINGS[:3], ALL_CODINGS[-1:], (), replace(GROUPING, most_units=20)),
+        TargetCountsSummarizer(
+            ALL_CODINGS[:2], ALL_CODINGS[-1:], (), JackknifeGroups("unit", NUMBERS[:1], 8, 0.1, most_units=2**10)
+        ),
     ],
     TimeCountsSummarizer: [
         TimeCountsSummarizer(ALL_CODINGS, ALL_CODINGS[-2:], NUMBERS[0], 0.25),

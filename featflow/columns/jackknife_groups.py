@@ -14,13 +14,18 @@ from featflow.columns.hashing import hash64, hash_numbers
 from featflow.columns.sort_keys import sortable_keys
 from featflow.columns.values import finite_values
 
-__all__ = ["JackknifeGroups", "group_codes", "positions", "time_unit", "unit_groups"]
+__all__ = ["JackknifeGroups", "group_codes", "positions", "time_unit", "unit_groups", "units_of"]
 
 POSITION_BITS = np.uint64(16)
 """Bits for the shard and for the depth in it: 65,536 steps, far more than the 128 groups that there may be."""
 
 TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 """A day, an hour, a minute, a second, a millisecond and a microsecond, in microseconds."""
+
+TIME_NAMES = dict(zip(TIME_UNITS, ("day", "hour", "minute", "second", "millisecond", "microsecond"), strict=True))
+
+FARTHEST = 2.0**62
+"""Number of the last unit of a floating-point number, as it must fit an int64: all beyond lie in it."""
 
 SMALLEST_POWER = -12
 """Smallest power of ten for the unit of a floating-point number."""
@@ -80,11 +85,44 @@ def group_codes(batch: pa.RecordBatch, jackknife: JackknifeGroups) -> np.ndarray
     return cached(batch, jackknife, lambda: _group_codes(batch, jackknife))
 
 
+def units_of(batch: pa.RecordBatch, jackknife: JackknifeGroups) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys of the units in a batch, shape (units,), int64, ascending, and the place of every row's in them.
+
+    Rows without an event time are one unit, before all others.
+
+    Examples
+    --------
+    >>> jackknife = JackknifeGroups("unit", (Column("t", "int64", Kind.NUMBER),), groups=4, unit=10.0)
+    >>> keys, place = units_of(pa.record_batch({"t": [0, 9, 45, None]}), jackknife)
+    >>> keys[1:].tolist(), place.tolist()
+    ([0, 4], [1, 1, 2, 0])
+    """
+    return cached(batch, ("units", jackknife), lambda: _units_of(batch, jackknife))
+
+
+def _units_of(batch: pa.RecordBatch, jackknife: JackknifeGroups) -> tuple[np.ndarray, np.ndarray]:
+    if jackknife.kind == "value":
+        keys = _joint_hashes(batch, jackknife.columns).view(np.int64)
+    else:
+        values, present = finite_values(batch.column(jackknife.columns[0].name))
+        keys = np.floor_divide(np.where(present, values, 0), np.asarray(jackknife.unit).astype(values.dtype))
+        if keys.dtype.kind == "f":
+            keys = np.clip(keys, -FARTHEST, FARTHEST)
+        keys = np.where(present, keys.astype(np.int64), np.iinfo(np.int64).min)
+    found, place = np.unique(keys, return_inverse=True)
+    return found, place
+
+
+def _joint_hashes(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> np.ndarray:
+    hashed = np.zeros(batch.num_rows, np.uint64)
+    for column in columns:
+        hashed = hash_numbers(hashed ^ _value_hashes(batch.column(column.name)))
+    return hashed
+
+
 def _group_codes(batch: pa.RecordBatch, jackknife: JackknifeGroups) -> np.ndarray:
     if jackknife.kind == "value":
-        hashed = np.zeros(batch.num_rows, np.uint64)
-        for column in jackknife.columns:
-            hashed = hash_numbers(hashed ^ _value_hashes(batch.column(column.name)))
+        hashed = _joint_hashes(batch, jackknife.columns)
         return ((hashed >> np.uint64(33)) % np.uint64(jackknife.groups)).astype(np.int64)
     values, present = finite_values(batch.column(jackknife.columns[0].name))
     if jackknife.kind == "unit":
@@ -116,3 +154,17 @@ class JackknifeGroups:
     """Number of groups."""
     unit: float = 1.0
     """Width of a unit, in the column's own unit, microseconds for times."""
+    most_units: int = 0
+    """Units whose margins are kept (see `featflow.summaries.unit_margins`); 0 where evidence counts rows."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether units follow one another."""
+        return self.kind == "unit"
+
+    @property
+    def unit_name(self) -> str:
+        """What a unit is called: day, hour, ...; or the columns whose values or stretches it is."""
+        if self.ordered and self.columns[0].kind is Kind.TIME and int(self.unit) in TIME_NAMES:
+            return TIME_NAMES[int(self.unit)]
+        return "+".join(column.name for column in self.columns)

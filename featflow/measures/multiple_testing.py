@@ -9,9 +9,9 @@ and stays close where they are sparse.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import digamma, fdtrc, gammaincc
+from scipy.special import digamma, gammaincc
 
-__all__ = ["clustered_tail", "false_discovery_rates", "gamma_tail"]
+__all__ = ["false_discovery_rates", "gamma_tail"]
 
 
 def gamma_tail(value: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -25,30 +25,6 @@ def gamma_tail(value: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.
     value, mean, variance = np.broadcast_arrays(value, mean, variance)
     shape, scale = mean**2 / variance, variance / mean
     return np.asarray(np.where(shape > 0, gammaincc(shape, np.maximum(value / scale, 0.0)), np.nan))
-
-
-def clustered_tail(value: float, mean: float, variance: float, degrees: int) -> float:
-    """Return P(T >= value) for a score deflated by a design effect that is itself an estimate.
-
-    A gamma over its mean is a chi-square over its degrees of freedom, the design effect another: their ratio has an F
-    distribution (Thomas & Rao 1987, JASA 82).
-
-    Parameters
-    ----------
-    value
-        Score divided by its design effect.
-    mean, variance
-        Of the score under the null, for independent rows.
-    degrees
-        Degrees of freedom of the design effect: clusters' groups, less one.
-
-    Examples
-    --------
-    >>> wide, sure = clustered_tail(3.0, 1.0, 1.0, 10), clustered_tail(3.0, 1.0, 1.0, 10**9)
-    >>> round(wide, 3), round(sure, 6)
-    (0.095, 0.049787)
-    """
-    return float(fdtrc(2 * mean**2 / variance, degrees, max(value / mean, 0.0)))
 
 
 def false_discovery_rates(p_values: np.ndarray, procedure: str, looked_at: int | None = None) -> np.ndarray:

@@ -25,9 +25,9 @@ from featflow.measures.exact_null import enumerated_null
 from featflow.measures.information import expected_xlogx, xlogx
 from featflow.measures.krawtchouk_polynomials import DEGREES, coefficients_of_h
 from featflow.measures.monte_carlo_null import sampled_null
-from featflow.measures.multiple_testing import clustered_tail, gamma_tail
+from featflow.measures.multiple_testing import gamma_tail
 
-__all__ = ["ClassNull", "Clusters", "NullTest", "null_test", "stratum_moments"]
+__all__ = ["ClassNull", "NullTest", "null_test", "stratum_moments"]
 
 DENSE = 50.0
 """Smallest mean count of a row's cells from which its variance is expanded to the order of 1 / rows: within 0.2 %."""
@@ -52,17 +52,7 @@ class NullTest:
     p_value: float
     """P(score >= observed) under the null."""
     method: str
-    """exact, gamma, monte_carlo, f or degenerate."""
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """How much dependent rows inflate a score, and how sure that estimate is."""
-
-    design_effect: float
-    """Factor by which a score is inflated."""
-    degrees: int
-    """Degrees of freedom of that estimate."""
+    """exact, gamma, monte_carlo or degenerate."""
 
 
 class ClassNull:
@@ -247,9 +237,7 @@ def _row_variance(v: np.ndarray, q: np.ndarray, times: np.ndarray) -> tuple[np.n
     return np.maximum(variance, 0.0), slopes
 
 
-def null_test(
-    observed: float, rows: Sequence[np.ndarray], nulls: Sequence[ClassNull], clusters: Clusters | None = None
-) -> NullTest:
+def null_test(observed: float, rows: Sequence[np.ndarray], nulls: Sequence[ClassNull]) -> NullTest:
     """Return the null of a table's information, or of the mean over strata, and where the observed one lies in it.
 
     Parameters
@@ -260,8 +248,6 @@ def null_test(
         Row margins within every stratum, shapes (levels,).
     nulls
         Nulls of the class totals within every stratum.
-    clusters
-        What clusters do to the score (Rao & Scott 1981, JASA 76, first-order correction).
 
     Examples
     --------
@@ -281,9 +267,6 @@ def null_test(
     mean, variance = float(share @ moments[:, 0]), float(share**2 @ moments[:, 1])
     if variance * total**2 < NO_VARIANCE:
         return NullTest(mean, 0.0, 1.0, "degenerate")
-    if clusters is not None:
-        p_value = clustered_tail(observed / clusters.design_effect, mean, variance, clusters.degrees)
-        return NullTest(mean, float(np.sqrt(variance)), p_value, "f")
     if len(nulls) == 1 and nulls[0].counted:
         exact = enumerated_null(rows[0][rows[0] > 0], nulls[0].margins)
         if exact is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from featflow.columns.column import POSITION, Kind, Role
 from featflow.columns.jackknife_groups import JackknifeGroups, time_unit, unit_groups
 from featflow.dataset.dataset import Dataset
@@ -14,25 +16,39 @@ FEWEST_UNITS = 8
 """Fewest units of event time; with fewer, finer units are taken. Below 8 groups of rows there are no error bars
 (docs/methods.md)."""
 
+MOST_UNITS = 1024
+"""Units whose margins are kept, of those without an order: groups of more say as much (docs/methods.md)."""
+FEWEST_ROOM, MOST_ORDERED = 64, 16_384
+"""Units of event time for which there is room: twice as many as there are, so that nights can come, up to 45 years of
+days."""
+
 __all__ = ["assumptions", "incomplete", "row_grouping"]
 
 
 def row_grouping(
     options: UncertaintyOptions, clusters: str | None, dataset: Dataset, states: ColumnStates
 ) -> JackknifeGroups:
-    """Return which rows the jackknife deletes together: clusters, else event time, else entity, else shards."""
-    if clusters:
-        columns = {column.name: column for column in (*dataset.entity, *dataset.columns)}
-        return JackknifeGroups("value", (columns[clusters],), options.groups)
-    times = dataset.with_role(Role.EVENT_TIME)
-    group_by = options.group_by or ("event_time" if times else "entity" if dataset.entity else "shard")
-    if group_by == "event_time":
+    """Return which rows the jackknife deletes together, and which units evidence counts.
+
+    Both are clusters, else what the options name, else event time, else entity; else shards, and rows.
+    """
+    times, columns = dataset.with_role(Role.EVENT_TIME), {c.name: c for c in (*dataset.entity, *dataset.columns)}
+    by = clusters or options.group_by or options.units
+    counts_units = options.units != "rows"
+    if by is None or by == "rows":
+        by = "event_time" if times else "entity" if dataset.entity else "shard"
+    if by == "shard":
+        kind = "shard" if len(dataset.shards) >= 2 * options.groups else "run"
+        return JackknifeGroups(kind, (POSITION,), options.groups)
+    if by == "event_time":
         index = states.numbers.index(times[0])
         low, high = float(states.moments.low[index]), float(states.moments.high[index])
-        return JackknifeGroups("unit", times, unit_groups(options.groups), time_unit(times[0], low, high, FEWEST_UNITS))
-    if group_by == "entity":
-        return JackknifeGroups("value", dataset.entity, options.groups)
-    return JackknifeGroups("shard" if len(dataset.shards) >= 2 * options.groups else "run", (POSITION,), options.groups)
+        unit = time_unit(times[0], low, high, FEWEST_UNITS)
+        room = 2 ** int(np.ceil(np.log2(max(2 * (high - low) / unit, FEWEST_ROOM)))) if high > low else FEWEST_ROOM
+        most = min(room, MOST_ORDERED) if counts_units else 0
+        return JackknifeGroups("unit", times, unit_groups(options.groups), unit, most)
+    of_units = dataset.entity if by == "entity" else (columns[by],)
+    return JackknifeGroups("value", of_units, options.groups, most_units=MOST_UNITS if counts_units else 0)
 
 
 def incomplete(jackknife: JackknifeGroups, states: ColumnStates) -> list[str]:
@@ -55,10 +71,20 @@ def assumptions(of_analyses: Iterable[str], jackknife: JackknifeGroups) -> str:
         "run": "neighbouring rows of a shard",
         "shard": "shard",
     }
+    counted = [_counted(jackknife)] if jackknife.most_units else []
     error_bars = (
         f"Error bars: {jackknife.groups} groups of rows, by {rules[jackknife.kind]}, are independent and alike."
     )
-    return " ".join(dict.fromkeys([*filter(None, of_analyses), error_bars]))
+    return " ".join(dict.fromkeys([*filter(None, of_analyses), *counted, error_bars]))
+
+
+def _counted(jackknife: JackknifeGroups) -> str:
+    """Return which units evidence counts, and what that assumes, as a sentence."""
+    if jackknife.ordered:
+        by = f"units of {_unit_text(jackknife)} of {jackknife.columns[0].name}"
+        return f"Evidence counts {by}, not rows: rows of one may depend on one another in any way, and units may drift."
+    by = " and ".join(column.name for column in jackknife.columns)
+    return f"Evidence counts values of {by}, not rows: rows of one may depend on one another in any way."
 
 
 def _unit_text(jackknife: JackknifeGroups) -> str:

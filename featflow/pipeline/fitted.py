@@ -63,6 +63,7 @@ class Fitted:
             "columns": [column.name for column in self.jackknife.columns],
             "groups": self.jackknife.groups,
             "unit": self.jackknife.unit,
+            "most_units": self.jackknife.most_units,
         }
         return {"jackknife": jackknife, "analyses": self.analyses}
 
@@ -141,7 +142,7 @@ def _jackknife_groups(public: dict[str, Any] | None, by_name: dict[str, Column])
     if public is None or not all(name in by_name for name in public["columns"]):
         return JackknifeGroups("none", (), 0)
     columns = tuple(by_name[name] for name in public["columns"])
-    return JackknifeGroups(public["kind"], columns, public["groups"], public["unit"])
+    return JackknifeGroups(public["kind"], columns, public["groups"], public["unit"], public.get("most_units", 0))
 
 
 def fit(context: Context, analyses: Sequence[Analysis[Any]], config: Config) -> Fitted:
@@ -184,7 +185,8 @@ def make_fitted(
 
 def _grouping_rule(jackknife: JackknifeGroups) -> tuple[object, ...]:
     by_position = jackknife.kind in ROWS_ANYWHERE
-    return "anywhere" if by_position else jackknife.kind, jackknife.columns, jackknife.groups
+    kind = "anywhere" if by_position else jackknife.kind
+    return kind, jackknife.columns, jackknife.groups, jackknife.most_units > 0
 
 
 def stale(fitted: Fitted, states: ColumnStates) -> list[str]:

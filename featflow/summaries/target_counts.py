@@ -3,7 +3,8 @@
 Integers, so any cut of the rows gives the same state, and states subtract: the
 jackknife deletes a group without another look. Weights are summed where they are
 given. Cost: 8 bytes a cell, the sum over features and targets of groups x levels
-x strata x classes; large tables have fewer groups.
+x strata x classes; large tables have fewer groups. Where evidence counts units that rows
+share, margins are counted by unit, too.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ import numpy as np
 import pyarrow as pa
 
 from featflow.columns.batch_cache import classes_of, codes_of
-from featflow.columns.codebook import Coding, target_classes
+from featflow.columns.codebook import Coding, pair_cardinality, target_classes
 from featflow.columns.column import Column
-from featflow.columns.jackknife_groups import JackknifeGroups, group_codes
+from featflow.columns.jackknife_groups import JackknifeGroups, group_codes, units_of
 from featflow.columns.values import row_weights
 from featflow.summaries.array_state import ArrayState
 from featflow.summaries.protocol import Spec
+from featflow.summaries.unit_margins import UnitMargins
 
 __all__ = ["TargetCounts", "TargetCountsSummarizer"]
 
 TABLE_BYTES = 32 * 2**20
 """Bytes of one table, beyond which its groups are folded: fewer groups for less memory, and error bars less sure."""
+MARGIN_BYTES = 16 * 2**20
+"""Bytes of one feature's margins by unit, beyond which they are of its pair codes."""
 FEWEST_GROUPS = 8
 """Groups that are never folded: with fewer the jackknife gives no error (see `featflow.measures.jackknife`)."""
 
@@ -41,9 +45,13 @@ class TargetCounts(ArrayState):
     counts: np.ndarray
     """Rows of every cell, int64, or their weight, float64, shape (cells,); `TargetCountsSummarizer.tables` cuts it."""
 
+    units: UnitMargins | None = None
+    """Margins of rows in which the target is present, by unit; None if there are too many units, or none asked for."""
+
     def merge(self, other: Self) -> Self:
         """Return the counts of both operands' rows."""
-        return type(self)(self.rows + other.rows, self.present + other.present, self.counts + other.counts)
+        units = self.units.merge(other.units) if self.units else None
+        return type(self)(self.rows + other.rows, self.present + other.present, self.counts + other.counts, units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +116,42 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
                     yield state.counts[start : start + prod(shape)].reshape(shape)
                 start += prod(shape)
 
+    def unit_margins(self, state: TargetCounts, target: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield every feature's levels and the target's classes by unit, shapes (units, levels) and (units, classes).
+
+        Class 0, rows without the target, has none. Levels are those of pair codes where fine ones would be too many.
+        Nothing is yielded of a state that holds no units.
+        """
+        if state.units is None:
+            return
+        start = sum(self._unit_cells()[:target])
+        classes = int(target_classes(self.targets[target]).max())
+        of_target = state.units.counts[:, start : start + classes]
+        start += classes
+        for feature in self.features:
+            levels = self._margin_levels(feature)
+            yield state.units.counts[:, start : start + levels], of_target
+            start += levels
+
+    @property
+    def most_units(self) -> int:
+        """Units whose margins are counted; 0 with weights or strata, where margins do not make a null."""
+        return self.jackknife.most_units if self.jackknife and self.weight is None and not self.strata else 0
+
+    def _margin_levels(self, feature: Coding) -> int:
+        fine = 8 * self.most_units * feature.cardinality <= MARGIN_BYTES
+        return feature.cardinality if fine else pair_cardinality(feature)
+
+    def _unit_cells(self) -> list[int]:
+        """Return the numbers that each target has a unit: its classes, then every feature's levels."""
+        levels = sum(self._margin_levels(feature) for feature in self.features)
+        return [levels + int(target_classes(target).max()) for target in self.targets]
+
     def empty(self) -> TargetCounts:
         """Return the counts of no rows."""
         dtype = np.int64 if self.weight is None else np.float64
-        return TargetCounts(0, np.zeros(len(self.targets), np.int64), np.zeros(self._cells(), dtype))
+        units = UnitMargins.empty(self.most_units, sum(self._unit_cells())) if self.most_units else None
+        return TargetCounts(0, np.zeros(len(self.targets), np.int64), np.zeros(self._cells(), dtype), units)
 
     def summarize(self, batch: pa.RecordBatch) -> TargetCounts:
         """Return the counts of a batch."""
@@ -140,11 +180,37 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
                 np.add.at(state.counts[start : start + prod(shape)], cells, 1 if weights is None else weights)
                 start += prod(shape)
         present = np.array([np.count_nonzero(target) for target in classes], np.int64)
-        return TargetCounts(state.rows + batch.num_rows, state.present + present, state.counts)
+        units = self._with_unit_margins(state.units, batch, classes) if state.units else None
+        return TargetCounts(state.rows + batch.num_rows, state.present + present, state.counts, units)
+
+    def _with_unit_margins(
+        self, margins: UnitMargins, batch: pa.RecordBatch, classes: list[np.ndarray]
+    ) -> UnitMargins | None:
+        """Return margins with a batch's rows added, in their own array where it has the units."""
+        assert self.jackknife is not None  # noqa: S101  it says which units there are
+        keys, place_in_keys = units_of(batch, self.jackknife)
+        room = margins.with_units(keys)
+        if room is None:
+            return None
+        start, at = 0, np.searchsorted(room.keys, keys)
+        for target, row_classes in zip(self.targets, classes, strict=True):
+            present = np.flatnonzero(row_classes)
+            place = place_in_keys[present]
+            count = int(target_classes(target).max())
+            sides = [(row_classes[present].astype(np.int64) - 1, count)]
+            for feature in self.features:
+                fine, cells = codes_of(batch, feature)[present], self._margin_levels(feature)
+                sides.append((fine if cells == feature.cardinality else feature.groups.take(fine), cells))
+            for codes, cells in sides:
+                counted = np.bincount(place * cells + codes, minlength=len(keys) * cells).reshape(len(keys), cells)
+                room.counts[at, start : start + cells] += counted
+                start += cells
+        return room
 
     def nbytes(self) -> int:
-        """Return the bytes of a state."""
-        return 8 * (len(self.targets) + self._cells())
+        """Return an upper bound on the bytes of a state."""
+        units = self.most_units * (1 + sum(self._unit_cells())) if self.most_units else 0
+        return 8 * (len(self.targets) + self._cells() + units)
 
     def _cells(self) -> int:
         return sum(prod(shape) for row in self.shapes() for shape in row)

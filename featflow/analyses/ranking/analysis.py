@@ -11,9 +11,10 @@ from rich.console import RenderableType
 
 from featflow.analyses.change import Row
 from featflow.analyses.protocol import Analysis
+from featflow.analyses.ranking.evidence import Units
 from featflow.analyses.ranking.options import RankingOptions
-from featflow.analyses.ranking.ranks import ranked
-from featflow.analyses.ranking.scores import RankingMeasure, measure_features, with_alerts
+from featflow.analyses.ranking.ranks import ranked, with_alerts
+from featflow.analyses.ranking.scores import RankingMeasure, measure_features
 from featflow.analyses.ranking.tables import RANKING, RANKING_WINDOW
 from featflow.analyses.ranking.time_unit import unit_of_windows
 from featflow.analyses.ranking.windows import Skills, rank_in_windows, score_windows, with_skills
@@ -38,7 +39,7 @@ class Ranking(Analysis[RankingOptions]):
 
     @property
     def clusters(self) -> str | None:
-        """Column of the clusters by whose design effect scores are deflated."""
+        """Column of the clusters that evidence counts."""
         return self.options.clusters
 
     def fit(self, context: Context, frozen: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -71,7 +72,9 @@ class Ranking(Analysis[RankingOptions]):
         """Return the scores of features, over all rows and in windows."""
         if context.codings_of(Role.TARGET):
             share, confidence = context.columns.effective_share, context.uncertainty.confidence
-            work = RankingMeasure(share, confidence, clustered=self.options.clusters is not None)
+            groups = context.jackknife
+            units = Units(groups.unit_name, groups.ordered) if groups.most_units else None
+            work = RankingMeasure(share, confidence, units)
             yield Measurement(CountsOfFeatures(tuple(self.options.strata)), measure_features, work)
             if windows := self._window_request(context):
                 yield Measurement(windows, measure_windows, self.options.windows)
@@ -109,12 +112,7 @@ class Ranking(Analysis[RankingOptions]):
     def assumption(self) -> str:
         """Return the null hypothesis of the ranking, as a sentence."""
         strata = f" within each joint level of {', '.join(self.options.strata)}" if self.options.strata else ""
-        rows, clusters = ", rows are independent", self.options.clusters
-        if clusters:
-            rows = f", rows of one {clusters} depend on one another and scores are deflated by their design effect"
-        return (
-            f"p-values of the ranking: under the null every permutation of the target{strata} is equally likely{rows}."
-        )
+        return f"p-values of the ranking: under the null every permutation of the target{strata} is equally likely."
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
         """Yield changes of information and of ranks."""

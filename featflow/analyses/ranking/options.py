@@ -36,7 +36,7 @@ class RankingOptions(AnalysisOptions):
     clusters: str | None = Field(
         default=None,
         examples=["customer_id"],
-        description="Column whose equal values mark rows that depend on one another: nulls widen by the design effect.",
+        description="The same as uncertainty.units: column whose equal values mark rows that depend on one another.",
     )
     windows: int = Field(
         default=8,
@@ -56,11 +56,12 @@ class RankingOptions(AnalysisOptions):
                     near = difflib.get_close_matches(name, names, n=1)
                     hint = f"the nearest is '{near[0]}'" if near else "it may be excluded, or no column of the dataset"
                     raise SchemaError(f"analyses.ranking.{key}: no column '{name}'; {hint}")
-        if uncertainty.group_by and self.clusters:
-            raise SchemaError(
-                f"analyses.uncertainty.group_by is {uncertainty.group_by} and analyses.ranking.clusters groups rows, "
-                "too; leave one out"
-            )
+        for key in ("group_by", "units"):
+            if (value := getattr(uncertainty, key)) and self.clusters and value != self.clusters:
+                raise SchemaError(
+                    f"analyses.uncertainty.{key} is {value} and analyses.ranking.clusters groups rows, too; "
+                    "leave one out"
+                )
         by_name = {column.name: column for column in dataset.named}
         for name in self.strata:
             if name not in by_name or by_name[name].kind is Kind.TEXT or by_name[name].role is Role.TARGET:

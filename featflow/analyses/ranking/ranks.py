@@ -15,7 +15,7 @@ import pyarrow as pa
 from featflow.measures.multiple_testing import false_discovery_rates
 from featflow.measures.options import UncertaintyOptions
 
-__all__ = ["ranked"]
+__all__ = ["ranked", "with_alerts"]
 
 
 def ranked(scored: pa.Table, options: UncertaintyOptions) -> pa.Table:
@@ -43,10 +43,22 @@ def ranked(scored: pa.Table, options: UncertaintyOptions) -> pa.Table:
     return scored
 
 
+def with_alerts(scored: pa.Table, profile: pa.Table | None) -> pa.Table:
+    """Return scores whose alerts include those of their features' profiles."""
+    if profile is None:
+        return scored
+    profile_alerts = dict(zip(profile["column"].to_pylist(), profile["alerts"].to_pylist(), strict=True))
+    scored_alerts = zip(scored["feature"].to_pylist(), scored["alerts"].to_pylist(), strict=True)
+    alerts = [sorted({*profile_alerts.get(feature, []), *flags}) for feature, flags in scored_alerts]
+    index = scored.schema.get_field_index("alerts")
+    return scored.set_column(index, scored.schema.field(index), pa.array(alerts, scored.schema.field(index).type))
+
+
 def _target_columns(rows: pa.Table, options: UncertaintyOptions) -> dict[str, np.ndarray]:
     p_values, low, high = (rows.column(name).to_numpy().astype(np.float64) for name in ("p_value", "ci_low", "ci_high"))
     q_values = false_discovery_rates(p_values, options.procedure)
-    significant = q_values <= options.false_discovery_rate
+    score = rows.column("corrected_mi").to_numpy()
+    significant = (q_values <= options.false_discovery_rate) & (score > 0) & ~(high <= 0)
     last = int(np.flatnonzero(significant)[-1]) + 1 if significant.any() else 0
     features = len(rows)
     rank = np.arange(1.0, features + 1)

@@ -3,30 +3,38 @@
 A feature's missing values are a level; what they say on their own, I(M;Y), and
 what the values say beyond, P(M=0) I(X;Y | M=0), are both given and add up
 exactly. With strata every information is the mean over strata, I(X;Y | S), and
-so is its null. Rows without the target take no part. Sources: `featflow.measures.information`,
-`featflow.measures.permutation_null`, `featflow.measures.jackknife`.
+so is its null. Rows without the target take no part. Where rows share units, evidence counts
+units (`featflow.analyses.ranking.evidence`). Sources: `featflow.measures.information`, `featflow.measures.jackknife`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from featflow.analyses.ranking.evidence import (
+    Evidence,
+    Units,
+    evidence_of_groups,
+    evidence_of_rows,
+    evidence_of_units,
+    tests_of_rows,
+)
 from featflow.analyses.ranking.tables import RANKING
 from featflow.columns.codebook import CategoryCoding, Coding
 from featflow.execution.requests import Place
-from featflow.measures.design_effect import design_effect, extrapolated_loss
 from featflow.measures.effective_rows import whole_rows
+from featflow.measures.hash_loss import extrapolated_loss
 from featflow.measures.information import entropy, stacked_information
-from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
-from featflow.measures.permutation_null import ClassNull, Clusters, NullTest, null_test
+from featflow.measures.jackknife import FEWEST_GROUPS, clipped, error_bars
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.joint_counts import in_threads
 
-__all__ = ["RankingMeasure", "measure_features", "ranking", "with_alerts"]
+__all__ = ["RankingMeasure", "measure_features", "ranking"]
 
 DETERMINES_FROM = 0.95
 """Normalized information from which a feature all but equals the target; below 1, as a leak may have wrong rows."""
@@ -51,8 +59,8 @@ class RankingMeasure:
     """Rows of equal weight that a row is worth on average."""
     confidence: float = 0.95
     """Level of the intervals."""
-    clustered: bool = False
-    """Whether the groups are clusters by whose design effect scores are deflated."""
+    units: Units | None = None
+    """What rows share; None where rows are independent."""
 
 
 def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingMeasure) -> tuple[pa.Table, list[str]]:
@@ -65,7 +73,7 @@ def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingM
         counts = [table[..., 1:] for table in spec.tables(state, t)]
         if not counts:
             continue
-        scored = _Target(spec.features, counts, int(state.present[t]), measure)
+        scored = _Target(spec.features, counts, list(spec.unit_margins(state, t)), int(state.present[t]), measure)
         rows = scored.columns()
         alerts = [sorted(flags) for flags in scored.alerts(rows)]
         names = [feature.column.name for feature in spec.features]
@@ -85,24 +93,19 @@ def measure_features(
     return ranking(spec, state, measure)
 
 
-def with_alerts(scored: pa.Table, profile: pa.Table | None) -> pa.Table:
-    """Return scores whose alerts include those of their features' profiles."""
-    if profile is None:
-        return scored
-    profile_alerts = dict(zip(profile["column"].to_pylist(), profile["alerts"].to_pylist(), strict=True))
-    scored_alerts = zip(scored["feature"].to_pylist(), scored["alerts"].to_pylist(), strict=True)
-    alerts = [sorted({*profile_alerts.get(feature, []), *flags}) for feature, flags in scored_alerts]
-    index = scored.schema.get_field_index("alerts")
-    return scored.set_column(index, scored.schema.field(index), pa.array(alerts, scored.schema.field(index).type))
-
-
 class _Target:
     """All features of a block against one target; arrays are (features,) unless said otherwise."""
 
     def __init__(
-        self, features: tuple[Coding, ...], counts: list[np.ndarray], present: int, measure: RankingMeasure
+        self,
+        features: tuple[Coding, ...],
+        counts: list[np.ndarray],
+        margins: list[tuple[np.ndarray, np.ndarray]],
+        present: int,
+        measure: RankingMeasure,
     ) -> None:
-        self.features, self.counts, self.present, self.measure = features, counts, present, measure
+        self.features, self.counts, self.margins = features, counts, margins
+        self.present, self.measure = present, measure
         self.whole = [table.sum(axis=0) for table in counts]
         """Tables of all groups, each shape (levels, strata, classes)."""
         self.classes = self.whole[0].sum(axis=0)
@@ -113,48 +116,56 @@ class _Target:
 
     def columns(self) -> dict[str, Any]:
         """Return the table's columns."""
-        mi, expected = self._information(self.whole)
+        mi, expected_of_rows = self._information(self.whole)
         missing_mi, missing_expected = self._information([_pattern(table) for table in self.whole])
-        corrected, missing = mi - expected, missing_mi - missing_expected
-        clusters = self._clusters()
-        effects = np.array([1.0 if cluster is None else cluster.design_effect for cluster in clusters])
-        tests = self._tests(mi, clusters)
-        unknown = self._too_few_rows() | np.isnan(effects)
-        std = np.array([test.std for test in tests])
+        found = self._evidence(mi, expected_of_rows)
+        expected = np.array([each.expected for each in found])
+        growth = np.where(expected_of_rows > 0, expected / np.maximum(expected_of_rows, 1e-300), 1.0)
+        corrected, missing = mi - expected, missing_mi - np.minimum(growth * missing_expected, missing_mi)
+        unknown = self._too_few_rows()
+        std = np.array([each.std for each in found])
         room = self._entropy() - expected
         with np.errstate(divide="ignore", invalid="ignore"):
             normalized = np.where(room > 1e-12, np.minimum(corrected / room, 1.0), np.nan)  # above 1 by rounding only
-            z = np.where(std > 0, (mi / effects - expected) / std, np.nan)
+            z = np.where(std > 0, corrected / std, np.nan)
+        effects = np.array([each.design_effect for each in found])
+        worth = self.effective / np.fmax(effects, 1.0)
         several = len(self.classes) > 1
         return {
             "n": [self.present] * len(mi),
-            "effective_n": [self.effective] * len(mi),
+            "effective_n": np.fmin(worth, [each.units for each in found]),
             "cardinality": [int(np.count_nonzero(table.sum(axis=(1, 2)))) for table in self.whole],
             "mi": mi,
             "expected_mi": expected,
             "corrected_mi": corrected,
             "normalized_mi": normalized,
             "null_std": std,
-            "null_method": [None if null else test.method for null, test in zip(unknown, tests, strict=True)],
-            "design_effect": effects if self.measure.clustered else np.full(len(mi), np.nan),
+            "null_method": [None if unknown else each.method for each in found],
+            "design_effect": effects,
             "z": np.where(unknown, np.nan, z),
-            "p_value": np.where(unknown, np.nan, [test.p_value for test in tests]),
-            **self._error_bars(corrected),
+            "p_value": [np.nan if unknown else each.p_value for each in found],
+            "within_mi": [each.within for each in found],
+            "within_p_value": [each.within_p for each in found],
+            "between_mi": [each.between for each in found],
+            "between_p_value": [each.between_p for each in found],
+            **self._error_bars(corrected, growth),
             "missing_mi": missing,
             "value_mi": corrected - missing,
             "marginal_mi": self._marginal() if several else np.full(len(mi), np.nan),
             "hash_loss": [self._hash_loss(index, float(corrected[index])) for index in range(len(mi))],
+            "alerts": [list(each.alerts) for each in found],
         }
 
     def alerts(self, rows: dict[str, Any]) -> list[list[str]]:
-        """Return the alerts of every feature's relation to the target."""
+        """Return the alerts of every feature's relation to the target, and to units."""
         flags = []
-        for normalized, missing, corrected in zip(
-            rows["normalized_mi"], rows["missing_mi"], rows["corrected_mi"], strict=True
+        for of_units, normalized, missing, corrected in zip(
+            rows["alerts"], rows["normalized_mi"], rows["missing_mi"], rows["corrected_mi"], strict=True
         ):
             determines, pattern = normalized >= DETERMINES_FROM, missing >= PATTERN_FROM * corrected
             flags.append(
-                ["determines_target"] * bool(determines)
+                of_units
+                + ["determines_target"] * bool(determines)
                 + ["missing_pattern"] * bool(normalized >= WEAK_BELOW and pattern)
             )
         return flags
@@ -182,13 +193,13 @@ class _Target:
         by_fold = {len(table): table for table in self.counts if len(table) > 1}
         groups = {int(np.count_nonzero(table.sum(axis=(1, 2, 3)))) for table in by_fold.values()}
         if groups and min(groups) < FEWEST_GROUPS:
-            clustered = self.measure.clustered
             messages.append(
                 f"its rows fall into {min(groups)} group(s) and the jackknife needs {FEWEST_GROUPS}; intervals are null"
-                + (" and design effects rest on so few" if clustered else "")
                 + (" in large tables, which fold groups" if max(groups) >= FEWEST_GROUPS else "")
-                + f"; see analyses.{'ranking.clusters' if clustered else 'uncertainty.group_by'}"
+                + "; see analyses.uncertainty.group_by"
             )
+        if self._in_order_and_unknown() and self.present:
+            messages.append("more units of event time than are kept in order, so p-values are null; run with --rebin")
         return messages
 
     # --- scores -----------------------------------------------------------------------------------------------------
@@ -214,23 +225,23 @@ class _Target:
         """Return the entropy of the target within strata."""
         return float(sum(entropy(row) * row.sum() for row in self.classes) / max(self.total, 1e-300))
 
-    def _tests(self, mi: np.ndarray, clusters: list[Clusters | None]) -> list[NullTest]:
-        strata = np.flatnonzero(self.classes.sum(axis=1) > 0)
+    def _evidence(self, mi: np.ndarray, expected: np.ndarray) -> list[Evidence]:
+        """Return the null of every score: of rows, or of the units that they share."""
         counted = self.classes.dtype.kind != "f" or self.measure.effective_share > EQUAL_FROM
-        nulls = [ClassNull(whole_rows(self.classes[stratum], self.scale), counted=counted) for stratum in strata]
-        margins = [
-            [
-                whole_rows(table[:, stratum].sum(axis=1), self.scale, null.total)
-                for stratum, null in zip(strata, nulls, strict=True)
-            ]
-            for table in self.whole
-        ]
-        for index, null in enumerate(nulls):
-            null.prepare(np.concatenate([feature_margins[index] for feature_margins in margins]))
-        return [
-            null_test(float(score), feature_margins, nulls, cluster)
-            for score, feature_margins, cluster in zip(mi, margins, clusters, strict=True)
-        ]
+        tests = tests_of_rows(self.whole, self.scale, counted=counted)
+        if self.measure.units is None:
+            return evidence_of_rows(tests, mi, expected)
+        if self.margins:
+            groups = [feature.groups for feature in self.features]
+            return evidence_of_units(self.whole, self.margins, groups, tests, expected, self.measure.units)
+        if self._in_order_and_unknown():
+            return [replace(each, p_value=nan, method=None) for each in evidence_of_rows(tests, mi, expected)]
+        return evidence_of_groups(self.counts, self.scale, evidence_of_rows(tests, mi, expected))
+
+    def _in_order_and_unknown(self) -> bool:
+        """Whether units follow one another and their margins are not there: groups of them are then not independent."""
+        units, counted = self.measure.units, self.classes.dtype.kind != "f" and len(self.classes) == 1
+        return units is not None and units.ordered and counted and not self.margins
 
     def _marginal(self) -> np.ndarray:
         mi, expected = self._information([table.sum(axis=1, keepdims=True) for table in self.whole])
@@ -238,7 +249,8 @@ class _Target:
 
     # --- errors -----------------------------------------------------------------------------------------------------
 
-    def _error_bars(self, corrected: np.ndarray) -> dict[str, np.ndarray]:
+    def _error_bars(self, corrected: np.ndarray, growth: np.ndarray) -> dict[str, np.ndarray]:
+        """Return error bars around scores whose mean under the null is ``growth`` times that on rows."""
         names = ("standard_error", "ci_low", "ci_high")
         columns = {name: np.full(len(corrected), np.nan) for name in names}
         for groups in {len(table) for table in self.counts}:
@@ -250,23 +262,15 @@ class _Target:
 
             def delete(group: int, some: np.ndarray = some, deleted: np.ndarray = deleted) -> None:
                 mi, expected = self._information([self.whole[index] - self.counts[index][group] for index in some])
-                deleted[group] = mi - expected
+                deleted[group] = mi - growth[some] * expected
 
             in_threads(delete, np.flatnonzero(rows).tolist())
             bars = error_bars(corrected[some], deleted, rows, self.measure.confidence)
-            for name, values in zip(names, (bars.standard_error, bars.low, bars.high), strict=True):
+            reach = (bars.high - bars.low) / 2
+            ends = clipped(corrected[some] - reach, corrected[some] + reach, corrected[some], self._entropy())
+            for name, values in zip(names, (bars.standard_error, *ends), strict=True):
                 columns[name][some] = values
         return columns
-
-    def _clusters(self) -> list[Clusters | None]:
-        """Return every feature's design effect, NaN where it would rest on too few groups; None without clusters."""
-        clusters: list[Clusters | None] = []
-        for table, whole in zip(self.counts, self.whole, strict=True):
-            groups = int(np.count_nonzero(table.sum(axis=(1, 2, 3))))
-            known = groups >= FEWEST_GROUPS
-            effect = design_effect(table, whole, self.scale) if self.measure.clustered and known else float("nan")
-            clusters.append(Clusters(effect, max(groups - 1, 1)) if self.measure.clustered else None)
-        return clusters
 
     def _too_few_rows(self) -> bool:
         """Whether weighted rows lie mostly in strata worth so few that whole rows cannot stand for them."""

@@ -121,6 +121,7 @@ class _Jackknife(Record):
     columns: list[str]
     groups: Annotated[int, Field(ge=0, le=2**20)]
     unit: float
+    most_units: Count = ABSENT
 
 
 class _Fitted(Record):

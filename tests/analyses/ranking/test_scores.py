@@ -7,12 +7,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from featflow.analyses.ranking.evidence import Units
 from featflow.analyses.ranking.ranks import ranked
 from featflow.analyses.ranking.scores import RankingMeasure, ranking
 from featflow.columns.binning import category_coding, hashed_coding
 from featflow.columns.column import Column, Kind, Role
 from featflow.columns.jackknife_groups import JackknifeGroups
-from featflow.measures.design_effect import design_effect
 from featflow.measures.effective_rows import whole_rows
 from featflow.measures.information import corrected_mutual_information, mutual_information
 from featflow.measures.options import UncertaintyOptions
@@ -168,33 +168,72 @@ def test_too_few_groups_are_told_and_give_no_interval():
     assert rows["x"]["p_value"] < 1e-3
 
 
+USER = Units("user", ordered=False)
+
+
+def by_user(users, rows, random, levels):
+    """Users of many rows, X and Y both the user's, independent of one another: noise that looks like signal."""
+    user = np.repeat(np.arange(users), rows)
+    x = random.integers(0, levels, users)[user]
+    y = (random.random(len(user)) < random.beta(2, 2, users)[user]).astype(int)
+    groups = JackknifeGroups("value", (ENTITY,), 32, most_units=1_024)
+    return counted({"y": y, "x": x, "entity": user}, jackknife=groups)
+
+
 @pytest.mark.parametrize("levels", [2, 6])
-def test_clusters_deflate_what_they_inflate(levels):
-    """Users of 50 rows, X and Y both the user's, independent of one another: noise that looks like signal."""
+@pytest.mark.parametrize(("users", "rows_each", "method"), [(200, 50, "units"), (2_000, 20, "groups")])
+def test_users_are_what_evidence_counts(levels, users, rows_each, method):
     random = np.random.default_rng(levels)
-    plain, deflated, effects = [], [], []
+    by_rows, found = [], []
     for _ in range(60):
-        user = np.repeat(np.arange(200), 50)
-        x = random.integers(0, levels, 200)[user]
-        y = (random.random(len(user)) < random.beta(2, 2, 200)[user]).astype(int)
-        values = {"y": y, "x": x, "entity": user}
-        counts = counted(values, jackknife=JackknifeGroups("value", (ENTITY,), 64))
-        plain.append(measured(counts)[0]["x"]["p_value"])
-        row = measured(counts, RankingMeasure(clustered=True))[0]["x"]
-        deflated.append(row["p_value"])
-        effects.append(row["design_effect"])
-    assert np.mean(np.array(plain) < 0.05) > 0.5
-    assert np.mean(np.array(deflated) < 0.05) <= 0.15
-    assert 5 < np.median(effects) < 25  # 1 + 49 x the intraclass correlation of 0.2
+        counts = by_user(users, rows_each, random, levels)
+        by_rows.append(measured(counts)[0]["x"]["p_value"])
+        found.append(measured(counts, RankingMeasure(units=USER))[0]["x"])
+    assert np.mean(np.array(by_rows) < 0.05) > 0.3
+    assert 0.0 < np.mean([row["p_value"] < 0.05 for row in found]) <= 0.12
+    truth = 1 + (rows_each - 1) * 0.2  # beta(2, 2) has an intraclass correlation of 0.2
+    assert np.median([row["design_effect"] for row in found]) == pytest.approx(truth, rel=0.2)
+    assert abs(np.mean([row["z"] for row in found])) < 0.5  # noise is centred on 0
+    assert {row["null_method"] for row in found} == {method}
+    for row in found if method == "units" else []:
+        assert (row["effective_n"], row["within_mi"], row["within_p_value"]) == (200, pytest.approx(0, abs=1e-12), None)
+        assert row["between_mi"] == pytest.approx(row["corrected_mi"], abs=1e-12)
+        assert row["alerts"] == ["constant_within:user"]
+        assert row["ci_low"] <= row["corrected_mi"] <= row["ci_high"]
 
 
-def test_independent_rows_have_no_design_effect():
+def test_units_that_share_nothing_cost_nothing():
+    """Independent rows in users of 20: the p-values are those of rows, in signal and in noise."""
     random = np.random.default_rng(0)
-    found = []
-    for _ in range(40):
-        tables = np.stack([random.multinomial(300, [0.3, 0.2, 0.1, 0.4]).reshape(2, 1, 2) for _ in range(64)])
-        found.append(design_effect(tables, tables.sum(axis=0)))
-    assert 1.0 <= np.mean(found) < 1.15
+    y, user = random.integers(0, 2, N), np.arange(N) // 20
+    values = {"y": y, "entity": user, "a": noisy(y, 0.05, random), "b": random.integers(0, 5, N)}
+    plain, _ = scored(values)
+    units, _ = scored(
+        values, measure=RankingMeasure(units=USER), jackknife=JackknifeGroups("value", (ENTITY,), 32, most_units=1_024)
+    )
+    for name in "ab":
+        assert units[name]["p_value"] == pytest.approx(plain[name]["p_value"], rel=0.5)
+        assert units[name]["design_effect"] == pytest.approx(1, abs=0.05)
+        assert units[name]["within_mi"] + units[name]["between_mi"] == pytest.approx(units[name]["corrected_mi"])
+        assert not units[name]["alerts"]
+
+
+def test_levels_too_many_for_margins_are_joined():
+    random = np.random.default_rng(0)
+    user = np.arange(40_000) // 200
+    y = (random.random(len(user)) < random.beta(2, 2, 200)[user]).astype(int)
+    values = {
+        "y": y,
+        "entity": user,
+        "wide": random.integers(0, 3_000, 200)[user],
+        "row": random.integers(0, 3_000, 40_000),
+    }
+    groups = JackknifeGroups("value", (ENTITY,), 32, most_units=2**16)
+    spec, state = counted(values, jackknife=groups)
+    assert {levels.shape[1] for levels, _ in spec.unit_margins(state, 0)} == {17}
+    rows, _ = measured((spec, state), RankingMeasure(units=USER))
+    assert min(rows[name]["p_value"] for name in ("wide", "row")) > 0.01
+    assert measured((spec, state))[0]["wide"]["p_value"] < 1e-9
 
 
 def test_weights_count_as_effective_rows():
