@@ -20,6 +20,7 @@ from calibration_checks import SEED, batch_of, in_processes, levels_of, widened
 from measured import Check
 from scipy.special import entr, expit
 
+from featflow.analyses.ranking.evidence import Units
 from featflow.analyses.ranking.scores import RankingMeasure, ranking
 from featflow.columns.column import Column, Kind
 from featflow.columns.jackknife_groups import JackknifeGroups
@@ -31,6 +32,8 @@ WANTED = 300
 ROWS = 20_000
 ENTITY_ROWS = 50
 GROUPS = 32
+MOST_UNITS = 1024
+"""Units whose margins are kept, as in a run."""
 COVERAGE = (0.92, 0.98)
 FAILING = 0.85
 """Coverage that rows taken for independent do not reach where they are not."""
@@ -99,7 +102,9 @@ def numbered(batch: pa.RecordBatch, entity: np.ndarray) -> pa.RecordBatch:
 def target_counts(levels: int, column: Column, groups: int) -> TargetCountsSummarizer:
     """Return the spec of x against y, with groups by a column's values."""
     return TargetCountsSummarizer(
-        (levels_of("x", levels),), (levels_of("y", 2),), jackknife=JackknifeGroups("value", (column,), groups)
+        (levels_of("x", levels),),
+        (levels_of("y", 2),),
+        jackknife=JackknifeGroups("value", (column,), groups, most_units=MOST_UNITS),
     )
 
 
@@ -110,7 +115,8 @@ def intervals(item: tuple[Signal, Column, int]) -> Intervals:
     spec = target_counts(signal.levels, column, GROUPS)
     rows = []
     for _ in range(CHUNK):
-        rows += ranking(spec, spec.summarize(signal.draw(random)), RankingMeasure())[0].to_pylist()
+        units = Units("entity", ordered=False) if column is ENTITY else None
+        rows += ranking(spec, spec.summarize(signal.draw(random)), RankingMeasure(units=units))[0].to_pylist()
     names = ("corrected_mi", "standard_error", "ci_low", "ci_high")
     return Intervals(*(np.array([row[name] for row in rows]) for name in names))
 
@@ -147,7 +153,7 @@ def run_coverage(small: bool) -> list[Check]:
 
 
 def clustered_p_values(item: tuple[int, int, int]) -> np.ndarray:
-    """Return p-values without and with deflation of a chunk of draws, shape (draws, 2)."""
+    """Return p-values by rows and by users of a chunk of draws, shape (draws, 2)."""
     levels, groups, chunk = item
     random = np.random.default_rng((SEED, chunk))
     spec = target_counts(levels, ENTITY, groups)
@@ -157,7 +163,7 @@ def clustered_p_values(item: tuple[int, int, int]) -> np.ndarray:
         own, chance = random.integers(0, levels, user[-1] + 1), expit(random.normal(size=user[-1] + 1))
         x = np.where(random.random(ROWS) < OWN_LEVEL, own[user], random.integers(0, levels, ROWS))
         state = spec.summarize(numbered(batch_of(x=x, y=random.random(ROWS) < chance[user]), user))
-        measures = (RankingMeasure(clustered=clustered) for clustered in (False, True))
+        measures = (RankingMeasure(units=units) for units in (None, Units("user", ordered=False)))
         found.append([ranking(spec, state, measure)[0].column("p_value")[0].as_py() for measure in measures])
     return np.array(found)
 

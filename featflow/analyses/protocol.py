@@ -79,8 +79,8 @@ class Analysis(ABC, Generic[OptionsT]):
         """Return entries of a plan besides the sizes of its requests, as JSON values by name."""
         return {}
 
-    def assumption(self) -> str:
-        """Return the assumption behind the p-values of its tables, as a sentence; empty by default."""
+    def assumption(self, context: Context) -> str:  # noqa: ARG002
+        """Return the assumption behind the p-values of its tables, in sentences; empty by default."""
         return ""
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:  # noqa: ARG002

@@ -163,6 +163,14 @@ class JackknifeGroups:
         return self.kind == "unit"
 
     @property
+    def unit_text(self) -> str:
+        """A unit of event time in words: a day, an hour, ...; 10."""
+        if self.columns[0].kind is not Kind.TIME:
+            return f"{self.unit:,.12g}"
+        name = TIME_NAMES.get(int(self.unit), f"{self.unit:,.0f} microseconds")
+        return f"{'an' if name == 'hour' else 'a'} {name}" if int(self.unit) in TIME_NAMES else name
+
+    @property
     def unit_name(self) -> str:
         """What a unit is called: day, hour, ...; or the columns whose values or stretches it is."""
         if self.ordered and self.columns[0].kind is Kind.TIME and int(self.unit) in TIME_NAMES:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from featflow.columns.column import POSITION, Kind, Role
+from featflow.columns.column import POSITION, Role
 from featflow.columns.jackknife_groups import JackknifeGroups, time_unit, unit_groups
 from featflow.dataset.dataset import Dataset
 from featflow.measures.codebook import ColumnStates
@@ -67,29 +67,11 @@ def assumptions(of_analyses: Iterable[str], jackknife: JackknifeGroups) -> str:
     """Return the assumptions of a run's nulls and error bars, in sentences."""
     rules = {
         "value": f"equal {' and '.join(column.name for column in jackknife.columns)}",
-        "unit": f"{jackknife.columns[0].name} in units of {_unit_text(jackknife)}",
+        "unit": f"{jackknife.columns[0].name} in units of {jackknife.unit_text}",
         "run": "neighbouring rows of a shard",
         "shard": "shard",
     }
-    counted = [_counted(jackknife)] if jackknife.most_units else []
     error_bars = (
         f"Error bars: {jackknife.groups} groups of rows, by {rules[jackknife.kind]}, are independent and alike."
     )
-    return " ".join(dict.fromkeys([*filter(None, of_analyses), *counted, error_bars]))
-
-
-def _counted(jackknife: JackknifeGroups) -> str:
-    """Return which units evidence counts, and what that assumes, as a sentence."""
-    if jackknife.ordered:
-        by = f"units of {_unit_text(jackknife)} of {jackknife.columns[0].name}"
-        return f"Evidence counts {by}, not rows: rows of one may depend on one another in any way, and units may drift."
-    by = " and ".join(column.name for column in jackknife.columns)
-    return f"Evidence counts values of {by}, not rows: rows of one may depend on one another in any way."
-
-
-def _unit_text(jackknife: JackknifeGroups) -> str:
-    """Return a unit of time in words."""
-    if jackknife.columns[0].kind is not Kind.TIME:
-        return f"{jackknife.unit:,.12g}"
-    named = {86_400_000_000: "a day", 3_600_000_000: "an hour", 60_000_000: "a minute", 1_000_000: "a second"}
-    return named.get(int(jackknife.unit), f"{jackknife.unit:,.0f} microseconds")
+    return " ".join(dict.fromkeys([*filter(None, of_analyses), error_bars]))

@@ -67,7 +67,7 @@ def write_tables(
     watch.lap("relations")
     context.measure((analysis.name, each) for analysis in analyses for each in analysis.measure(context))
     watch.lap("measures")
-    record.assumptions = tuple(analysis.assumption() for analysis in analyses)
+    record.assumptions = tuple(analysis.assumption(context) for analysis in analyses)
     writer.write(QUARANTINE, [record.quarantine_table()])
     for analysis in analyses:
         analysis.write(context)

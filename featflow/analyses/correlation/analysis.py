@@ -115,7 +115,7 @@ class Correlation(Analysis[CorrelationOptions]):
             if block.rows:
                 block.place.clear()
 
-    def assumption(self) -> str:
+    def assumption(self, context: Context) -> str:  # noqa: ARG002
         """Return the assumption of p-values of pairs, as a sentence."""
         return "p-values of correlations and interactions: one row says nothing of another."
 

@@ -69,7 +69,7 @@ class Interaction(Analysis[InteractionOptions]):
         method = "sample" if self.samples(context) else "all"
         return {"interactions": method if context.dataset.with_role(Role.TARGET) else None}
 
-    def assumption(self) -> str:
+    def assumption(self, context: Context) -> str:  # noqa: ARG002
         """Return the assumption of p-values of pairs, as a sentence."""
         return "p-values of correlations and interactions: one row says nothing of another."
 

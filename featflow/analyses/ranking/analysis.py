@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import RenderableType
 
 from featflow.analyses.change import Row
@@ -84,8 +85,12 @@ class Ranking(Analysis[RankingOptions]):
         if not context.codings_of(Role.TARGET):
             return
         blocks = context.results(measure_features)
-        context.warn(*(warning for _, warnings in blocks for warning in warnings))
-        scored = pa.concat_tables([RANKING.empty(), *(table for table, _ in blocks)])
+        context.warn(*(warning for block in blocks for warning in block.warnings))
+        scored = pa.concat_tables([RANKING.empty(), *(block.table for block in blocks)])
+        if context.jackknife.most_units:
+            context.note(self.name, evidence=self._evidence(context))
+            of_units = pa.array([column.name for column in context.jackknife.columns])
+            scored = scored.filter(pc.invert(pc.is_in(scored["feature"], of_units)))  # a unit's name is no evidence
         scored = with_alerts(scored, context.table("profile"))
         if self._window_request(context):
             scored, windows = self._with_windows(context, scored)
@@ -109,10 +114,24 @@ class Ranking(Analysis[RankingOptions]):
         ranks = rank_in_windows(pa.concat_tables([RANKING_WINDOW.empty(), *(block.table for block in blocks)]))
         return with_skills(scored, ranks, skills), ranks
 
-    def assumption(self) -> str:
-        """Return the null hypothesis of the ranking, as a sentence."""
+    def assumption(self, context: Context) -> str:
+        """Return the null hypothesis of the ranking, and what its evidence counts, in sentences."""
         strata = f" within each joint level of {', '.join(self.options.strata)}" if self.options.strata else ""
-        return f"p-values of the ranking: under the null every permutation of the target{strata} is equally likely."
+        null = f"p-values of the ranking: under the null every permutation of the target{strata} is equally likely"
+        if not context.jackknife.most_units:
+            return f"{null}, rows are independent."
+        return f"{null}, within units and of units. {self._evidence(context)}"
+
+    def _evidence(self, context: Context) -> str:
+        """Return which units evidence counts, how many there are, and what that assumes, as a sentence."""
+        groups, counts = context.jackknife, [block.units for block in context.results(measure_features)]
+        known = [count for count in counts if count is not None]
+        many = f"{max(known):,}" if known else f"more than {groups.most_units:,}" if counts else "no"
+        what, free = f"values of {groups.unit_name}", "units do not depend on one another"
+        if groups.ordered:
+            what = f"units of {groups.columns[0].name}, each {groups.unit_text}"
+            free = "units may drift and are else independent"
+        return f"Evidence counts {many} {what}, not rows: rows of one may depend on one another in any way, {free}."
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
         """Yield changes of information and of ranks."""

@@ -9,14 +9,20 @@ import numpy as np
 import polars as pl
 
 from featflow.analyses.reporting.limits import PageLimits
+from featflow.storage.run import Run
 
-__all__ = ["RankedTarget", "ranked_targets"]
+__all__ = ["RankedTarget", "evidence_of", "ranked_targets"]
 
 DRAWN, BESIDE_NOISE = 30, 4
 """Features drawn one by one: the first, and those on either side of where noise begins. With 22 pixels each these are
 about 900 pixels, a screen; all features are in the curve and in the listing."""
 CURVE = 600
 """Points of the curve of all features: as smooth as a page shows, whatever the number of features."""
+
+
+def evidence_of(run: Run) -> str:
+    """Return the sentence that says which units a run's evidence counts; empty where rows are independent."""
+    return str(run.manifest.get("analyses", {}).get("ranking", {}).get("evidence", ""))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import partial
 import polars as pl
 
 from featflow.analyses.ranking import plots
-from featflow.analyses.ranking.ranked_targets import ranked_targets
+from featflow.analyses.ranking.ranked_targets import evidence_of, ranked_targets
 from featflow.analyses.ranking.tables import RANKING
 from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.listing import Listing, described, listing
@@ -52,7 +52,14 @@ def section(run: Run, limits: PageLimits) -> Section | None:
         if ranked.is_cut:
             drawn[f"curve-{index}"] = partial(plots.curve_plot, ranked)
     listings = (ranking_listing(ranking, limits),)
-    return Section("ranking", "Ranking", listings, drawn, {"targets": targets}, "ranking/section.html")
+    return Section(
+        "ranking",
+        "Ranking",
+        listings,
+        drawn,
+        {"targets": targets, "evidence": evidence_of(run)},
+        "ranking/section.html",
+    )
 
 
 def ranking_listing(ranking: pl.DataFrame, limits: PageLimits) -> Listing:

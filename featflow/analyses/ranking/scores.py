@@ -24,12 +24,12 @@ from featflow.analyses.ranking.evidence import (
     evidence_of_units,
     tests_of_rows,
 )
+from featflow.analyses.ranking.strata_information import strata_information
 from featflow.analyses.ranking.tables import RANKING
 from featflow.columns.codebook import CategoryCoding, Coding
 from featflow.execution.requests import Place
-from featflow.measures.effective_rows import whole_rows
 from featflow.measures.hash_loss import extrapolated_loss
-from featflow.measures.information import entropy, stacked_information
+from featflow.measures.information import entropy
 from featflow.measures.jackknife import FEWEST_GROUPS, clipped, error_bars
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.joint_counts import in_threads
@@ -63,6 +63,17 @@ class RankingMeasure:
     """What rows share; None where rows are independent."""
 
 
+@dataclass(frozen=True)
+class FeatureScores:
+    """Scores of a block of features."""
+
+    table: pa.Table
+    """Rows of ranking, unranked."""
+    warnings: list[str]
+    units: int | None
+    """Units of rows that were counted; None where there are too many, or none."""
+
+
 def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingMeasure) -> tuple[pa.Table, list[str]]:
     """Return the scores of a block of features about all targets, unranked, and warnings.
 
@@ -88,9 +99,10 @@ def measure_features(
     place: Place,  # noqa: ARG001
     spec: TargetCountsSummarizer,
     state: TargetCounts,
-) -> tuple[pa.Table, list[str]]:
+) -> FeatureScores:
     """Return `ranking` of a block of features, where its state lies."""
-    return ranking(spec, state, measure)
+    units = None if state.units is None else len(state.units.keys)
+    return FeatureScores(*ranking(spec, state, measure), units)
 
 
 class _Target:
@@ -116,8 +128,8 @@ class _Target:
 
     def columns(self) -> dict[str, Any]:
         """Return the table's columns."""
-        mi, expected_of_rows = self._information(self.whole)
-        missing_mi, missing_expected = self._information([_pattern(table) for table in self.whole])
+        mi, expected_of_rows = strata_information(self.whole, self.scale)
+        missing_mi, missing_expected = strata_information([_pattern(table) for table in self.whole], self.scale)
         found = self._evidence(mi, expected_of_rows)
         expected = np.array([each.expected for each in found])
         growth = np.where(expected_of_rows > 0, expected / np.maximum(expected_of_rows, 1e-300), 1.0)
@@ -204,23 +216,6 @@ class _Target:
 
     # --- scores -----------------------------------------------------------------------------------------------------
 
-    def _information(self, tables: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return plug-in and expected information of tables of shape (levels, strata, classes), means over strata."""
-        counts = np.concatenate(tables)
-        starts = np.cumsum([0, *(len(table) for table in tables)])
-        mi, expected = np.zeros(len(tables)), np.zeros(len(tables))
-        held = counts[: starts[1]].sum(axis=0)
-        rows = held.sum(axis=1)
-        for stratum in np.flatnonzero(np.count_nonzero(held, axis=1) > 1):  # of one class all information is 0
-            some = counts[:, stratum]
-            classes = whole_rows(held[stratum], self.scale)
-            parts = np.split(some.sum(axis=1), starts[1:-1])
-            margins = np.concatenate([whole_rows(part, self.scale, int(classes.sum())) for part in parts])
-            plug_in, mean = stacked_information(some, starts[:-1], margins, classes)
-            share = rows[stratum] / rows.sum()
-            mi, expected = mi + share * plug_in, expected + share * mean
-        return mi, expected
-
     def _entropy(self) -> float:
         """Return the entropy of the target within strata."""
         return float(sum(entropy(row) * row.sum() for row in self.classes) / max(self.total, 1e-300))
@@ -244,7 +239,7 @@ class _Target:
         return units is not None and units.ordered and counted and not self.margins
 
     def _marginal(self) -> np.ndarray:
-        mi, expected = self._information([table.sum(axis=1, keepdims=True) for table in self.whole])
+        mi, expected = strata_information([table.sum(axis=1, keepdims=True) for table in self.whole], self.scale)
         return np.asarray(mi - expected)
 
     # --- errors -----------------------------------------------------------------------------------------------------
@@ -261,7 +256,7 @@ class _Target:
             deleted = np.zeros((groups, len(some)))
 
             def delete(group: int, some: np.ndarray = some, deleted: np.ndarray = deleted) -> None:
-                mi, expected = self._information([self.whole[index] - self.counts[index][group] for index in some])
+                mi, expected = strata_information([self.whole[i] - self.counts[i][group] for i in some], self.scale)
                 deleted[group] = mi - growth[some] * expected
 
             in_threads(delete, np.flatnonzero(rows).tolist())
@@ -289,7 +284,7 @@ class _Target:
         folded = []
         for times in (2, 4):
             tail = table[first:].reshape(-1, times, *table.shape[1:]).sum(axis=1)
-            mi, expected = self._information([np.concatenate([table[:first], tail])])
+            mi, expected = strata_information([np.concatenate([table[:first], tail])], self.scale)
             folded.append(float(mi[0] - expected[0]))
         return extrapolated_loss(corrected, *folded)
 

@@ -8,6 +8,7 @@ import polars as pl
 from rich.console import Group
 from rich.table import Table
 
+from featflow.analyses.ranking.ranked_targets import evidence_of
 from featflow.analyses.reporting.labels import shown as shown_name
 from featflow.storage.run import Run
 
@@ -35,7 +36,8 @@ def shown(run: Run, width: int) -> Group | None:
         return None
     columns = [name for name in COLUMNS if width >= WIDE or name not in WIDE_ONLY]
     targets = ranking["target"].unique(maintain_order=True)
-    return Group(*(_target_table(target, ranking.filter(pl.col("target") == target), columns) for target in targets))
+    tables = [_target_table(target, ranking.filter(pl.col("target") == target), columns) for target in targets]
+    return Group(*tables, *filter(None, [evidence_of(run)]))
 
 
 def _target_table(target: str, ranking: pl.DataFrame, columns: list[str]) -> Table:
@@ -55,7 +57,7 @@ def _target_table(target: str, ranking: pl.DataFrame, columns: list[str]) -> Tab
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
     """Return the cells of a row of the ranking, by column."""
-    known = row["ci_low"] is not None
+    known, q = row["ci_low"] is not None, row["q_value"]
     return {
         "rank": str(row["rank"]),
         "could be": f"{row['rank_low']} to {row['rank_high']}" if known else "",
@@ -64,7 +66,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "interval": f"{row['ci_low']:.5f} to {row['ci_high']:.5f}" if known else "",
         "raw": f"{row['mi']:.5f}",
         "noise": f"{row['expected_mi']:.5f}",
-        "q": f"{row['q_value']:.1g}" if row["q_value"] >= SMALLEST_SHOWN else f"<{SMALLEST_SHOWN:.0e}",
+        "q": "" if q is None else f"{q:.1g}" if q >= SMALLEST_SHOWN else f"<{SMALLEST_SHOWN:.0e}",
         "share": "" if row["normalized_mi"] is None else f"{row['normalized_mi']:.1%}",
         "alerts": ", ".join(row["alerts"]),
     }

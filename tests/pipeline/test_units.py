@@ -1,0 +1,129 @@
+"""Runs whose rows share days or customers: evidence counts these, whatever holds them, and says so."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+import featflow
+from featflow.analyses.ranking.analysis import Ranking
+from featflow.errors import SchemaError
+
+DAYS, ROWS = 30, 100
+NOISE = [*(f"day_{i}" for i in range(8)), *(f"coin_{i}" for i in range(6)), *(f"row_{i}" for i in range(4))]
+
+
+@pytest.fixture(scope="module")
+def panel():
+    """Thirty days whose target is the day's effect, half of x, and noise; columns of one number, or one coin, a day."""
+    random = np.random.default_rng(20)
+    day = np.repeat(np.arange(DAYS), ROWS)
+    x = random.standard_normal(len(day))
+    columns = {"x": x, "y": random.standard_normal(DAYS)[day] + 0.5 * x + random.standard_normal(len(day))}
+    for name in NOISE:
+        kind = name.partition("_")[0]
+        daily = random.standard_normal(DAYS) if kind == "day" else random.integers(0, 2, DAYS).astype(float)
+        columns[name] = random.standard_normal(len(day)) if kind == "row" else daily[day]
+    seconds = day * 86_400 + np.tile(np.arange(ROWS) * 600, DAYS)
+    dates = np.datetime64("2026-03-01") + day.astype("timedelta64[D]")
+    at = np.datetime64("2026-03-01", "s") + seconds.astype("timedelta64[s]")
+    return pa.table(columns | {"at": at, "date": [str(each) for each in dates]})
+
+
+def run(tmp_path, table, files=1, engine="serial", dataset=None, **analyses):
+    source = tmp_path / "data"
+    source.mkdir(parents=True)
+    for number, rows in enumerate(np.array_split(np.arange(len(table)), files)):
+        pq.write_table(table.take(rows), source / f"{number}.parquet")
+    analyses = {"correlation": False, "interaction": False, "drift": False} | analyses
+    dataset = {"source": str(source), "targets": ["y"]} | (dataset or {"event_time": "at", "exclude": ["date"]})
+    config = {"dataset": dataset, "output": str(tmp_path / "out"), "engine": {"kind": engine}, "analyses": analyses}
+    return featflow.run(config)
+
+
+@pytest.fixture(scope="module")
+def by_day(tmp_path_factory, panel):
+    return run(tmp_path_factory.mktemp("by_day"), panel)
+
+
+def rows_of(done):
+    return {row["feature"]: row for row in done.table("ranking").to_dicts()}
+
+
+def test_the_true_column_is_first_and_days_are_no_evidence(by_day):
+    rows = rows_of(by_day)
+    assert rows["x"]["rank"] == 1
+    assert rows["x"]["significant"]
+    assert [name for name in NOISE if rows[name]["significant"]] == []
+    for name in NOISE:
+        row = rows[name]
+        assert row["ci_low"] <= row["corrected_mi"] <= row["ci_high"]
+        assert ("constant_within:day" in row["alerts"]) == (not name.startswith("row"))
+    for row in (rows[name] for name in NOISE if name.startswith("coin")):
+        assert row["effective_n"] == DAYS
+        assert row["within_p_value"] is None
+        assert row["p_value"] == row["between_p_value"] > 0.01
+    assert rows["day_0"]["p_value"] is None, "of a level of its own for each day nothing can be said"
+    assert rows["day_0"]["corrected_mi"] == pytest.approx(0, abs=1e-12)
+
+
+def test_rows_taken_for_independent_are_taken_in(tmp_path, panel):
+    """What the option says is done: by rows most columns of days are significant."""
+    done = run(tmp_path, panel, uncertainty={"units": "rows"})
+    rows = rows_of(done)
+    assert sum(rows[name]["significant"] for name in NOISE if name.startswith("day")) == 8
+    assert rows["day_0"]["within_mi"] is None
+    assert "rows are independent" in done.manifest["assumptions"]
+    assert "evidence" not in done.manifest["analyses"].get("ranking", {})
+
+
+def test_clusters_say_the_same_and_are_not_ranked(tmp_path, panel, by_day):
+    done = run(tmp_path, panel, dataset={"exclude": ["at"]}, ranking={"clusters": "date"})
+    rows, days = rows_of(done), rows_of(by_day)
+    assert "date" not in rows
+    assert rows["x"]["rank"] == 1
+    assert [name for name in NOISE if rows[name]["significant"]] == []
+    for name, row in rows.items():
+        assert row["within_mi"] == pytest.approx(days[name]["within_mi"], rel=1e-6, abs=1e-9)
+        assert row["design_effect"] == pytest.approx(days[name]["design_effect"], rel=0.6)
+
+
+def test_manifest_terminal_and_report_say_what_is_counted(by_day):
+    sentence = "Evidence counts 30 units of at, each a day, not rows"
+    assert sentence in by_day.manifest["assumptions"]
+    with io.StringIO() as text:
+        Console(file=text, width=500).print(Ranking.shown(by_day, 200))
+        assert sentence in text.getvalue()
+    with io.BytesIO() as page:
+        page.write(by_day.report_html().encode() if hasattr(by_day, "report_html") else b"")
+    section = Ranking.section(by_day, pytest.importorskip("featflow.analyses.reporting.limits").PageLimits())
+    assert sentence in section.values["evidence"]
+
+
+def test_files_engines_and_the_order_of_rows_change_no_bit(tmp_path, panel, by_day, local_ray):
+    shuffled = panel.take(np.random.default_rng(0).permutation(len(panel)))
+    columns = [name for name in by_day.table("ranking").columns if not name.startswith("window")]
+    expected = by_day.table("ranking").select(columns)
+    for number, (table, files, engine) in enumerate([(panel, 7, "serial"), (shuffled, 3, "ray")]):
+        found = run(tmp_path / str(number), table, files, engine).table("ranking").select(columns)
+        assert found.equals(expected, null_equal=True)
+
+
+@pytest.mark.parametrize(
+    ("uncertainty", "words"),
+    [
+        ({"units": "dat"}, "no column 'dat'; the nearest is 'date'"),
+        ({"units": "y"}, "'y' is a target"),
+        ({"units": "entity"}, "units is entity and dataset.entity is not set; set it"),
+        ({"units": "date", "group_by": "shard"}, "units is date and group_by is shard"),
+    ],
+)
+def test_units_that_cannot_be(tmp_path, panel, uncertainty, words):
+    with pytest.raises(SchemaError, match="analyses.uncertainty") as caught:
+        run(tmp_path, panel.slice(0, 300), dataset={"exclude": ["at"]}, uncertainty=uncertainty)
+    assert words in str(caught.value)
