@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-__all__ = ["FEWEST_GROUPS", "ErrorBars", "error_bars"]
+__all__ = ["FEWEST_GROUPS", "ErrorBars", "clipped", "error_bars"]
 
 FEWEST_GROUPS = 8
 """Groups with rows below which no error is given: it would itself be off by a third and more."""
@@ -72,3 +72,27 @@ def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, conf
     error = np.sqrt(((pseudo - mean[..., None]) ** 2 / (inverse_shares - 1)).mean(axis=-1))
     half_width = stdtrit(groups - 1, (1 + confidence) / 2) * error
     return ErrorBars(error, mean - half_width, mean + half_width, groups - 1)
+
+
+def clipped(
+    low: np.ndarray, high: np.ndarray, estimate: np.ndarray, most: np.ndarray | float, least: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of an interval clipped to what is possible, around the published estimate.
+
+    An estimate corrected for chance can lie outside what is possible, by noise: the end on its side is then the
+    estimate itself, so an interval never excludes the estimate it is published with.
+
+    Parameters
+    ----------
+    low, high, estimate
+        Ends of the intervals and estimates, any one shape; NaN ends stay NaN.
+    most, least
+        Greatest and least possible value, in the unit of the estimate: entropy of the target and 0 for information.
+
+    Examples
+    --------
+    >>> low, high = clipped(np.array([-0.2, -0.3]), np.array([0.9, 0.1]), np.array([0.4, -0.1]), most=0.7)
+    >>> low.tolist(), high.tolist()
+    ([0.0, -0.1], [0.7, 0.1])
+    """
+    return np.minimum(np.clip(low, least, most), estimate), np.maximum(np.clip(high, least, most), estimate)

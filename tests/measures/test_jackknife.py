@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from featflow.measures.jackknife import FEWEST_GROUPS, error_bars
+from featflow.measures.jackknife import FEWEST_GROUPS, clipped, error_bars
 
 
 def test_equal_groups_give_the_usual_formula():
@@ -43,3 +43,24 @@ def test_too_few_groups_give_no_number():
     bars = error_bars(np.array([1.0, 2.0]), np.ones((len(rows), 2)), rows, 0.95)
     assert np.isnan([bars.standard_error, bars.low, bars.high]).all()
     assert bars.degrees == FEWEST_GROUPS - 2
+
+
+def test_clipped_intervals_are_possible_and_hold_their_estimate():
+    random = np.random.default_rng(2)
+    low, high = np.sort(random.normal(0, 1, (2, 1000)), axis=0)
+    estimate = random.normal(0, 1, 1000)
+    clipped_low, clipped_high = clipped(low, high, estimate, 0.5)
+    assert (clipped_low <= estimate).all()
+    assert (clipped_high >= estimate).all()
+    possible = (estimate >= 0) & (estimate <= 0.5)
+    assert (clipped_low[possible] >= 0).all()
+    assert (clipped_high[possible] <= 0.5).all()
+    np.testing.assert_array_equal(clipped_low[estimate < 0], estimate[estimate < 0])
+    inside = possible & (low >= 0) & (high <= 0.5) & (low <= estimate) & (estimate <= high)
+    np.testing.assert_array_equal(clipped_low[inside], low[inside])
+    np.testing.assert_array_equal(clipped_high[inside], high[inside])
+
+
+def test_clipped_intervals_of_a_signed_score_and_of_too_few_groups():
+    low, high = clipped(np.array([-2.0, np.nan]), np.array([2.0, np.nan]), np.array([0.1, 0.1]), 0.5, least=-0.7)
+    np.testing.assert_array_equal([low, high], [[-0.7, np.nan], [0.5, np.nan]])
