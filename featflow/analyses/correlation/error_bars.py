@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from featflow.analyses.correlation.jackknife import cramers_v_errors, information_errors, moment_errors
-from featflow.analyses.recount import GROUP_BY_HINT, Bars, Pairs, recount_pairs
+from featflow.analyses.recount import GROUP_BY_HINT, Bars, PairErrors, Pairs, recount_pairs
 from featflow.analyses.requests import ComomentsOfNumbers, MomentsOfPairs, RanksOfNumbers
 from featflow.execution.context import Context
 from featflow.measures.jackknife import FEWEST_GROUPS
@@ -31,7 +31,7 @@ def correlation_bars(context: Context, best_pairs: dict[str, Pairs]) -> Bars:
     errors: Bars = {}
     few: Counter[str] = Counter()
     for method, pair, bars, groups in (*_moment_bars(context, best_pairs), *_count_bars(context, best_pairs)):
-        if np.isfinite(bars[1]):
+        if np.isfinite(bars.ci_low):
             errors.setdefault(method, {})[pair] = bars
         few[method] += groups < FEWEST_GROUPS
     messages = (
@@ -44,7 +44,7 @@ def correlation_bars(context: Context, best_pairs: dict[str, Pairs]) -> Bars:
     return errors
 
 
-PairBars = tuple[str, tuple[str, str], tuple[float, float, float], int]
+PairBars = tuple[str, tuple[str, str], PairErrors, int]
 """Method, pair, its error bars, and the groups in which it has rows."""
 
 
@@ -54,8 +54,8 @@ def _moment_bars(context: Context, best_pairs: dict[str, Pairs]) -> Iterator[Pai
         bars = moment_errors(state, context.uncertainty.confidence)
         groups = np.count_nonzero(state.total, axis=0).tolist()
         columns = zip(bars.standard_error, bars.low, bars.high, strict=True)
-        for pair, ends, count in zip(pairs, columns, groups, strict=True):
-            yield method, pair, ends, count
+        for pair, values, count in zip(pairs, columns, groups, strict=True):
+            yield method, pair, PairErrors(*map(float, values)), count
 
 
 def _moments(context: Context, requested: dict[str, Pairs]) -> Iterator[tuple[str, Pairs, CoMoments]]:
@@ -86,8 +86,8 @@ def _count_bars(context: Context, best_pairs: dict[str, Pairs]) -> Iterator[Pair
             measure = partial(_count_errors, function, context.scale, confidence)
             blocks = recount_pairs(context, best_pairs[method], None, measure, f"error bars: {method}")
             pair_bars = (bars for block in blocks for bars in block)
-            for pair, (error, low, high, groups) in zip(best_pairs[method], pair_bars, strict=True):
-                yield method, pair, (error, low, high), groups
+            for pair, (errors, groups) in zip(best_pairs[method], pair_bars, strict=True):
+                yield method, pair, errors, groups
 
 
 def _count_errors(
@@ -96,6 +96,7 @@ def _count_errors(
     confidence: float,
     spec: PairCountsByGroupSummarizer,
     state: PairCountsByGroup,
-) -> list[tuple[float, float, float, int]]:
+) -> list[tuple[PairErrors, int]]:
     bars = [function(table[..., 0], scale, confidence) for table in spec.tables(state)]
-    return [(float(b.standard_error), float(b.low), float(b.high), b.degrees + 1) for b in bars]
+    columns = [(b.standard_error, b.low, b.high, b.estimate) for b in bars]
+    return [(PairErrors(*map(float, values)), b.degrees + 1) for values, b in zip(columns, bars, strict=True)]
