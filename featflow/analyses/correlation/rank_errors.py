@@ -80,8 +80,8 @@ def measured_bound(value: float, table: np.ndarray, left: RankedColumn, right: R
     rest_a, rest_b = (np.sqrt((rows * side.rest**2).sum() / n) for rows, side in
                       ((kept.sum(axis=1), a), (kept.sum(axis=0), b)))  # fmt: skip
     shares = [min(rest / side.size, 1.0) for rest, side in ((rest_a, a), (rest_b, b))]
-    scaled = a.times * a.ranks + a.rest, b.times * b.ranks
-    cross = (scaled[0] @ kept @ b.rest + a.rest @ kept @ scaled[1]) / n
+    whole_a, ranks_b = a.times * a.ranks + a.rest, b.times * b.ranks
+    cross = (kept * (np.outer(whole_a, b.rest) + np.outer(a.rest, ranks_b))).sum() / n
     unknown = a.times * a.within * rest_b + b.times * b.within * rest_a
     turned = 1 - np.sqrt((1 - shares[0] ** 2) * (1 - shares[1] ** 2))
     bound = rank_correlation_bound(np.array(value), np.array(a.angle + b.angle))

@@ -182,19 +182,23 @@ def test_equal_columns_have_no_error():
     assert bars.low[0] <= 1.0 <= bars.high[0] + 1e-9
 
 
-def test_count_errors_cover():
+@pytest.mark.parametrize("alike", [1, 20])
+def test_count_errors_cover(alike):
+    """Rows that come twenty alike have twenty times the bias of independent ones."""
     random = np.random.default_rng(7)
     joint = np.array([[0.25, 0.1, 0.05], [0.1, 0.15, 0.05], [0.05, 0.05, 0.2]])
     truth = float((joint * np.log(joint / np.outer(joint.sum(1), joint.sum(0)))).sum())
     square = float(np.sqrt(((joint**2 / np.outer(joint.sum(1), joint.sum(0))).sum() - 1) / 2))
     information = association = 0
     for _ in range(200):
-        cells = random.multinomial(125, joint.ravel(), size=GROUPS).reshape(GROUPS, 3, 3)
+        cells = alike * random.multinomial(125, joint.ravel(), size=GROUPS).reshape(GROUPS, 3, 3)
         bars = information_errors(cells, 1.0, 0.95)
         information += bars.low <= truth <= bars.high
+        assert bars.low <= bars.estimate <= bars.high
         padded = np.pad(cells, ((0, 0), (1, 0), (1, 0)), constant_values=7)  # missing rows take no part
         bars = cramers_v_errors(padded, 1.0, 0.95)
         association += bars.low <= square <= bars.high
+        assert bars.low <= bars.estimate <= bars.high
     assert 0.9 <= information / 200 <= 0.99
     assert 0.9 <= association / 200 <= 0.99
 
