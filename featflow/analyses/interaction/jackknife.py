@@ -38,6 +38,9 @@ PAIRS_AT_ONCE = 32
 ROWS_TO_MEMORISE = 10
 """Rows for each class of each occurring cross value, on average, from which a pair can be given a code of its own: with
 fewer a model learns noise, and a higher limit leaves apart pairs that could be learnt."""
+CHANCE = 0.5
+"""Least standard error of synergy over the deviation that chance gives it. Of 300 draws of two levels a side without
+synergy, intervals hold 0 in 84 % with 0, 99 % with 0.35; with 1, those of XOR grow from 95 % to 98 % of the truth."""
 NO_VARIANCE = 1e-9
 """Variance of N times the information below which the null is one value: what rounding leaves."""
 
@@ -130,10 +133,10 @@ def with_interaction_errors(
 
 
 def _least_error(expected: np.ndarray, bias: np.ndarray, n: float) -> np.ndarray:
-    """Return the standard error of synergy that chance alone leaves, shape (pairs,).
+    """Return the least standard error of synergy: `CHANCE` times that of chance alone, shape (pairs,).
 
     Where nothing is to be found synergy is a sum of squares, whose slope is 0 where they are: the jackknife's error is
-    then next to 0 for the scores nearest their minimum, and of two levels a side, one interval in five missed 0.
+    then next to 0 for the scores nearest their minimum, and of two levels a side, one interval in six missed 0.
 
     Parameters
     ----------
@@ -147,7 +150,7 @@ def _least_error(expected: np.ndarray, bias: np.ndarray, n: float) -> np.ndarray
     """
     some = np.maximum(expected, 0.0)
     factor = np.maximum(bias, some) / np.where(some > 0, some, 1.0)
-    return np.asarray(np.where(some > 0, factor * np.sqrt(some / max(n, 1.0)), 0.0))
+    return np.asarray(np.where(some > 0, CHANCE * factor * np.sqrt(some / max(n, 1.0)), 0.0))
 
 
 def _informations(
