@@ -10,7 +10,7 @@ rows; no formula of the library takes part in them. Run it by
 | 1        | false-positive rates of nulls from 2 to 100,000 levels; seconds of their moments |
 | 2        | false discoveries among 1,000 columns of noise and 50 true ones                  |
 | 3        | coverage of the jackknife's intervals, with and without dependent rows           |
-| 3b       | the same of Pearson's correlation                                                |
+| 3b       | the same of Pearson's and Spearman's correlation                                 |
 | 3c       | the same of synergy                                                              |
 | 4        | XOR of two bits, and a pair that is no more than its parts                       |
 | 5        | missing part + value part = information, on real data                            |

@@ -4,6 +4,10 @@ Truth is worked out, not simulated: A and B have four equally frequent levels a,
 a share c of the rows and independent of it in the others; P(Y = 1 | a, b) = expit(s (a + b) + t a b). So every term is
 a sum over sixteen cells. A logit that is additive, t = 0, is so in nats for small s only: I(AB;Y) - I(A;Y) - I(B;Y)
 grows as s^4, and it is its true value that intervals should hold. XOR of two fair bits has ln 2.
+
+Units are alike: all rows of one have its levels of A, and of B where the pair says so, and the logit of all gets a
+standard normal times u, over which P(Y = 1 | a, b) is the mean (Gauss-Hermite quadrature). Groups are of units. The
+estimate in the table lies in its interval in every draw.
 """
 
 from __future__ import annotations
@@ -37,11 +41,34 @@ class Pair:
     """t: how much only both say."""
     copied: float = 0.0
     """c: share of rows in which B is A."""
+    unit_rows: int = 1
+    """Rows of a unit."""
+    units_have: tuple[str, ...] = ()
+    """Features of which all rows of a unit have one level."""
+    spread: float = 0.0
+    """u: standard deviation of a unit's own logit."""
+
+    def logits(self) -> np.ndarray:
+        """Return the logit at a and b but for the unit's own, shape (LEVELS, LEVELS)."""
+        a = np.linspace(-1.0, 1.0, LEVELS)
+        return np.asarray(self.alone * (a[:, None] + a) + self.together * a[:, None] * a)
 
     def chances(self) -> np.ndarray:
         """Return P(Y = 1 | a, b), shape (LEVELS, LEVELS)."""
-        a = np.linspace(-1.0, 1.0, LEVELS)
-        return np.asarray(expit(self.alone * (a[:, None] + a) + self.together * a[:, None] * a))
+        nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+        return np.asarray(expit(self.logits()[..., None] + self.spread * nodes) @ (weights / weights.sum()))
+
+    def draw(self, random: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Return unit, a, b and y of every row."""
+        unit = np.arange(ROWS) // self.unit_rows
+        units = int(unit[-1]) + 1
+        a, b = (
+            random.integers(0, LEVELS, units)[unit] if name in self.units_have else random.integers(0, LEVELS, ROWS)
+            for name in "ab"
+        )
+        b = np.where(random.random(ROWS) < self.copied, a, b)
+        logits = self.logits()[a, b] + (self.spread * random.normal(size=units))[unit]
+        return unit, a, b, random.random(ROWS) < expit(logits)
 
 
 @dataclass(frozen=True)
@@ -56,11 +83,17 @@ class Xor:
         """Return P(Y = 1 | a, b), shape (2, 2)."""
         return np.array([[0.0, 1.0], [1.0, 0.0]])
 
+    def draw(self, random: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Return unit, a, b and y of every row."""
+        a, b = random.integers(0, 2, (2, ROWS))
+        return np.arange(ROWS), a, b, a != b
+
 
 @dataclass(frozen=True)
 class Intervals:
     """Of many draws, shape (draws,) each."""
 
+    estimate: np.ndarray
     low: np.ndarray
     high: np.ndarray
     p_value: np.ndarray
@@ -75,7 +108,10 @@ PAIRS = (
     Pair("3c", "redundancy", 0.5, 0.0, 0.7),
     Pair("3c", "additive logit, s = 1.5", 1.5, 0.0),
     Pair("3c", "additive logit, s = 0.5", 0.5, 0.0),
+    Pair("3c", "synergy, A by unit", 0.5, 1.5, 0.0, 50, ("a",), 1.0),
+    Pair("3c", "synergy, A and B by unit", 0.5, 1.5, 0.0, 50, ("a", "b"), 1.0),
     Pair("4", "additive logit, s = 0.25", 0.25, 0.0),
+    Pair("4", "nothing, A and B by unit", 0.0, 0.0, 0.0, 50, ("a", "b"), 1.0),
     Xor(),
 )
 
@@ -106,15 +142,13 @@ def intervals(item: tuple[Pair | Xor, int]) -> Intervals:
     shape = (GROUPS, *chances.shape, 2)
     found = []
     for _ in range(CHUNK):
-        a, b = random.integers(0, len(chances), (2, ROWS))
-        b = np.where(random.random(ROWS) < pair.copied, a, b)
-        y = random.random(ROWS) < chances[a, b]
-        cells = np.ravel_multi_index((np.arange(ROWS) % GROUPS, a, b, y.astype(np.int64)), shape)
+        unit, a, b, y = pair.draw(random)
+        cells = np.ravel_multi_index((unit % GROUPS, a, b, y.astype(np.int64)), shape)
         table = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
         errors = interaction_errors([table], 1.0, 0.95)
         whole = table.sum(axis=0)
         alone = [_p_value(whole.sum(axis=axis)) for axis in (1, 0)]
-        found.append([*(float(errors[name][0]) for name in ("ci_low", "ci_high", "p_value")), *alone])
+        found.append([*(float(errors[name][0]) for name in ("synergy", "ci_low", "ci_high", "p_value")), *alone])
     return Intervals(*np.array(found).T)
 
 
@@ -132,9 +166,9 @@ def run(line: str, small: bool) -> list[Check]:
     found = []
     for pair in (pair for pair in PAIRS if pair.line == line):
         parts = list(in_processes(intervals, [(pair, chunk) for chunk in range(draws // CHUNK)], small))
-        low, high, joint, left, right = (
+        estimate, low, high, joint, left, right = (
             np.concatenate([getattr(part, name) for part in parts])
-            for name in ("low", "high", "p_value", "left_p_value", "right_p_value")
+            for name in ("estimate", "low", "high", "p_value", "left_p_value", "right_p_value")
         )
         truth = synergy(pair)
         covers, zero = (float(((low <= value) & (value <= high)).mean()) for value in (truth, 0.0))
@@ -142,6 +176,8 @@ def run(line: str, small: bool) -> list[Check]:
         print(f"{pair.what:<31} {truth:>9.6f} {covers:>9.3f} {zero:>9.3f} " + " ".join(f"{x:>9.3f}" for x in rates))
         limits = widened(COVERAGE[0], COVERAGE[1] if line == "3c" else 1.0, draws, WANTED)
         found.append(Check(line, f"{pair.what}: coverage of the truth", covers, *limits))
+        inside = float(((low <= estimate) & (estimate <= high)).mean())
+        found.append(Check(line, f"{pair.what}: estimates in their intervals", inside, 1.0, 1.0))
         if isinstance(pair, Xor):
             found += [
                 Check(line, f"{pair.what}: one bit alone, rate at .05", rate, *widened(0.03, 0.07, draws, WANTED))

@@ -1,4 +1,4 @@
-"""Line 3b: how often intervals of Pearson's correlation hold the truth.
+"""Line 3b: how often intervals of Pearson's and Spearman's correlation hold the truth.
 
 A value is sqrt(v) times its entity's plus sqrt(1 - v) times its own, all standard normal and correlated alike, so that
 is the truth whatever v. ``heavy`` rows are divided by a common sqrt(chi-square / 6): Student's t of 6 degrees, of the
@@ -8,7 +8,7 @@ same correlation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import asin, pi, sqrt
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,11 @@ from measured import Check
 
 from featflow.analyses.correlation.jackknife import moment_errors
 from featflow.columns.binning import number_coding
+from featflow.columns.codebook import NumberCoding
 from featflow.columns.column import Column, Kind
 from featflow.columns.jackknife_groups import JackknifeGroups
-from featflow.columns.sort_keys import sortable_keys
-from featflow.summaries.pair_moments_by_group import PairMomentsByGroupSummarizer
+from featflow.summaries import ValueHistogramsSummarizer
+from featflow.summaries.pair_moments_by_group import PairMomentsByGroupSummarizer, PairRankMomentsByGroupSummarizer
 
 LINE = "3b"
 DRAWS, SMALL_DRAWS, CHUNK = 1_000, 100, 50
@@ -30,6 +31,7 @@ COVERAGE = (0.92, 0.98)
 FAILING = 0.85
 """Coverage that rows taken for independent do not reach where they are not."""
 DEGREES = 6
+CELLS = 2**16
 X, Y, ROW, ENTITY = (Column(name, "float64", Kind.NUMBER) for name in ("x", "y", "row", "entity"))
 
 
@@ -43,6 +45,13 @@ class Case:
     """v: variance that rows of an entity have in common."""
     heavy: bool = False
     column: Column = ROW
+    ranks: bool = False
+    """Spearman's in place of Pearson's."""
+
+    @property
+    def truth(self) -> float:
+        """Return the true coefficient."""
+        return 6 / pi * asin(self.correlation / 2) if self.ranks else self.correlation
 
     def draw(self, random: np.random.Generator) -> pa.RecordBatch:
         """Return rows."""
@@ -66,6 +75,10 @@ CASES = (
     Case("heavy tails", 0.6, heavy=True),
     Case("entities of 50 rows", 0.6, 0.5),
     Case("entities of 50 rows", 0.6, 0.5, column=ENTITY),
+    Case("independent rows", 0.0, ranks=True),
+    Case("independent rows", 0.6, ranks=True),
+    Case("entities of 50 rows", 0.6, 0.5, ranks=True),
+    Case("entities of 50 rows", 0.6, 0.5, column=ENTITY, ranks=True),
 )
 
 
@@ -73,28 +86,36 @@ def intervals(item: tuple[Case, int]) -> np.ndarray:
     """Return ends of the intervals of one chunk of draws, shape (draws, 2)."""
     case, chunk = item
     random = np.random.default_rng((SEED, CASES.index(case), chunk))
-    x, y = (number_coding(column, sortable_keys(np.zeros(1)), np.array([1]), 0, (64, 16)) for column in (X, Y))
-    spec = PairMomentsByGroupSummarizer(((x, y),), JackknifeGroups("value", (case.column,), GROUPS))
+    groups = JackknifeGroups("value", (case.column,), GROUPS)
     found = []
     for _ in range(CHUNK):
-        bars = moment_errors(spec.summarize(case.draw(random)), 0.95)
+        batch = case.draw(random)
+        kind = PairRankMomentsByGroupSummarizer if case.ranks else PairMomentsByGroupSummarizer
+        bars = moment_errors(kind((_codings(batch),), groups).summarize(batch), 0.95)
         found.append((float(bars.low[0]), float(bars.high[0])))
     return np.array(found)
+
+
+def _codings(batch: pa.RecordBatch) -> tuple[NumberCoding, NumberCoding]:
+    histograms = ValueHistogramsSummarizer((X, Y), CELLS).summarize(batch).histograms
+    x, y = (number_coding(c, h.cells, h.counts, h.shift, (64, 16)) for c, h in zip((X, Y), histograms, strict=True))
+    return x, y
 
 
 def run(small: bool) -> list[Check]:
     """Print how often intervals hold the truth, and return the checks."""
     draws = SMALL_DRAWS if small else DRAWS
-    print(f"95 % jackknife intervals of Pearson's correlation, {ROWS:,} rows, {GROUPS} groups, {draws:,} draws")
-    print(f"{'rows':<20} {'groups by':>9} {'truth':>6} {'width':>7} {'covers':>7}")
+    print(f"95 % jackknife intervals of correlations, {ROWS:,} rows, {GROUPS} groups, {draws:,} draws")
+    print(f"{'method':<8} {'rows':<20} {'groups by':>9} {'truth':>6} {'width':>7} {'covers':>7}")
     found = []
     for case in CASES:
         items = [(case, chunk) for chunk in range(draws // CHUNK)]
         low, high = np.concatenate(list(in_processes(intervals, items, small))).T
-        covers = float(((low <= case.correlation) & (case.correlation <= high)).mean())
+        covers = float(((low <= case.truth) & (case.truth <= high)).mean())
+        method = "spearman" if case.ranks else "pearson"
         width = float((high - low).mean())
-        print(f"{case.what:<20} {case.column.name:>9} {case.correlation:>6} {width:>7.4f} {covers:>7.3f}")
-        what = f"{case.what}, correlation {case.correlation}, grouped by {case.column.name}: coverage"
+        print(f"{method:<8} {case.what:<20} {case.column.name:>9} {case.truth:>6.3f} {width:>7.4f} {covers:>7.3f}")
+        what = f"{method}, {case.what}, {case.truth:.3f}, grouped by {case.column.name}: coverage"
         if case.entity_share and case.column is ROW:
             found.append(Check(LINE, f"{what}, which should fail", covers, 0.0, FAILING))
         else:

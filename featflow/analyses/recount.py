@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from math import nan
+from typing import Any, NamedTuple
 
 from featflow.analyses.requests import counts_by_group
 from featflow.execution import state_store
@@ -15,12 +16,25 @@ from featflow.execution.context import Context
 from featflow.execution.stored_columns import StoredColumns
 from featflow.summaries import PairCountsByGroup, PairCountsByGroupSummarizer
 
-__all__ = ["GROUP_BY_HINT", "Bars", "Pairs", "recount_pairs"]
+__all__ = ["GROUP_BY_HINT", "Bars", "PairErrors", "Pairs", "recount_pairs"]
 
 Pairs = list[tuple[str, str]]
 
-Bars = dict[str, dict[tuple[str, str], tuple[float, float, float]]]
-"""Standard error and both ends of the interval, by method and pair."""
+
+class PairErrors(NamedTuple):
+    """Error bars of one pair and method."""
+
+    standard_error: float
+    ci_low: float
+    ci_high: float
+    estimate: float = nan
+    """What the interval is around; NaN for the value."""
+    error_bound: float = nan
+    """Bound on the distance from the exact statistic, where it was measured; else NaN."""
+
+
+Bars = dict[str, dict[tuple[str, str], PairErrors]]
+"""Error bars by method and pair."""
 
 GROUP_BY_HINT = "see analyses.uncertainty.group_by"
 """Ends warnings of too few groups: the option that decides how rows are grouped."""

@@ -4,7 +4,8 @@ Source: Busing, Meijer & van der Leeden (1999, Statistics and Computing 9), the
 jackknife for groups of unequal size; of equal sizes it is the usual one,
 ``(G - 1) / G sum (theta_-g - mean)^2`` (Quenouille 1956; Tukey 1958). Intervals use Student's t with
 G - 1 degrees of freedom around the jackknife's own estimate, which is free of bias of
-the order of 1 / rows: dependence between rows of a group biases some scores.
+the order of 1 / rows: dependence between rows of a group biases some scores. So a table should publish that
+estimate with the interval.
 What rows of one group have in common is in the error, so grouping by what makes
 rows depend on one another gives honest intervals.
 """
@@ -12,11 +13,14 @@ rows depend on one another gives honest intervals.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 from scipy.special import stdtrit
 
-__all__ = ["FEWEST_GROUPS", "ErrorBars", "clipped", "error_bars"]
+from featflow.measures.information import entropy
+
+__all__ = ["FEWEST_GROUPS", "ErrorBars", "clipped", "entropy_limit", "error_bars"]
 
 FEWEST_GROUPS = 8
 """Groups with rows below which no error is given: it would itself be off by a third and more."""
@@ -34,6 +38,8 @@ class ErrorBars:
     """Upper end of the interval."""
     degrees: int
     """Degrees of freedom: groups with rows, less one."""
+    estimate: np.ndarray
+    """The jackknife's own estimate, the middle of the interval; the estimate from all rows where there are too few."""
 
 
 def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, confidence: float) -> ErrorBars:
@@ -62,7 +68,7 @@ def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, conf
     groups = int(occupied.sum())
     if groups < FEWEST_GROUPS:
         unknown = np.full(estimate.shape, np.nan)
-        return ErrorBars(unknown, unknown, unknown, max(groups - 1, 0))
+        return ErrorBars(unknown, unknown, unknown, max(groups - 1, 0), estimate)
     group_rows = np.asarray(rows, np.float64)[occupied]
     inverse_shares = group_rows.sum() / group_rows
     # Groups along the last axis: a sum over it does not depend, by a bit, on how many estimates stand side by side.
@@ -71,7 +77,7 @@ def error_bars(estimate: np.ndarray, deleted: np.ndarray, rows: np.ndarray, conf
     pseudo = inverse_shares * estimate[..., None] - (inverse_shares - 1) * leave_one_out
     error = np.sqrt(((pseudo - mean[..., None]) ** 2 / (inverse_shares - 1)).mean(axis=-1))
     half_width = stdtrit(groups - 1, (1 + confidence) / 2) * error
-    return ErrorBars(error, mean - half_width, mean + half_width, groups - 1)
+    return ErrorBars(error, mean - half_width, mean + half_width, groups - 1, mean)
 
 
 def clipped(
@@ -95,4 +101,29 @@ def clipped(
     >>> low.tolist(), high.tolist()
     ([0.0, -0.1], [0.7, 0.1])
     """
-    return np.minimum(np.clip(low, least, most), estimate), np.maximum(np.clip(high, least, most), estimate)
+    possible_low, possible_high = np.clip(low, least, most), np.clip(high, least, most)
+    return np.asarray(np.minimum(possible_low, estimate)), np.asarray(np.maximum(possible_high, estimate))
+
+
+def entropy_limit(classes: np.ndarray, confidence: float) -> float:
+    """Return the most that can be known of a target: the upper end of the interval of its entropy, in nats.
+
+    The entropy of the rows at hand is too low by chance: that of a fair coin is below log 2 in every sample, so an
+    interval clipped to it would never hold the truth where a feature says all.
+
+    Parameters
+    ----------
+    classes
+        Rows, or weight, of every class in every group, shape (groups, classes).
+
+    Examples
+    --------
+    >>> coin = np.array([[6, 4], [5, 5], [4, 6], [3, 7], [7, 3], [5, 5], [6, 4], [5, 6]])
+    >>> round(entropy(coin.sum(axis=0)), 4), round(entropy_limit(coin, 0.95), 4), round(float(np.log(2)), 4)
+    (0.6928, 0.6931, 0.6931)
+    """
+    whole, rows = classes.sum(axis=0), classes.sum(axis=1)
+    seen = entropy(whole)
+    bars = error_bars(np.array(seen), np.array([entropy(whole - group) for group in classes]), rows, confidence)
+    most = max(seen, log(max(int(np.count_nonzero(whole)), 1)))
+    return most if np.isnan(bars.high) else max(seen, min(float(bars.high), most))

@@ -18,7 +18,7 @@ from featflow.analyses.correlation.counts import pair_information
 FLOAT_TOLERANCE = 1e-9
 """Relative to 1 for correlations, to the value for moments: sums in another order."""
 COUNTED = {"mutual_information", "cramers_v"}
-REAL_VALUED = ("value", "error_bound", "standard_error", "ci_low", "ci_high", "p_value", "q_value")
+REAL_VALUED = ("value", "estimate", "error_bound", "standard_error", "ci_low", "ci_high", "p_value", "q_value")
 
 
 def run(source, output, kind="serial", **more):

@@ -192,12 +192,37 @@ def test_kept_correlations_have_the_jackknife_and_the_others_fisher(tmp_path):
         others = rows.filter(pl.col("error_method").ne_missing("jackknife"))
         assert set(others["error_method"]) == ({"fisher_z"} if method in {"pearson", "spearman"} else {None})
         kept = rows.filter(pl.col("error_method") == "jackknife")
-        middle = kept["value"] - kept["expected"].fill_null(0)
-        assert (kept["ci_low"] <= middle).all()
-        assert (middle <= kept["ci_high"]).all()
+        assert (kept["ci_low"] <= kept["estimate"]).all()
+        assert (kept["estimate"] <= kept["ci_high"]).all()
+        middle = (kept["value"] - kept["expected"].fill_null(0)).to_numpy()
+        np.testing.assert_allclose(kept["estimate"], middle, atol=0.005)
     fisher = table.filter(pl.col("error_method").eq("fisher_z") & pl.col("method").eq("pearson")).row(0, named=True)
     reach = stats.norm.ppf(0.975) / np.sqrt(ROWS - 3)
     assert fisher["ci_low"] == pytest.approx(np.tanh(np.arctanh(fisher["value"]) - reach), abs=1e-12)
+
+
+def test_spearmans_bound_is_measured_where_values_are_missing(tmp_path):
+    random = np.random.default_rng(4)
+    shared = random.normal(size=ROWS)
+    numbers = pd.DataFrame({f"x{i}": random.normal(size=ROWS) + i / 2 * shared for i in range(4)})
+    for name in numbers:
+        numbers.loc[random.random(ROWS) < np.where(shared > 0.5, 0.06, 0.01), name] = np.nan
+    table = pa.Table.from_pandas(numbers, preserve_index=False)
+    measured, general = (
+        run(tmp_path / str(kept), table, analyses={"correlation": {"error_bars": kept}}).table("correlation")
+        for kept in (10, 1)
+    )
+    bounds = []
+    for done in (measured, general):
+        rows = done.filter(pl.col("method") == "spearman").sort("feature_a", "feature_b")
+        for row in rows.to_dicts():
+            both = numbers[[row["feature_a"], row["feature_b"]]].dropna()
+            truth = stats.spearmanr(*both.to_numpy().T).statistic
+            assert abs(row["value"] - truth) <= row["error_bound"]
+            assert row["ci_low"] <= truth <= row["ci_high"]
+        bounds.append(rows["error_bound"].to_numpy())
+    assert (bounds[0] < bounds[1] / 3).sum() == 5  # of the strongest it is measured in both runs
+    assert (bounds[0] <= bounds[1]).all()
 
 
 # --- groups of rows -------------------------------------------------------------------------------------------------

@@ -89,20 +89,18 @@ def test_clusters_say_the_same_and_are_not_ranked(tmp_path, panel, by_day):
     assert rows["x"]["rank"] == 1
     assert [name for name in NOISE if rows[name]["significant"]] == []
     for name, row in rows.items():
-        assert row["within_mi"] == pytest.approx(days[name]["within_mi"], rel=1e-6, abs=1e-9)
+        assert row["within_mi"] == pytest.approx(days[name]["within_mi"], rel=0.01, abs=1e-3)
         assert row["design_effect"] == pytest.approx(days[name]["design_effect"], rel=0.6)
 
 
-def test_manifest_terminal_and_report_say_what_is_counted(by_day):
+def test_manifest_terminal_and_report_say_what_is_counted(by_day, tmp_path):
     sentence = "Evidence counts 30 units of at, each a day, not rows"
     assert sentence in by_day.manifest["assumptions"]
     with io.StringIO() as text:
         Console(file=text, width=500).print(Ranking.shown(by_day, 200))
         assert sentence in text.getvalue()
-    with io.BytesIO() as page:
-        page.write(by_day.report_html().encode() if hasattr(by_day, "report_html") else b"")
-    section = Ranking.section(by_day, pytest.importorskip("featflow.analyses.reporting.limits").PageLimits())
-    assert sentence in section.values["evidence"]
+    by_day.report(str(tmp_path / "report.html"))
+    assert sentence in (tmp_path / "report.html").read_text()
 
 
 def test_files_engines_and_the_order_of_rows_change_no_bit(tmp_path, panel, by_day, local_ray):
@@ -124,6 +122,6 @@ def test_files_engines_and_the_order_of_rows_change_no_bit(tmp_path, panel, by_d
     ],
 )
 def test_units_that_cannot_be(tmp_path, panel, uncertainty, words):
-    with pytest.raises(SchemaError, match="analyses.uncertainty") as caught:
+    with pytest.raises(SchemaError, match=r"analyses\.uncertainty") as caught:
         run(tmp_path, panel.slice(0, 300), dataset={"exclude": ["at"]}, uncertainty=uncertainty)
     assert words in str(caught.value)

@@ -100,7 +100,8 @@ class Correlation(Analysis[CorrelationOptions]):
         errors: Bars = {}
         if blocks:
             best_pairs = strongest(pa.concat_tables([block.strongest for block in blocks]), self.options.error_bars)
-            errors = correlation_bars(context, _by_method(best_pairs))
+            has_codes = CountsOfPairs() in self._requests_by_measure().values()
+            errors = correlation_bars(context, _by_method(best_pairs), has_codes=has_codes)
         shared = PartWork(
             store=context.workspace.store,
             features={coding.column.name: index for index, coding in enumerate(context.codebook.codings)},

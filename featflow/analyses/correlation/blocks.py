@@ -26,6 +26,7 @@ from featflow.analyses.correlation.strongest import (
     strongest,
 )
 from featflow.analyses.correlation.tables import CORRELATION
+from featflow.analyses.recount import Bars, PairErrors
 from featflow.execution.requests import Place
 from featflow.measures.p_values import PValues, QValues
 from featflow.storage.run_writer import Written
@@ -50,9 +51,6 @@ __all__ = [
     "measure_ratios",
     "write_part",
 ]
-
-Errors = dict[str, dict[tuple[str, str], tuple[float, float, float]]]
-"""Standard error and interval, by method and pair."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ class PartWork:
     """q-values of all p-values, by method."""
     least: dict[str, np.ndarray]
     """Strength that a pair of each column must reach, by method; empty where all pairs that wait are kept."""
-    errors: Errors
+    errors: Bars
     """Error bars of the strongest pairs."""
 
 
@@ -192,7 +190,9 @@ def write_part(work: PartWork, item: tuple[tuple[str, ...], str]) -> Written:
 
 
 def _completed(work: PartWork, table: pa.Table) -> pa.Table:
-    """Return rows with q-values and error bars."""
+    """Return rows with estimates, q-values and error bars."""
+    value, expected = (table[name].to_numpy(zero_copy_only=False) for name in ("value", "expected"))
+    table = _with_column(table, "estimate", value - np.nan_to_num(expected))
     p_value = table["p_value"].to_numpy(zero_copy_only=False)
     q_value = np.full(table.num_rows, np.nan)
     for method, rows in by_method(table):
@@ -201,9 +201,7 @@ def _completed(work: PartWork, table: pa.Table) -> pa.Table:
     return _with_column(table, "q_value", q_value)
 
 
-def _with_errors(
-    table: pa.Table, method_rows: np.ndarray, bars_of_pair: dict[tuple[str, str], tuple[float, float, float]]
-) -> pa.Table:
+def _with_errors(table: pa.Table, method_rows: np.ndarray, bars_of_pair: dict[tuple[str, str], PairErrors]) -> pa.Table:
     if not bars_of_pair:
         return table
     names = pa.array(sorted({name for pair in bars_of_pair for name in pair}))
@@ -217,12 +215,15 @@ def _with_errors(
     if not matched:
         return table
     rows, values = np.array([row for row, _ in matched]), np.array([bars for _, bars in matched])
-    bound = np.nan_to_num(table["error_bound"].to_numpy(zero_copy_only=False))[
-        rows
-    ]  # ranks are known up to it, so the interval is widened by it
+    estimate = table["estimate"].to_numpy(zero_copy_only=False)[rows]
+    values[:, 3] = np.where(np.isnan(values[:, 3]), estimate, values[:, 3])
+    values[:, 4] = np.fmin(values[:, 4], table["error_bound"].to_numpy(zero_copy_only=False)[rows])
+    bound = np.nan_to_num(values[:, 4])  # ranks are known up to it, so the interval is widened by it
     values[:, 1] = np.where(bound > 0, np.maximum(values[:, 1] - bound, -1.0), values[:, 1])
     values[:, 2] = np.where(bound > 0, np.minimum(values[:, 2] + bound, 1.0), values[:, 2])
-    for column, name in enumerate(("standard_error", "ci_low", "ci_high")):
+    # Fisher's z is cut off near 1, which is outside of what is turned back from it.
+    values[:, 1], values[:, 2] = np.fmin(values[:, 1], values[:, 3]), np.fmax(values[:, 2], values[:, 3])
+    for column, name in enumerate(PairErrors._fields):
         changed = table[name].to_numpy(zero_copy_only=False).copy()
         changed[rows] = values[:, column]
         table = _with_column(table, name, changed)

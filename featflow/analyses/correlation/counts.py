@@ -22,6 +22,8 @@ from featflow.summaries import PairCounts, PairCountsSummarizer
 
 __all__ = ["cramers_v", "pair_information"]
 
+ROUNDING = 1e-12
+"""Information below which independence is looked at cell by cell, as it may be rounding: 1e-15 is what is seen."""
 LEFT_TILE, RIGHT_TILE = 64, 512
 """Columns of a tile whose nulls are one product of matrices: larger tiles take more memory, smaller ones more calls."""
 
@@ -42,6 +44,7 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
     i, j = pairs.sides()
     alone = np.add.reduceat(xlogx(left), rows)[i] + np.add.reduceat(xlogx(right), columns)[j] - xlogx(n)
     value = np.maximum((value - alone) / n, 0.0)
+    value[_say_nothing(counts, pairs, value, (left, right))] = 0.0
     effective = effective_rows(state)
     left, right, n = effective.margins(left, rows), effective.margins(right, columns), float(effective.total(n))
     expected, variance = _null_moments(pairs, left, right, int(n))
@@ -64,6 +67,30 @@ def pair_information(spec: PairCountsSummarizer, state: PairCounts) -> pa.Table:
             "p_value": p_value,
         },
     )
+
+
+def _say_nothing(
+    counts: np.ndarray, pairs: BlockPairs, value: np.ndarray, margins: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Return the pairs whose rows are independent exactly: a column has one level, or all cells are their mean.
+
+    Parameters
+    ----------
+    value
+        Information of every pair as a sum of logarithms, which leaves 1e-15 of nothing, shape (pairs,).
+    margins
+        Counts of the left and of the right levels.
+    """
+    i, j = pairs.sides()
+    starts = pairs.rows[:-1], pairs.columns[:-1]
+    left, right = (np.add.reduceat((m > 0) * 1, start) for m, start in zip(margins, starts, strict=True))
+    nothing = (left[i] < 2) | (right[j] < 2)
+    if counts.dtype.kind in "iu":
+        for pair in np.flatnonzero(~nothing & (value < ROUNDING)).tolist():
+            rows, columns = pairs.rows[i[pair] : i[pair] + 2], pairs.columns[j[pair] : j[pair] + 2]
+            table = counts[:, rows[0] : rows[1], columns[0] : columns[1]].sum(axis=0)
+            nothing[pair] = (table * table.sum() == np.outer(table.sum(axis=1), table.sum(axis=0))).all()
+    return np.asarray(nothing)
 
 
 def _null_moments(pairs: BlockPairs, left: np.ndarray, right: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

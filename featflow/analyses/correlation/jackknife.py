@@ -1,7 +1,9 @@
 """Jackknife error bars of the strongest correlations.
 
 Pearson's and Spearman's are taken on the scale of Fisher's z, where their error
-hardly depends on their value, and turned back. Source: `featflow.measures.jackknife`.
+hardly depends on their value, and turned back. Their bias is small beside their error, so the interval is around the
+value itself; that of information is not, where rows depend on one another, so it is around the jackknife's estimate.
+Source: `featflow.measures.jackknife`.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ import numpy as np
 
 from featflow.columns.values import divisor
 from featflow.measures.effective_rows import whole_rows
-from featflow.measures.information import expected_mutual_information, mutual_information, mutual_informations
-from featflow.measures.jackknife import ErrorBars, error_bars
+from featflow.measures.information import expected_mutual_information, mutual_informations
+from featflow.measures.jackknife import ErrorBars, clipped, entropy_limit, error_bars
 from featflow.summaries import CoMoments
 
 __all__ = ["bergsma", "cramers_v_errors", "information_errors", "moment_errors"]
@@ -44,15 +46,16 @@ def moment_errors(state: CoMoments, confidence: float) -> ErrorBars:
     whole = z(*(part.sum(axis=0) for part in sums))
     deleted = z(*(part.sum(axis=0) - part for part in sums))
     columns = [error_bars(whole[pair], deleted[:, pair], total[:, pair], confidence) for pair in range(total.shape[1])]
-    error, low, high = (
-        np.array([float(getattr(bars, name)) for bars in columns]) for name in ("standard_error", "low", "high")
+    error, half_width = (
+        np.array([(float(b.standard_error), float(b.high - b.low) / 2) for b in columns]).reshape(-1, 2).T
     )
-    value = np.tanh(whole)
-    return ErrorBars((1 - value**2) * error, np.tanh(low), np.tanh(high), max((b.degrees for b in columns), default=0))
+    value, degrees = np.tanh(whole), max((bars.degrees for bars in columns), default=0)
+    low, high = np.tanh(whole - half_width), np.tanh(whole + half_width)
+    return ErrorBars((1 - value**2) * error, low, high, degrees, value)
 
 
 def information_errors(table: np.ndarray, scale: float, confidence: float) -> ErrorBars:
-    """Return the error bars of a pair's information less its mean under independence.
+    """Return estimate and error bars of a pair's information, without what chance makes of it.
 
     Parameters
     ----------
@@ -65,9 +68,18 @@ def information_errors(table: np.ndarray, scale: float, confidence: float) -> Er
     margins = whole_rows(whole.sum(axis=1), scale)
     expected = expected_mutual_information(margins, whole_rows(whole.sum(axis=0), scale, int(margins.sum())))
     left = np.maximum(rows.sum() - rows, 1e-300)
+    tables = np.concatenate([whole[None], whole - table])
     # The mean under independence falls as 1 / rows, so it is scaled to the rows that are left and not computed anew.
-    deleted = mutual_informations(whole - table) - expected * rows.sum() / left
-    return error_bars(np.array(mutual_information(whole) - expected), deleted, rows, confidence)
+    corrected = mutual_informations(tables) - expected * rows.sum() / np.concatenate([[rows.sum()], left])
+    # A column of one level says nothing, exactly: sums in another order would leave 1e-15.
+    varies = np.minimum(*(np.count_nonzero(tables.sum(axis=axis), axis=1) for axis in (1, 2))) > 1
+    corrected = np.where(varies, corrected, 0.0)
+    bars = error_bars(corrected[0], corrected[1:], rows, confidence)
+    most = min(entropy_limit(table.sum(axis=axis), confidence) for axis in (1, 2))
+    # Nothing scores less than rows that say nothing; leaving out groups that are levels themselves would seem to.
+    estimate = np.maximum(bars.estimate, -expected)
+    low, high = clipped(bars.low, bars.high, estimate, most)
+    return ErrorBars(bars.standard_error, low, high, bars.degrees, estimate)
 
 
 def cramers_v_errors(table: np.ndarray, scale: float, confidence: float) -> ErrorBars:
@@ -76,9 +88,10 @@ def cramers_v_errors(table: np.ndarray, scale: float, confidence: float) -> Erro
     whole, rows = both.sum(axis=0), both.sum(axis=(1, 2))
     square, deleted = bergsma(whole * scale), bergsma((whole - both) * scale)
     bars = error_bars(square, deleted, rows, confidence)  # of V squared, which is not cut off at 0
-    low, high = (np.sqrt(np.clip(end, 0.0, 1.0)) for end in (bars.low, bars.high))
-    error = bars.standard_error / (2 * np.sqrt(square)) if square > 0 else np.array(np.nan)
-    return ErrorBars(error, low, high, bars.degrees)
+    value = np.sqrt(np.maximum(square, 0.0))
+    low, high = (np.sqrt(end) for end in clipped(bars.low, bars.high, value**2, 1.0))
+    error = bars.standard_error / (2 * value) if square > 0 else np.array(np.nan)
+    return ErrorBars(error, np.minimum(low, value), np.maximum(high, value), bars.degrees, value)
 
 
 @np.errstate(divide="ignore", invalid="ignore")

@@ -23,6 +23,7 @@ FIELDS = (
     ("feature_a", "first", "text"),
     ("feature_b", "second", "text"),
     ("value", "value", "number"),
+    ("estimate", "estimate", "number"),
     ("ci_low", "from", "number"),
     ("ci_high", "to", "number"),
     ("n", "rows", "integer"),

@@ -15,7 +15,7 @@ from featflow.storage.tables import (
 
 __all__ = ["CORRELATION"]
 
-INTERVAL = "the confidence interval of value, for mutual_information of value - expected; holds error_bound."
+INTERVAL = "the confidence interval around estimate, within what is possible; holds error_bound."
 
 CORRELATION = TableSpec(
     name="correlation",
@@ -28,6 +28,11 @@ CORRELATION = TableSpec(
             field("n", INTEGER, "Rows used: both present, or for mutual_information all rows, missing as a level."),
             field("value", REAL, "The statistic; null where a column does not vary over the rows used."),
             field("expected", REAL, "Mean of the statistic under independence, for mutual_information, in nats."),
+            field(
+                "estimate",
+                REAL,
+                "value; for mutual_information value - expected, and less what alike rows of a group add.",
+            ),
             field("error_bound", REAL, "For spearman: bound on the distance from the exact rank correlation."),
             field("standard_error", REAL, "Standard error of value, by error_method; error_bound is not in it."),
             field("ci_low", REAL, f"Lower end of {INTERVAL}"),

@@ -18,10 +18,13 @@ from featflow.columns.column import Role
 from featflow.columns.sort_keys import key_values
 from featflow.execution.context import Context
 from featflow.execution.requests import Measurement, Place, Request
-from featflow.measures.jackknife import error_bars
+from featflow.measures.jackknife import clipped, error_bars
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 
 __all__ = ["InformationValue"]
+
+MOST = {"iv": np.inf, "ks": 1.0, "auc": 1.0}
+"""Largest possible value of each figure; the least is 0."""
 
 
 class InformationValue(Analysis[InformationValueOptions]):
@@ -94,7 +97,9 @@ def _feature_row(feature: Coding, counts: np.ndarray, confidence: float) -> dict
     scores = figures(whole, ordered)
     deleted = figures(whole - bins, ordered - levels)
     bars = error_bars(scores, deleted, bins.sum(axis=(1, 2)), confidence)
-    intervals = {name: (bars.standard_error[i], bars.low[i], bars.high[i]) for i, name in enumerate(FIGURES)}
+    # Figures are as read off the bins; the jackknife takes off what chance adds, and intervals hold both.
+    low, high = clipped(bars.low, bars.high, scores, np.array([MOST[name] for name in FIGURES]))
+    intervals = {name: (bars.standard_error[i], low[i], high[i]) for i, name in enumerate(FIGURES)}
     split, rows = best_split(ordered), whole.sum(axis=0)
     used = np.count_nonzero(whole.sum(axis=1))
     return {
@@ -105,11 +110,11 @@ def _feature_row(feature: Coding, counts: np.ndarray, confidence: float) -> dict
         "iv_standard_error": intervals["iv"][0],
         "iv_low": intervals["iv"][1],
         "iv_high": intervals["iv"][2],
-        "ks_low": np.clip(intervals["ks"][1], 0.0, 1.0),
-        "ks_high": np.clip(intervals["ks"][2], 0.0, 1.0),
+        "ks_low": intervals["ks"][1],
+        "ks_high": intervals["ks"][2],
         "auc_standard_error": intervals["auc"][0],
-        "auc_low": np.clip(intervals["auc"][1], 0.0, 1.0),
-        "auc_high": np.clip(intervals["auc"][2], 0.0, 1.0),
+        "auc_low": intervals["auc"][1],
+        "auc_high": intervals["auc"][2],
         "split_gain": split.gain if split else np.nan,
         "split_value": _split_value(feature, split.first_above) if split and not names else np.nan,
         "split_levels": [

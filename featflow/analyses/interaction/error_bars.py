@@ -17,12 +17,13 @@ __all__ = ["interaction_bars"]
 def interaction_bars(context: Context, pairs: Pairs, target: str) -> dict[str, np.ndarray]:
     """Return `interaction_errors` of pairs about a target, in the order of the pairs."""
     confidence = context.uncertainty.confidence
-    measure = partial(_interaction_errors, context.scale, confidence)
+    units = context.jackknife.most_units > 0
+    measure = partial(_interaction_errors, context.scale, confidence, units)
     blocks = list(recount_pairs(context, pairs, target, measure, f"error bars: {target}"))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def _interaction_errors(
-    scale: float, confidence: float, spec: PairCountsByGroupSummarizer, state: PairCountsByGroup
+    scale: float, confidence: float, units: bool, spec: PairCountsByGroupSummarizer, state: PairCountsByGroup
 ) -> dict[str, np.ndarray]:
-    return interaction_errors([table[..., 1:] for table in spec.tables(state)], scale, confidence)
+    return interaction_errors([table[..., 1:] for table in spec.tables(state)], scale, confidence, units=units)

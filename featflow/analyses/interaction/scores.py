@@ -19,7 +19,7 @@ from featflow.measures.information import expected_excess_terms, xlogx
 from featflow.measures.null_interpolation import class_terms
 from featflow.summaries import PairCounts, PairCountsSummarizer
 
-__all__ = ["interactions", "top"]
+__all__ = ["interactions", "top", "without_constants"]
 
 
 def top(table: pa.Table, keep: int) -> pa.Table:
@@ -34,6 +34,28 @@ def top(table: pa.Table, keep: int) -> pa.Table:
         table.schema.get_field_index("rank"), table.schema.field("rank"), pa.array(rank, pa.int64())
     )
     return table.filter(pa.array(rank <= keep))
+
+
+def without_constants(information: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return information of pairs where a side of one level says 0, and the pair what its other side says, exactly.
+
+    Sums of logarithms in another order would leave 1e-15 in what is nothing.
+
+    Parameters
+    ----------
+    information
+        Of pairs, of their left and of their right sides, shape (pairs, 3), in nats.
+    levels
+        Levels with rows of the same, shape (pairs, 3).
+
+    Examples
+    --------
+    >>> without_constants(np.array([[0.3 + 1e-16, 0.3, -1e-17]]), np.array([[2, 2, 1]])).tolist()
+    [[0.3, 0.3, 0.0]]
+    """
+    joint, left, right = np.where(levels > 1, information, 0.0).T
+    joint = np.where(levels[:, 2] > 1, np.where(levels[:, 1] > 1, joint, right), left)
+    return np.stack([joint, left, right], axis=1)
 
 
 # --- interactions ---------------------------------------------------------------------------------------------------
@@ -81,11 +103,11 @@ def _interaction(counts: np.ndarray, pairs: BlockPairs, effective: EffectiveRows
     n, whole = float(classes.sum()), float(whole_classes.sum())
     marginal_terms = xlogx(classes).sum() - xlogx(n)
 
-    def corrected(cells: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    def alone(cells: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         margins = cells.sum(axis=0)
         terms = expected_excess_terms(effective.margins(margins, starts), whole_classes)
         mi = (np.add.reduceat(column_sums(xlogx(cells)) - xlogx(margins), starts) - marginal_terms) / n
-        return np.asarray(mi - np.add.reduceat(terms, starts) / whole)
+        return mi, np.add.reduceat(terms, starts) / whole, np.add.reduceat(np.asarray(margins > 0, np.int64), starts)
 
     expected_terms = class_terms(tuple(whole_classes.tolist()))
     mi, expected = np.empty(len(pairs)), np.empty(len(pairs))
@@ -97,8 +119,14 @@ def _interaction(counts: np.ndarray, pairs: BlockPairs, effective: EffectiveRows
         terms = expected_terms(effective.margins(margins, np.zeros(1), strip.starts))
         mi[strip.place] = np.add.reduceat(column_sums(cells), strip.starts)
         expected[strip.place] = np.add.reduceat(column_sums(terms), strip.starts)
-    mi, expected = (mi - marginal_terms) / n, expected / whole
     i, j = pairs.sides()
-    alone = corrected(left, pairs.rows[:-1])[i] + corrected(right, pairs.columns[:-1])[j]
+    sides = zip(alone(left, pairs.rows[:-1]), alone(right, pairs.columns[:-1]), strict=True)
+    left_right = [(of_left[i], of_right[j]) for of_left, of_right in sides]
+    levels = np.stack([np.maximum(*left_right[2]), *left_right[2]], axis=1)
+    mi, left_mi, right_mi = without_constants(np.stack([(mi - marginal_terms) / n, *left_right[0]], axis=1), levels).T
+    expected, left_expected, right_expected = without_constants(
+        np.stack([expected / whole, *left_right[1]], axis=1), levels
+    ).T
     joint = mi - expected
-    return {"joint_mi": mi, "expected_mi": expected, "corrected_joint_mi": joint, "synergy": joint - alone}
+    synergy = joint - (left_mi - left_expected) - (right_mi - right_expected)
+    return {"joint_mi": mi, "expected_mi": expected, "corrected_joint_mi": joint, "synergy": synergy}

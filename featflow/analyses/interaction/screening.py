@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from featflow.analyses.interaction.scores import without_constants
 from featflow.measures.effective_rows import whole_rows
 from featflow.measures.information import xlogx
 from featflow.measures.null_interpolation import class_terms
@@ -53,15 +54,17 @@ def scores(tables: np.ndarray, scale: float) -> Scores:
     n, whole, terms = float(class_rows.sum()), int(classes.sum()), class_terms(tuple(classes.tolist()))
     if not n:
         return Scores(*np.zeros((3, len(tables))))
-    plug_in, expected = [], []
+    plug_in, expected, levels = [], [], []
     for counts in (tables.reshape(len(tables), -1, tables.shape[3]), tables.sum(axis=2), tables.sum(axis=1)):
         margins = counts.sum(axis=2)
         cells = xlogx(counts).sum(axis=2).sum(axis=1) - xlogx(margins).sum(axis=1)
         plug_in.append((cells - xlogx(class_rows).sum() + xlogx(n)) / n)
         rows = margins if scale == 1 else np.stack([whole_rows(row, scale, whole) for row in margins])
         expected.append(terms(rows).sum(axis=1) / whole)
-    joint, left, right = (mi - mean for mi, mean in zip(plug_in, expected, strict=True))
-    return Scores(plug_in[0], expected[0], joint - left - right)
+        levels.append(np.count_nonzero(margins, axis=1))
+    mi, mean = (without_constants(np.stack(each, axis=1), np.stack(levels, axis=1)) for each in (plug_in, expected))
+    joint, left, right = (mi - mean).T
+    return Scores(mi[:, 0], mean[:, 0], joint - left - right)
 
 
 def limits(

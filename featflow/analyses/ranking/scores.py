@@ -30,7 +30,7 @@ from featflow.columns.codebook import CategoryCoding, Coding
 from featflow.execution.requests import Place
 from featflow.measures.hash_loss import extrapolated_loss
 from featflow.measures.information import entropy
-from featflow.measures.jackknife import FEWEST_GROUPS, clipped, error_bars
+from featflow.measures.jackknife import FEWEST_GROUPS, clipped, entropy_limit, error_bars
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
 from featflow.summaries.joint_counts import in_threads
 
@@ -261,8 +261,11 @@ class _Target:
 
             in_threads(delete, np.flatnonzero(rows).tolist())
             bars = error_bars(corrected[some], deleted, rows, self.measure.confidence)
+            by_group = self.counts[some[0]].sum(axis=1)
+            one = by_group.shape[1] == 1
+            most = entropy_limit(by_group[:, 0], self.measure.confidence) if one else self._entropy()
             reach = (bars.high - bars.low) / 2
-            ends = clipped(corrected[some] - reach, corrected[some] + reach, corrected[some], self._entropy())
+            ends = clipped(corrected[some] - reach, corrected[some] + reach, corrected[some], most)
             for name, values in zip(names, (bars.standard_error, *ends), strict=True):
                 columns[name][some] = values
         return columns

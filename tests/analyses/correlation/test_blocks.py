@@ -67,7 +67,7 @@ def test_the_strongest_of_every_column(kind, blocks, table, every, tmp_path, mon
         found = done.filter(pl.col("method") == method)
         assert set(zip(found["feature_a"], found["feature_b"], strict=True)) == wanted, method
     kept = every.table("correlation").join(done.select(KEYS), on=KEYS, how="semi").sort(*KEYS)
-    close = ("value", "p_value", "q_value", "standard_error", "ci_low", "ci_high", "error_bound")
+    close = ("value", "estimate", "p_value", "q_value", "standard_error", "ci_low", "ci_high", "error_bound")
     assert kept.drop(close).equals(done.sort(*KEYS).drop(close))
     for name in close:
         np.testing.assert_allclose(kept[name].fill_null(9.0), done.sort(*KEYS)[name].fill_null(9.0), rtol=1e-7)

@@ -40,6 +40,12 @@ def flights(shared_data, tmp_path_factory):
     return pl.from_arrow(table), {row["feature"]: row for row in done.table("information_value").to_dicts()}
 
 
+def test_figures_lie_in_their_intervals(flights):
+    for row in flights[1].values():
+        for name in ("iv", "ks", "auc"):
+            assert 0 <= row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
+
+
 @pytest.mark.parametrize("name", FEW_VALUES)
 def test_numbers_of_flights(flights, name):
     table, rows = flights

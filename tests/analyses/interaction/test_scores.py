@@ -184,3 +184,25 @@ def test_top_keeps_the_best_of_every_target():
     synergies = sorted(table.column("synergy").to_pylist(), reverse=True)[:4]
     assert kept.column("synergy").to_pylist() == synergies
     assert kept.column("rank").to_pylist() == [1, 2, 3, 4]
+
+
+def test_what_says_nothing_says_exactly_nothing():
+    """A constant, and a design in which every cell is its mean: sums of logarithms would leave 1e-15."""
+    for row in pair_information(*counted(EVERY, EVERY)).to_pylist():
+        if "constant" in (row["feature_a"], row["feature_b"]):
+            assert (row["value"], row["p_value"]) == (0.0, 1.0)
+    kept = {("noise", "constant"), ("wide", "constant"), ("a", "constant")}
+    for row in interactions(*counted(EVERY, EVERY)).to_pylist():
+        if (row["feature_a"], row["feature_b"]) in kept:
+            assert row["synergy"] == 0.0
+    x, y, z = (values.ravel() for values in np.meshgrid(np.arange(3), np.arange(7), np.arange(11)))
+    columns = [
+        category_coding(Column(name, "string", Kind.CATEGORY), [str(v) for v in range(n)], [1] * n, 16)
+        for name, n in (("x", 3), ("y", 7), ("z", 11))
+    ]
+    batch = pa.record_batch(
+        {name: pa.array(values.astype(str)).dictionary_encode() for name, values in (("x", x), ("y", y), ("z", z))}
+    )
+    codes = CodesSummarizer(tuple(columns), ()).summarize(batch).to_arrow().combine_chunks().to_batches()[0]
+    spec = PairCountsSummarizer(tuple(columns), tuple(columns), ())
+    assert pair_information(spec, spec.summarize(codes)).column("value").to_pylist() == [0.0] * 3
