@@ -19,8 +19,9 @@ DAY = 86_400_000_000
 ROWS = 4_000
 ONLY_RANKING = {"correlation": False, "interaction": False}
 WINDOWED = {"forward_information", "random_split_information", "window_rank_std"}
-RANKING_ALSO_KNOWS = {"hash_loss", "marginal_mi", "design_effect"} | WINDOWED
-"""Columns of the ranking that are null without hashing, strata, clusters and event times."""
+BY_UNIT = {"design_effect", "within_mi", "within_p_value", "between_mi", "between_p_value"}
+RANKING_ALSO_KNOWS = {"hash_loss", "marginal_mi"} | BY_UNIT | WINDOWED
+"""Columns of the ranking that are null without hashing, strata, units and event times."""
 
 
 def run(folder, table, parts=4, *, analyses=None, kind="serial", **dataset):
@@ -105,7 +106,9 @@ def test_intervals_and_ranks_belong_together(planted):
         assert row["rank_low"] <= row["rank"] <= row["rank_high"]
         assert row["ci_low"] <= row["corrected_mi"] <= row["ci_high"]
         reach = stats.t.ppf(0.975, 31) * row["standard_error"]
-        assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * reach, rel=1e-9, abs=1e-15)
+        low = min(max(row["corrected_mi"] - reach, 0), row["corrected_mi"])
+        assert row["ci_low"] == pytest.approx(low, rel=1e-9, abs=1e-15)
+        assert row["ci_high"] == pytest.approx(max(row["corrected_mi"] + reach, 0), rel=1e-9, abs=1e-15)
     rows = by_feature(planted)
     assert (rows["strong"]["rank_low"], rows["strong"]["rank_high"]) == (1, 1)
     for row in rows.values():
@@ -265,8 +268,14 @@ def test_the_manifest_names_the_groups_that_were_taken(name, tmp_path, clustered
     done = run(tmp_path, clustered, **BASE | dataset, analyses=ONLY_RANKING | {"ranking": ranking})
     groups = 31 if name == "event_time" else 32  # of days, a prime
     assert f"Error bars: {groups} groups of rows, by {said}, are independent and alike." in done.manifest["assumptions"]
-    assert ("rows are independent" in done.manifest["assumptions"]) == (name != "clusters")
-    assert ("deflated by their design effect" in done.manifest["assumptions"]) == (name == "clusters")
+    assert ("rows are independent" in done.manifest["assumptions"]) == (name == "shard")
+    units = {
+        "clusters": "50 values of shop",
+        "entity": "200 values of user",
+        "event_time": "91 units of when, each a day",
+    }
+    counted = "Evidence counts " + units.get(name, "200 values of user+shop") + ", not rows"
+    assert (counted in done.manifest["assumptions"]) == (name != "shard")
 
 
 def test_group_by_overrules_what_is_configured(tmp_path, clustered):
@@ -298,7 +307,8 @@ def test_intervals_by_entity_are_wider_where_entities_hold_rows_together(tmp_pat
     dataset = BASE | {"entity": ["user"], "exclude": ["shop", "when"]}
     by_entity = by_feature(run(tmp_path / "entity", clustered, **dataset, analyses=ONLY_RANKING))
     for name in ("x", "z"):
-        assert by_entity[name]["corrected_mi"] == by_shard[name]["corrected_mi"]
+        assert by_entity[name]["mi"] == by_shard[name]["mi"]
+        assert by_entity[name]["corrected_mi"] < by_shard[name]["corrected_mi"]
         assert by_entity[name]["standard_error"] > 1.5 * by_shard[name]["standard_error"]
 
 
