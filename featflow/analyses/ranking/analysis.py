@@ -124,10 +124,12 @@ class Ranking(Analysis[RankingOptions]):
 
     def _evidence(self, context: Context) -> str:
         """Return which units evidence counts, how many there are, and what that assumes, as a sentence."""
-        groups, counts = context.jackknife, [block.units for block in context.results(measure_features)]
-        known = [count for count in counts if count is not None]
-        many = f"{max(known):,}" if known else f"more than {groups.most_units:,}" if counts else "no"
+        groups, blocks = context.jackknife, context.results(measure_features)
+        units = max((block.units for block in blocks if block.units is not None), default=None)
+        many = "no" if units is None else f"{units:,}" if units <= groups.most_units else f"about {units:,}"
         what, free = f"values of {groups.unit_name}", "units do not depend on one another"
+        if units is None and blocks:
+            return f"Evidence counts rows: there are about as many {what}, so rows are independent."
         if groups.ordered:
             what = f"units of {groups.columns[0].name}, each {groups.unit_text}"
             free = "units may drift and are else independent"

@@ -71,7 +71,7 @@ class FeatureScores:
     """Rows of ranking, unranked."""
     warnings: list[str]
     units: int | None
-    """Units of rows that were counted; None where there are too many, or none."""
+    """Units that hold rows, exactly or, where they are many, estimated; None where evidence counts rows."""
 
 
 def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingMeasure) -> tuple[pa.Table, list[str]]:
@@ -84,7 +84,8 @@ def ranking(spec: TargetCountsSummarizer, state: TargetCounts, measure: RankingM
         counts = [table[..., 1:] for table in spec.tables(state, t)]
         if not counts:
             continue
-        scored = _Target(spec.features, counts, list(spec.unit_margins(state, t)), int(state.present[t]), measure)
+        known = replace(measure, units=None) if spec.units_are_rows(state) else measure
+        scored = _Target(spec.features, counts, list(spec.unit_margins(state, t)), int(state.present[t]), known)
         rows = scored.columns()
         alerts = [sorted(flags) for flags in scored.alerts(rows)]
         names = [feature.column.name for feature in spec.features]
@@ -101,8 +102,7 @@ def measure_features(
     state: TargetCounts,
 ) -> FeatureScores:
     """Return `ranking` of a block of features, where its state lies."""
-    units = None if state.units is None else len(state.units.keys)
-    return FeatureScores(*ranking(spec, state, measure), units)
+    return FeatureScores(*ranking(spec, state, measure), None if spec.units_are_rows(state) else state.unit_count)
 
 
 class _Target:

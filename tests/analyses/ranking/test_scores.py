@@ -293,3 +293,16 @@ def test_hash_loss_says_what_hashing_costs(buckets, within):
     row = pl.from_arrow(ranking(spec, state, RankingMeasure())[0]).to_dicts()[0]
     assert row["corrected_mi"] < truth
     assert row["corrected_mi"] + row["hash_loss"] == pytest.approx(truth, rel=within)
+
+
+def test_users_of_one_row_each_are_rows():
+    random = np.random.default_rng(0)
+    y, user = random.integers(0, 2, N), np.arange(N)
+    values = {"y": y, "entity": user, "a": noisy(y, 0.5, random)}
+    groups = JackknifeGroups("value", (ENTITY,), 32, most_units=1_024)
+    counts = counted(values, jackknife=groups)
+    assert counts[1].unit_count == pytest.approx(N, rel=0.06)
+    found, plain = measured(counts, RankingMeasure(units=USER))[0]["a"], measured(counts)[0]["a"]
+    assert found["p_value"] == plain["p_value"] < 1e-20
+    twice = counted(values | {"entity": user // 2}, jackknife=groups)
+    assert measured(twice, RankingMeasure(units=USER))[0]["a"]["null_method"] == "groups"
