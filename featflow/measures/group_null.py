@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from featflow.measures.multiple_testing import gamma_tail
+from featflow.measures.within_units import FEWEST_ROWS, NONE
 
 __all__ = ["GroupNull", "group_null"]
 
 FEWEST_GROUPS = 8
 """Groups below which signs have too few changes: of 7 groups they are 64 pairs."""
-NONE = 1e-9
-"""Share of the mean below which the variance over changes of signs is none but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class GroupNull:
     """A table against its null on groups."""
 
     p_value: float
-    """P(chi-square >= observed) over changes of signs; NaN of fewer groups than `FEWEST_GROUPS`, or of one value."""
+    """P(chi-square >= observed) over changes of signs; NaN of too few groups or rows, or of one value."""
     design_effect: float
     """Mean of the null on groups over that on rows; NaN of fewer groups."""
     degrees: float
@@ -69,7 +68,8 @@ def group_null(tables: np.ndarray, scale: float = 1.0) -> GroupNull:
     mean, variance = float(own.sum()), 2 * float((products**2).sum() - (own**2).sum())
     # Of the sum over signs a share 1 / groups is the observed one: what an association adds is taken off.
     effect = max(mean - observed / len(groups), 0.0) * len(groups) / (len(groups) - 1) * scale / degrees
-    if variance <= NONE * mean**2:
+    beyond = scale * float(rows.sum() - max(levels.sum(axis=1).max(), classes.sum(axis=0).max()))
+    if variance <= NONE * mean**2 or beyond < FEWEST_ROWS:
         return GroupNull(float("nan"), effect, degrees)
     p_value = float(gamma_tail(np.array(observed), np.array(mean), np.array(variance)))
     return GroupNull(p_value, effect, degrees)

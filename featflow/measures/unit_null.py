@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featflow.measures.information import mutual_information, mutual_informations
-from featflow.measures.within_units import NONE, NullPart, exact_product, within_units
+from featflow.measures.within_units import FEWEST_ROWS, NONE, NullPart, exact_product, within_units
 
 __all__ = ["UnitNull", "unit_null"]
 
@@ -39,8 +39,6 @@ DRIFTS = 2.0
 """Standard errors of the correlation of two series without drift, from which only shifts are trusted."""
 AS_ROWS = 1.05
 """Design effect up to which the null of rows, which is exact, says more than moments of the one on units."""
-FEWEST_ROWS = 10
-"""Rows beyond the most frequent level, and class, below which moments do not describe the null: there is no p-value."""
 
 
 @dataclass(frozen=True)

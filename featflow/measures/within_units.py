@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from featflow.measures.multiple_testing import gamma_tail
 
-__all__ = ["NONE", "NullPart", "exact_product", "within_units"]
+__all__ = ["FEWEST_ROWS", "NONE", "NullPart", "exact_product", "within_units"]
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +22,8 @@ BITS = 18
 """Bits that factors of a product are rounded to: sums of up to 2^17 products are then exact, in any order."""
 PROBES = 64
 """Random matrices from which the variance within units is estimated where cells are more: off by less than 3 %."""
+FEWEST_ROWS = 10
+"""Rows beyond the most frequent level, and class, below which moments do not describe the null: there is no p-value."""
 NONE = 1e-9
 """Share of a mean or a variance below which there is none but for rounding."""
 
