@@ -29,7 +29,7 @@ FOUND = 40
 RATE = 0.05
 SPREAD = 0.3
 """Share of the target's variance between units."""
-READS = {"row": 0.15, "unit": 0.55}
+READS = {"row": 0.1, "unit": 0.35}
 """Correlation of a true column with what it reads of rows, or of units."""
 LEVELS = (2, 3, 8)
 PERMUTATIONS = 999
@@ -88,12 +88,22 @@ def run(small: bool, draws: int | None) -> list[Check]:
             rows = ranking_rows(folder, dataset, ranking={"clusters": "user"}, drift=False)
         names = [row["feature"] for row in rows if row["significant"] and row["feature"] != "user"]
         found = [sum(each.startswith(f"true_{by}") for each in names) for by in READS]
-        of_noise = sum(each.startswith("noise") for each in names)
-        lines.append([draw, len(names), *found, data.by_brute_force, of_noise, of_noise / max(len(names), 1)])
+        noises = [sum(each.startswith(f"noise_{by}") for each in names) for by in READS]
+        share = sum(noises) / max(len(names), 1)
+        lines.append([draw, len(names), *found, data.by_brute_force, *noises, share])
         chosen, fewest = chosen + len(names), min(fewest, sum(found))
-        wrong.append(of_noise / max(len(names), 1))
+        wrong.append(share)
     print(f"{noise} columns of noise and {TRUE} true ones, {SHAPE} rows, q at {RATE}")
-    header = ("draw", "significant", "true by row", "true of units", "true by brute force", "noise", "share")
+    header = (
+        "draw",
+        "significant",
+        "true by row",
+        "true of units",
+        "by brute force",
+        "noise by row",
+        "of units",
+        "share",
+    )
     print_table(header, lines)
     limit = RATE + 3 * sqrt(RATE * (1 - RATE) / max(chosen, 1))
     return [
