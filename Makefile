@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-BENCHMARKS := kernels device moments measures images peers scale search memory cardinality calibration faults nights
+BENCHMARKS := kernels device moments measures images peers scale search memory cardinality calibration units faults nights
 
 .PHONY: demo test check bench $(BENCHMARKS:%=bench-%) schemas clean
 .NOTPARALLEL:

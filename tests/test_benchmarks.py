@@ -54,6 +54,14 @@ def test_p_values_q_values_and_intervals_are_calibrated(tmp_path):
     assert {check["line"] for check in checks} >= {"1", "2", "3", "3b", "3c", "4", "6", "clusters"}
 
 
+@pytest.mark.slow
+def test_p_values_count_units(tmp_path):
+    """A few kinds of noise and effects; `make bench` has all."""
+    checks = run_benchmark("units.py", ["--small"], tmp_path)
+    assert all(check["passed"] for check in checks)
+    assert {check["line"] for check in checks} == {"levels", "power", "trial", "fdr"}
+
+
 def test_both_kernels_give_the_same_integers(tmp_path):
     """A few shapes of few rows; which one is faster says nothing here."""
     figures = run_benchmark("kernels.py", ["--small"], tmp_path)
