@@ -116,9 +116,10 @@ class Correlation(Analysis[CorrelationOptions]):
             if block.rows:
                 block.place.clear()
 
-    def assumption(self, context: Context) -> str:  # noqa: ARG002
-        """Return the assumption of p-values of pairs, as a sentence."""
-        return "p-values of correlations and interactions: one row says nothing of another."
+    def assumption(self, context: Context) -> str:
+        """Return the assumption of p-values of correlations, as a sentence."""
+        of = "correlations" if context.jackknife.most_units else "correlations and interactions"
+        return f"p-values of {of}: one row says nothing of another."
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
         """Yield changes of correlations, method by method."""

@@ -69,8 +69,10 @@ class Interaction(Analysis[InteractionOptions]):
         method = "sample" if self.samples(context) else "all"
         return {"interactions": method if context.dataset.with_role(Role.TARGET) else None}
 
-    def assumption(self, context: Context) -> str:  # noqa: ARG002
-        """Return the assumption of p-values of pairs, as a sentence."""
+    def assumption(self, context: Context) -> str:
+        """Return the assumption of p-values of interactions, as a sentence."""
+        if context.jackknife.most_units:
+            return "p-values of interactions: a group of units says nothing of another."
         return "p-values of correlations and interactions: one row says nothing of another."
 
     @classmethod
