@@ -33,6 +33,8 @@ DRAWS = 200
 """Assignments of units that are drawn: their mean is off by 7 % of the null's spread, their variance by 10 %."""
 CELLS_AT_ONCE = 2**21
 """Numbers of drawn tables, or of the shares that they are made of, that are held at once."""
+FEWEST_UNITS = 8
+"""Units below which nothing is said of what is between them: of 7 there are 6 shifts, and gammas rest on 6 degrees."""
 LEAST_WEIGHT = 0.05
 """Share of the error that each of two tests gets at least: what it costs the other is little."""
 DRIFTS = 2.0
@@ -133,10 +135,12 @@ class _Null:
         if drifts and not np.isnan(between_p):
             shifted = mutual_informations(self._reassigned(_shifts(len(self.rows))))
             between_p = (1 + np.count_nonzero(shifted >= between.observed * (1 - NONE))) / (1 + len(shifted))
+        few = len(self.rows) < FEWEST_UNITS
+        between_p = float("nan") if few else between_p
         within = within_units(self.table, predicted, self.x, self.y)
         effect = (within.mean + self._spread() * drift) / self.degrees
         inside, outside = within.mean / self.degrees, max(1 - within.mean / self.degrees, NONE)
-        pooled = inside > 0 and not drifts and effect - inside < outside * (1 + 1 / inside)
+        pooled = inside > 0 and not drifts and not few and effect - inside < outside * (1 + 1 / inside)
         of_both = expected * effect if pooled else between.mean + expected * inside
         varies = self._varies_within()
         variance = (within.variance + 4 * within.mean * (effect - inside)) / (2 * self.n) ** 2 + between.variance

@@ -112,6 +112,28 @@ def test_files_engines_and_the_order_of_rows_change_no_bit(tmp_path, panel, by_d
         assert found.equals(expected, null_equal=True)
 
 
+def test_two_walks_of_a_row_a_day_say_nothing_of_one_another(tmp_path):
+    random = np.random.default_rng(1)
+    walks = {name: np.cumsum(random.standard_normal(600)) for name in ("x", "y")}
+    columns = walks | {"same": walks["y"] + random.standard_normal(600), "at": np.arange(600).astype("datetime64[D]")}
+    rows = rows_of(run(tmp_path, pa.table(columns), dataset={"event_time": "at"}, ranking={"windows": 0}))
+    assert rows["x"]["p_value"] > 0.05
+    assert rows["same"]["p_value"] < 0.01
+    assert rows["same"]["rank"] == 1
+
+
+def test_of_few_units_only_what_is_within_them_counts(tmp_path, panel):
+    """Of four customers nothing can be said of what differs between them; their rows say what they say."""
+    customer = np.arange(len(panel)) % 4
+    random = np.random.default_rng(2)
+    table = panel.select(["x", "y", "row_0"]).append_column("who", pa.array([f"c{each}" for each in customer]))
+    table = table.append_column("of_four", pa.array(random.standard_normal(4)[customer]))
+    rows = rows_of(run(tmp_path, table, dataset={"exclude": []}, uncertainty={"units": "who"}))
+    assert rows["of_four"]["p_value"] is None
+    assert rows["x"]["p_value"] == rows["x"]["within_p_value"] < 1e-20
+    assert rows["row_0"]["p_value"] > 0.01
+
+
 @pytest.mark.parametrize(
     ("uncertainty", "words"),
     [

@@ -142,7 +142,7 @@ def _of_units(
 ) -> Evidence:
     levels, classes = margins
     held = int(np.count_nonzero(levels.any(axis=1)))
-    if held == int(table.sum()):  # units of one row each are rows
+    if held == int(table.sum()) and not units.ordered:  # units of one row each are rows, unless they drift
         of_rows = test(mutual_information(table))
         return Evidence(expected, of_rows.std, of_rows.p_value, of_rows.method, 1.0)
     null = unit_null(table, levels, classes, expected, lambda score: test(score).p_value, ordered=units.ordered)

@@ -211,7 +211,10 @@ class _Target:
                 + "; see analyses.uncertainty.group_by"
             )
         if self._in_order_and_unknown() and self.present:
-            messages.append("more units of event time than are kept in order, so p-values are null; run with --rebin")
+            messages.append(
+                "more units of event time than are kept in order, so p-values are null; run with --rebin, or name "
+                "other units (analyses.uncertainty.units) where there are more than 16,384"
+            )
         return messages
 
     # --- scores -----------------------------------------------------------------------------------------------------
