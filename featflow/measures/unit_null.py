@@ -144,14 +144,14 @@ class _Null:
         of_both = expected * effect if pooled else between.mean + expected * inside
         varies = self._varies_within()
         variance = (within.variance + 4 * within.mean * (effect - inside)) / (2 * self.n) ** 2 + between.variance
-        if not pooled:
-            p_value = _together(within.p_value, between_p, varies)
-        elif effect <= AS_ROWS:
+        if pooled and effect <= AS_ROWS:
             p_value = p_of_rows(mi / max(effect, 1.0))
+        elif self.n * (1 - max(self.level_shares.max(), self.class_shares.max())) < FEWEST_ROWS:
+            p_value = float("nan")
+        elif not pooled:
+            p_value = _together(within.p_value, between_p, varies)
         else:
             p_value = NullPart(mi, of_both, variance).p_value
-        if self.n * (1 - max(self.level_shares.max(), self.class_shares.max())) < FEWEST_ROWS:
-            p_value = float("nan")
         return UnitNull(
             expected=of_both,
             std=float(np.sqrt(variance)),

@@ -150,8 +150,8 @@ class TargetCountsSummarizer(Spec[TargetCounts]):
 
     @property
     def most_units(self) -> int:
-        """Units whose margins are counted; 0 with weights or strata, where margins do not make a null."""
-        return self.jackknife.most_units if self.jackknife and self.weight is None and not self.strata else 0
+        """Units whose margins are counted, in rows whatever they weigh; 0 with strata, where they make no null."""
+        return self.jackknife.most_units if self.jackknife and not self.strata else 0
 
     @property
     def counts_units(self) -> bool:

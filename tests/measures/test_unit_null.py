@@ -119,11 +119,12 @@ def test_a_level_of_its_own_in_every_unit_says_nothing_of_units():
 
 def test_too_few_rows_of_a_class_have_no_p_value():
     unit, random = np.repeat(np.arange(30), 20), np.random.default_rng(7)
+    x = random.integers(0, 2, 30)[unit]  # a column of units, whose test is not that of rows
     y = np.zeros(600, np.int64)
-    y[random.permutation(600)[:9]] = 1
-    assert np.isnan(measured(unit, random.integers(0, 2, 600), y).p_value)
+    y[[0, 1, 2, 3, 4, 45, 46, 47, 48]] = 1
+    assert np.isnan(measured(unit, x, y).p_value)
     y[random.permutation(600)[:30]] = 1
-    assert 0 < measured(unit, random.integers(0, 2, 600), y).p_value <= 1
+    assert 0 < measured(unit, x, y).p_value <= 1
 
 
 @pytest.mark.parametrize("constant", ["level", "class"])

@@ -25,6 +25,8 @@ MOMENT_METHODS = ("pearson", "spearman")
 
 COUNT_ERRORS = {"cramers_v": cramers_v_errors, "mutual_information": information_errors}
 
+EQUAL_FROM = 1 - 1e-12
+"""Effective share from which weights are equal but for rounding, and sums of them stand for whole rows."""
 INSTEAD = {True: "their intervals are fisher_z, as of independent rows", False: "their intervals are null"}
 """Intervals that a pair has without a jackknife, for warnings, by whether its method is of `MOMENT_METHODS`."""
 
@@ -81,7 +83,7 @@ def _rank_bounds(context: Context, pairs: Pairs, state: CoMoments) -> dict[tuple
     columns = context.columns
     present = {c.name: int(n) for c, n in zip(columns.numbers, columns.moments.n, strict=True)}
     some = [at for at, pair in enumerate(pairs) if state.n[at] < max(present[name] for name in pair)]
-    if not some or context.dataset.weight:
+    if not some or columns.effective_share < EQUAL_FROM:  # weighted counts do not say how many rows a bin holds
         return {}
     spreads = [np.sqrt(m2 / np.maximum(state.n, 1)) for m2 in (state.left_m2, state.right_m2)]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -93,7 +95,7 @@ def _rank_bounds(context: Context, pairs: Pairs, state: CoMoments) -> dict[tuple
             RankedColumn(cast("NumberCoding", context.codebook[name]), float(spread[at]), present[name])
             for name, spread in zip(pairs[at], spreads, strict=True)
         )
-        bounds[pairs[at]] = measured_bound(float(values[at]), table, *sides)
+        bounds[pairs[at]] = measured_bound(float(values[at]), np.rint(table * context.scale), *sides)
     return bounds
 
 

@@ -142,7 +142,6 @@ class _Target:
             z = np.where(std > 0, corrected / std, np.nan)
         effects = np.array([each.design_effect for each in found])
         worth = self.effective / np.fmax(effects, 1.0)
-        several = len(self.classes) > 1
         return {
             "n": [self.present] * len(mi),
             "effective_n": np.fmin(worth, [each.units for each in found]),
@@ -163,7 +162,7 @@ class _Target:
             **self._error_bars(corrected, growth),
             "missing_mi": missing,
             "value_mi": corrected - missing,
-            "marginal_mi": self._marginal() if several else np.full(len(mi), np.nan),
+            "marginal_mi": self._marginal() if len(self.classes) > 1 else np.full(len(mi), np.nan),
             "hash_loss": [self._hash_loss(index, float(corrected[index])) for index in range(len(mi))],
             "alerts": [list(each.alerts) for each in found],
         }
@@ -225,13 +224,14 @@ class _Target:
 
     def _evidence(self, mi: np.ndarray, expected: np.ndarray) -> list[Evidence]:
         """Return the null of every score: of rows, or of the units that they share."""
-        counted = self.classes.dtype.kind != "f" or self.measure.effective_share > EQUAL_FROM
+        counted, units = self.classes.dtype.kind != "f" or self.measure.effective_share > EQUAL_FROM, self.measure.units
         tests = tests_of_rows(self.whole, self.scale, counted=counted)
-        if self.measure.units is None:
+        if units is None:
             return evidence_of_rows(tests, mi, expected)
-        if self.margins:
+        if self.margins and counted:
             groups = [feature.groups for feature in self.features]
-            return evidence_of_units(self.whole, self.margins, groups, tests, expected, self.measure.units)
+            tables = [np.rint(table * self.scale).astype(np.int64) for table in self.whole]
+            return evidence_of_units(tables, self.margins, groups, tests, expected, units)
         if self._in_order_and_unknown():
             return [replace(each, p_value=nan, method=None) for each in evidence_of_rows(tests, mi, expected)]
         return evidence_of_groups(self.counts, self.scale, evidence_of_rows(tests, mi, expected))
