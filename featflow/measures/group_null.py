@@ -31,6 +31,8 @@ class GroupNull:
     """Mean of the null on groups over that on rows; NaN of fewer groups."""
     degrees: float
     """Degrees of freedom of the table."""
+    spread: float = float("nan")
+    """Variance of the null on groups, as chi-square's, over twice the degrees; NaN without a p-value."""
 
 
 def group_null(tables: np.ndarray, scale: float = 1.0) -> GroupNull:
@@ -72,4 +74,4 @@ def group_null(tables: np.ndarray, scale: float = 1.0) -> GroupNull:
     if variance <= NONE * mean**2 or beyond < FEWEST_ROWS:
         return GroupNull(float("nan"), effect, degrees)
     p_value = float(gamma_tail(np.array(observed), np.array(mean), np.array(variance)))
-    return GroupNull(p_value, effect, degrees)
+    return GroupNull(p_value, effect, degrees, scale**2 * variance / (2 * degrees))
