@@ -14,6 +14,7 @@ from featflow.analyses.options import Analyses, options_of
 from featflow.analyses.profile.analysis import Profile
 from featflow.analyses.protocol import Analysis
 from featflow.analyses.ranking.analysis import Ranking
+from featflow.analyses.selection.analysis import Selection
 from featflow.errors import ConfigurationError
 from featflow.storage.tables import QUARANTINE, TableSpec
 
@@ -25,6 +26,7 @@ ANALYSES: tuple[type[Analysis[Any]], ...] = (
     InformationValue,
     Correlation,
     Interaction,
+    Selection,
     Embedding,
     EmbeddingProfile,
     Drift,

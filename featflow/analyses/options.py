@@ -16,6 +16,7 @@ from featflow.analyses.information_value.options import InformationValueOptions
 from featflow.analyses.interaction.options import InteractionOptions
 from featflow.analyses.profile.options import ProfileOptions
 from featflow.analyses.ranking.options import RankingOptions
+from featflow.analyses.selection.options import SelectionOptions
 from featflow.errors import ConfigurationError
 from featflow.measures.options import UncertaintyOptions
 from featflow.option_types import Options, switch
@@ -34,6 +35,7 @@ class _Compared(Options):
     information_value: Annotated[InformationValueOptions | None, switch(InformationValueOptions)] = None
     correlation: Annotated[CorrelationOptions | None, switch(CorrelationOptions)] = CorrelationOptions()
     interaction: Annotated[InteractionOptions | None, switch(InteractionOptions)] = InteractionOptions()
+    selection: Annotated[SelectionOptions | None, switch(SelectionOptions)] = None
     embedding: Annotated[EmbeddingOptions | None, switch(EmbeddingOptions)] = EmbeddingOptions()
     embedding_profile: Annotated[EmbeddingProfileOptions | None, switch(EmbeddingProfileOptions)] = (
         EmbeddingProfileOptions()
