@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,15 @@ import numpy as np
 import pyarrow.compute as pc
 from rich.console import RenderableType
 
-from featflow.analyses.group.grouping import DENSE_UP_TO, Candidate, effective_features, group_rows, grouped
+from featflow.analyses.group.grouping import (
+    DENSE_UP_TO,
+    Candidate,
+    effective_features,
+    group_rows,
+    grouped,
+    representatives,
+    similarity_to_heads,
+)
 from featflow.analyses.group.options import GroupOptions
 from featflow.analyses.group.similarity import Similarities, SimilarityMeasure, measure_similarity
 from featflow.analyses.group.tables import GROUP
@@ -57,8 +65,8 @@ class Group(Analysis[GroupOptions]):
         blocks = self._blocks(context)
         groups = grouped(blocks, len(names), self.options.similarity)
         candidates = _candidates(context, names)
-        similar = _within(blocks, groups, names)
-        context.write(GROUP, [group_rows(candidates, groups, similar)])
+        heads = representatives(candidates, groups)
+        context.write(GROUP, [group_rows(candidates, heads, similarity_to_heads(blocks, heads))])
         context.note(
             self.name,
             features=len(names),
@@ -127,16 +135,6 @@ def _measure_sample(sample: _Sample, index: int) -> Similarities:
 def _names(context: Context) -> list[str]:
     """Return the features that have codings, all but texts, in the order of their names."""
     return sorted(coding.column.name for coding in context.codings_of(Role.FEATURE))
-
-
-def _within(blocks: Sequence[Similarities], groups: np.ndarray, names: list[str]) -> dict[tuple[str, str], float]:
-    """Return the similarities of the pairs within groups, by both orders of their names."""
-    similar = {}
-    for block in blocks:
-        inside = np.flatnonzero(groups[block.a] == groups[block.b])
-        for a, b, value in zip(*(x[inside].tolist() for x in (block.a, block.b, block.values)), strict=True):
-            similar[names[a], names[b]] = similar[names[b], names[a]] = value
-    return similar
 
 
 def _candidates(context: Context, names: list[str]) -> list[Candidate]:

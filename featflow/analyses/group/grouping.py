@@ -20,10 +20,19 @@ from scipy.sparse.csgraph import connected_components
 from featflow.analyses.group.similarity import STEP, Similarities
 from featflow.analyses.group.tables import GROUP
 
-__all__ = ["DENSE_UP_TO", "Candidate", "effective_features", "group_rows", "grouped"]
+__all__ = [
+    "DENSE_UP_TO",
+    "Candidate",
+    "effective_features",
+    "group_rows",
+    "grouped",
+    "representatives",
+    "similarity_to_heads",
+]
 
 DENSE_UP_TO = 10_000
-"""Features up to which all similarities are held at once: 50 million pairs, 400 MB, and as much for linkage."""
+"""Features up to which all similarities are held at once: 50 million pairs. The driver then
+holds 1.5 GB at most, and linkage takes 4 s."""
 
 
 @dataclass(frozen=True)
@@ -92,42 +101,62 @@ def effective_features(blocks: Iterable[Similarities], features: int) -> float:
     return features**2 / (features + 2 * squares) if features else 0.0
 
 
-def group_rows(
-    candidates: Sequence[Candidate], groups: np.ndarray, similarity_to: dict[tuple[str, str], float]
-) -> pa.Table:
+def representatives(candidates: Sequence[Candidate], groups: np.ndarray) -> np.ndarray:
+    """Return the place of the feature that stands for each feature's group, shape (features,).
+
+    Examples
+    --------
+    >>> representatives([Candidate("a", 5), Candidate("b", 0), Candidate("c", 0)], np.array([7, 7, 1])).tolist()
+    [1, 1, 2]
+    """
+    heads: dict[int, int] = {}
+    for place in sorted(range(len(candidates)), key=lambda place: candidates[place].order):
+        heads.setdefault(int(groups[place]), place)
+    return np.array([heads[group] for group in groups.tolist()], np.int64)
+
+
+def similarity_to_heads(blocks: Iterable[Similarities], heads: np.ndarray) -> np.ndarray:
+    """Return the similarity of each feature to its representative, shape (features,), NaN where no pair holds it."""
+    similarity = np.full(len(heads), np.nan)
+    for block in blocks:
+        for feature, other in ((block.a, block.b), (block.b, block.a)):
+            inside = heads[feature] == other
+            similarity[feature[inside]] = block.values[inside]
+    similarity[np.unique(heads)] = 1.0
+    return similarity
+
+
+def group_rows(candidates: Sequence[Candidate], heads: np.ndarray, similarity: np.ndarray) -> pa.Table:
     """Return the table: groups in the order of their representatives, members the most similar to it first.
 
     Parameters
     ----------
     candidates
         All features.
-    groups
-        Group of each.
-    similarity_to
-        Similarity by representative and feature, of pairs within groups.
+    heads
+        Place of the representative of each.
+    similarity
+        Similarity to it.
     """
-    members: dict[int, list[Candidate]] = {}
-    for candidate, group in zip(candidates, groups.tolist(), strict=True):
-        members.setdefault(group, []).append(candidate)
-    heads = {group: min(those, key=lambda each: each.order) for group, those in members.items()}
-    rows = []
-    for number, group in enumerate(sorted(heads, key=lambda group: heads[group].order), start=1):
-        head, those = heads[group], members[group]
-        similar = {each.name: similarity_to.get((head.name, each.name)) for each in those}
-        similar[head.name] = 1.0
-        order = {each.name: (each is not head, -(similar[each.name] or 0.0), each.order) for each in those}
-        rows += [
-            {
-                "group": number,
-                "representative": head.name,
-                "feature": each.name,
-                "is_representative": each is head,
-                "similarity": similar[each.name],
-                "size": len(those),
-                "target": each.target,
-                "relevance": each.relevance,
-                "missing": each.missing,
-            }
-            for each in sorted(those, key=lambda each: order[each.name])
-        ]
-    return GROUP.build({name: [row[name] for row in rows] for name in GROUP.schema.names})
+
+    def place_in_table(place: int) -> tuple[object, ...]:
+        head = int(heads[place])
+        return candidates[head].order, place != head, -np.nan_to_num(similarity[place]), candidates[place].order
+
+    rows = sorted(range(len(candidates)), key=place_in_table)
+    members = [candidates[place] for place in rows]
+    number = {int(head): index for index, head in enumerate(dict.fromkeys(heads[rows].tolist()), start=1)}
+    sizes = np.bincount(heads, minlength=1)
+    return GROUP.build(
+        {
+            "group": [number[int(heads[place])] for place in rows],
+            "representative": [candidates[int(heads[place])].name for place in rows],
+            "feature": [each.name for each in members],
+            "is_representative": [bool(heads[place] == place) for place in rows],
+            "similarity": similarity[rows],
+            "size": [int(sizes[heads[place]]) for place in rows],
+            "target": [each.target for each in members],
+            "relevance": [each.relevance for each in members],
+            "missing": [each.missing for each in members],
+        }
+    )

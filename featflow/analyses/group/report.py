@@ -12,6 +12,9 @@ from featflow.storage.run import Run
 
 __all__ = ["repeated", "section"]
 
+MEMBERS = 40
+"""Features that a row of the page names besides the one to keep: a group may hold thousands."""
+
 FIELDS = (("group", "group", "integer"), ("representative", "keep", "text"))
 FIGURES = (("size", "features", "integer"), ("target", "about", "text"), ("relevance", "information", "number"))
 
@@ -20,10 +23,10 @@ def section(run: Run, limits: PageLimits) -> Section | None:
     """Return a listing of the groups of two features or more."""
     if not run.manifest["tables"].get("group", {}).get("rows"):
         return None
-    groups = repeated(run)
+    groups = repeated(run).with_columns(pl.col("others").list.head(MEMBERS))
     fields = [
         *described(GROUP, FIELDS),
-        Field("others", "repeated by", "words", "Features of the group besides the one to keep, most similar first."),
+        Field("others", "repeated by", "words", f"Other features of the group, most similar first, at most {MEMBERS}."),
         Field("least", "least similarity", "number", "Least similarity of one of them to the one to keep."),
         *described(GROUP, FIGURES),
     ]

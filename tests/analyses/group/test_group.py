@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 
 import featflow
 from featflow.analyses.group.analysis import Group
-from featflow.analyses.group.grouping import Candidate, effective_features, group_rows, grouped
+from featflow.analyses.group.grouping import Candidate, effective_features, grouped, representatives
 from featflow.analyses.group.similarity import STEP, Similarities
 from featflow.analyses.reporting.limits import PageLimits
 from tests import datasets
@@ -332,8 +332,7 @@ def test_the_best_target_decides_and_equal_relevance_is_no_rank(tmp_path):
 
 def test_representatives_by_rank_then_missing_then_name():
     def head(*candidates):
-        table = group_rows(candidates, np.zeros(len(candidates), int), {})
-        return table["representative"][0].as_py()
+        return candidates[representatives(candidates, np.zeros(len(candidates), int))[0]].name
 
     assert head(Candidate("a", 0, 2.0), Candidate("b", 9, 1.0)) == "b"
     assert head(Candidate("a", 9, 1.0), Candidate("b", 0, 1.0)) == "b"
