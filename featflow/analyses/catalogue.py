@@ -8,6 +8,7 @@ from featflow.analyses.correlation.analysis import Correlation
 from featflow.analyses.drift.analysis import Drift
 from featflow.analyses.embedding.analysis import Embedding
 from featflow.analyses.embedding_profile.analysis import EmbeddingProfile
+from featflow.analyses.group.analysis import Group
 from featflow.analyses.information_value.analysis import InformationValue
 from featflow.analyses.interaction.analysis import Interaction
 from featflow.analyses.options import Analyses, options_of
@@ -25,6 +26,7 @@ ANALYSES: tuple[type[Analysis[Any]], ...] = (
     Ranking,
     InformationValue,
     Correlation,
+    Group,
     Interaction,
     Selection,
     Embedding,

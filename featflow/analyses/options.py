@@ -12,6 +12,7 @@ from featflow.analyses.correlation.options import CorrelationOptions
 from featflow.analyses.drift.options import DriftOptions
 from featflow.analyses.embedding.options import EmbeddingOptions
 from featflow.analyses.embedding_profile.options import EmbeddingProfileOptions
+from featflow.analyses.group.options import GroupOptions
 from featflow.analyses.information_value.options import InformationValueOptions
 from featflow.analyses.interaction.options import InteractionOptions
 from featflow.analyses.profile.options import ProfileOptions
@@ -34,6 +35,7 @@ class _Compared(Options):
     ranking: Annotated[RankingOptions | None, switch(RankingOptions)] = RankingOptions()
     information_value: Annotated[InformationValueOptions | None, switch(InformationValueOptions)] = None
     correlation: Annotated[CorrelationOptions | None, switch(CorrelationOptions)] = CorrelationOptions()
+    group: Annotated[GroupOptions | None, switch(GroupOptions)] = None
     interaction: Annotated[InteractionOptions | None, switch(InteractionOptions)] = InteractionOptions()
     selection: Annotated[SelectionOptions | None, switch(SelectionOptions)] = None
     embedding: Annotated[EmbeddingOptions | None, switch(EmbeddingOptions)] = EmbeddingOptions()

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featflow.dataset.column_chunks import Chunk, chunks_of, clashes, holds_values, is_encrypted, range_of
-from featflow.dataset.files import DataFile, gone_error, is_gone, readable_size
+from featflow.dataset.files import DataFile, check_unchanged, gone_error, is_gone, readable_size
 from featflow.dataset.footer import Footer, FooterFault
 from featflow.dataset.nested_fields import is_image_struct, leaves
 from featflow.dataset.parquet import MAGIC, is_corruption, read_footer_bytes
@@ -27,7 +27,7 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
     Raises
     ------
     InfrastructureError
-        Storage did not answer.
+        Storage did not answer, or the file changed since it was listed.
     """
     if file.size < 0:
         return FooterFault(file, "the link leads to no file")
@@ -47,6 +47,7 @@ def read_footer(file: DataFile, options: dict[str, Any]) -> Footer | FooterFault
             raise gone_error(file.uri) from None
         if not is_corruption(error):
             raise failed(file.uri, "read its footer", error) from error
+        check_unchanged(file, options)  # of a file written anew since, the bytes at the listed size are no footer
         return FooterFault(file, first_line(error), _begins(file, options) not in MAGIC)
 
 

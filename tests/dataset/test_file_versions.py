@@ -13,6 +13,7 @@ import pytest
 import featflow
 from featflow.dataset.files import check_as_listed, check_unchanged
 from featflow.dataset.listing import list_data_files
+from featflow.dataset.read_footer import read_footer
 from featflow.errors import InfrastructureError
 
 ROWS = 100
@@ -97,3 +98,10 @@ def test_what_is_replaced_while_it_is_read(file, tmp_path):
         with pytest.raises(InfrastructureError, match="gone while it was read"):
             check(before, {})
     check_as_listed(replace(before, version="an-etag"), {})  # of a store, whose version says all
+
+
+def test_a_file_written_anew_before_its_footer_is_read_has_changed_and_is_not_damaged(file):
+    before = listed(file)
+    pq.write_table(pa.table({"x": pa.array(range(10 * ROWS), pa.int64())}), file)
+    with pytest.raises(InfrastructureError, match=r"a\.parquet: the input changed while it was read"):
+        read_footer(before, {})

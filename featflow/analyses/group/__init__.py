@@ -1,0 +1,1 @@
+"""Groups of redundant features, and a representative of each."""
