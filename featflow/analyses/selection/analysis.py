@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from rich.console import RenderableType
 
 from featflow.analyses.protocol import Analysis
@@ -15,8 +14,9 @@ from featflow.analyses.recount import GROUP_BY_HINT
 from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import CodesOfColumns
-from featflow.analyses.selection.candidates import Candidates, Shortlist, candidates_of, cross_name, pairs_of
+from featflow.analyses.selection.candidates import Candidates, Shortlist, candidates_of, pairs_of
 from featflow.analyses.selection.options import SelectionOptions
+from featflow.analyses.selection.pair_figures import cross_name
 from featflow.analyses.selection.path import Step, path, probabilities
 from featflow.analyses.selection.tables import SELECTION
 from featflow.columns.column import Role
@@ -26,6 +26,9 @@ from featflow.measures.jackknife import FEWEST_GROUPS
 from featflow.storage.run import Run
 
 __all__ = ["Selection"]
+
+ROUNDING = 1e-12
+"""Difference of information, in nats, that sums in another order leave."""
 
 
 class Selection(Analysis[SelectionOptions]):
@@ -46,22 +49,25 @@ class Selection(Analysis[SelectionOptions]):
         if ranking is None:
             context.warn("analyses.selection: it chooses from the ranking, which is off; set analyses.ranking")
             return
-        if pl.from_arrow(ranking)["marginal_mi"].is_not_null().any():
+        if ranking["marginal_mi"].null_count < len(ranking):
             context.warn(
                 "analyses.selection: it does not look within strata; leave analyses.ranking.strata out to select"
             )
             return
         rows: list[dict[str, Any]] = []
-        frames = pl.from_arrow(ranking), None if interaction is None else pl.from_arrow(interaction)
+        ranked = pl.DataFrame(ranking)
+        interactions = None if interaction is None else pl.DataFrame(interaction)
         for target in context.codings_of(Role.TARGET):
-            rows += self._target_rows(context, target.column.name, *frames)
+            rows += self._target_rows(context, target.column.name, ranked, interactions)
         columns = {field.name: [row.get(field.name) for row in rows] for field in SELECTION.schema}
         context.write(SELECTION, [SELECTION.build(columns) if rows else SELECTION.empty()])
 
     def assumption(self, context: Context) -> str:
         """Return what noise_p is of."""
-        what = "groups of units are" if context.jackknife.most_units else "rows are"
-        return f"noise_p of the selection: nothing left says anything beyond any one feature chosen before; {what} independent."
+        what = "groups of units" if context.jackknife.most_units else "rows"
+        return (
+            f"noise_p of the selection: no feature left says more than any one chosen before; {what} are independent."
+        )
 
     @classmethod
     def section(cls, run: Run, limits: PageLimits) -> Section | None:
@@ -136,7 +142,7 @@ def _step_columns(method: str, candidates: Candidates, step: Step, kept: list[in
         "standard_error": step.standard_error,
         "noise_p": step.noise_p,
         "relevance": relevance,
-        "pair_loss": relevance - alone,
+        "pair_loss": relevance - alone if abs(relevance - alone) > ROUNDING else 0.0,
         "conditioned_on": None if step.conditioned_on is None else names[step.conditioned_on],
         "runner_up": None if step.runner_up is None else names[step.runner_up],
         "runner_up_gain": step.runner_up_gain,

@@ -58,18 +58,20 @@ def criterion(method: str, figures: Matrices, chosen: list[int]) -> np.ndarray:
         return relevance
     match method:
         case "cmim":
-            return np.asarray(np.minimum(relevance, figures.conditional[:, chosen].min(axis=1)))
+            value = np.minimum(relevance, figures.conditional[:, chosen].min(axis=1))
         case "jmi":
-            return np.asarray(figures.conditional[:, chosen].mean(axis=1))
+            value = figures.conditional[:, chosen].mean(axis=1)
         case "mrmr":
-            return np.asarray(relevance - figures.shared[:, chosen].mean(axis=1))
+            value = relevance - figures.shared[:, chosen].mean(axis=1)
         case "jmim":
-            return np.asarray(figures.joint(chosen).min(axis=1))
+            value = figures.joint(chosen).min(axis=1)
         case "disr":
-            return np.asarray((figures.joint(chosen) / figures.joint_entropy[:, chosen, None]).sum(axis=1))
+            value = (figures.joint(chosen) / figures.joint_entropy[:, chosen, None]).sum(axis=1)
         case "three_mr":
             least = np.minimum(figures.entropy[:, None], figures.entropy[chosen])[..., None]
             redundancy = np.median(figures.shared[:, chosen] / np.maximum(least, 1e-300), axis=1)
             together = np.median(figures.joint(chosen), axis=1) / max(figures.target_entropy, 1e-300)
-            return np.asarray(relevance - redundancy + together)
-    raise ValueError(f"no criterion {method}")
+            value = relevance - redundancy + together
+        case _:
+            raise ValueError(f"no criterion {method}")
+    return np.asarray(value)

@@ -56,7 +56,7 @@ class SelectionOptions(AnalysisOptions):
         default=16,
         ge=0,
         le=64,
-        description="Times the groups of rows are halved, and features chosen from either half; 0 for no probabilities.",
+        description="Times groups of rows are halved, and features chosen from either half; 0 for no probabilities.",
     )
 
     def check(self, dataset: Dataset, uncertainty: UncertaintyOptions) -> None:  # noqa: ARG002

@@ -21,7 +21,7 @@ from featflow.measures.jackknife import FEWEST_GROUPS
 from featflow.summaries import PairCountsByGroup, PairCountsByGroupSummarizer
 from featflow.summaries.joint_counts import in_threads
 
-__all__ = ["Parts", "SideFigures", "measure_pairs", "parts_of"]
+__all__ = ["Parts", "SideFigures", "cross_name", "measure_pairs", "parts_of"]
 
 SEED = 20_061
 """Of the permutations that halve the groups; any number does, the same in every run."""
@@ -119,7 +119,7 @@ def measure_pairs(
     crosses: frozenset[tuple[str, str]],
     scale: float,
     stability: int,
-    units: bool,  # noqa: FBT001  a task's argument
+    units: bool,
     spec: PairCountsByGroupSummarizer,
     state: PairCountsByGroup,
 ) -> SideFigures:
@@ -153,13 +153,18 @@ def measure_pairs(
                 moments[:, place] = _moments_of_groups(side.table, moments[0, place], scale)
 
     in_threads(look, range(0, len(sides), AT_ONCE))
+    joint, first, target = np.array([each.entropies for each in found]).T
+    information = [each.information - mean * each.growth for each, mean in zip(found, moments[0], strict=True)]
     return SideFigures(
-        [side.names for side in sides],
-        np.array([each.information - mean * each.growth for each, mean in zip(found, moments[0], strict=True)]),
-        *moments,
-        np.array([each.shared for each in found]),
-        *np.array([each.entropies for each in found]).T,
-        parts,
+        names=[side.names for side in sides],
+        information=np.array(information),
+        mean=moments[0],
+        variance=moments[1],
+        shared=np.array([each.shared for each in found]),
+        entropy=joint,
+        first_entropy=first,
+        target_entropy=target,
+        parts=parts,
     )
 
 
@@ -171,7 +176,7 @@ def _sides(names: list[str], table: np.ndarray, crosses: frozenset[tuple[str, st
     table
         Shape (groups, levels of each column, classes).
     """
-    if len(names) == 3:  # noqa: PLR2004
+    if len(names) == 3:
         for place in range(3):
             a, b = (name for at, name in enumerate(names) if at != place)
             if (a, b) in crosses:

@@ -160,7 +160,7 @@ def probabilities(method: str, candidates: Candidates, steps: list[Step]) -> dic
             chosen.append(best)
             left.remove(best)
         counts[chosen[len(given) :]] += 1
-    return {place: float(count / len(halves)) for place, count in enumerate(counts)} if len(halves) else {}
+    return {place: float(count / len(halves)) for place, count in enumerate(counts)} if halves else {}
 
 
 def _part(figures: Matrices, part: int) -> Matrices:

@@ -9,12 +9,15 @@ from rich.console import Group
 from rich.table import Table
 
 from featflow.analyses.reporting.labels import shown as shown_name
+from featflow.analyses.selection.reasons import REASONS
 from featflow.storage.run import Run
 
 __all__ = ["shown"]
 
 SHOWN = 10
 """Features of each path shown, so that a few targets fit a screen; the table has all."""
+SURE = 0.05
+"""p of a margin from which the runner-up would do as well, and is named."""
 NAMED = 6
 """Features that are dropped for one reason and named."""
 
@@ -53,7 +56,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['gain']:.5f}",
         f"{row['noise_p']:.1g}",
         "" if probability is None else f"{probability:.0%}",
-        "" if row["runner_up"] is None or (row["margin_p"] or 0) < 0.05 else shown_name(row["runner_up"]),  # noqa: PLR2004
+        "" if row["runner_up"] is None or (row["margin_p"] or 0) < SURE else shown_name(row["runner_up"]),
     )
 
 
@@ -61,9 +64,8 @@ def _dropped(rows: pl.DataFrame, kept: int) -> list[str]:
     """Return lines that say which features are left out, and why."""
     lines = [f"{kept - SHOWN} more in the selection table"] if kept > SHOWN else []
     reasons = rows.filter(~pl.col("kept")).group_by("reason", maintain_order=True).agg("feature")
-    said = {"noise": "no more than noise adds", "redundancy": "only unlike the others", "unknown": "no p-value"}
     for reason, features in reasons.iter_rows():
         some = ", ".join(shown_name(name) for name in features[:NAMED])
         more = f" and {len(features) - NAMED} more" if len(features) > NAMED else ""
-        lines.append(f"drop ({said.get(reason, reason)}): {some}{more}")
+        lines.append(f"drop ({REASONS.get(reason, reason)}): {some}{more}")
     return lines
