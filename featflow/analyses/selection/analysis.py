@@ -131,8 +131,8 @@ def _step_columns(method: str, candidates: Candidates, step: Step, kept: list[in
     alone = float(figures.relevance[place, 0])
     relevance = candidates.shortlist.ranking[parts[0]]["corrected_mi"] if len(parts) == 1 else alone
     reason = None if step.kept else "unknown" if np.isnan(step.noise_p) else "noise"
-    if reason == "noise" and method != "cmim":
-        reason = "redundancy"
+    if reason == "noise" and method in {"mrmr", "three_mr"}:
+        reason = "redundancy"  # these take off what is shared, of which a column that hardly varies has nothing
     columns: dict[str, Any] = {
         "feature": names[place],
         "features": parts,

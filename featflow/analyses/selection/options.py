@@ -50,7 +50,8 @@ class SelectionOptions(AnalysisOptions):
         default=20,
         ge=0,
         le=100,
-        description="Pairs of the interaction table with strategy memorise that may be chosen as one; 0 for none.",
+        description="Pairs of the interaction table with strategy memorise that may be chosen as one: those that say "
+        "more together than either does alone, which no path of single features finds; 0 for none.",
     )
     stability: int = Field(
         default=16,

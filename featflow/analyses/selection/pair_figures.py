@@ -15,7 +15,7 @@ import numpy as np
 
 from featflow.measures.conditional_information import conditional_moments
 from featflow.measures.effective_rows import whole_rows
-from featflow.measures.group_null import group_null
+from featflow.measures.group_null import GroupNull, group_null
 from featflow.measures.information import entropy, expected_mutual_information, xlogx
 from featflow.measures.jackknife import FEWEST_GROUPS
 from featflow.summaries import PairCountsByGroup, PairCountsByGroupSummarizer
@@ -84,10 +84,13 @@ class SideFigures:
     """Feature, and the feature within whose levels; the same twice is the feature alone."""
     information: np.ndarray
     """I(first; target | second) less its mean under the null, nats, shape (sides, parts)."""
+    evidence: np.ndarray
+    """What is tested, less its mean under the null, shape (sides,): of independent rows the information of all rows; of
+    units chi-square / 2 n of the sum of groups, whose null is known and that of the information is not."""
     mean: np.ndarray
-    """That mean, of all rows, shape (sides,)."""
+    """Mean of what is tested under the null, nats, shape (sides,)."""
     variance: np.ndarray
-    """Variance of the information under the null; NaN where it is not known."""
+    """Its variance; NaN where it is not known."""
     shared: np.ndarray
     """I(first; second) less its mean under independence, shape (sides, parts)."""
     entropy: np.ndarray
@@ -142,24 +145,29 @@ def measure_pairs(
     parts = parts_of(sides[0].table.sum(axis=(1, 2, 3)), stability)
     sides = [_Side(side.names, _occurring(side.table)) for side in sides]
     found: list[_Information] = [_NOTHING] * len(sides)
-    moments = np.empty((2, len(sides)))
+    expected, tests = np.empty(len(sides)), np.empty((3, len(sides)))
 
     def look(start: int) -> None:
-        some = sides[start : start + AT_ONCE]
-        moments[:, start : start + AT_ONCE] = conditional_moments([side.table.sum(axis=0) for side in some], scale)[:2]
-        found[start : start + AT_ONCE] = [_information(side.table, parts, scale) for side in some]
+        some, place = sides[start : start + AT_ONCE], slice(start, start + AT_ONCE)
+        mean, variance, _ = conditional_moments([side.table.sum(axis=0) for side in some], scale)
+        found[place] = [_information(side.table, parts, scale) for side in some]
+        expected[place] = mean
+        tests[:, place] = [each.information[0] for each in found[place]] - mean, mean, variance
         if units:
-            for place, side in enumerate(some, start):
-                moments[:, place] = _moments_of_groups(side.table, moments[0, place], scale)
+            nulls = [group_null(side.table.swapaxes(1, 2), scale) for side in some]
+            expected[place] *= [1.0 if np.isnan(null.design_effect) else null.design_effect for null in nulls]
+            rows = [2 * max(float(side.table.sum()) * scale, 1.0) for side in some]
+            tests[:, place] = np.array([_test_of_groups(null, n) for null, n in zip(nulls, rows, strict=True)]).T
 
     in_threads(look, range(0, len(sides), AT_ONCE))
     joint, first, target = np.array([each.entropies for each in found]).T
-    information = [each.information - mean * each.growth for each, mean in zip(found, moments[0], strict=True)]
+    information = [each.information - mean * each.growth for each, mean in zip(found, expected, strict=True)]
     return SideFigures(
         names=[side.names for side in sides],
         information=np.array(information),
-        mean=moments[0],
-        variance=moments[1],
+        evidence=tests[0],
+        mean=tests[1],
+        variance=tests[2],
         shared=np.array([each.shared for each in found]),
         entropy=joint,
         first_entropy=first,
@@ -253,10 +261,9 @@ def _xlogx_sum(cells: np.ndarray) -> np.ndarray:
     return np.asarray(xlogx(cells).reshape(len(cells), -1).sum(axis=1))
 
 
-def _moments_of_groups(table: np.ndarray, mean: float, scale: float) -> tuple[float, float]:
-    """Return mean and variance of the information for groups of units: those on rows times what units multiply."""
-    null = group_null(table.swapaxes(1, 2), scale)
-    if np.isnan(null.design_effect):
-        return mean, float("nan")
-    rows = max(float(table.sum()) * scale, 1.0)
-    return mean * null.design_effect, null.spread * 2 * null.degrees / (2 * rows) ** 2
+def _test_of_groups(null: GroupNull, rows: float) -> tuple[float, float, float]:
+    """Return what is tested less its mean, the mean and the variance, as chi-square over twice the rows."""
+    if null.part is None:
+        return 0.0, 0.0, float("nan") if null.degrees else 0.0
+    observed, mean, variance = null.part.observed / rows, null.part.mean / rows, null.part.variance / rows**2
+    return observed - mean, mean, variance

@@ -40,7 +40,9 @@ class Step:
 
 
 def path(method: str, candidates: Candidates, most: int, confidence: float) -> list[Step]:
-    """Return the steps of a path: at most so many kept features, and those looked at after the last.
+    """Return the steps of a path: at most so many, and by cmim those looked at after the last that is kept.
+
+    Other criteria do not say where to stop: they pass over features that say nothing, and go on.
 
     Parameters
     ----------
@@ -49,10 +51,11 @@ def path(method: str, candidates: Candidates, most: int, confidence: float) -> l
     """
     names = candidates.names
     chosen = [names.index(name) for name in candidates.shortlist.given]
-    left = [place for place in range(len(names)) if place not in chosen]
+    passed_over = set(candidates.shortlist.others) if method == "cmim" else set()
+    left = [place for place, name in enumerate(names) if place not in chosen and name not in passed_over]
     steps: list[Step] = []
     beyond = kept = 0
-    while kept < most and beyond < BEYOND:
+    while kept < most and (beyond < BEYOND if method == "cmim" else len(steps) < most):
         values = criterion(method, candidates.figures, chosen)
         left = [place for place in left if np.isfinite(values[place, 0])]
         if not left:
@@ -97,7 +100,8 @@ def _step(
         gain=float(values[order[0], 0]),
         standard_error=error,
         noise_p=noise_p,
-        kept=noise_p <= 1 - confidence,
+        kept=noise_p <= 1 - confidence
+        and (method != "cmim" or candidates.shortlist.is_significant(candidates.names[best])),
         conditioned_on=None if least is None else chosen[least],
         runner_up=runner_up,
         runner_up_gain=float(values[order[1], 0]) if runner_up is not None else np.nan,
@@ -115,19 +119,20 @@ def _noise_p(method: str, candidates: Candidates, chosen: list[int], left: list[
     figures = candidates.figures
     alone = np.array(left)[:, None]
     conditions = np.concatenate([alone, np.broadcast_to(np.array(chosen, np.int64), (len(left), len(chosen)))], axis=1)
-    information = figures.conditional[alone, conditions, 0]
-    information[:, 0] = figures.relevance[left, 0]
-    mean, variance = candidates.mean[alone, conditions], candidates.variance[alone, conditions]
+    tested = (candidates.evidence, candidates.mean, candidates.variance)
+    evidence, mean, variance = (array[alone, conditions] for array in tested)
     if method == "cmim":
+        information = figures.conditional[alone, conditions, 0]
+        information[:, 0] = figures.relevance[left, 0]
         least = information.argmin(axis=1)[:, None]
-        information, mean, variance = (np.take_along_axis(a, least, axis=1) for a in (information, mean, variance))
+        evidence, mean, variance = (np.take_along_axis(array, least, axis=1) for array in (evidence, mean, variance))
     of_best = left.index(best)
-    gain = float(information[of_best].max())
+    gain = float(evidence[of_best].max())
     if np.isnan(variance[of_best]).all():
         return float("nan")
-    outside = candidates.shortlist.outside
+    outside = candidates.shortlist.outside(method)
     tails = _tails(gain, mean.ravel(), variance.ravel()), _tails(gain, outside.mean, outside.variance)
-    return float(-np.expm1(np.log1p(-np.minimum(np.concatenate(tails), 1 - 1e-16)).sum()))
+    return abs(float(np.expm1(np.log1p(-np.minimum(np.concatenate(tails), 1 - 1e-16)).sum())))
 
 
 def _tails(gain: float, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -147,7 +152,9 @@ def probabilities(method: str, candidates: Candidates, steps: list[Step]) -> dic
     """
     halves = range(*candidates.parts.halves.indices(len(candidates.parts.members)))
     first = max(sum(step.kept for step in steps), 1)
-    refused = {step.feature for step in steps if not step.kept} if method != "cmim" else set()
+    refused = {step.feature for step in steps if not step.kept}
+    if method == "cmim":
+        refused = {place for place, name in enumerate(candidates.names) if name in candidates.shortlist.others}
     given = [candidates.names.index(name) for name in candidates.shortlist.given]
     counts = np.zeros(len(candidates.names))
     for part in halves:
