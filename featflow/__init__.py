@@ -17,10 +17,11 @@ from featflow.errors import FeatflowError
 if TYPE_CHECKING:
     from featflow.pipeline.plan import Plan
     from featflow.pipeline.results import Run, list_runs
+    from featflow.pipeline.selecting import Selected
 
     __version__: str
 
-__all__ = ["FeatflowError", "Run", "__version__", "list_runs", "plan", "run"]
+__all__ = ["FeatflowError", "Run", "__version__", "list_runs", "plan", "run", "select"]
 
 
 def run(data: Any, *, output: str | PurePath | None = None, **options: Any) -> Run:
@@ -68,6 +69,44 @@ def plan(data: Any, *, output: str | PurePath | None = None, **options: Any) -> 
     from featflow.pipeline import python
 
     return python.plan(data, output, options)
+
+
+def select(data: Any, target: str, k: int | None = None, *, method: str = "cmim", **options: Any) -> Selected:
+    """Return the names of the features to use for a target, the one that says most first.
+
+    Parameters
+    ----------
+    data
+        As `run` takes it.
+    target
+        Column to be predicted.
+    k
+        Features at most; fewer where noise would add as much. By default as many as add more than noise.
+    method
+        Criterion: cmim, jmi, mrmr, jmim, disr or three_mr; see docs/methods.md.
+    options
+        As `run` takes them.
+
+    Returns
+    -------
+    Selected
+        A list of names; its ``table`` is the selection table of the run, with gains, p-values and what is left out.
+
+    Raises
+    ------
+    FeatflowError
+        See `featflow.errors` for its kinds.
+
+    Examples
+    --------
+    >>> import featflow, polars as pl
+    >>> x, y = [1, 2, 3, 4] * 50, [0, 0, 1, 1] * 40 + [1, 1, 0, 0] * 10
+    >>> featflow.select(pl.DataFrame({"x": x, "copy": x, "noise": [1, 2] * 100, "y": y}), "y")
+    ['copy']
+    """
+    from featflow.pipeline import selecting
+
+    return selecting.select(data, target, k, method, options)
 
 
 def __getattr__(name: str) -> Any:

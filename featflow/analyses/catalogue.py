@@ -15,6 +15,7 @@ from featflow.analyses.options import Analyses, options_of
 from featflow.analyses.profile.analysis import Profile
 from featflow.analyses.protocol import Analysis
 from featflow.analyses.ranking.analysis import Ranking
+from featflow.analyses.selection.analysis import Selection
 from featflow.errors import ConfigurationError
 from featflow.storage.tables import QUARANTINE, TableSpec
 
@@ -27,6 +28,7 @@ ANALYSES: tuple[type[Analysis[Any]], ...] = (
     Correlation,
     Group,
     Interaction,
+    Selection,
     Embedding,
     EmbeddingProfile,
     Drift,

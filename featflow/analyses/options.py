@@ -17,6 +17,7 @@ from featflow.analyses.information_value.options import InformationValueOptions
 from featflow.analyses.interaction.options import InteractionOptions
 from featflow.analyses.profile.options import ProfileOptions
 from featflow.analyses.ranking.options import RankingOptions
+from featflow.analyses.selection.options import SelectionOptions
 from featflow.errors import ConfigurationError
 from featflow.measures.options import UncertaintyOptions
 from featflow.option_types import Options, switch
@@ -36,6 +37,7 @@ class _Compared(Options):
     correlation: Annotated[CorrelationOptions | None, switch(CorrelationOptions)] = CorrelationOptions()
     group: Annotated[GroupOptions | None, switch(GroupOptions)] = None
     interaction: Annotated[InteractionOptions | None, switch(InteractionOptions)] = InteractionOptions()
+    selection: Annotated[SelectionOptions | None, switch(SelectionOptions)] = None
     embedding: Annotated[EmbeddingOptions | None, switch(EmbeddingOptions)] = EmbeddingOptions()
     embedding_profile: Annotated[EmbeddingProfileOptions | None, switch(EmbeddingProfileOptions)] = (
         EmbeddingProfileOptions()

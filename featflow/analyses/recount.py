@@ -5,7 +5,7 @@ Counts of all pairs by group would take as many times the memory as there are gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any, NamedTuple
@@ -19,6 +19,8 @@ from featflow.summaries import PairCountsByGroup, PairCountsByGroupSummarizer
 __all__ = ["GROUP_BY_HINT", "Bars", "PairErrors", "Pairs", "recount_pairs"]
 
 Pairs = list[tuple[str, str]]
+Tuples = Sequence[tuple[str, ...]]
+"""Pairs of columns, or triples."""
 
 
 class PairErrors(NamedTuple):
@@ -48,7 +50,7 @@ class _Recount:
 
 
 def recount_pairs(
-    context: Context, pairs: Pairs, target: str | None, measure: Callable[..., Any], stage: str
+    context: Context, pairs: Tuples, target: str | None, measure: Callable[..., Any], stage: str
 ) -> Iterator[Any]:
     """Yield a measure's result for each block of pairs, counted over all codes by group; counts are not stored."""
     specs = counts_by_group(context, pairs, target)

@@ -6,7 +6,7 @@ blocks that depend on the columns and the budget alone: not on the engine, the r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -226,7 +226,7 @@ class MomentsOfPairs:
 
 
 def counts_by_group(
-    context: Context, pairs: list[tuple[str, str]], target: str | None
+    context: Context, pairs: Sequence[tuple[str, ...]], target: str | None
 ) -> tuple[PairCountsByGroupSummarizer, ...]:
     """Return specs that count pairs by jackknife group from stored codes, few pairs each, so that tasks run at once.
 
@@ -241,5 +241,5 @@ def counts_by_group(
         groups=context.jackknife.groups,
         weight=context.dataset.weight,
     )
-    codings = tuple((context.codebook[a], context.codebook[b]) for a, b in pairs)
+    codings = tuple(tuple(context.codebook[name] for name in pair) for pair in pairs)
     return context.blocks(make, codings, PAIRS_AT_ONCE)

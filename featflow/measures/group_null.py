@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from featflow.measures.multiple_testing import gamma_tail
-from featflow.measures.within_units import FEWEST_ROWS, NONE
+from featflow.measures.within_units import FEWEST_ROWS, NONE, NullPart
 
 __all__ = ["GroupNull", "group_null"]
 
@@ -31,6 +31,8 @@ class GroupNull:
     """Mean of the null on groups over that on rows; NaN of fewer groups."""
     degrees: float
     """Degrees of freedom of the table."""
+    part: NullPart | None = None
+    """Chi-square of the sum, and its moments over changes of signs; None without a p-value."""
 
 
 def group_null(tables: np.ndarray, scale: float = 1.0) -> GroupNull:
@@ -72,4 +74,4 @@ def group_null(tables: np.ndarray, scale: float = 1.0) -> GroupNull:
     if variance <= NONE * mean**2 or beyond < FEWEST_ROWS:
         return GroupNull(float("nan"), effect, degrees)
     p_value = float(gamma_tail(np.array(observed), np.array(mean), np.array(variance)))
-    return GroupNull(p_value, effect, degrees)
+    return GroupNull(p_value, effect, degrees, NullPart(scale * observed, scale * mean, scale**2 * variance))

@@ -1,7 +1,8 @@
-"""Joint counts of the pairs that a table keeps, by group of rows, alone or by a target's class.
+"""Joint counts of the pairs, or triples, that a table keeps, by group of rows, alone or by a target's class.
 
 The jackknife needs them of those pairs; counts by group of all pairs would take too much memory. Integers, or
-sums of weights. Cost: 8 bytes x groups x levels x levels x classes a pair.
+sums of weights. Cost: 8 bytes x groups x levels x levels x classes a pair, and as many times more as a third column
+has levels.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class PairCountsByGroupSummarizer(Spec[PairCountsByGroup]):
     state = PairCountsByGroup
     of_stored = True
 
-    pairs: tuple[tuple[Coding, Coding], ...]
-    """Codings of the pairs."""
+    pairs: tuple[tuple[Coding, ...], ...]
+    """Codings of each pair, or of three columns that are counted jointly."""
     target: Coding | None
     """Coding of the target."""
     groups: int
@@ -79,13 +80,13 @@ class PairCountsByGroupSummarizer(Spec[PairCountsByGroup]):
         group = [GROUP_FIELD] if self.groups > 1 else []
         return [*names, *target, *group, *([WEIGHT_FIELD] if self.weight else [])]
 
-    def shapes(self) -> list[tuple[int, int, int, int]]:
-        """Return groups, left levels, right levels and classes of every pair."""
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return groups, levels of each column and classes of every pair."""
         classes = int(target_classes(self.target).max()) + 1 if self.target else 1
-        return [(self.groups, pair_cardinality(left), pair_cardinality(right), classes) for left, right in self.pairs]
+        return [(self.groups, *(pair_cardinality(coding) for coding in pair), classes) for pair in self.pairs]
 
     def tables(self, state: PairCountsByGroup) -> Iterator[np.ndarray]:
-        """Yield every pair's table, shape (groups, left levels, right levels, classes); code 0 is missing."""
+        """Yield every pair's table, shape (groups, levels of each column, classes); code 0 is missing."""
         start = 0
         for shape in self.shapes():
             yield state.counts[start : start + prod(shape)].reshape(shape)
@@ -111,15 +112,17 @@ class PairCountsByGroupSummarizer(Spec[PairCountsByGroup]):
         spares = Spares(lambda: tuple(np.empty(batch.num_rows, kind) for kind in (code_type(), np.int16)))
 
         def count(index: int) -> None:
-            left, right = (columns[coding.column.name] for coding in self.pairs[index])
-            groups, rows, width, classes = shapes[index]
+            first, *others = (columns[coding.column.name] for coding in self.pairs[index])
+            groups, *levels, classes = shapes[index]
             with spares.lent() as (code, narrow):
-                if rows * width <= TAIL_CELLS:
-                    join_codes(outer, join_codes(left, right, width, narrow), rows * width, code)
-                else:
-                    join_codes(join_codes(outer, left, rows, code), right, width, code)
-                table = histogram(code, weights, tables[index].size).reshape(groups, classes, rows, width)
-            tables[index][:] = table.transpose(0, 2, 3, 1)
+                fits = prod(levels) <= TAIL_CELLS
+                joined = first if fits else join_codes(outer, first, levels[0], code)
+                for other, width in zip(others, levels[1:], strict=True):
+                    joined = join_codes(joined, other, width, narrow if fits else code)
+                if fits:
+                    join_codes(outer, joined, prod(levels), code)
+                table = histogram(code, weights, tables[index].size).reshape(groups, classes, *levels)
+            tables[index][:] = np.moveaxis(table, 1, -1)
 
         in_threads(count, range(len(self.pairs)))
         return PairCountsByGroup(batch.num_rows, state)

@@ -44,7 +44,7 @@ def test_run_plan_and_runs_as_json(config, tmp_path):
     result = json.loads(done.stdout)
     assert result["status"] == "done"
     assert set(result) >= {"status", "run", "tables", "rows", "shards", "seconds", "warnings"}
-    not_written = {"embedding", "embedding_profile", "ranking_window", "information_value", "group"}
+    not_written = {"embedding", "embedding_profile", "ranking_window", "information_value", "group", "selection"}
     assert set(result["tables"]) == set(TABLES) - not_written
     assert result["rows"] == {"footers": 6_000, "read": 6_000, "quarantined": 0}
     assert result["shards"] == {"total": 3, "computed": 3, "reused": 0}

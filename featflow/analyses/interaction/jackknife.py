@@ -20,6 +20,7 @@ from scipy.special import stdtr, stdtrit
 
 from featflow.analyses.interaction.scores import top, without_constants
 from featflow.analyses.interaction.tables import INTERACTION
+from featflow.measures.conditional_information import conditional_moments
 from featflow.measures.effective_rows import rounded, whole_rows
 from featflow.measures.group_null import group_null
 from featflow.measures.information import xlogx
@@ -27,7 +28,6 @@ from featflow.measures.jackknife import FEWEST_GROUPS, clipped, entropy_limit, e
 from featflow.measures.multiple_testing import false_discovery_rates, gamma_tail
 from featflow.measures.null_interpolation import class_terms
 from featflow.measures.options import UncertaintyOptions
-from featflow.measures.permutation_null import stratum_moments
 from featflow.summaries.joint_counts import in_threads
 
 __all__ = ["interaction_errors", "with_interaction_errors"]
@@ -263,17 +263,7 @@ def _p_value_of_groups(table: np.ndarray, side: int, scale: float) -> float:
 
 def _conditional_p_values(tables: list[np.ndarray], observed: np.ndarray, scale: float) -> np.ndarray:
     """Return the p-value of the information in the second axis within levels of the first, shape (pairs,)."""
-    strata = np.concatenate([table.sum(axis=1) for table in tables])
-    classes = np.stack([whole_rows(row, scale) for row in strata])
-    totals = classes.sum(axis=1)
-    cells = [row.sum(axis=1) for table in tables for row in table]
-    margins = np.concatenate([whole_rows(cell, scale, int(n)) for cell, n in zip(cells, totals, strict=True)])
-    starts = np.cumsum([0, *(len(cell) for cell in cells)])[:-1]
-    mean, variance = stratum_moments(margins, starts, classes)
-    first = np.cumsum([0, *(len(table) for table in tables)])[:-1]
-    n = np.add.reduceat(totals.astype(np.float64), first)
-    expected = np.add.reduceat(totals * mean, first) / np.maximum(n, 1.0)
-    spread = np.add.reduceat(totals.astype(np.float64) ** 2 * variance, first)  # times the square of the rows
-    p_values, some = np.ones(len(tables)), spread >= NO_VARIANCE
-    p_values[some] = gamma_tail(observed[some], expected[some], spread[some] / n[some] ** 2)
+    mean, variance, rows = conditional_moments(tables, scale)
+    p_values, some = np.ones(len(tables)), variance * rows**2 >= NO_VARIANCE
+    p_values[some] = gamma_tail(observed[some], mean[some], variance[some])
     return p_values

@@ -1,0 +1,182 @@
+"""A path of features: each step takes the candidate of highest criterion, and says what noise would have gained.
+
+The stop: of every candidate left the null of its gain is known, so the chance that the best of them would gain as much
+if none knew anything beyond what is chosen is ``1 - prod (1 - P)``; that needs no further counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import stdtr
+
+from featflow.analyses.selection.candidates import BEYOND, Candidates
+from featflow.analyses.selection.criteria import Matrices, criterion
+from featflow.measures.jackknife import error_bars
+from featflow.measures.multiple_testing import gamma_tail
+
+__all__ = ["Step", "path", "probabilities"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a path."""
+
+    feature: int
+    """Candidate that was chosen."""
+    gain: float
+    standard_error: float
+    noise_p: float
+    """P(the best of the candidates left gains as much under the null); NaN where nulls are not known."""
+    kept: bool
+    conditioned_on: int | None
+    """Candidate chosen before, given which it says least."""
+    runner_up: int | None
+    runner_up_gain: float
+    margin_p: float
+    before: tuple[int, ...]
+    """Candidates on which this step's gain is conditioned."""
+
+
+def path(method: str, candidates: Candidates, most: int, confidence: float) -> list[Step]:
+    """Return the steps of a path: at most so many, and by cmim those looked at after the last that is kept.
+
+    Other criteria do not say where to stop: they pass over features that say nothing, and go on.
+
+    Parameters
+    ----------
+    confidence
+        A feature is kept if ``noise_p`` is at most one less this.
+    """
+    names = candidates.names
+    chosen = [names.index(name) for name in candidates.shortlist.given]
+    passed_over = set(candidates.shortlist.others) if method == "cmim" else set()
+    left = [place for place, name in enumerate(names) if place not in chosen and name not in passed_over]
+    steps: list[Step] = []
+    beyond = kept = 0
+    while kept < most and (beyond < BEYOND if method == "cmim" else len(steps) < most):
+        values = criterion(method, candidates.figures, chosen)
+        left = [place for place in left if np.isfinite(values[place, 0])]
+        if not left:
+            break
+        step = _step(method, candidates, chosen, left, values[left], confidence)
+        stopped = method == "cmim" and beyond > 0  # the first that is not kept ends the path
+        if stopped and step.kept:
+            step = replace(step, kept=False)
+        steps.append(step)
+        left.remove(step.feature)
+        if step.kept:
+            kept, beyond = kept + 1, 0
+            chosen.append(step.feature)
+        else:
+            beyond += 1
+    return steps
+
+
+def _step(
+    method: str, candidates: Candidates, chosen: list[int], left: list[int], values: np.ndarray, confidence: float
+) -> Step:
+    """Return the step that takes the candidate left whose criterion is highest; values are of those left, and parts."""
+    figures, parts = candidates.figures, candidates.parts
+    order = np.argsort(-values[:, 0], kind="stable")
+    best = left[int(order[0])]
+    noise_p = _noise_p(method, candidates, chosen, left, best)
+    deleted, rows = values[:, parts.deleted], parts.rows
+    error = margin = np.nan
+    runner_up = left[int(order[1])] if len(order) > 1 else None
+    if deleted.shape[1]:
+        own = values[order[0]]
+        error = float(error_bars(own[0], own[parts.deleted], rows, confidence).standard_error)
+        if runner_up is not None:
+            apart = own - values[order[1]]
+            bars = error_bars(apart[0], apart[parts.deleted], rows, confidence)
+            if bars.standard_error > 0:
+                margin = float(2 * stdtr(bars.degrees, -abs(apart[0]) / bars.standard_error))
+    given = figures.conditional[best, chosen, 0] if chosen else np.empty(0)
+    least = int(np.argmin(given)) if chosen and given.min() < figures.relevance[best, 0] else None
+    return Step(
+        feature=best,
+        gain=float(values[order[0], 0]),
+        standard_error=error,
+        noise_p=noise_p,
+        kept=noise_p <= 1 - confidence
+        and (method != "cmim" or candidates.shortlist.is_significant(candidates.names[best])),
+        conditioned_on=None if least is None else chosen[least],
+        runner_up=runner_up,
+        runner_up_gain=float(values[order[1], 0]) if runner_up is not None else np.nan,
+        margin_p=margin,
+        before=tuple(chosen),
+    )
+
+
+def _noise_p(method: str, candidates: Candidates, chosen: list[int], left: list[int], best: int) -> float:
+    """Return the chance that the best of noise says as much of the target as a step's feature does.
+
+    By cmim, that is what it says given the feature given which it says least. Other criteria choose for other reasons,
+    and a feature is asked whether it says anything: alone, or given any feature chosen before.
+    """
+    figures = candidates.figures
+    alone = np.array(left)[:, None]
+    conditions = np.concatenate([alone, np.broadcast_to(np.array(chosen, np.int64), (len(left), len(chosen)))], axis=1)
+    tested = (candidates.evidence, candidates.mean, candidates.variance)
+    evidence, mean, variance = (array[alone, conditions] for array in tested)
+    if method == "cmim":
+        information = figures.conditional[alone, conditions, 0]
+        information[:, 0] = figures.relevance[left, 0]
+        least = information.argmin(axis=1)[:, None]
+        evidence, mean, variance = (np.take_along_axis(array, least, axis=1) for array in (evidence, mean, variance))
+    of_best = left.index(best)
+    gain = float(evidence[of_best].max())
+    if np.isnan(variance[of_best]).all():
+        return float("nan")
+    outside = candidates.shortlist.outside(method)
+    tails = _tails(gain, mean.ravel(), variance.ravel()), _tails(gain, outside.mean, outside.variance)
+    return abs(float(np.expm1(np.log1p(-np.minimum(np.concatenate(tails), 1 - 1e-16)).sum())))
+
+
+def _tails(gain: float, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return P(information less its mean >= gain) under each null; where a null is one value, whether that is 0."""
+    known = ~np.isnan(variance)
+    mean, variance = mean[known], variance[known]
+    some = (variance > 0) & (mean > 0)
+    tails = np.where(gain <= 0, 1.0, np.zeros(len(mean)))
+    tails[some] = gamma_tail(np.maximum(gain + mean[some], 0.0), mean[some], variance[some])
+    return tails
+
+
+def probabilities(method: str, candidates: Candidates, steps: list[Step]) -> dict[int, float]:
+    """Return the share of halves in which each candidate is among as many first ones as are kept; none without halves.
+
+    Source: complementary pairs of halves, Shah & Samworth (2013, JRSS B 75).
+    """
+    halves = range(*candidates.parts.halves.indices(len(candidates.parts.members)))
+    first = max(sum(step.kept for step in steps), 1)
+    refused = {step.feature for step in steps if not step.kept}
+    if method == "cmim":
+        refused = {place for place, name in enumerate(candidates.names) if name in candidates.shortlist.others}
+    given = [candidates.names.index(name) for name in candidates.shortlist.given]
+    counts = np.zeros(len(candidates.names))
+    for part in halves:
+        figures = _part(candidates.figures, part)
+        chosen = list(given)
+        left = [place for place in range(len(counts)) if place not in given and place not in refused]
+        for _ in range(min(first, len(left))):
+            values = criterion(method, figures, chosen)[left, 0]
+            best = left[int(np.argmax(values))]
+            chosen.append(best)
+            left.remove(best)
+        counts[chosen[len(given) :]] += 1
+    return {place: float(count / len(halves)) for place, count in enumerate(counts)} if halves else {}
+
+
+def _part(figures: Matrices, part: int) -> Matrices:
+    some = slice(part, part + 1)
+    return Matrices(
+        figures.relevance[:, some],
+        figures.conditional[:, :, some],
+        figures.shared[:, :, some],
+        figures.entropy,
+        figures.joint_entropy,
+        figures.target_entropy,
+    )
