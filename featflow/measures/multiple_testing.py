@@ -9,9 +9,12 @@ and stays close where they are sparse.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import digamma, gammaincc
+from scipy.special import digamma, gammaincc, gammainccinv
 
-__all__ = ["false_discovery_rates", "gamma_tail"]
+__all__ = ["false_discovery_rates", "gamma_quantile", "gamma_tail"]
+
+SMALLEST_TAIL = 1e-300
+"""Tail below which a quantile is not told from that of 1e-300: doubles end there."""
 
 
 def gamma_tail(value: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -25,6 +28,23 @@ def gamma_tail(value: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.
     value, mean, variance = np.broadcast_arrays(value, mean, variance)
     shape, scale = mean**2 / variance, variance / mean
     return np.asarray(np.where(shape > 0, gammaincc(shape, np.maximum(value / scale, 0.0)), np.nan))
+
+
+def gamma_quantile(tail: float, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return the value that a gamma of this mean and variance exceeds with probability ``tail``; shape of ``mean``.
+
+    The inverse of `gamma_tail`; the mean where the variance is 0.
+
+    Examples
+    --------
+    >>> value = gamma_quantile(0.049787, np.array([1.0, 2.0]), np.array([1.0, 0.0]))
+    >>> value.round(4).tolist()
+    [3.0, 2.0]
+    """
+    spread = (mean > 0) & (variance > 0)
+    shape = np.where(spread, mean, 1.0) ** 2 / np.where(spread, variance, 1.0)
+    scale = np.where(spread, variance, 1.0) / np.where(spread, mean, 1.0)
+    return np.asarray(np.where(spread, scale * gammainccinv(shape, max(tail, SMALLEST_TAIL)), mean))
 
 
 def false_discovery_rates(p_values: np.ndarray, procedure: str, looked_at: int | None = None) -> np.ndarray:

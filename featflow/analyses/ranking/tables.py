@@ -17,7 +17,7 @@ RANKING = TableSpec(
     schema=pa.schema(
         [
             field("target", TEXT, "Target column."),
-            field("rank", INTEGER, "1 for the highest corrected_mi of the target."),
+            field("rank", INTEGER, "1 for the highest assured_mi of the target, those that are significant first."),
             field("feature", TEXT, "Feature column."),
             field("n", INTEGER, "Rows in which the target is present."),
             field(
@@ -29,6 +29,11 @@ RANKING = TableSpec(
             nats("mi", "Plug-in mutual information with the target."),
             nats("expected_mi", "Mean of mi under the null: of rows exactly, or of the units that rows share."),
             nats("corrected_mi", "mi - expected_mi."),
+            nats(
+                "assured_mi",
+                "mi less what noise of the same null reaches at the largest significant p-value of the target; above "
+                "0 where it is significant. Null where no p-value is known.",
+            ),
             field("normalized_mi", REAL, "corrected_mi / (H(target) - expected_mi)."),
             nats("null_std", "Standard deviation of mi under the null."),
             field(
