@@ -113,7 +113,7 @@ class Selection(Analysis[SelectionOptions]):
                         "target": target,
                         "method": method,
                         "step": number,
-                        "rows_used": context.columns.rows,
+                        "rows_used": ranking["n"][0],
                         "selection_probability": shares.get(step.feature, np.nan),
                         **_step_columns(method, candidates, step, [each.feature for each in steps if each.kept]),
                     }

@@ -94,13 +94,7 @@ def candidates_of(ranking: pl.DataFrame, interaction: pl.DataFrame | None, optio
     """
     rows = {row["feature"]: row for row in ranking.iter_rows(named=True)}
     kept_out = _kept_out(rows, options)
-    crosses: list[tuple[str, str]] = []
-    if interaction is not None and options.crosses:
-        memorised = interaction.filter(pl.col("strategy") == "memorise").sort("rank")
-        for a, b, synergy in memorised.select("feature_a", "feature_b", "synergy").iter_rows():
-            apart = max(rows[name]["corrected_mi"] for name in (a, b))
-            if synergy > apart and a not in kept_out and b not in kept_out:  # else steps of one feature find it
-                crosses.append((min(a, b), max(a, b)))
+    crosses = _crosses(rows, kept_out, interaction) if interaction is not None else []
     crosses = crosses[: options.crosses]
     of_crosses = list(dict.fromkeys(name for pair in crosses for name in pair))
     open_rows = [name for name in rows if name not in kept_out]
@@ -113,6 +107,21 @@ def candidates_of(ranking: pl.DataFrame, interaction: pl.DataFrame | None, optio
     target = ranking["target"][0]
     left_out = sum(name not in names for name in significant)
     return Shortlist(target, sorted(names), sorted(crosses), [*options.given], kept_out, rows, others, left_out)
+
+
+def _crosses(
+    rows: dict[str, dict[str, Any]], kept_out: dict[str, str], interaction: pl.DataFrame
+) -> list[tuple[str, str]]:
+    """Return the pairs that say more together than either does alone, most synergy first: single steps miss these."""
+    memorised = interaction.filter(pl.col("strategy") == "memorise").sort("rank")
+    crosses = []
+    for *pair, synergy in memorised.select("feature_a", "feature_b", "synergy").iter_rows():
+        a, b = sorted(pair)
+        ranked = all(name in rows and name not in kept_out for name in pair)  # the column of the units is not ranked
+        named = cross_name(a, b) in rows  # a feature has the name that the cross would have
+        if ranked and not named and synergy > max(rows[name]["corrected_mi"] for name in pair):
+            crosses.append((a, b))
+    return crosses
 
 
 def _kept_out(rows: dict[str, dict[str, Any]], options: SelectionOptions) -> dict[str, str]:

@@ -231,8 +231,9 @@ _NOTHING = _Information(np.empty(0), np.empty(0), np.empty(0), (0.0, 0.0, 0.0))
 
 def _information(table: np.ndarray, parts: Parts, scale: float) -> _Information:
     """Return the plug-in information of each part; the table is of shape (groups, strata, levels, classes)."""
-    groups = table.reshape(len(table), -1)
-    cells = (parts.members.astype(groups.dtype) @ groups).reshape(len(parts.members), *table.shape[1:])
+    groups, members = table.reshape(len(table), -1), parts.members.astype(table.dtype)
+    # Not a matrix product, whose last bits depend on threads where there are weights.
+    cells = np.einsum("pg,gc->pc", members, groups).reshape(len(members), *table.shape[1:])
     margins = {axes: cells.sum(axis=axes) for axes in ((3,), (2,), (2, 3), (1, 2, 3))}
     rows = np.maximum(margins[1, 2, 3].astype(np.float64), 1e-300)
     sums = {axes: _xlogx_sum(margin) for axes, margin in margins.items()}

@@ -54,7 +54,9 @@ SELECTION = TableSpec(
             field("runner_up", TEXT, "Feature that would have been chosen in its place."),
             nats("runner_up_gain", "Criterion of that feature at this step."),
             field("margin_p", REAL, "P(a difference of both gains at least this large) if there is none; Student's t."),
-            field("rows_used", INTEGER, "Rows that this row's numbers come from."),
+            field(
+                "rows_used", INTEGER, "Rows that this row's numbers come from: those in which the target is present."
+            ),
         ]
     ),
     of_columns=("gain",),

@@ -10,7 +10,9 @@ from polars.testing import assert_frame_equal
 import featflow
 from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.selection import report, terminal
+from featflow.analyses.selection.candidates import candidates_of
 from featflow.analyses.selection.criteria import Matrices, criterion
+from featflow.analyses.selection.options import SelectionOptions
 from featflow.errors import ConfigurationError, SchemaError
 from featflow.measures.conditional_information import conditional_moments
 
@@ -249,3 +251,20 @@ def test_select_refuses_no_features_and_unknown_criteria():
         featflow.select(planted(100), "y", 0)
     with pytest.raises(ConfigurationError, match="methods"):
         featflow.select(planted(100), "y", method="best")
+
+
+# --- candidates -----------------------------------------------------------------------------------------------------
+
+
+def test_pairs_with_a_column_that_is_not_ranked_and_names_that_clash_are_no_crosses():
+    """The column that names the units is in pairs and not in the ranking."""
+    known = {"target": "y", "corrected_mi": 0.0, "alerts": [], "significant": False}
+    ranking = pl.DataFrame([{"feature": name, **known} for name in ("a", "b", "c", "a x b")])
+    pairs = [("a", "user"), ("a", "b"), ("b", "c")]
+    interaction = pl.DataFrame(
+        [
+            {"feature_a": a, "feature_b": b, "synergy": 0.1, "strategy": "memorise", "rank": rank}
+            for rank, (a, b) in enumerate(pairs)
+        ]
+    )
+    assert candidates_of(ranking, interaction, SelectionOptions()).crosses == [("b", "c")]
