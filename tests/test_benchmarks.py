@@ -62,6 +62,12 @@ def test_p_values_count_units(tmp_path):
     assert {check["line"] for check in checks} == {"levels", "power", "trial", "fdr"}
 
 
+def test_selection_keeps_every_signal_once_and_no_noise(tmp_path):
+    """Four draws; `make bench` has 200, and models on real data beside peers."""
+    checks = run_benchmark("selection.py", ["--small"], tmp_path)
+    assert [check["value"] for check in checks] == [1.0, 1.0, 1.0]
+
+
 def test_both_kernels_give_the_same_integers(tmp_path):
     """A few shapes of few rows; which one is faster says nothing here."""
     figures = run_benchmark("kernels.py", ["--small"], tmp_path)
