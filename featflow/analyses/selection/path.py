@@ -8,7 +8,7 @@ units, gains more by chance than other features say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtr
@@ -30,7 +30,7 @@ class Step:
     gain: float
     standard_error: float
     noise_p: float
-    """P(the best of the candidates left gains as much under the null); NaN where nulls are not known."""
+    """P(the best of as many columns of noise looks as unlikely); NaN where the null is not known."""
     kept: bool
     conditioned_on: int | None
     """Candidate chosen before, given which it says least."""
@@ -42,12 +42,14 @@ class Step:
 
 
 def path(method: str, candidates: Candidates, most: int, confidence: float) -> list[Step]:
-    """Return the steps of a path: at most so many, and by cmim those looked at after the last that is kept.
+    """Return the steps of a path; features that are not kept are passed over: nothing is conditioned on them.
 
-    Other criteria do not say where to stop: they pass over features that say nothing, and go on.
+    By cmim, gains fall and the path ends after three such features in a row. Other criteria do not say where to stop.
 
     Parameters
     ----------
+    most
+        Features kept at most; by other criteria than cmim, steps.
     confidence
         A feature is kept if ``noise_p`` is at most one less this.
     """
@@ -63,9 +65,6 @@ def path(method: str, candidates: Candidates, most: int, confidence: float) -> l
         if not left:
             break
         step = _step(method, candidates, chosen, left, values[left], confidence)
-        stopped = method == "cmim" and beyond > 0  # the first that is not kept ends the path
-        if stopped and step.kept:
-            step = replace(step, kept=False)
         steps.append(step)
         left.remove(step.feature)
         if step.kept:
