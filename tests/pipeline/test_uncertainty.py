@@ -101,7 +101,8 @@ def test_nothing_is_left_empty_without_a_reason(planted):
 def test_intervals_and_ranks_belong_together(planted):
     ranked = planted.table("ranking")
     assert ranked["rank"].to_list() == list(range(1, len(ranked) + 1))
-    assert ranked["corrected_mi"].is_sorted(descending=True)
+    for flag in (True, False):
+        assert ranked.filter(significant=flag)["assured_mi"].is_sorted(descending=True)
     for row in ranked.to_dicts():
         assert row["rank_low"] <= row["rank"] <= row["rank_high"]
         assert row["ci_low"] <= row["corrected_mi"] <= row["ci_high"]
@@ -112,9 +113,12 @@ def test_intervals_and_ranks_belong_together(planted):
     rows = by_feature(planted)
     assert (rows["strong"]["rank_low"], rows["strong"]["rank_high"]) == (1, 1)
     for row in rows.values():
-        above = sum(other["ci_low"] > row["ci_high"] for other in rows.values())
-        below = sum(other["ci_high"] < row["ci_low"] for other in rows.values())
-        assert (row["rank_low"], row["rank_high"]) == (above + 1, len(rows) - below)
+        row["reach"] = row["corrected_mi"] - row["assured_mi"]  # of noise: ranks are of what lies beyond it
+    for row in rows.values():
+        above = sum(other["ci_low"] - other["reach"] > row["ci_high"] - row["reach"] for other in rows.values())
+        below = sum(other["ci_high"] - other["reach"] < row["ci_low"] - row["reach"] for other in rows.values())
+        assert row["rank_low"] == min(above + 1, row["rank"])
+        assert row["rank_high"] == max(len(rows) - below, row["rank"])
 
 
 def test_noise_begins_after_what_was_planted(planted):

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import RenderableType
 
 from featflow.analyses.protocol import Analysis
@@ -14,7 +15,7 @@ from featflow.analyses.recount import GROUP_BY_HINT
 from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import CodesOfColumns
-from featflow.analyses.selection.candidates import Candidates, Shortlist, candidates_of, pairs_of
+from featflow.analyses.selection.candidates import Candidates, Row, Shortlist, candidates_of, pairs_of
 from featflow.analyses.selection.options import SelectionOptions
 from featflow.analyses.selection.pair_figures import cross_name
 from featflow.analyses.selection.path import Step, path, probabilities
@@ -54,11 +55,9 @@ class Selection(Analysis[SelectionOptions]):
                 "analyses.selection: it does not look within strata; leave analyses.ranking.strata out to select"
             )
             return
-        rows: list[dict[str, Any]] = []
-        ranked = pl.DataFrame(ranking)
-        interactions = None if interaction is None else pl.DataFrame(interaction)
-        for target in context.codings_of(Role.TARGET):
-            rows += self._target_rows(context, target.column.name, ranked, interactions)
+        rows: list[Row] = []
+        for target in (coding.column.name for coding in context.codings_of(Role.TARGET)):
+            rows += self._target_rows(context, _of_target(ranking, target), _of_target(interaction, target))
         columns = {field.name: [row.get(field.name) for row in rows] for field in SELECTION.schema}
         context.write(SELECTION, [SELECTION.build(columns) if rows else SELECTION.empty()])
 
@@ -83,16 +82,11 @@ class Selection(Analysis[SelectionOptions]):
 
         return terminal.shown(run, width)
 
-    def _target_rows(
-        self, context: Context, target: str, ranking: pl.DataFrame, interaction: pl.DataFrame | None
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the rows of all methods about a target."""
-        ranking = ranking.filter(pl.col("target") == target).sort("rank")
-        if ranking.is_empty():
+    def _target_rows(self, context: Context, ranking: list[Row], interaction: list[Row]) -> Iterator[Row]:
+        """Yield the rows of all methods about the target of these rows of both tables."""
+        if not ranking:
             return
-        if interaction is not None:
-            interaction = interaction.filter(pl.col("target") == target)
-        shortlist = candidates_of(ranking, interaction, self.options)
+        target, shortlist = ranking[0]["target"], candidates_of(ranking, interaction, self.options)
         if shortlist.left_out:
             context.warn(
                 f"selection with target '{target}': {shortlist.left_out} significant features lie beyond the first "
@@ -113,7 +107,7 @@ class Selection(Analysis[SelectionOptions]):
                         "target": target,
                         "method": method,
                         "step": number,
-                        "rows_used": ranking["n"][0],
+                        "rows_used": ranking[0]["n"],
                         "selection_probability": shares.get(step.feature, np.nan),
                         **_step_columns(method, candidates, step, [each.feature for each in steps if each.kept]),
                     }
@@ -122,6 +116,14 @@ class Selection(Analysis[SelectionOptions]):
                 relevance = shortlist.ranking[name]["corrected_mi"]
                 known = {"feature": name, "features": [name], "kept": False, "reason": alert, "relevance": relevance}
                 yield {"target": target, "method": method} | known
+
+
+def _of_target(table: pa.Table | None, target: str) -> list[Row]:
+    """Return the rows about a target, by rank."""
+    if table is None:
+        return []
+    rows: list[Row] = table.filter(pc.equal(table["target"], target)).sort_by("rank").to_pylist()
+    return rows
 
 
 def _step_columns(method: str, candidates: Candidates, step: Step, kept: list[int]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from featflow.analyses.recount import recount_pairs
 from featflow.analyses.selection.criteria import Matrices
@@ -17,6 +16,8 @@ from featflow.execution.context import Context
 
 __all__ = ["Candidates", "candidates_of", "pairs_of"]
 
+Row = dict[str, Any]
+"""Row of a table, by column."""
 BEYOND = 3
 """Features looked at that are not significant, so that a path shows where it ends."""
 
@@ -33,7 +34,7 @@ class Shortlist:
     given: list[str]
     kept_out: dict[str, str]
     """Features that an alert keeps out, and the alert."""
-    ranking: dict[str, dict[str, Any]]
+    ranking: dict[str, Row]
     """Row of the ranking of every feature."""
     others: list[str]
     """Features looked at for other criteria alone: the path of cmim does not depend on which are asked for."""
@@ -71,7 +72,7 @@ class Candidates:
     parts: Parts = field(repr=False)
 
 
-def candidates_of(ranking: pl.DataFrame, interaction: pl.DataFrame | None, options: SelectionOptions) -> Shortlist:
+def candidates_of(ranking: list[Row], interaction: list[Row], options: SelectionOptions) -> Shortlist:
     """Return the features of one target that are looked at in pairs.
 
     Parameters
@@ -79,12 +80,11 @@ def candidates_of(ranking: pl.DataFrame, interaction: pl.DataFrame | None, optio
     ranking
         Rows of the target, by rank.
     interaction
-        Its rows of the interaction table; None without one.
+        Its rows of the interaction table, by rank; none without one.
     """
-    rows = {row["feature"]: row for row in ranking.iter_rows(named=True)}
+    rows = {row["feature"]: row for row in ranking}
     kept_out = _kept_out(rows, options)
-    crosses = _crosses(rows, kept_out, interaction) if interaction is not None else []
-    crosses = crosses[: options.crosses]
+    crosses = _crosses(rows, kept_out, interaction)[: options.crosses]
     of_crosses = list(dict.fromkeys(name for pair in crosses for name in pair))
     open_rows = [name for name in rows if name not in kept_out]
     significant = [name for name in open_rows if rows[name]["significant"]]
@@ -93,27 +93,26 @@ def candidates_of(ranking: pl.DataFrame, interaction: pl.DataFrame | None, optio
     others = more[BEYOND:] if options.methods != ["cmim"] else []
     names = [*first, *more[:BEYOND], *others][: options.shortlist]
     crosses = [pair for pair in crosses if set(pair) <= set(names)]
-    target = ranking["target"][0]
+    target = ranking[0]["target"]
     left_out = sum(name not in names for name in significant)
     return Shortlist(target, sorted(names), sorted(crosses), [*options.given], kept_out, rows, others, left_out)
 
 
-def _crosses(
-    rows: dict[str, dict[str, Any]], kept_out: dict[str, str], interaction: pl.DataFrame
-) -> list[tuple[str, str]]:
+def _crosses(rows: dict[str, Row], kept_out: dict[str, str], interaction: list[Row]) -> list[tuple[str, str]]:
     """Return the pairs that say more together than either does alone, most synergy first: single steps miss these."""
-    memorised = interaction.filter(pl.col("strategy") == "memorise").sort("rank")
     crosses = []
-    for *pair, synergy in memorised.select("feature_a", "feature_b", "synergy").iter_rows():
-        a, b = sorted(pair)
+    for row in interaction:
+        if row["strategy"] != "memorise":
+            continue
+        a, b = pair = sorted((row["feature_a"], row["feature_b"]))
         ranked = all(name in rows and name not in kept_out for name in pair)  # the column of the units is not ranked
         named = cross_name(a, b) in rows  # a feature has the name that the cross would have
-        if ranked and not named and synergy > max(rows[name]["corrected_mi"] for name in pair):
+        if ranked and not named and row["synergy"] > max(rows[name]["corrected_mi"] for name in pair):
             crosses.append((a, b))
     return crosses
 
 
-def _kept_out(rows: dict[str, dict[str, Any]], options: SelectionOptions) -> dict[str, str]:
+def _kept_out(rows: dict[str, Row], options: SelectionOptions) -> dict[str, str]:
     """Return the features that an alert keeps out, and the alert.
 
     Of equal columns the first by name stays; the profile's alert leaves the first in the dataset without one.

@@ -262,12 +262,7 @@ def test_select_refuses_no_features_and_unknown_criteria():
 def test_pairs_with_a_column_that_is_not_ranked_and_names_that_clash_are_no_crosses():
     """The column that names the units is in pairs and not in the ranking."""
     known = {"target": "y", "corrected_mi": 0.0, "alerts": [], "significant": False}
-    ranking = pl.DataFrame([{"feature": name, **known} for name in ("a", "b", "c", "a x b")])
+    ranking = [{"feature": name, **known} for name in ("a", "b", "c", "a x b")]
     pairs = [("a", "user"), ("a", "b"), ("b", "c")]
-    interaction = pl.DataFrame(
-        [
-            {"feature_a": a, "feature_b": b, "synergy": 0.1, "strategy": "memorise", "rank": rank}
-            for rank, (a, b) in enumerate(pairs)
-        ]
-    )
+    interaction = [{"feature_a": a, "feature_b": b, "synergy": 0.1, "strategy": "memorise"} for a, b in pairs]
     assert candidates_of(ranking, interaction, SelectionOptions()).crosses == [("b", "c")]
