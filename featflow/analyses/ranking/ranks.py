@@ -64,7 +64,8 @@ def _target_columns(rows: pa.Table, options: UncertaintyOptions) -> tuple[np.nda
     p_values, low, high, score, expected, std = (rows.column(name).to_numpy().astype(np.float64) for name in names)
     q_values = false_discovery_rates(p_values, options.procedure)
     significant = (q_values <= options.false_discovery_rate) & (score > 0) & ~(high <= 0)
-    tail = p_values[significant].max() if significant.any() else options.false_discovery_rate / max(len(rows), 1)
+    tested = max(int(np.count_nonzero(~np.isnan(p_values))), 1)
+    tail = p_values[significant].max() if significant.any() else options.false_discovery_rate / tested
     beyond_mean = gamma_quantile(float(tail), expected, std**2) - expected
     assured = np.where(np.isnan(p_values), np.nan, score - beyond_mean)
     # Rows stand by corrected_mi, then name, and both sorts are stable.
