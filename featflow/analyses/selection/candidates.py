@@ -15,19 +15,10 @@ from featflow.analyses.selection.options import SelectionOptions
 from featflow.analyses.selection.pair_figures import Parts, SideFigures, cross_name, measure_pairs
 from featflow.execution.context import Context
 
-__all__ = ["Candidates", "Outside", "candidates_of", "pairs_of"]
+__all__ = ["Candidates", "candidates_of", "pairs_of"]
 
 BEYOND = 3
 """Features looked at that are not significant, so that a path shows where it ends."""
-
-
-@dataclass(frozen=True)
-class Outside:
-    """Features of the ranking that are looked at alone: they are in no pair, and noise among them may look as good."""
-
-    mean: np.ndarray
-    """Mean of their information under the null, nats, shape (features,)."""
-    variance: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,12 +44,10 @@ class Shortlist:
         """Return whether the ranking calls a feature significant; crosses are, as the interaction table does."""
         return name not in self.ranking or bool(self.ranking[name]["significant"])
 
-    def outside(self, method: str) -> Outside:
-        """Return the features that a method's path does not look at in pairs."""
+    def outside(self, method: str) -> int:
+        """Return the number of features that a method's path does not look at in pairs, and that no alert keeps out."""
         looked_at = set(self.names) - set(self.others if method == "cmim" else ())
-        rows = [row for name, row in self.ranking.items() if name not in looked_at and name not in self.kept_out]
-        nulls = [(row["expected_mi"], row["null_std"] ** 2) for row in rows if row["null_std"] is not None]
-        return Outside(*np.array(nulls, np.float64).reshape(-1, 2).T)
+        return sum(name not in looked_at and name not in self.kept_out for name in self.ranking)
 
     @property
     def candidates(self) -> list[str]:

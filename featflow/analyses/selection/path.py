@@ -1,12 +1,14 @@
 """A path of features: each step takes the candidate of highest criterion, and says what noise would have gained.
 
-The stop: of every candidate left the null of its gain is known, so the chance that the best of them would gain as much
-if none knew anything beyond what is chosen is ``1 - prod (1 - P)``; that needs no further counts.
+The stop: of the candidate chosen the null of its gain is known, so is the chance that noise in its place would gain as
+much, p; the best of as many columns of noise as features are left would look as unlikely with probability
+``1 - (1 - p)^left`` (Sidak 1967). Gains themselves are not compared: noise of many levels, or constant within few
+units, gains more by chance than other features say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtr
@@ -28,7 +30,7 @@ class Step:
     gain: float
     standard_error: float
     noise_p: float
-    """P(the best of the candidates left gains as much under the null); NaN where nulls are not known."""
+    """P(the best of as many columns of noise looks as unlikely); NaN where the null is not known."""
     kept: bool
     conditioned_on: int | None
     """Candidate chosen before, given which it says least."""
@@ -40,12 +42,14 @@ class Step:
 
 
 def path(method: str, candidates: Candidates, most: int, confidence: float) -> list[Step]:
-    """Return the steps of a path: at most so many, and by cmim those looked at after the last that is kept.
+    """Return the steps of a path; features that are not kept are passed over: nothing is conditioned on them.
 
-    Other criteria do not say where to stop: they pass over features that say nothing, and go on.
+    By cmim, gains fall and the path ends after three such features in a row. Other criteria do not say where to stop.
 
     Parameters
     ----------
+    most
+        Features kept at most; by other criteria than cmim, steps.
     confidence
         A feature is kept if ``noise_p`` is at most one less this.
     """
@@ -61,9 +65,6 @@ def path(method: str, candidates: Candidates, most: int, confidence: float) -> l
         if not left:
             break
         step = _step(method, candidates, chosen, left, values[left], confidence)
-        stopped = method == "cmim" and beyond > 0  # the first that is not kept ends the path
-        if stopped and step.kept:
-            step = replace(step, kept=False)
         steps.append(step)
         left.remove(step.feature)
         if step.kept:
@@ -111,38 +112,28 @@ def _step(
 
 
 def _noise_p(method: str, candidates: Candidates, chosen: list[int], left: list[int], best: int) -> float:
-    """Return the chance that the best of noise says as much of the target as a step's feature does.
+    """Return the chance that the best of noise looks as unlikely as a step's feature does.
 
     By cmim, that is what it says given the feature given which it says least. Other criteria choose for other reasons,
     and a feature is asked whether it says anything: alone, or given any feature chosen before.
     """
-    figures = candidates.figures
-    alone = np.array(left)[:, None]
-    conditions = np.concatenate([alone, np.broadcast_to(np.array(chosen, np.int64), (len(left), len(chosen)))], axis=1)
+    conditions = [best, *chosen]  # the diagonal is of the feature alone
     tested = (candidates.evidence, candidates.mean, candidates.variance)
-    evidence, mean, variance = (array[alone, conditions] for array in tested)
+    evidence, mean, variance = (array[best, conditions] for array in tested)
     if method == "cmim":
-        information = figures.conditional[alone, conditions, 0]
-        information[:, 0] = figures.relevance[left, 0]
-        least = information.argmin(axis=1)[:, None]
-        evidence, mean, variance = (np.take_along_axis(array, least, axis=1) for array in (evidence, mean, variance))
-    of_best = left.index(best)
-    gain = float(evidence[of_best].max())
-    if np.isnan(variance[of_best]).all():
-        return float("nan")
-    outside = candidates.shortlist.outside(method)
-    tails = _tails(gain, mean.ravel(), variance.ravel()), _tails(gain, outside.mean, outside.variance)
-    return abs(float(np.expm1(np.log1p(-np.minimum(np.concatenate(tails), 1 - 1e-16)).sum())))
-
-
-def _tails(gain: float, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return P(information less its mean >= gain) under each null; where a null is one value, whether that is 0."""
+        information = candidates.figures.conditional[best, conditions, 0]
+        information[0] = candidates.figures.relevance[best, 0]
+        least = [int(information.argmin())]
+        evidence, mean, variance = evidence[least], mean[least], variance[least]
     known = ~np.isnan(variance)
-    mean, variance = mean[known], variance[known]
+    if not known.any():
+        return float("nan")
+    evidence, mean, variance = evidence[known], mean[known], variance[known]
     some = (variance > 0) & (mean > 0)
-    tails = np.where(gain <= 0, 1.0, np.zeros(len(mean)))
-    tails[some] = gamma_tail(np.maximum(gain + mean[some], 0.0), mean[some], variance[some])
-    return tails
+    tails = np.ones(len(mean))  # a null of one value says nothing
+    tails[some] = gamma_tail(np.maximum(evidence[some] + mean[some], 0.0), mean[some], variance[some])
+    tests = (len(left) + candidates.shortlist.outside(method)) * len(tails)
+    return float(-np.expm1(tests * np.log1p(-min(float(tails.min()), 1 - 1e-16)))) + 0.0
 
 
 def probabilities(method: str, candidates: Candidates, steps: list[Step]) -> dict[int, float]:

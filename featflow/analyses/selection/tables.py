@@ -34,8 +34,8 @@ SELECTION = TableSpec(
             field(
                 "noise_p",
                 REAL,
-                "Probability that the best of all features left would gain as much if none knew anything beyond those "
-                "chosen before; it is of all of them together, so no q-value is needed.",
+                "Probability that the best of as many columns of noise as features are left would look as unlikely "
+                "as this gain; it is of all of them together, so no q-value is needed.",
             ),
             field(
                 "selection_probability",
