@@ -66,7 +66,8 @@ def _target_columns(rows: pa.Table, options: UncertaintyOptions) -> tuple[np.nda
     significant = (q_values <= options.false_discovery_rate) & (score > 0) & ~(high <= 0)
     tested = max(int(np.count_nonzero(~np.isnan(p_values))), 1)
     tail = p_values[significant].max() if significant.any() else options.false_discovery_rate / tested
-    beyond_mean = gamma_quantile(float(tail), expected, std**2) - expected
+    # The quantile of a null that is nearly always 0 lies below its mean, and a score below the mean is no evidence.
+    beyond_mean = np.maximum(gamma_quantile(float(tail), expected, std**2) - expected, 0.0)
     assured = np.where(np.isnan(p_values), np.nan, score - beyond_mean)
     # Rows stand by corrected_mi, then name, and both sorts are stable.
     place = np.lexsort((np.arange(len(rows)), -np.nan_to_num(assured, nan=-np.inf), ~significant))
