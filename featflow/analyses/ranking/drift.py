@@ -14,9 +14,10 @@ __all__ = ["ranking_drift"]
 
 
 def ranking_drift(reference: pl.DataFrame, current: pl.DataFrame, degrees: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return two rows for each target and feature that both rankings hold: of its information, and of its rank.
+    """Return rows for each target and feature that both rankings hold: of its information, and of its rank.
 
-    A rank has the p-value of the information that decides it.
+    A rank has the p-value of its feature's information. Ranks are compared where both rankings have one order: outputs
+    written before there was assured_mi are ranked by corrected_mi, and the other order alone would move ranks.
 
     Parameters
     ----------
@@ -30,9 +31,12 @@ def ranking_drift(reference: pl.DataFrame, current: pl.DataFrame, degrees: tuple
     change = reals(both["corrected_mi"]) - reals(both["corrected_mi_right"])
     errors = np.stack([reals(both[name]) for name in ("standard_error_right", "standard_error")])
     z, p_values = welch(change, errors, np.broadcast_to(np.array(degrees, np.float64)[:, None], errors.shape))
+    metrics = [("information", "corrected_mi"), ("rank", "rank")]
+    if ("assured_mi" in reference.columns) != ("assured_mi" in current.columns):
+        del metrics[1]
     rows = []
     for row, score, p_value in zip(both.iter_rows(named=True), z.tolist(), p_values.tolist(), strict=True):
         shared = {"feature": row["feature"], "target": row["target"], "z": score, "p_value": p_value}
-        for metric, name in (("information", "corrected_mi"), ("rank", "rank")):
+        for metric, name in metrics:
             rows.append(shared | change_row(metric, float(row[f"{name}_right"]), float(row[name])))
     return rows

@@ -64,8 +64,10 @@ def _target_columns(rows: pa.Table, options: UncertaintyOptions) -> tuple[np.nda
     p_values, low, high, score, expected, std = (rows.column(name).to_numpy().astype(np.float64) for name in names)
     q_values = false_discovery_rates(p_values, options.procedure)
     significant = (q_values <= options.false_discovery_rate) & (score > 0) & ~(high <= 0)
-    tail = p_values[significant].max() if significant.any() else options.false_discovery_rate / max(len(rows), 1)
-    beyond_mean = gamma_quantile(float(tail), expected, std**2) - expected
+    tested = max(int(np.count_nonzero(~np.isnan(p_values))), 1)
+    tail = p_values[significant].max() if significant.any() else options.false_discovery_rate / tested
+    # The quantile of a null that is nearly always 0 lies below its mean, and a score below the mean is no evidence.
+    beyond_mean = np.maximum(gamma_quantile(float(tail), expected, std**2) - expected, 0.0)
     assured = np.where(np.isnan(p_values), np.nan, score - beyond_mean)
     # Rows stand by corrected_mi, then name, and both sorts are stable.
     place = np.lexsort((np.arange(len(rows)), -np.nan_to_num(assured, nan=-np.inf), ~significant))

@@ -26,6 +26,7 @@ FIELDS = (
     ("ci_high", "to", "number"),
     ("rank_low", "best rank", "integer"),
     ("rank_high", "worst rank", "integer"),
+    ("assured_mi", "beyond noise", "number"),
     ("expected_mi", "noise expected", "number"),
     ("null_std", "its deviation", "number"),
     ("q_value", "q", "probability"),
@@ -57,7 +58,7 @@ def section(run: Run, limits: PageLimits) -> Section | None:
         "Ranking",
         listings,
         drawn,
-        {"targets": targets, "evidence": evidence_of(run)},
+        {"targets": targets, "evidence": evidence_of(run), "is_assured": "assured_mi" in ranking.columns},
         "ranking/section.html",
     )
 
@@ -69,7 +70,8 @@ def ranking_listing(ranking: pl.DataFrame, limits: PageLimits) -> Listing:
         most = max(limits.rows // ranking["target"].n_unique(), 1)
         first_rows = ranking.filter(pl.col("rank") <= most)
     row = "A row is a target and a feature; information is in nats."
-    listed = listing("ranking", row, first_rows, described(RANKING, FIELDS), limits.rows)
+    fields = [each for each in FIELDS if each[0] in ranking.columns]  # outputs before assured_mi lack it
+    listed = listing("ranking", row, first_rows, described(RANKING, fields), limits.rows)
     if first_rows.height == ranking.height:
         return listed
     return replace(listed, caption=f"{row} The first {len(listed.rows):,} of {ranking.height:,} rows.")

@@ -31,8 +31,8 @@ RANKING = TableSpec(
             nats("corrected_mi", "mi - expected_mi."),
             nats(
                 "assured_mi",
-                "mi less what noise of the same null reaches at the largest significant p-value of the target; above "
-                "0 where it is significant. Null where no p-value is known.",
+                "mi less what noise of the same null reaches at the largest significant p-value of the target, at "
+                "least expected_mi; above 0 where significant, 0 at that p-value. Null where no p-value is known.",
             ),
             field("normalized_mi", REAL, "corrected_mi / (H(target) - expected_mi)."),
             nats("null_std", "Standard deviation of mi under the null."),

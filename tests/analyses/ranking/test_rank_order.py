@@ -7,6 +7,9 @@ import polars as pl
 import pytest
 
 import featflow
+from featflow.analyses.ranking.ranks import ranked
+from featflow.analyses.ranking.tables import RANKING
+from featflow.measures.options import UncertaintyOptions
 
 ROWS, TARGETS = 2000, 20
 
@@ -58,3 +61,18 @@ def test_ranks_are_a_permutation_within_those_that_are_possible(ranking):
     for _, rows in ranking.group_by("target"):
         assert sorted(rows["rank"]) == list(range(1, rows.height + 1))
     assert ((ranking["rank_low"] <= ranking["rank"]) & (ranking["rank"] <= ranking["rank_high"])).all()
+
+
+def _ordered(p_values, scores, expected, deviation):
+    """Return ranked features f0, f1, ... of one target, of which only these figures are known."""
+    rows = len(p_values)
+    columns = {"target": ["y"] * rows, "feature": [f"f{place}" for place in range(rows)], "p_value": p_values}
+    columns |= {"corrected_mi": scores, "expected_mi": [expected] * rows, "null_std": [deviation] * rows}
+    return pl.from_arrow(ranked(RANKING.build(columns), UncertaintyOptions()))
+
+
+def test_noise_reaches_no_less_than_its_mean():
+    """The null of a column that is one value but for a row or two: its quantile lies below its mean."""
+    rows = _ordered([0.01, 0.5], [2e-4, -1e-7], 1e-6, 1e-4)
+    assert (rows["assured_mi"] <= rows["corrected_mi"]).all()
+    assert rows["significant"].to_list() == (rows["assured_mi"] > 0).to_list() == [True, False]
