@@ -137,17 +137,19 @@ def findings(run: Run) -> list[Finding]:
     ]
     best = run.table("interaction").row(0, named=True)
     alone = max(rows[name]["corrected_mi"] for name in ("switch_a", "switch_b"))
+    interval = "no interval" if best["ci_low"] is None else f"{best['ci_low']:.4f} to {best['ci_high']:.4f}"
     results.append(
         Finding(
             "switch_a XOR switch_b: neither tells anything alone",
             f"best pair {best['feature_a']} x {best['feature_b']}, {best['strategy']}; synergy {best['synergy']:.4f} "
-            f"({best['ci_low']:.4f} to {best['ci_high']:.4f}); alone {alone:.5f}",
+            f"({interval}); alone {alone:.5f}",
             {best["feature_a"], best["feature_b"]} == {"switch_a", "switch_b"} and alone < best["synergy"] / 20,
         )
     )
     top = ranked.filter(pl.col("rank") <= len(expected))["feature"].to_list()
     noise = [name for name in top if name not in expected]
-    noise_text = f"nothing is significant from rank {ranked['noise_rank'][0]} on"
+    noise_rank = ranked["noise_rank"][0]  # null where everything is significant
+    noise_text = "no rank of noise" if noise_rank is None else f"nothing is significant from rank {noise_rank} on"
     results.append(
         Finding(
             "noise: 16 columns, up to 5,000 levels", f"top {len(expected)}: {noise or 'none'}; {noise_text}", not noise
@@ -194,14 +196,13 @@ def _photo_findings(run: Run, ranked: dict[str, dict[str, Any]]) -> list[Finding
     pairs = run.table("interaction").with_row_index("place", offset=1).to_dicts()
     planted = {"photo.brightness", "flash"}
     pair = next((row for row in pairs if {row["feature_a"], row["feature_b"]} == planted), None)
-    q = min(ranked[name]["q_value"] for name in planted)
-    result = (
-        f"pair {pair['place']}, synergy {pair['synergy']:.4f}; alone q at least {q:.2f}" if pair else "not among pairs"
-    )
+    known = [ranked[name]["q_value"] for name in planted if ranked[name]["q_value"] is not None]
+    q_text = f"alone q at least {min(known):.2f}" if known else "alone q unknown"
+    result = f"pair {pair['place']}, synergy {pair['synergy']:.4f}; {q_text}" if pair else "not among pairs"
     joint = Finding(
         "photo.brightness XOR flash: a pixel and a column, neither tells anything alone",
         result,
-        pair is not None and pair["place"] <= 3 and pair["ci_low"] > 0,
+        pair is not None and pair["place"] <= 3 and pair["ci_low"] is not None and pair["ci_low"] > 0,
     )
     statuses = run.manifest["analyses"]["embedding"]["images"]["photo"]
     photos = sum(count for status, count in statuses.items() if status != "missing")

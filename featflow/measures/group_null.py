@@ -57,7 +57,7 @@ def group_null(tables: np.ndarray, scale: float = 1.0) -> GroupNull:
     levels, classes = whole.sum(axis=2), whole.sum(axis=0)  # (levels, strata), (strata, classes)
     rows = np.maximum(classes.sum(axis=1), 1e-300)
     degrees = float(
-        ((np.count_nonzero(levels, axis=0) - 1.0) * (np.count_nonzero(classes, axis=1) - 1.0)).clip(0).sum()
+        ((np.count_nonzero(levels, axis=0) - 1.0).clip(0) * (np.count_nonzero(classes, axis=1) - 1.0).clip(0)).sum()
     )
     if len(groups) < FEWEST_GROUPS or not degrees:
         return GroupNull(float("nan"), float("nan") if degrees else 1.0, degrees)

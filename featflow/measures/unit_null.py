@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from featflow.measures.information import mutual_information, mutual_informations
 from featflow.measures.within_units import FEWEST_ROWS, NONE, NullPart, exact_product, within_units
 
-__all__ = ["UnitNull", "unit_null"]
+__all__ = ["FEWEST_UNITS", "UnitNull", "unit_null"]
 
 Floats = NDArray[np.float64]
 

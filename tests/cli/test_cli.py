@@ -128,6 +128,34 @@ def test_demo_says_when_it_does_not_find(tmp_path, monkeypatch):
     assert sum(not finding.ok for finding in demo.findings(done)) >= 6
 
 
+def test_demo_says_when_nothing_is_known(tmp_path):
+    """Rows of one customer have neither p-values nor intervals; the demo says so instead of ending."""
+    import polars as pl
+
+    from featflow.cli import demo
+
+    source = demo.write_dataset(str(tmp_path), 3_000)
+    config = demo.configuration(source, str(tmp_path / "results"))
+    done = run_job(config.model_copy(update={"engine": config.engine.model_copy(update={"kind": "serial"})}))
+    unknown = {
+        "ranking": ("p_value", "q_value", "ci_low", "ci_high", "noise_rank"),
+        "interaction": ("p_value", "q_value", "ci_low", "ci_high"),
+    }
+
+    class Unknown:
+        manifest = done.manifest
+
+        @staticmethod
+        def table(name):
+            table = done.table(name)
+            return table.with_columns(
+                pl.lit(None, table.schema[column]).alias(column) for column in unknown.get(name, ())
+            )
+
+    found = demo.findings(Unknown())
+    assert "None" not in " ".join(each.found for each in found if "alerts" not in each.found)
+
+
 def test_python_takes_a_path_or_a_mapping(config):
     done = featflow.run(str(config))
     assert done.table("profile").height == 12

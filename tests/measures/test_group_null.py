@@ -75,3 +75,15 @@ def test_rows_of_half_the_weight_are_half_as_many():
     doubled, same = group_null(2.0 * tables, 0.5), group_null(tables)
     assert doubled.p_value == pytest.approx(same.p_value, rel=1e-12)
     assert doubled.design_effect == pytest.approx(same.design_effect, rel=1e-12)
+
+
+def test_strata_without_rows_change_nothing():
+    """Of levels of strata that never meet, or of a missing stratum, there is nothing to count."""
+    tables = np.random.default_rng(5).multinomial(200, np.full(12, 1 / 12), GROUPS).reshape(GROUPS, 3, 2, 2)
+    empty = np.zeros((GROUPS, 3, 5, 2), tables.dtype)
+    found, expected = group_null(np.concatenate([empty, tables], axis=2)), group_null(tables)
+    assert found.degrees == expected.degrees == 4
+    assert found.p_value == pytest.approx(expected.p_value, rel=1e-12)
+    assert found.design_effect == pytest.approx(expected.design_effect, rel=1e-12)
+    constant = np.concatenate([empty, tables], axis=2).sum(axis=1, keepdims=True)
+    assert group_null(constant).degrees == 0

@@ -134,6 +134,40 @@ def test_of_few_units_only_what_is_within_them_counts(tmp_path, panel):
     assert rows["row_0"]["p_value"] > 0.01
 
 
+@pytest.mark.parametrize("at", [0, None])
+def test_rows_of_one_unit_are_rows(tmp_path, panel, at):
+    """A snapshot, or a table whose times are all missing, says what its rows say; what varies is not constant."""
+    times = pa.array([at] * len(panel), pa.timestamp("us"))
+    table = panel.select(["x", "y", "row_0", "day_0"]).append_column("when", times)
+    done = run(tmp_path / "unit", table, dataset={"event_time": "when"})
+    rows, by_row = (
+        rows_of(done),
+        rows_of(run(tmp_path / "rows", table, dataset={"exclude": []}, uncertainty={"units": "rows"})),
+    )
+    for name, row in rows.items():
+        assert row["p_value"] == pytest.approx(by_row[name]["p_value"], rel=1e-9, abs=0)
+        assert row["effective_n"] == len(panel)
+        assert row["alerts"] == by_row[name]["alerts"]
+    evidence = done.manifest["analyses"]["ranking"]["evidence"]
+    assert evidence == "Evidence counts rows: all lie in one unit of when, within which they are independent."
+
+
+def test_a_row_a_day_is_not_constant_within_days(tmp_path):
+    random = np.random.default_rng(4)
+    table = pa.table({name: random.integers(0, 3, 400) for name in ("x", "y")})
+    at = pa.array(np.sort(np.append(np.arange(399), 50)).astype("datetime64[D]"))  # but for a day of two rows
+    rows = rows_of(run(tmp_path, table.append_column("at", at), dataset={"event_time": "at"}))
+    assert rows["x"]["alerts"] == []
+
+
+def test_strata_that_are_units_are_said_to_leave_no_p_value(tmp_path, panel):
+    done = run(
+        tmp_path, panel.select(["x", "y", "at", "date"]), dataset={"event_time": "at"}, ranking={"strata": ["date"]}
+    )
+    assert rows_of(done)["x"]["p_value"] is None
+    assert any("each stratum lies in one group of units of day" in each for each in done.manifest["warnings"])
+
+
 @pytest.mark.parametrize(
     ("uncertainty", "words"),
     [

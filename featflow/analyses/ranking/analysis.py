@@ -23,9 +23,10 @@ from featflow.analyses.reporting.limits import PageLimits
 from featflow.analyses.reporting.section import Section
 from featflow.analyses.requests import CountsOfFeatures, CountsOverTime
 from featflow.analyses.run_states import RunStates
-from featflow.columns.column import Role
+from featflow.columns.column import Kind, Role
 from featflow.execution.context import Context
 from featflow.execution.requests import Measurement, Place, Request
+from featflow.measures.unit_null import FEWEST_UNITS
 from featflow.storage.run import Run
 from featflow.summaries import TimeCounts, TimeCountsSummarizer
 
@@ -126,14 +127,21 @@ class Ranking(Analysis[RankingOptions]):
         """Return which units evidence counts, how many there are, and what that assumes, as a sentence."""
         groups, blocks = context.jackknife, context.results(measure_features)
         units = max((block.units for block in blocks if block.units is not None), default=None)
-        many = "no" if units is None else f"{units:,}" if units <= groups.most_units else f"about {units:,}"
+        exact = units is not None and units <= groups.most_units and not self.options.strata
+        many = "no" if units is None else f"{units:,}" if exact else f"about {units:,}"
         what, free = f"values of {groups.unit_name}", "units do not depend on one another"
         if units is None and blocks:
             return f"Evidence counts rows: there are about as many {what}, so rows are independent."
+        if units == 1:
+            name = "+".join(column.name for column in groups.columns)
+            return f"Evidence counts rows: all lie in one unit of {name}, within which they are independent."
         if groups.ordered:
-            what = f"units of {groups.columns[0].name}, each {groups.unit_text}"
+            wide = "" if groups.columns[0].kind is Kind.TIME else " wide"
+            what = f"units of {groups.columns[0].name}, each {groups.unit_text}{wide}"
             free = "units may drift and are else independent"
-        return f"Evidence counts {many} {what}, not rows: rows of one may depend on one another in any way, {free}."
+        few = units is not None and units < FEWEST_UNITS
+        assumed = f"{free}; of so few, only what is within them has a p-value" if few else free
+        return f"Evidence counts {many} {what}, not rows: rows of one may depend on one another in any way, {assumed}."
 
     def drift(self, before: RunStates, now: RunStates) -> Iterator[Row]:
         """Yield changes of information and of ranks."""

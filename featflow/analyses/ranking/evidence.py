@@ -8,15 +8,25 @@ from math import nan
 
 import numpy as np
 
+from featflow.analyses.ranking.strata_information import strata_information
 from featflow.measures.effective_rows import whole_rows
 from featflow.measures.group_null import group_null
 from featflow.measures.information import mutual_information
 from featflow.measures.permutation_null import ClassNull, NullTest, null_test
 from featflow.measures.unit_null import unit_null
 from featflow.measures.unit_order import follows_units
+from featflow.measures.within_units import FEWEST_ROWS
 from featflow.summaries.joint_counts import in_threads
 
-__all__ = ["Evidence", "Units", "evidence_of_groups", "evidence_of_rows", "evidence_of_units", "tests_of_rows"]
+__all__ = [
+    "Evidence",
+    "Units",
+    "evidence_of_groups",
+    "evidence_of_rows",
+    "evidence_of_units",
+    "strata_are_units",
+    "tests_of_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -119,18 +129,31 @@ def evidence_of_units(
     found: dict[int, Evidence] = {}
 
     def look(index: int) -> None:
-        table = tables[index][:, 0]
-        levels = margins[index][0].shape[1]
-        if levels < len(table):
-            folded = np.zeros((levels, table.shape[1]), table.dtype)
-            np.add.at(folded, groups[index], table)
-            table = folded
-        found[index] = _of_units(table, margins[index], tests[index], float(expected[index]), units)
-        if levels < len(tables[index]):
-            found[index] = replace(found[index], expected=float(expected[index]) * found[index].design_effect)
+        table, mean = tables[index][:, 0], float(expected[index])
+        if margins[index][0].shape[1] < len(table):
+            found[index] = _of_pair_codes(table, margins[index], groups[index], tests[index], mean, units)
+        else:
+            found[index] = _of_units(table, margins[index], tests[index], mean, units)
 
     in_threads(look, range(len(tables)))
     return [found[index] for index in range(len(tables))]
+
+
+def _of_pair_codes(
+    table: np.ndarray,
+    margins: tuple[np.ndarray, np.ndarray],
+    groups: np.ndarray,
+    test: Callable[[float], NullTest],
+    expected: float,
+    units: Units,
+) -> Evidence:
+    """Return the evidence of a table's pair codes, with the moments that fine levels have on rows, grown alike."""
+    folded = np.zeros((margins[0].shape[1], 1, table.shape[1]), table.dtype)
+    np.add.at(folded[:, 0], groups, table)
+    folded_test, folded_expected = tests_of_rows([folded], 1.0, counted=True)[0], strata_information([folded], 1.0)[1]
+    found = _of_units(folded[:, 0], margins, folded_test, float(folded_expected[0]), units)
+    std = test(mutual_information(table)).std
+    return replace(found, expected=expected * found.design_effect, std=std * found.design_effect)
 
 
 def _of_units(
@@ -141,13 +164,14 @@ def _of_units(
     units: Units,
 ) -> Evidence:
     levels, classes = margins
-    held = int(np.count_nonzero(levels.any(axis=1)))
-    if held == int(table.sum()) and not units.ordered:  # units of one row each are rows, unless they drift
+    held, rows = int(np.count_nonzero(levels.any(axis=1))), int(table.sum())
+    # Units of one row each are rows, unless they drift, and permutations within one unit of all rows are those of rows.
+    if held == 1 or (held == rows and not units.ordered):
         of_rows = test(mutual_information(table))
         return Evidence(expected, of_rows.std, of_rows.p_value, of_rows.method, 1.0)
     null = unit_null(table, levels, classes, expected, lambda score: test(score).p_value, ordered=units.ordered)
     varied = int(np.count_nonzero(table.any(axis=1))) > 1
-    constant = null.varies_within == 0 and varied
+    constant = null.varies_within == 0 and varied and rows - held >= FEWEST_ROWS  # single rows cannot differ
     follows = varied and follows_units(levels, ordered=units.ordered)
     return Evidence(
         expected=null.expected,
@@ -183,3 +207,15 @@ def evidence_of_groups(tables: Sequence[np.ndarray], scale: float, of_rows: Sequ
         method = None if np.isnan(null.p_value) else "groups"
         found.append(Evidence(rows.expected * grown, rows.std * grown, null.p_value, method, null.design_effect))
     return found
+
+
+def strata_are_units(table: np.ndarray) -> bool:
+    """Return whether there are several strata, each of rows of one group: groups then have nothing in common.
+
+    Parameters
+    ----------
+    table
+        Counts or sums of weights by group, shape (groups, levels, strata, classes).
+    """
+    groups = np.count_nonzero(table.sum(axis=(1, 3)), axis=0)
+    return int(np.count_nonzero(groups)) > 1 and int(groups.max()) == 1

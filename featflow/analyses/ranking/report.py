@@ -70,8 +70,7 @@ def ranking_listing(ranking: pl.DataFrame, limits: PageLimits) -> Listing:
         most = max(limits.rows // ranking["target"].n_unique(), 1)
         first_rows = ranking.filter(pl.col("rank") <= most)
     row = "A row is a target and a feature; information is in nats."
-    fields = [each for each in FIELDS if each[0] in ranking.columns]  # outputs before assured_mi lack it
-    listed = listing("ranking", row, first_rows, described(RANKING, fields), limits.rows)
+    listed = listing("ranking", row, first_rows, described(RANKING, FIELDS), limits.rows)
     if first_rows.height == ranking.height:
         return listed
     return replace(listed, caption=f"{row} The first {len(listed.rows):,} of {ranking.height:,} rows.")

@@ -22,13 +22,14 @@ from featflow.analyses.ranking.evidence import (
     evidence_of_groups,
     evidence_of_rows,
     evidence_of_units,
+    strata_are_units,
     tests_of_rows,
 )
+from featflow.analyses.ranking.hashing import hash_loss
 from featflow.analyses.ranking.strata_information import strata_information
 from featflow.analyses.ranking.tables import RANKING
-from featflow.columns.codebook import CategoryCoding, Coding
+from featflow.columns.codebook import Coding
 from featflow.execution.requests import Place
-from featflow.measures.hash_loss import extrapolated_loss
 from featflow.measures.information import entropy
 from featflow.measures.jackknife import FEWEST_GROUPS, clipped, entropy_limit, error_bars
 from featflow.summaries import TargetCounts, TargetCountsSummarizer
@@ -163,7 +164,10 @@ class _Target:
             "missing_mi": missing,
             "value_mi": corrected - missing,
             "marginal_mi": self._marginal() if len(self.classes) > 1 else np.full(len(mi), np.nan),
-            "hash_loss": [self._hash_loss(index, float(corrected[index])) for index in range(len(mi))],
+            "hash_loss": [
+                hash_loss(coding, table, float(score), self.scale)
+                for coding, table, score in zip(self.features, self.whole, corrected, strict=True)
+            ],
             "alerts": [list(each.alerts) for each in found],
         }
 
@@ -208,6 +212,11 @@ class _Target:
                 f"its rows fall into {min(groups)} group(s) and the jackknife needs {FEWEST_GROUPS}; intervals are null"
                 + (" in large tables, which fold groups" if max(groups) >= FEWEST_GROUPS else "")
                 + "; see analyses.uncertainty.group_by"
+            )
+        if self.measure.units is not None and strata_are_units(self.counts[0]):
+            messages.append(
+                f"each stratum lies in one group of units of {self.measure.units.name}, so p-values are null: leave "
+                "the strata out, or take other units (analyses.uncertainty.units)"
             )
         if self._in_order_and_unknown() and self.present:
             messages.append(
@@ -280,19 +289,6 @@ class _Target:
         rows = np.sort(self.classes.sum(axis=1)) * self.scale
         middle = rows[np.searchsorted(np.cumsum(rows), rows.sum() / 2)] if rows.sum() else 0.0
         return len(rows) > 1 and float(middle) < FEWEST_WEIGHTED_ROWS
-
-    def _hash_loss(self, index: int, corrected: float) -> float:
-        """Return the information lost to hashing, from what is lost when buckets are folded in two and in four."""
-        coding = self.features[index]
-        if not isinstance(coding, CategoryCoding) or coding.buckets < 4:
-            return float("nan")
-        first, table = coding.first_bucket, self.whole[index]
-        folded = []
-        for times in (2, 4):
-            tail = table[first:].reshape(-1, times, *table.shape[1:]).sum(axis=1)
-            mi, expected = strata_information([np.concatenate([table[:first], tail])], self.scale)
-            folded.append(float(mi[0] - expected[0]))
-        return extrapolated_loss(corrected, *folded)
 
 
 def _pattern(table: np.ndarray) -> np.ndarray:

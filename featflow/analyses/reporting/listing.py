@@ -69,6 +69,8 @@ def listing(name: str, row: str, frame: pl.DataFrame, fields: Sequence[Field], m
     ----------
     row
         Sentence that says what a row is.
+    fields
+        Columns to show; those that the frame lacks, as outputs of earlier versions do, are left out.
     most
         Rows that the listing holds at most.
 
@@ -81,6 +83,7 @@ def listing(name: str, row: str, frame: pl.DataFrame, fields: Sequence[Field], m
     (((0, 0.5),), ('a',), 'A row a feature. The first 1 of 2 rows.')
     """
     texts: dict[str, int] = {}
+    fields = [field for field in fields if field.name in frame.columns]
     head = frame.head(most)
     columns = [_cells(head, field, texts) for field in fields]
     rows = tuple(zip(*columns, strict=True))
